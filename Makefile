@@ -1,0 +1,85 @@
+# Every recipe works on a fresh clone: it needs Python >= 3.11 and the network, nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+PYTEST := $(PY) -m pytest
+QUICKSTART := quickstart
+
+.PHONY: help
+help: ## Show the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(READY) ## Make .venv with the pinned dependencies, and a JRE where there is no Java 17 or 21
+
+$(READY): pyproject.toml constraints.txt scripts/make_venv.sh
+	@scripts/make_venv.sh $(VENV)
+	@touch $@
+
+.PHONY: quickstart
+quickstart: $(READY) ## Run every stage on the texts of the Python installation
+	@$(PY) -m strata.jobs.runtime.quickstart $(QUICKSTART)
+	@$(VENV)/bin/strata run $(QUICKSTART)/quickstart.toml --report $(QUICKSTART)/report.json
+	@echo "Settings: $(QUICKSTART)/quickstart.toml   tables: $(QUICKSTART)/warehouse   report: $(QUICKSTART)/report.json"
+
+.PHONY: test
+test: test-unit test-spark test-e2e ## Run the unit, spark and e2e tests
+
+.PHONY: test-unit
+test-unit: $(READY) ## Run the tests that need no JVM
+	$(PYTEST) tests/unit -n auto
+
+.PHONY: test-spark
+test-spark: $(READY) ## Run the tests on one shared Spark session
+	$(PYTEST) tests/spark
+
+.PHONY: test-e2e
+test-e2e: $(READY) pyfiles ## Run the tests of whole commands, under spark-submit too
+	$(PYTEST) tests/e2e
+
+.PHONY: test-services
+test-services: $(READY) ## Run the tests against real storage servers on loopback
+	$(PYTEST) tests/services
+
+.PHONY: lint
+lint: $(READY) build/typed ## Check style, format and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	MYPYPATH=build/typed $(VENV)/bin/mypy
+
+# The folders of the checkout as the package tree that they are installed as, for mypy.
+.PHONY: build/typed
+build/typed:
+	@rm -rf $@ && mkdir -p $@/strata
+	@for part in conf/* storage pipelines jobs; do ln -s "$(CURDIR)/$$part" $@/strata/; done
+
+.PHONY: bench
+bench: $(READY) ## Run the benchmarks; they write their figures to benchmarks/results
+	$(PY) benchmarks/run_benchmarks.py
+
+.PHONY: wheel
+wheel: $(READY) ## Build dist/corpus_strata-VERSION-py3-none-any.whl
+	@rm -rf build/lib build/bdist.* dist
+	@PIP_CONSTRAINT=constraints.txt $(PY) -m pip wheel --quiet --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+# Executors import from a .zip only, so the wheel goes to them under that name.
+.PHONY: pyfiles
+pyfiles: wheel ## Build dist/strata.zip for spark-submit --py-files
+	@cp dist/corpus_strata-*.whl dist/strata.zip
+	@ls dist/strata.zip
+
+.PHONY: constraints
+constraints: ## Resolve constraints.txt anew from pyproject.toml
+	@scripts/resolve_constraints.sh
+
+.PHONY: clean
+clean: ## Remove everything that these targets made, except .venv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(QUICKSTART)
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,9 @@
+"""Strata: raw text to training corpus, on Spark.
+
+Floor 0: settings, errors, version. The floors above are :mod:`strata.storage`,
+:mod:`strata.pipelines` and :mod:`strata.jobs`; an import only ever points down.
+"""
+
+from strata.version import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -1,0 +1,31 @@
+"""Stage keys: what a stage's result depends on, as one hash.
+
+A key names a result by its causes (the keys of its inputs, the settings of the stage, the version of
+its format), never by time or place, so the same run on another machine has the same keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+__all__ = ["stage_key"]
+
+
+def stage_key(
+    stage: str, version: int, causes: Sequence[str], settings: Mapping[str, object]
+) -> str:
+    """Hash of everything that decides the result of a stage.
+
+    Args:
+        stage: name of the stage.
+        version: format version of the stage's result; raise it when the code changes the result.
+        causes: keys of the inputs, in their order.
+        settings: the settings that change the result (JSON types), and no others.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    text = json.dumps([stage, version, list(causes), settings], sort_keys=True, ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,174 @@
+"""What is wrong with settings, as one error that names every key, value, place and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from strata.errors import SettingsError
+from strata.settings import Settings
+from strata.toml_text import Path, dotted, leaves, shown
+
+__all__ = ["settings_error"]
+
+REQUIRED = "it is required"
+MUST = "must be "
+# What pydantic says of Python, said of TOML.
+PLAIN = {"dictionary": "table", "tuple": "list", "Tuple": "The list", "String": "The text"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """One wrong place; `value` is TOML, and empty where the value is missing or a whole table."""
+
+    path: Path
+    value: str
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        key = dotted(self.path) or "settings"
+        return f"{key}{f' = {self.value}' if self.value else ''} ({self.place}): {self.what}"
+
+
+def settings_error(
+    error: ValidationError, tree: Mapping[str, Any], origins: Mapping[str, str], place: str
+) -> SettingsError:
+    """All problems that pydantic found in the merged settings, in their order.
+
+    Args:
+        error: what pydantic found.
+        tree: the merged settings that it looked at.
+        origins: layer of each dotted key in `tree`.
+        place: where a missing key would belong.
+    """
+    found: dict[Path, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        path = _path(detail, tree)
+        # An array of which every member is wrong is no problem of its own.
+        if detail["type"] != "too_short" or not any(known[: len(path)] == path for known in found):
+            found.setdefault(path, []).append(detail)
+    problems = [_problem(path, details, tree, origins, place) for path, details in found.items()]
+    if len(problems) == 1:
+        return SettingsError(str(problems[0]))
+    lines = "\n  ".join(str(problem) for problem in problems)
+    return SettingsError(f"{len(problems)} problems in the settings:\n  {lines}")
+
+
+def _path(detail: ErrorDetails, tree: Mapping[str, Any]) -> Path:
+    """The location without what pydantic adds to it, such as the members of a union."""
+    path: list[str | int] = []
+    node: Any = tree
+    for part in detail["loc"]:
+        if not _has(node, part):
+            return (*path, part) if detail["type"] == "missing" else tuple(path)
+        path.append(part)
+        node = node[part]
+    return tuple(path)
+
+
+def _has(node: object, part: str | int) -> bool:
+    if isinstance(node, Mapping):
+        return part in node
+    return isinstance(node, list) and isinstance(part, int) and part < len(node)
+
+
+def _problem(
+    path: Path,
+    details: Sequence[ErrorDetails],
+    tree: Mapping[str, Any],
+    origins: Mapping[str, str],
+    place: str,
+) -> _Problem:
+    kinds = {detail["type"] for detail in details}
+    if "missing" in kinds:
+        return _Problem(path, "", place, REQUIRED)
+    value = _value(tree, path)
+    text = "" if isinstance(value, Mapping) else _shown(path, value)
+    what = _unknown(path) if "extra_forbidden" in kinds else _allowed(details)
+    return _Problem(path, text, _origin(path, value, origins, place), what)
+
+
+def _value(tree: Mapping[str, Any], path: Path) -> object:
+    node: Any = tree
+    for part in path:
+        node = node[part]
+    return node
+
+
+def _shown(path: Path, value: object) -> str:
+    text = shown(path, value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _origin(path: Path, value: object, origins: Mapping[str, str], place: str) -> str:
+    """The layer of a value; of a table, the layer of what was set in it last."""
+    if not isinstance(value, Mapping | list):
+        return origins.get(dotted(path), place)
+    inside = [origins.get(dotted((*path, *below[1:]))) for below, _ in leaves({"": value})]
+    return next((name for name in reversed(inside) if name), origins.get(dotted(path), place))
+
+
+def _allowed(details: Sequence[ErrorDetails]) -> str:
+    messages = dict.fromkeys(_message(detail) for detail in details)
+    return " or ".join(messages).replace(f" or {MUST}", " or ")
+
+
+def _message(detail: ErrorDetails) -> str:
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be ", MUST)
+    for words, plain in PLAIN.items():
+        message = message.replace(words, plain)
+    return message[0].lower() + message[1:]
+
+
+def _unknown(path: Path) -> str:
+    known = sorted(_fields_beside(path))
+    near = get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
+    if near:
+        return f"unknown key; did you mean {dotted((*path[:-1], near[0]))}?"
+    elsewhere = [dotted((*section, name)) for section, name in _all_fields() if name == path[-1]]
+    if elsewhere:
+        return f"unknown key here; did you mean {' or '.join(elsewhere)}?"
+    return f"unknown key; known here: {', '.join(known)}"
+
+
+def _fields_beside(path: Path) -> set[str]:
+    model = next((model for section, model in _models(Settings) if _fits(section, path)), None)
+    return set(model.model_fields) if model else set()
+
+
+def _fits(section: Path, path: Path) -> bool:
+    parent = path[:-1]
+    return len(section) == len(parent) and all(
+        mine in ("*", theirs) for mine, theirs in zip(section, parent, strict=True)
+    )
+
+
+def _all_fields() -> Iterator[tuple[Path, str]]:
+    for section, model in _models(Settings):
+        if "*" not in section:
+            yield from ((section, name) for name in model.model_fields)
+
+
+def _models(model: type[BaseModel], section: Path = ()) -> Iterator[tuple[Path, type[BaseModel]]]:
+    """Each model of the settings with its path; ``*`` stands for any name or position."""
+    yield section, model
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _models(annotation, (*section, name))
+            continue
+        for inner in get_args(annotation):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _models(inner, _inner_section((*section, name), annotation))
+
+
+def _inner_section(section: Path, annotation: object) -> Path:
+    """A collection's members have a name or position of their own; an optional model has none."""
+    is_collection = getattr(annotation, "__origin__", None) in (dict, tuple, list)
+    return (*section, "*") if is_collection else section

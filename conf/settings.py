@@ -1,0 +1,267 @@
+"""The settings of a corpus, as frozen models: what a TOML file may say, with its defaults.
+
+Every field carries a description; ``strata config`` and the user guide print them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = [
+    "TABLES",
+    "CompressSettings",
+    "DedupSettings",
+    "FieldMapping",
+    "InputFormat",
+    "InputSettings",
+    "Settings",
+    "ShardSettings",
+    "TierSettings",
+    "TokenizeSettings",
+    "TrainSettings",
+]
+
+TABLES = ("inputs", "documents", "rejects", "fingerprints", "clusters", "clean", "tokens")
+WAREHOUSE_TIER = "warehouse"
+NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
+Scalar = bool | int | float | str
+
+
+class Model(BaseModel):
+    """Frozen, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class InputFormat(StrEnum):
+    """How an input file is read."""
+
+    AUTO = "auto"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    CSV = "csv"
+    TEXT = "text"
+
+
+class FieldMapping(Model):
+    """Which field of a record feeds which column; every other field goes to ``metadata``."""
+
+    text: str = "text"
+    """Field with the document's text."""
+    id: str = "id"
+    """Field with the user's own id; where a record has none, the id is made from its position."""
+    lang: str = "lang"
+    """Field with the language code."""
+    url: str = "url"
+    """Field with the address that the document came from."""
+
+
+class InputSettings(Model):
+    """One ``[[inputs]]`` section: files that are read alike."""
+
+    path: str | tuple[str, ...]
+    """URL, path or glob of the input, or a list of them; a folder stands for all files below it."""
+    source: str = ""
+    """Name of the source; the default is the name of the folder."""
+    format: InputFormat = InputFormat.AUTO
+    """auto (by suffix), jsonl, parquet, csv or text (one document a file)."""
+    fields: FieldMapping = FieldMapping()
+    """Field mapping: text, id, lang, url."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """Column separator of csv; the default is a tab for .tsv and a comma otherwise."""
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    """Encoding of text files."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths as a tuple, whichever way they were written."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @field_validator("path")
+    @classmethod
+    def _not_empty(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value or (not isinstance(value, str) and not all(value)):
+            raise ValueError("an input needs at least one non-empty path")
+        return value
+
+
+class ShardSettings(Model):
+    """``[shard]``: reading the inputs into `documents`."""
+
+    target_file_mb: float = Field(default=128, gt=0, le=4096)
+    """Size of a written file, in MB on disk."""
+    split_mb: float = Field(default=64, gt=0, le=4096)
+    """Bytes of input that one split covers at most, where the format can be split."""
+    max_reject_ratio: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of unreadable records; beyond it the job stops with exit code 3."""
+    max_document_mb: float = Field(default=256, gt=0, le=1024)
+    """Largest document; a longer record is rejected."""
+    changed_inputs: Literal["refuse", "rebuild"] = "refuse"
+    """What to do when an input that was read before has changed or is gone."""
+
+
+class DedupSettings(Model):
+    """``[dedup]``: finding duplicates and electing survivors."""
+
+    threshold: float = Field(default=0.8, ge=0.3, le=1.0)
+    """Jaccard similarity of word n-grams at which two documents are duplicates."""
+    ngram: int = Field(default=5, ge=1, le=32)
+    """Words in a shingle."""
+    bands: int | None = Field(default=None, ge=1, le=128)
+    """LSH bands; follows from the threshold unless given (then `rows` must be given as well)."""
+    rows: int | None = Field(default=None, ge=1, le=64)
+    """Rows of an LSH band; follows from the threshold unless given."""
+    survivor: tuple[str, ...] = ("first",)
+    """Who survives, by priority: "first", "longest", "source:a,b" (earlier names first)."""
+    write_clean: bool = True
+    """Whether the survivors' text is written to `clean` in the tokenize pass."""
+    driver_edges: int = Field(default=20_000_000, ge=0)
+    """Edges up to which the driver computes connected components itself; beyond it Spark does."""
+
+    @field_validator("survivor")
+    @classmethod
+    def _known_rules(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in rules:
+            kind, _, names = rule.partition(":")
+            if not (rule in ("first", "longest") or (kind == "source" and names.strip(", "))):
+                raise ValueError(
+                    f"survivor rule {rule!r} is unknown: use 'first', 'longest' or 'source:a,b'"
+                )
+        return rules or ("first",)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> DedupSettings:
+        if (self.bands is None) != (self.rows is None):
+            raise ValueError("give both bands and rows, or neither")
+        return self
+
+
+class TrainSettings(Model):
+    """``tokenize.train``: a tokenizer trained on a sample of the survivors."""
+
+    vocab_size: int = Field(ge=257, le=1_000_000)
+    """Size of the vocabulary, special tokens included."""
+    sample_mb: float = Field(default=20, gt=0, le=4096)
+    """Text to train on, spread evenly over the survivors."""
+
+
+class TokenizeSettings(Model):
+    """``[tokenize]``: survivors to token ids."""
+
+    tokenizer: str | None = None
+    """URL or path of a tokenizer.json, or of a .tiktoken rank file (then name its `encoding`)."""
+    encoding: str | None = None
+    """Encoding of a .tiktoken file, such as "o200k_base"."""
+    train: TrainSettings | None = None
+    """Train a byte-level BPE instead: { vocab_size = 32000 }."""
+    bos: bool = False
+    """Put the beginning-of-sequence token before every document."""
+    eos: bool = True
+    """Put the end-of-sequence token after every document."""
+    bos_token: str | None = None
+    """Text of the BOS token; found by its usual names unless given."""
+    eos_token: str | None = None
+    """Text of the EOS token; found by its usual names unless given."""
+    check_documents: int = Field(default=64, ge=1)
+    """Documents of each task that are encoded by the reference engine too and must be equal."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TokenizeSettings:
+        if self.tokenizer and self.train:
+            raise ValueError("give either tokenizer or train, not both")
+        if self.tokenizer and self.tokenizer.endswith(".tiktoken") and not self.encoding:
+            raise ValueError('a .tiktoken file needs its encoding, as in encoding = "o200k_base"')
+        return self
+
+
+class CompressSettings(Model):
+    """``[compress]``: compaction and rewriting into the tiers."""
+
+    tables: tuple[str, ...] = ("documents", "fingerprints", "clean", "tokens")
+    """Tables that are compacted and put into their tier."""
+    min_fill: float = Field(default=0.5, gt=0, le=1)
+    """A file below this share of the tier's target size is small, and merged with others."""
+
+    min_files: int = Field(default=5, ge=2)
+    """Small files a table must have before they are merged."""
+
+    @field_validator("tables")
+    @classmethod
+    def _known_tables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(value)
+
+
+class TierSettings(Model):
+    """``[tiers.NAME]``: a place for files, with its own codec."""
+
+    url: str = Field(min_length=1)
+    """Folder of the tier: any fsspec URL, or a path."""
+    codec: Literal["zstd", "gzip", "brotli", "lz4", "snappy", "none"] = "zstd"
+    """Parquet codec."""
+    level: int | None = Field(default=None, ge=1, le=22)
+    """Compression level, where the codec has one (zstd 1-22, gzip 1-9, brotli 1-11)."""
+    row_group_mb: float = Field(default=32, gt=0, le=1024)
+    """Uncompressed size of a row group."""
+    target_file_mb: float | None = Field(default=None, gt=0, le=4096)
+    """Size of a file; the default is shard.target_file_mb."""
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> TierSettings:
+        top = {"zstd": 22, "gzip": 9, "brotli": 11}.get(self.codec, 0)
+        if self.level is not None and self.level > top:
+            raise ValueError(f"codec {self.codec} has no level {self.level} (largest: {top})")
+        return self
+
+
+class Settings(Model):
+    """All settings of one corpus."""
+
+    corpus: str = Field(pattern=NAME)
+    """Name of the corpus; its tables live in the namespace of this name."""
+    warehouse: str = "./warehouse"
+    """Folder of the catalog, the table metadata and the default tier: any fsspec URL, or a path."""
+    inputs: tuple[InputSettings, ...] = Field(min_length=1)
+    """What to read."""
+    shard: ShardSettings = ShardSettings()
+    dedup: DedupSettings = DedupSettings()
+    tokenize: TokenizeSettings = TokenizeSettings()
+    compress: CompressSettings = CompressSettings()
+    tiers: dict[Annotated[str, Field(pattern=NAME)], TierSettings] = {}
+    """Tiers by name; the tier "warehouse" is always there."""
+    tables: dict[str, str] = {}
+    """Which table goes to which tier; a table that is not named stays in the warehouse."""
+    catalog: dict[str, str] = {}
+    """Properties of the PyIceberg catalog; the default is SQLite inside the warehouse."""
+    storage_options: dict[str, dict[str, Any]] = {}
+    """fsspec options by URL prefix; a value "env:NAME" is read from the environment."""
+    spark: dict[str, Scalar] = {}
+    """Spark properties in local mode; the flags of spark-submit win."""
+
+    @model_validator(mode="after")
+    def _tiers_exist(self) -> Settings:
+        _known(tuple(self.tables))
+        for table, tier in self.tables.items():
+            if tier != WAREHOUSE_TIER and tier not in self.tiers:
+                raise ValueError(
+                    f"tables.{table} names the tier {tier!r}, but there is no [tiers.{tier}]"
+                )
+        return self
+
+    @property
+    def all_tiers(self) -> dict[str, TierSettings]:
+        """The configured tiers and the implicit one of the warehouse."""
+        return {WAREHOUSE_TIER: TierSettings(url=self.warehouse, level=3)} | self.tiers
+
+    def tier_of(self, table: str) -> str:
+        """Name of the tier that a table is assigned to."""
+        return self.tables.get(table, WAREHOUSE_TIER)
+
+
+def _known(tables: tuple[str, ...]) -> tuple[str, ...]:
+    for table in tables:
+        if table not in TABLES:
+            raise ValueError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
+    return tables

@@ -1,0 +1,228 @@
+"""The command `strata`.
+
+Commands import what they need when they run, so that ``--help`` and a wrong flag answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strata.jobs.runtime.arguments import add_common, add_run
+from strata.version import VERSION
+
+if TYPE_CHECKING:
+    from strata.settings import Settings
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["main"]
+
+STAGE_JOBS = {
+    "run": ("run_pipeline", "run every stage: shard, dedup, tokenize, compress"),
+    "shard": ("shard_documents", "read the inputs into documents and fingerprints"),
+    "dedup": ("deduplicate_documents", "find duplicates and elect survivors"),
+    "tokenize": ("tokenize_documents", "encode the survivors into tokens"),
+    "compress": ("compress_tables", "compact the tables into their tiers"),
+}
+STORAGE_ACTIONS = {
+    "tiers": "files, rows and bytes of each tier",
+    "snapshots": "the snapshots of every table",
+    "verify": "read all files of the tables, and compare them with the catalog",
+    "expire": "forget old snapshots, so that their files can go",
+    "gc": "delete files that no table refers to",
+}
+EXPORTS = ("documents", "clusters", "rejects", "tokens")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 ok, 1 a defect, 2 usage or settings, 3 input, 4 conflict, 5 partial result refused,
+        75 transient.
+    """
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="strata",
+        description="Raw text to a training corpus on Spark: shard, deduplicate, tokenize, compress.",
+    )
+    parser.add_argument("--version", action="version", version=f"strata {VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in STAGE_JOBS.items():
+        job = _command(commands, name, summary, _stage_runner(name, module))
+        add_run(job)
+    _command(commands, "plan", "show what a run would do; starts no JVM", _plan)
+    _command(commands, "config", "print the merged settings, and where each comes from", _config)
+    _add_export(commands)
+    _add_explain(commands)
+    _add_report(commands)
+    _add_storage(commands)
+    _command(commands, "doctor", "check this machine, and the tiers of FILE", _doctor, file_count="?")
+    return parser
+
+
+def _command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+    file_count: str | None = None,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary)
+    parser.add_argument("file", type=Path, nargs=file_count, metavar="FILE", help="settings file")
+    add_common(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _stage_runner(name: str, module: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        from strata.jobs.runtime.entry import run_command
+
+        # The settings are parsed before Spark's and Arrow's modules are imported.
+        return run_command(name, lambda: importlib.import_module(f"strata.jobs.{module}").STAGES, arguments)
+
+    return run
+
+
+def _loaded(
+    arguments: argparse.Namespace, work: Callable[[Settings], None]
+) -> int:
+    from strata.jobs.runtime.failures import guarded
+    from strata.layers import load_settings
+
+    def run() -> int:
+        work(load_settings(arguments.file, arguments.overrides).settings)
+        return 0
+
+    return guarded(run)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    def show(settings: Settings) -> None:
+        from strata.jobs.runtime.dry_run import show_plan
+
+        show_plan(settings, as_json=arguments.json)
+
+    return _loaded(arguments, show)
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    from strata.jobs.runtime.failures import guarded
+    from strata.layers import load_settings, render
+
+    def run() -> int:
+        sys.stdout.write(render(load_settings(arguments.file, arguments.overrides)))
+        return 0
+
+    return guarded(run)
+
+
+def _add_export(commands: Commands) -> None:
+    summary = "write documents, clusters, rejects or tokens as Parquet or JSON lines"
+    parser = commands.add_parser("export", help=summary, description=summary)
+    parser.add_argument("table", choices=EXPORTS)
+    parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
+    parser.add_argument("--format", choices=("parquet", "jsonl"), default="parquet")
+    parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
+    add_common(parser)
+    parser.set_defaults(run=_export)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    def export(settings: Settings) -> None:
+        from strata.jobs.export_table import export_table
+
+        export_table(
+            settings, arguments.table, arguments.format, arguments.to, as_json=arguments.json
+        )
+
+    return _loaded(arguments, export)
+
+
+def _add_explain(commands: Commands) -> None:
+    summary = "tell the way of one document through the stages"
+    parser = commands.add_parser("explain", help=summary, description=summary)
+    parser.add_argument("document", metavar="ID", help="the user's id, or a doc_id")
+    parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
+    add_common(parser)
+    parser.set_defaults(run=_explain)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    def explain(settings: Settings) -> None:
+        from strata.jobs.explain_document import explain_document
+
+        explain_document(settings, arguments.document, as_json=arguments.json)
+
+    return _loaded(arguments, explain)
+
+
+def _add_report(commands: Commands) -> None:
+    summary = "show the report of the newest run, or write it as HTML"
+    parser = _command(commands, "report", summary, _report)
+    parser.add_argument("--run-id", help="another run than the newest")
+    parser.add_argument("--html", type=Path, metavar="PATH", help="write an HTML page")
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    def report(settings: Settings) -> None:
+        from strata.jobs.show_report import show_report
+
+        show_report(settings, arguments.run_id, html=arguments.html, as_json=arguments.json)
+
+    return _loaded(arguments, report)
+
+
+def _add_storage(commands: Commands) -> None:
+    summary = "look after the tables and their files"
+    parser = commands.add_parser("storage", help=summary, description=summary)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in STORAGE_ACTIONS.items():
+        action = _command(actions, name, text, _storage)
+        if name in ("expire", "gc"):
+            action.add_argument(
+                "--older-than",
+                type=float,
+                default=24.0,
+                metavar="HOURS",
+                help="leave alone what is younger; must exceed the longest job (default: 24)",
+            )
+            action.add_argument("--dry-run", action="store_true", help="only list")
+
+
+def _storage(arguments: argparse.Namespace) -> int:
+    def manage(settings: Settings) -> None:
+        from strata.jobs.manage_storage import manage_storage
+
+        manage_storage(settings, arguments)
+
+    return _loaded(arguments, manage)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from strata.jobs.runtime.failures import guarded
+
+    def run() -> int:
+        from strata.jobs.runtime.doctor import show_checks
+        from strata.layers import load_settings
+
+        file = arguments.file
+        settings = load_settings(file, arguments.overrides).settings if file else None
+        return show_checks(settings, as_json=arguments.json)
+
+    return guarded(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

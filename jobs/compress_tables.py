@@ -1,0 +1,22 @@
+"""`strata compress`, and `spark-submit jobs/compress_tables.py --conf-file FILE`: compact the tables into their tiers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from strata.jobs.runtime.entry import job_main
+from strata.pipelines.compress import run_compress
+
+__all__ = ["STAGES", "main"]
+
+STAGES = (run_compress,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit code."""
+    return job_main("compress", "compact the tables into their tiers", STAGES, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

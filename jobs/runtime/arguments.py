@@ -1,0 +1,47 @@
+"""The flags that every job has."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_common", "add_run", "job_parser", "verbosity"]
+
+
+def job_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser for one job under spark-submit: ``jobs/<verb>_<noun>.py --conf-file FILE``."""
+    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser.add_argument("--conf-file", dest="file", type=Path, required=True, metavar="FILE")
+    add_common(parser)
+    add_run(parser)
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Flags of every command that reads a settings file."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override a setting; may be repeated",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more")
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="say less")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Flags of every command that runs stages."""
+    parser.add_argument("--master", help="Spark master; the default is local[*]")
+    parser.add_argument("--run-id", help="name of the run; made from the time unless given")
+    parser.add_argument("--report", type=Path, metavar="PATH", help="write the JSON report here too")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be done; starts no JVM"
+    )
+
+
+def verbosity(arguments: argparse.Namespace) -> int:
+    """0 is normal, less is quieter, more says more."""
+    return int(arguments.verbose) - int(arguments.quiet)

@@ -1,0 +1,97 @@
+"""What a run would do, from the settings, the listing and the catalog; no JVM."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from strata.jobs.runtime.progress import QuietProgress
+from strata.jobs.runtime.session import LazySession
+from strata.pipelines.compress import plan_compress
+from strata.pipelines.dedup import dedup_key
+from strata.pipelines.readers.split import plan_splits
+from strata.pipelines.shard import plan_of
+from strata.pipelines.shard_plan import pack_splits
+from strata.pipelines.stage import StageContext
+from strata.settings import TABLES, Settings
+from strata.storage.catalog import open_corpus
+from strata.storage.tiers import tier_of_table
+
+__all__ = ["plan_facts", "show_plan"]
+
+
+def show_plan(settings: Settings, *, as_json: bool) -> None:
+    """Print what a run would do."""
+    facts = plan_facts(settings)
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode() + "\n")
+        return
+    console = Console(soft_wrap=True)
+    for title, rows in facts.items():
+        table = Table(title=title, show_header=False, title_justify="left")
+        for name, value in rows.items():
+            table.add_row(name, _text(value))
+        console.print(table)
+
+
+def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The plan as plain data: inputs, splits, stages and tables."""
+    context = StageContext(
+        settings, open_corpus(settings), "dry-run", LazySession(settings, None, "dry-run"), QuietProgress()
+    )
+    planned = plan_of(context)
+    files = planned.plan.files
+    splits = plan_splits(files, context.store, int(settings.shard.split_mb * 1e6))
+    target = tier_of_table(settings, "documents").layout.target_file_bytes
+    tasks = pack_splits(splits, os.cpu_count() or 1, target)
+    return {
+        "inputs": {
+            "files to read": len(files),
+            "bytes to read": sum(file.size for file in files),
+            "estimated bytes of text": sum(split.weight for split in splits),
+            "files skipped": dict(planned.skipped),
+        },
+        "shard": {
+            "mode": str(planned.plan.mode) if files else "up to date",
+            "splits": len(splits),
+            "tasks": len(tasks),
+            "largest task, bytes of text": max((sum(s.weight for s in t) for t in tasks), default=0),
+        },
+        "stages": _stages(context, up_to_date=not files),
+        "tables": {name: _table(context, name) for name in TABLES},
+    }
+
+
+def _stages(context: StageContext, *, up_to_date: bool) -> dict[str, str]:
+    clusters = context.corpus.table("clusters")
+    dedup_done = up_to_date and clusters.content_key == dedup_key(context)
+    moves = {name: len(groups) for name, groups in plan_compress(context).items() if groups}
+    return {
+        "shard": "up to date" if up_to_date else "would run",
+        "dedup": "up to date" if dedup_done else "would run",
+        "tokenize": "would run unless up to date" if dedup_done else "would run",
+        "compress": f"would rewrite {moves}" if moves else "nothing to rewrite now",
+    }
+
+
+def _table(context: StageContext, name: str) -> dict[str, Any]:
+    tier = tier_of_table(context.settings, name)
+    rows = sum(file.rows for file in context.corpus.table(name).files())
+    place = str(tier.folder(context.settings.corpus, name))
+    return {
+        "tier": tier.name,
+        "codec": f"{tier.layout.codec}:{tier.layout.level}",
+        "rows now": rows,
+        "place": place,
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items()) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,81 @@
+"""What the commands that run stages have in common, from the command line or spark-submit."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strata.jobs.runtime.arguments import job_parser, verbosity
+from strata.jobs.runtime.failures import guarded
+from strata.layers import load_settings
+
+if TYPE_CHECKING:
+    from strata.jobs.runtime.run import RunReport, Stage
+
+__all__ = ["job_main", "run_command"]
+
+
+def job_main(
+    command: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None
+) -> int:
+    """The ``main`` of a job module."""
+    arguments = job_parser(command, description).parse_args(argv)
+    return run_command(command, lambda: stages, arguments)
+
+
+def run_command(
+    command: str, stages: Callable[[], Sequence[Stage]], arguments: argparse.Namespace
+) -> int:
+    """Run stages as the parsed arguments say, and show the outcome.
+
+    The stages are asked for only once the settings are known to be right.
+
+    Returns:
+        The exit code.
+    """
+    run_id = arguments.run_id or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    return guarded(lambda: _run(command, stages, arguments, run_id), run_id)
+
+
+def _run(
+    command: str,
+    stages: Callable[[], Sequence[Stage]],
+    arguments: argparse.Namespace,
+    run_id: str,
+) -> int:
+    settings = load_settings(arguments.file, arguments.overrides).settings
+    if arguments.dry_run:
+        from strata.jobs.runtime.dry_run import show_plan
+
+        show_plan(settings, as_json=arguments.json)
+        return 0
+    from strata.jobs.runtime.run import RunOptions, run_stages
+
+    quiet = max(0, -verbosity(arguments))
+    options = RunOptions(command, run_id, arguments.master, quiet)
+    report = run_stages(settings, stages(), options)
+    _deliver(report, arguments, quiet)
+    return 0
+
+
+def _deliver(report: RunReport, arguments: argparse.Namespace, quiet: int) -> None:
+    if arguments.report:
+        _write(arguments.report, report.to_json())
+    if arguments.json:
+        sys.stdout.write(report.to_json().decode() + "\n")
+    elif not quiet:
+        from strata.jobs.runtime.summary import show_summary
+
+        show_summary(report)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)

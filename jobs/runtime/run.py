@@ -1,0 +1,135 @@
+"""Running stages: one context, one report, whatever the outcome."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from strata.jobs.runtime.failures import translated
+from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.session import LazySession
+from strata.pipelines.stage import StageContext, StageReport, Stopwatch
+from strata.settings import Settings
+from strata.storage.catalog import open_corpus
+from strata.storage.url import Url
+from strata.version import VERSION
+
+__all__ = ["RunOptions", "RunReport", "Stage", "reports_folder", "run_stages"]
+
+Stage = Callable[[StageContext], StageReport]
+REPORT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run was asked for."""
+
+    command: str
+    run_id: str
+    master: str | None = None
+    quiet: int = 0
+
+
+@dataclass(slots=True)
+class RunReport:
+    """The account of a run; it is stored as JSON in the warehouse."""
+
+    run_id: str
+    command: str
+    corpus: str
+    started: str
+    version: str = VERSION
+    report_version: int = REPORT_VERSION
+    status: str = "running"
+    seconds: float = 0.0
+    session_seconds: float = 0.0
+    machine: dict[str, Any] = field(default_factory=dict)
+    stages: list[StageReport] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    location: str = ""
+
+    def to_json(self) -> bytes:
+        """The report as JSON."""
+        return msgspec.json.format(msgspec.json.encode(asdict(self)), indent=2)
+
+
+def reports_folder(settings: Settings) -> Url:
+    """Folder of the reports of a corpus."""
+    return Url.parse(settings.warehouse) / settings.corpus / "reports"
+
+
+def run_stages(settings: Settings, stages: Sequence[Stage], options: RunOptions) -> RunReport:
+    """Run stages one after the other and store the report, also when one fails."""
+    watch = Stopwatch()
+    report = _new_report(settings, options)
+    session = LazySession(settings, options.master, options.run_id)
+    progress = progress_for(lambda: session() if session.started else None, options.quiet)
+    context = StageContext(
+        settings, open_corpus(settings), options.run_id, session, progress
+    )
+    try:
+        for stage in stages:
+            report.stages.append(stage(context))
+        report.status = "done"
+    except BaseException as error:
+        report.status = "failed"
+        report.error = _error(error)
+        raise
+    finally:
+        progress.finish()
+        report.session_seconds = session.seconds
+        session.stop()
+        report.seconds = watch.seconds
+        _finish(context, report)
+    return report
+
+
+def _new_report(settings: Settings, options: RunOptions) -> RunReport:
+    machine = {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    return RunReport(
+        run_id=options.run_id,
+        command=options.command,
+        corpus=settings.corpus,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine,
+        location=str(reports_folder(settings) / f"{options.run_id}.json"),
+    )
+
+
+def _finish(context: StageContext, report: RunReport) -> None:
+    if report.status == "done":
+        report.tables = table_facts(context)
+    context.store.write_bytes(Url.parse(report.location), report.to_json())
+
+
+def table_facts(context: StageContext) -> dict[str, dict[str, Any]]:
+    """Rows, bytes, files and folder of each table that has any."""
+    facts = {}
+    for name in context.corpus.existing_tables():
+        files = context.corpus.table(name).files()
+        facts[name] = {
+            "rows": sum(file.rows for file in files),
+            "bytes": sum(file.n_bytes for file in files),
+            "files": len(files),
+            "tier": context.settings.tier_of(name),
+            "location": str(files[0].location.parent) if files else "",
+        }
+    return facts
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    known = translated(error)
+    if known is None:
+        return {"type": type(error).__name__, "reason": str(error)[:2000]}
+    return {"type": type(known).__name__, "reason": known.reason, "hint": known.hint}

@@ -1,0 +1,163 @@
+"""The one place that builds a SparkSession.
+
+In local mode Strata decides (the settings' ``[spark]`` section first). Under spark-submit the
+operator decides: only SQL defaults that were not given are set, at run time, because a builder's
+configuration would silently override the flags of spark-submit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from strata.errors import MachineError
+from strata.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["LazySession", "local_master", "under_spark_submit"]
+
+# local[N] alone gives up at the first failed task; so many attempts are a cluster's default.
+MAX_FAILURES = 4
+QUIET = "ERROR"
+LOCAL_DEFAULTS: Mapping[str, str] = {
+    "spark.app.name": "strata",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    # Kernels and tokenizers keep their state in the worker, which must live as long as the job.
+    "spark.python.worker.reuse": "true",
+    "spark.log.level": QUIET,
+}
+SQL_DEFAULTS: Mapping[str, str] = {
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+def under_spark_submit() -> bool:
+    """Whether spark-submit started this process."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def local_master(master: str) -> str:
+    """A local master that retries failed tasks: ``local[2]`` becomes ``local[2,4]``."""
+    if master == "local":
+        return f"local[1,{MAX_FAILURES}]"
+    match = re.fullmatch(r"local\[(\d+|\*)\]", master)
+    return f"local[{match[1]},{MAX_FAILURES}]" if match else master
+
+
+class LazySession:
+    """A Spark session that starts when it is first asked for, and is stopped once.
+
+    ``seconds`` is how long the start took; 0 while no JVM was needed.
+    """
+
+    def __init__(self, settings: Settings, master: str | None, run_id: str) -> None:
+        self._settings = settings
+        self._master = master
+        self._run_id = run_id
+        self._session: SparkSession | None = None
+        self.seconds = 0.0
+
+    @property
+    def started(self) -> bool:
+        """Whether a JVM was needed."""
+        return self._session is not None
+
+    def __call__(self) -> SparkSession:
+        """The session; starts it at the first call.
+
+        Raises:
+            MachineError: Spark cannot start here.
+        """
+        if self._session is None:
+            began = time.monotonic()
+            self._session = self._start()
+            self.seconds = time.monotonic() - began
+        return self._session
+
+    def stop(self) -> None:
+        """Stop the session, if it was started."""
+        if self._session is not None:
+            self._session.stop()
+            self._session = None
+
+    def _start(self) -> SparkSession:
+        if under_spark_submit():
+            return _submitted(self._run_id)
+        prepare_environment()
+        return _build(_local_properties(self._settings, self._master, self._run_id))
+
+
+def _local_properties(settings: Settings, master: str | None, run_id: str) -> dict[str, str]:
+    given = {name: _text(value) for name, value in settings.spark.items()}
+    properties = {**LOCAL_DEFAULTS, **SQL_DEFAULTS, "spark.app.name": f"strata {run_id}", **given}
+    properties["spark.master"] = local_master(
+        master or given.get("spark.master") or os.environ.get("STRATA_MASTER") or "local[*]"
+    )
+    cores = re.match(r"local\[(\d+)", properties["spark.master"])
+    parallel = int(cores[1]) if cores else os.cpu_count() or 2
+    properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
+    return properties
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def prepare_environment() -> None:
+    """Point Spark at a Java that works and workers at this very interpreter.
+
+    Raises:
+        MachineError: there is no usable Java.
+    """
+    from strata.jobs.runtime.java import find_java
+
+    os.environ["JAVA_HOME"] = str(find_java().home)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+
+
+def _build(properties: Mapping[str, str]) -> SparkSession:
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder
+    for name, value in properties.items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise MachineError(
+            f"Spark did not start with master {properties['spark.master']}: {error}",
+            hint="`strata doctor` says what the machine lacks",
+        ) from error
+    session.sparkContext.setLogLevel(properties["spark.log.level"])
+    _ship(session)
+    return session
+
+
+def _submitted(run_id: str) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.appName(f"strata {run_id}").getOrCreate()
+    given = dict(session.sparkContext.getConf().getAll())
+    for name, value in SQL_DEFAULTS.items():
+        if name not in given:
+            session.conf.set(name, value)
+    return session
+
+
+def _ship(session: SparkSession) -> None:
+    # Workers of a cluster need the package; those of local mode share this installation.
+    if not str(session.sparkContext.master).startswith("local"):
+        from strata.jobs.runtime.shipping import build_archive
+
+        session.sparkContext.addPyFile(str(build_archive()))
+

@@ -1,0 +1,99 @@
+"""The table that ends a run: what every stage did, and where the results are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from strata.jobs.runtime.run import RunReport
+from strata.pipelines.stage import StageReport, StageStatus
+
+__all__ = ["compression_ratio", "show_summary", "size"]
+
+MB = 1_000_000
+
+
+def show_summary(report: RunReport, console: Console | None = None) -> None:
+    """Print the stages, the tables and the places of a finished run."""
+    out = console or Console(soft_wrap=True)
+    out.print(_stage_table(report), crop=False)
+    if report.tables:
+        out.print(_table_table(report.tables), crop=False)
+    for line in _notes(report):
+        out.print(line, highlight=False)
+
+
+def _stage_table(report: RunReport) -> Table:
+    table = Table(title=f"run {report.run_id} · corpus {report.corpus}", box=box.SIMPLE_HEAD)
+    table.add_column("stage")
+    names = ("rows in", "out", "rejected", "removed", "read MB", "MB/s", "written MB", "MB/s")
+    for name in (*names, "M tokens", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for stage in report.stages:
+        table.add_row(*_stage_row(stage))
+    return table
+
+
+def _stage_row(stage: StageReport) -> tuple[str, ...]:
+    if stage.status is StageStatus.SKIPPED:
+        return (f"{stage.stage} (up to date)", *([""] * 10))
+    cost, seconds = stage.counters, max(stage.seconds, 1e-9)
+    tokens = f"{cost.tokens / 1e6:,.2f}" if cost.tokens else ""
+    return (
+        stage.stage,
+        f"{stage.rows_in:,}",
+        f"{stage.rows_out:,}",
+        f"{sum(stage.rejected.values()):,}",
+        f"{sum(stage.removed.values()):,}",
+        f"{cost.bytes_read / MB:,.1f}",
+        f"{cost.bytes_read / MB / seconds:,.1f}",
+        f"{cost.bytes_written / MB:,.1f}",
+        f"{cost.bytes_written / MB / seconds:,.1f}",
+        tokens,
+        f"{stage.seconds:,.1f}",
+    )
+
+
+def _table_table(tables: Mapping[str, Mapping[str, object]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("table")
+    for name in ("rows", "files", "MB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("tier")
+    table.add_column("place", overflow="fold")
+    for name, facts in tables.items():
+        rows, files, n_bytes = (int(str(facts[key])) for key in ("rows", "files", "bytes"))
+        place = str(facts["location"]).removeprefix("file://")
+        table.add_row(name, f"{rows:,}", str(files), size(n_bytes), str(facts["tier"]), place)
+    return table
+
+
+def _notes(report: RunReport) -> list[str]:
+    lines = []
+    ratio = compression_ratio(report)
+    if ratio:
+        lines.append(f"compression: {ratio:.2f}× (text of `documents` to its files on disk)")
+    repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
+    if repeated:
+        lines.append(f"note: {repeated:,} documents repeat the id of another; doc_id keeps them apart")
+    session = f", {report.session_seconds:.1f} s of it Spark's start" if report.session_seconds else ""
+    lines.append(f"total: {report.seconds:.1f} s{session}")
+    lines.append(f"report: {report.location.removeprefix('file://')}")
+    return lines
+
+
+def compression_ratio(report: RunReport) -> float:
+    """Bytes of text that this run read, per byte of `documents` on disk; 0 where unknown."""
+    shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
+    disk = int(report.tables.get("documents", {}).get("bytes", 0))
+    if shard is None or shard.details.get("mode") != "overwrite" or not disk:
+        return 0.0
+    return shard.counters.text_bytes / disk
+
+
+def size(n_bytes: int) -> str:
+    """Bytes as MB with two digits."""
+    return f"{n_bytes / MB:,.2f}"

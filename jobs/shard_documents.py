@@ -1,0 +1,22 @@
+"""`strata shard`, and `spark-submit jobs/shard_documents.py --conf-file FILE`: read the inputs into documents."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from strata.jobs.runtime.entry import job_main
+from strata.pipelines.shard import run_shard
+
+__all__ = ["STAGES", "main"]
+
+STAGES = (run_shard,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit code."""
+    return job_main("shard", "read the inputs into documents", STAGES, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""`strata tokenize`, and `spark-submit jobs/tokenize_documents.py --conf-file FILE`: encode the survivors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from strata.jobs.runtime.entry import job_main
+from strata.pipelines.tokens import run_tokenize
+
+__all__ = ["STAGES", "main"]
+
+STAGES = (run_tokenize,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit code."""
+    return job_main("tokenize", "encode the survivors", STAGES, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

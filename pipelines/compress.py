@@ -1,0 +1,144 @@
+"""The compress stage: every table into its tier, in the tier's codec, in files of the right size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile, run_rewrite_task
+from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.tasks import run_tasks
+from strata.settings import CompressSettings
+from strata.storage.history import TableFile
+from strata.storage.replace import Replacement, replace_files
+from strata.storage.tiers import Tier, tier_of_table
+
+__all__ = ["Group", "plan_compress", "plan_table", "run_compress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that are rewritten together into so many new ones."""
+
+    files: tuple[TableFile, ...]
+    pieces: int
+
+
+def run_compress(context: StageContext) -> StageReport:
+    """Compact and rewrite what is not yet as its tier wants it, and publish it table by table.
+
+    Raises:
+        ConflictError: another writer took one of the files away.
+        BalanceError: a rewritten file does not hold the rows of the files it replaces.
+    """
+    watch = Stopwatch()
+    report = StageReport("compress", "")
+    plans = plan_compress(context)
+    if not any(plans.values()):
+        report.status = StageStatus.SKIPPED
+        return report
+    report.details["tables"] = {}
+    for table, groups in plans.items():
+        if groups:
+            _rewrite(context, table, groups, report)
+    report.check_balance()
+    report.seconds = watch.seconds
+    return report
+
+
+def plan_compress(context: StageContext) -> dict[str, list[Group]]:
+    """What would be rewritten now, by table."""
+    settings = context.settings
+    return {
+        table: plan_table(
+            context.corpus.table(table).files(), tier_of_table(settings, table), settings.compress
+        )
+        for table in settings.compress.tables
+    }
+
+
+def plan_table(files: Sequence[TableFile], tier: Tier, settings: CompressSettings) -> list[Group]:
+    """Choose the files of one table that are rewritten.
+
+    A file is rewritten when it lies outside its tier or in another codec, and when enough files of
+    the table are small. Neighbours by document id go together.
+    """
+    misplaced = [file for file in files if not _fits(file, tier)]
+    least = settings.min_fill * tier.layout.target_file_bytes
+    small = [file for file in files if _fits(file, tier) and file.n_bytes < least]
+    # A few small files are cheaper to read than to rewrite after every run.
+    chosen = misplaced + (small if misplaced or len(small) >= settings.min_files else [])
+    return _bins(sorted(chosen, key=lambda file: file.min_doc_id), tier)
+
+
+def _fits(file: TableFile, tier: Tier) -> bool:
+    in_codec = (file.codec, file.level) == (tier.layout.codec, tier.layout.level)
+    return in_codec and file.location.is_below(tier.url)
+
+
+def _bins(files: Sequence[TableFile], tier: Tier) -> list[Group]:
+    target = tier.layout.target_file_bytes
+    groups: list[Group] = []
+    current: list[TableFile] = []
+    size = 0
+    for file in files:
+        if current and size + file.n_bytes > 1.25 * target:
+            groups.append(_group(current, size, target))
+            current, size = [], 0
+        current.append(file)
+        size += file.n_bytes
+    if current:
+        groups.append(_group(current, size, target))
+    return groups
+
+
+def _group(files: list[TableFile], size: int, target: int) -> Group:
+    return Group(tuple(files), max(1, round(size / target)))
+
+
+def _rewrite(context: StageContext, table: str, groups: list[Group], report: StageReport) -> None:
+    tier = tier_of_table(context.settings, table)
+    folder = tier.folder(context.settings.corpus, table)
+    tasks = [
+        RewriteTask(
+            "compress",
+            table,
+            tuple(SourceFile(file.url, file.rows, file.n_bytes) for file in group.files),
+            group.pieces,
+            folder,
+            tier.layout,
+            context.storage_options,
+        )
+        for group in groups
+    ]
+    context.progress.start("compress", f"rewrite {table} into {tier.name}", len(tasks))
+    results = run_tasks(context.spark(), run_rewrite_task, tasks)
+    context.progress.finish()
+    _publish(context, table, results)
+    _account(table, tier, results, report)
+
+
+def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]) -> None:
+    replacements = [
+        Replacement(tuple(source.url for source in result.sources), tuple(result.files))
+        for result in results
+    ]
+    replace_files(context.corpus.table(table), replacements, run_id=context.run_id)
+
+
+def _account(
+    table: str, tier: Tier, results: Sequence[RewriteResult], report: StageReport
+) -> None:
+    before = [source for result in results for source in result.sources]
+    after = [file for result in results for file in result.files]
+    report.rows_in += sum(source.rows for source in before)
+    report.rows_out += sum(file.rows for file in after)
+    for result in results:
+        report.counters.add(result.counters)
+    report.details["tables"][table] = {
+        "tier": tier.name,
+        "files_before": len(before),
+        "files_after": len(after),
+        "bytes_before": sum(source.n_bytes for source in before),
+        "bytes_after": sum(file.n_bytes for file in after),
+    }

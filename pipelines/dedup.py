@@ -1,0 +1,178 @@
+"""The dedup stage: `fingerprints` to the ledger `clusters`.
+
+One shuffle brings equal keys together: bands of similar documents, hashes of equal ones, repeated
+ids. Each bucket is verified in place along star edges, connected components join the edges, and a
+rule elects the survivor of each.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from strata.keys import stage_key
+from strata.pipelines.dedup_rows import RowTask, band_rows, group_files
+from strata.pipelines.dedup_scan import ScanResult, ScanTask, read_edges, scan_partition
+from strata.pipelines.kernels.banding import Banding, choose_banding
+from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
+from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.tasks import run_tasks
+from strata.settings import DedupSettings
+from strata.storage.parquet import TableWriter
+from strata.storage.publish import PublishMode, publish
+from strata.storage.scan import read_batches
+from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.tiers import tier_of_table
+from strata.storage.url import Url
+
+__all__ = ["dedup_key", "run_dedup"]
+
+# Raise it when the code changes which documents are removed, or the rows of the ledger.
+VERSION = 1
+ATTRIBUTE_COLUMNS = ["doc_id", "n_bytes", "source"]
+BATCH_BYTES = 4_000_000
+
+
+def dedup_key(context: StageContext) -> str:
+    """Key of the ledger that the present documents and settings give."""
+    settings = context.settings.dedup
+    banding = _banding(settings)
+    decisive = {
+        "threshold": settings.threshold,
+        "bands": banding.bands,
+        "rows": banding.rows,
+        "survivor": list(settings.survivor),
+    }
+    documents = context.corpus.table("documents").content_key or ""
+    return stage_key("dedup", VERSION, [documents], decisive)
+
+
+def run_dedup(context: StageContext) -> StageReport:
+    """Find duplicates, elect survivors and publish the ledger.
+
+    Raises:
+        BalanceError: the shuffle lost or doubled a document.
+    """
+    watch = Stopwatch()
+    report = StageReport("dedup", dedup_key(context))
+    clusters = context.corpus.table("clusters")
+    if clusters.content_key == report.key:
+        report.status = StageStatus.SKIPPED
+        return report
+    banding = _banding(context.settings.dedup)
+    results = _scan(context, banding)
+    ledger = _ledger(context, results)
+    _account(context, results, ledger, report)
+    report.details |= {"bands": banding.bands, "rows": banding.rows}
+    report.check_balance()
+    store = MeteredStore(context.store)
+    tier = tier_of_table(context.settings, "clusters")
+    folder = tier.folder(context.settings.corpus, "clusters")
+    writer = TableWriter(store, folder, "clusters", tier.layout, "dedup-driver")
+    if ledger.num_rows:
+        writer.write(ledger)
+    files = writer.close()
+    publish(
+        clusters, files, mode=PublishMode.OVERWRITE, content_key=report.key, run_id=context.run_id
+    )
+    for result in results:
+        report.counters.add(result.counters)
+        if result.url is not None:
+            context.store.delete(Url.parse(result.url))
+    report.counters.add(Counters(bytes_written=store.meter.bytes_written, files_written=len(files)))
+    report.seconds = watch.seconds
+    return report
+
+
+def _banding(settings: DedupSettings) -> Banding:
+    if settings.bands is not None and settings.rows is not None:
+        return Banding(settings.bands, settings.rows)
+    return choose_banding(settings.threshold)
+
+
+def _scan(context: StageContext, banding: Banding) -> list[ScanResult]:
+    spark = context.spark()
+    urls = [file.url for file in context.corpus.table("fingerprints").files()]
+    tasks = [
+        RowTask(some, context.storage_options, banding)
+        for some in group_files(urls, max(len(urls), spark.sparkContext.defaultParallelism))
+    ]
+    folder = Url.parse(context.settings.warehouse) / "_staging" / context.run_id
+    scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options)
+
+    def make_rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from band_rows(tasks[number])
+
+    def scan_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return scan_partition(batches, scan)
+
+    if not tasks:
+        return []
+    context.progress.start("dedup", "shuffle bands, verify buckets", 0)
+    rows = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(
+        make_rows, "key long, doc_id long, sketch binary"
+    )
+    grouped = rows.repartition("key").sortWithinPartitions("key", "doc_id")
+    # One small row a partition: the description of its edge file.
+    results = grouped.mapInArrow(scan_rows, "result binary").toArrow()
+    context.progress.finish()
+    return [pickle.loads(value) for value in results["result"].to_pylist()]
+
+
+def _ledger(context: StageContext, results: list[ScanResult]) -> pa.RecordBatch:
+    edges = read_edges(context.store, results)
+    rules = context.settings.dedup.survivor
+    attributes = _attributes(context, edges) if needs_attributes(rules) else None
+    return ledger_rows(edges, rules, attributes)
+
+
+def _attributes(context: StageContext, edges: pa.Table) -> Attributes:
+    nodes = np.unique(np.concatenate([edges["a"].to_numpy(), edges["b"].to_numpy()]))
+    storage = context.storage_options
+    wanted = context.spark().sparkContext.broadcast(nodes)
+
+    def gather(url: str) -> pa.Table:
+        return read_attributes(url, wanted.value, storage)
+
+    urls = [file.url for file in context.corpus.table("fingerprints").files()]
+    table = pa.concat_tables(run_tasks(context.spark(), gather, urls)).sort_by("doc_id")
+    return Attributes(
+        table["doc_id"].to_numpy(),
+        table["n_bytes"].to_numpy(),
+        table["source"].to_numpy(zero_copy_only=False),
+    )
+
+
+def read_attributes(url: str, wanted: np.ndarray, storage: StorageOptions) -> pa.Table:
+    """The columns that survivor rules look at, of the wanted documents (sorted ids) in one file."""
+    batches = []
+    for batch in read_batches(FsspecStore(storage), Url.parse(url), ATTRIBUTE_COLUMNS, None, BATCH_BYTES):
+        doc_ids = batch.column("doc_id").to_numpy()
+        batches.append(batch.filter(pa.array(np.isin(doc_ids, wanted))))
+    return pa.Table.from_batches(batches)
+
+
+def _account(
+    context: StageContext, results: list[ScanResult], ledger: pa.RecordBatch, report: StageReport
+) -> None:
+    documents = context.corpus.table("documents").files()
+    report.rows_in = sum(file.rows for file in documents)
+    # Each document sent exactly one row by its bytes, so the shuffle is checked to be complete.
+    seen = sum(result.documents for result in results)
+    kept = ledger.column("kept").to_numpy(zero_copy_only=False)
+    methods = np.array(ledger.column("method").to_pylist(), object)[~kept]
+    names, counts = np.unique(methods.astype(str), return_counts=True)
+    report.removed = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+    report.rows_out = seen - int((~kept).sum())
+    report.details |= {
+        "clusters": int(kept.sum()),
+        "largest_cluster": int(np.max(ledger.column("cluster_size").to_numpy(), initial=0)),
+        "edges": sum(result.edges for result in results),
+        "shuffled_rows": sum(result.rows for result in results),
+        "repeated_ids": sum(result.same_id for result in results),
+    }

@@ -1,0 +1,127 @@
+"""The rows that dedup shuffles: one a band and document, made from `fingerprints` in the workers.
+
+The two low bits of a key say what equal keys mean, so that one shuffle finds equal texts, similar
+texts and repeated ids. A row is (key, doc_id, sketch); the sketch lets a bucket be verified in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.kernels.banding import Banding, band_keys
+from strata.pipelines.kernels.buckets import SKETCH_WORDS, pack
+from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.url import Url
+from strata.storage.scan import read_batches
+
+__all__ = ["ROW_SCHEMA", "KeyKind", "RowTask", "band_rows", "kind_of", "sketch_words"]
+
+# One batch of fingerprints becomes bands + 2 times as many rows.
+BATCH_BYTES = 2_000_000
+COLUMNS = ["doc_id", "n_shingles", "content_hash", "id_hash", "signature"]
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.int64(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("sketch", pa.binary(), nullable=False),
+    ]
+)
+# Odd multipliers spread one hash over the words of a sketch (splitmix64's constant).
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class KeyKind(IntEnum):
+    """What documents with the same key have in common."""
+
+    SIMILAR = 0
+    EQUAL = 1
+    SAME_ID = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RowTask:
+    """Files of `fingerprints` that one task turns into rows."""
+
+    urls: tuple[str, ...]
+    storage: StorageOptions
+    banding: Banding
+
+
+def kind_of(keys: np.ndarray) -> np.ndarray:
+    """Kind of each key: int64[n] -> int64[n]."""
+    return keys & 3
+
+
+def band_rows(task: RowTask) -> Iterator[pa.RecordBatch]:
+    """The rows of all documents of a task, in batches of ROW_SCHEMA."""
+    store = FsspecStore(task.storage)
+    for url in task.urls:
+        for batch in read_batches(store, Url.parse(url), COLUMNS, None, BATCH_BYTES):
+            if batch.num_rows:
+                yield from _rows(batch, task.banding)
+
+
+def _rows(batch: pa.RecordBatch, banding: Banding) -> Iterator[pa.RecordBatch]:
+    doc_ids = batch.column("doc_id").to_numpy()
+    signature = fixed_matrix(batch.column("signature"))
+    hashes = fixed_matrix(batch.column("content_hash")).view(np.uint64)
+    # A document without words is compared by its bytes only.
+    worded = batch.column("n_shingles").to_numpy() > 0
+    keys = band_keys(signature[worded], banding)
+    packed = pack(signature[worded])
+    yield _batch(
+        (keys & ~np.int64(3)).reshape(-1),
+        np.repeat(doc_ids[worded], banding.bands),
+        np.repeat(packed, banding.bands, axis=0),
+    )
+    equal = (hashes[:, 0].view(np.int64) & ~np.int64(3)) | KeyKind.EQUAL
+    yield _batch(equal, doc_ids, spread(hashes[:, 1]))
+    ids = batch.column("id_hash").to_numpy()
+    yield _batch((ids & ~np.int64(3)) | KeyKind.SAME_ID, doc_ids, spread(ids.view(np.uint64)))
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """A hash as a sketch: equal hashes give equal sketches, others sketches that do not match."""
+    steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SPREAD
+    words = (values[:, None] ^ steps[None, :]) * SPREAD
+    return words ^ (words >> np.uint64(29)) * SPREAD
+
+
+def fixed_matrix(column: pa.FixedSizeBinaryArray) -> np.ndarray:
+    """A column of fixed-size binary values as uint8[n, width], without a copy."""
+    width = column.type.byte_width
+    data = np.frombuffer(column.buffers()[1], np.uint8)
+    start = column.offset * width
+    return data[start : start + len(column) * width].reshape(len(column), width)
+
+
+def _batch(keys: np.ndarray, doc_ids: np.ndarray, sketches: np.ndarray) -> pa.RecordBatch:
+    width = 8 * SKETCH_WORDS
+    offsets = np.arange(len(keys) + 1, dtype=np.int32) * np.int32(width)
+    data = pa.py_buffer(np.ascontiguousarray(sketches).reshape(-1))
+    sketch = pa.BinaryArray.from_buffers(
+        pa.binary(), len(keys), [None, pa.py_buffer(offsets), data]
+    )
+    return pa.RecordBatch.from_arrays(
+        [pa.array(keys), pa.array(doc_ids), sketch], schema=ROW_SCHEMA
+    )
+
+
+def sketch_words(column: pa.BinaryArray) -> np.ndarray:
+    """The sketches of a batch as uint64[n, SKETCH_WORDS]."""
+    width = 8 * SKETCH_WORDS
+    offsets = np.frombuffer(column.buffers()[1], np.int32)
+    first = int(offsets[column.offset])
+    data = np.frombuffer(column.buffers()[2], np.uint8)
+    return data[first : first + len(column) * width].view(np.uint64).reshape(len(column), SKETCH_WORDS)
+
+
+def group_files(urls: Sequence[str], tasks: int) -> list[tuple[str, ...]]:
+    """Deal files out to at most so many tasks, keeping neighbours together."""
+    number = min(tasks, len(urls))
+    return [tuple(part) for part in np.array_split(np.array(urls, dtype=object), number)] if urls else []

@@ -1,0 +1,1 @@
+"""Pure kernels: Arrow and NumPy in, Arrow and NumPy out."""

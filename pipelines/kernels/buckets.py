@@ -1,0 +1,169 @@
+"""Verification inside LSH buckets: star edges from hubs, linear in the size of a bucket.
+
+Rows travel with a compact sketch, the lowest bit of each signature byte. Two documents agree in
+such a bit with probability ``(1 + J) / 2`` (Li, König: b-Bit Minwise Hashing, WWW 2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from strata.errors import SettingsError
+from strata.pipelines.kernels.banding import SIGNATURE_BYTES
+
+__all__ = ["SKETCH_WORDS", "BucketScanner", "Edges", "acceptance", "pack"]
+
+_BITS: Final = SIGNATURE_BYTES
+SKETCH_WORDS: Final = _BITS // 64
+"""Length of a compact sketch in 64-bit words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Pairs of similar documents, each once, in ascending order of (a, b).
+
+    Attributes:
+        a: int64[m], the hub, always the smaller doc_id.
+        b: int64[m].
+        similarity: float32[m], estimated Jaccard similarity.
+    """
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+
+def pack(signature: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Compact sketches, uint64[n, SKETCH_WORDS], of signatures, uint8[n, 256]."""
+    bits = np.packbits(signature & np.uint8(1), axis=1, bitorder="little")
+    packed: NDArray[np.uint64] = bits.view("<u8")
+    return packed
+
+
+def acceptance(threshold: float) -> float:
+    """Estimated similarity from which a pair counts as one at ``threshold``.
+
+    It lies one standard error of the estimate below, so that five of six pairs that are exactly at
+    the threshold are found; for a threshold of 1 it is 1.
+    """
+    return threshold - sqrt((1 - threshold**2) / _BITS)
+
+
+class BucketScanner:
+    """Turns rows sorted by (key, doc_id) into edges; the rows may be cut into batches anywhere.
+
+    The first document of a bucket is a hub. Every further one is compared with the hubs of its
+    bucket in order, and joins the first that is similar enough; one that joins none is a further
+    hub while there are fewer than ``max_hubs``.
+
+    Args:
+        threshold: Jaccard similarity that makes an edge; an estimate has to reach its `acceptance`.
+        max_hubs: bound of the work and memory for one bucket.
+    """
+
+    def __init__(self, threshold: float, max_hubs: int = 16) -> None:
+        if not 0 < threshold <= 1 or max_hubs < 1:
+            raise SettingsError(
+                f"a bucket scan cannot work with threshold {threshold} and {max_hubs} hubs",
+                hint="choose a threshold above 0 and up to 1, and at least one hub",
+            )
+        self._max_differing = int(_BITS * (1 - acceptance(threshold)) / 2 + 1e-9)
+        self._hubs = np.zeros(max_hubs, np.int64)
+        self._sketches = np.zeros((max_hubs, SKETCH_WORDS), np.uint64)
+        self._state = np.zeros(2, np.int64)
+
+    def feed(
+        self,
+        keys: NDArray[np.int64],
+        doc_ids: NDArray[np.int64],
+        sketches: NDArray[np.uint64],
+    ) -> Edges:
+        """Edges that end in these rows: int64[m], int64[m] and uint64[m, SKETCH_WORDS]."""
+        hub = np.empty(len(keys), np.int64)
+        differing = np.empty(len(keys), np.int64)
+        _scan(
+            np.ascontiguousarray(keys),
+            np.ascontiguousarray(doc_ids),
+            np.ascontiguousarray(sketches),
+            self._max_differing,
+            self._state,
+            self._hubs,
+            self._sketches,
+            hub,
+            differing,
+        )
+        joined = np.flatnonzero(differing >= 0)
+        return _distinct_edges(hub[joined], doc_ids[joined], differing[joined])
+
+
+def _distinct_edges(
+    a: NDArray[np.int64], b: NDArray[np.int64], differing: NDArray[np.int64]
+) -> Edges:
+    order = np.lexsort((b, a))
+    a, b, differing = a[order], b[order], differing[order]
+    first = np.ones(len(a), dtype=np.bool_)
+    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+    similarity = 1 - 2 * differing[first] / _BITS
+    return Edges(a[first], b[first], similarity.astype(np.float32))
+
+
+_READ_I64: Final = numba.types.Array(numba.int64, 1, "C", readonly=True)
+_READ_U64: Final = numba.types.Array(numba.uint64, 2, "C", readonly=True)
+_PAIRS: Final = np.uint64(0x3333333333333333)
+
+
+@numba.njit(cache=True)
+def _differing(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> int:
+    """Bits in which two compact sketches differ (Warren, Hacker's Delight, section 5-1)."""
+    count = np.uint64(0)
+    for i in range(SKETCH_WORDS):
+        x = a[i] ^ b[i]
+        x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
+        x = (x & _PAIRS) + ((x >> np.uint64(2)) & _PAIRS)
+        x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+        count += (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+    return int(np.int64(count))
+
+
+@numba.njit(
+    (
+        *(_READ_I64, _READ_I64, _READ_U64, numba.int64, numba.int64[::1]),
+        *(numba.int64[::1], numba.uint64[:, ::1], numba.int64[::1], numba.int64[::1]),
+    ),
+    cache=True,
+    nogil=True,
+)
+def _scan(
+    keys: NDArray[np.int64],
+    doc_ids: NDArray[np.int64],
+    rows: NDArray[np.uint64],
+    max_differing: int,
+    state: NDArray[np.int64],
+    hubs: NDArray[np.int64],
+    sketches: NDArray[np.uint64],
+    hub: NDArray[np.int64],
+    differing: NDArray[np.int64],
+) -> None:
+    """State: the key of the open bucket, and how many hubs it has (0 before the first row)."""
+    key, n_hubs = state[0], state[1]
+    for i in range(len(keys)):
+        if keys[i] != key:
+            key, n_hubs = keys[i], 0
+        differing[i] = -1
+        known = False
+        for j in range(n_hubs):
+            known = known or hubs[j] == doc_ids[i]
+            count = _differing(rows[i], sketches[j])
+            if not known and count <= max_differing:
+                hub[i], differing[i] = hubs[j], count
+                break
+        if differing[i] < 0 and not known and n_hubs < len(hubs):
+            hubs[n_hubs], sketches[n_hubs] = doc_ids[i], rows[i]
+            n_hubs += 1
+    state[0], state[1] = key, n_hubs

@@ -1,0 +1,108 @@
+"""From edges to the ledger: clusters, survivors, and the rows of `clusters`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.kernels.components import components
+from strata.storage.schemas import SCHEMAS
+
+__all__ = ["Attributes", "ledger_rows", "needs_attributes", "rank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What survivor rules look at, by document: doc_id int64[n] sorted, n_bytes int64[n], source[n]."""
+
+    doc_id: np.ndarray
+    n_bytes: np.ndarray
+    source: np.ndarray
+
+
+def needs_attributes(rules: Sequence[str]) -> bool:
+    """Whether the rules look at more than the document id."""
+    return rules[0] != "first"
+
+
+def rank(rules: Sequence[str], attributes: Attributes) -> list[np.ndarray]:
+    """Sort keys of the documents, most important first; the smallest survives.
+
+    The document id decides last, so that the election has one result.
+    """
+    keys: list[np.ndarray] = []
+    for rule in rules:
+        kind, _, names = rule.partition(":")
+        if kind == "first":
+            break
+        if kind == "longest":
+            keys.append(-attributes.n_bytes)
+        else:
+            order = {name.strip(): place for place, name in enumerate(names.split(","))}
+            unknown = len(order)
+            keys.append(np.array([order.get(name, unknown) for name in attributes.source]))
+    return [*keys, attributes.doc_id]
+
+
+def ledger_rows(
+    edges: pa.Table, rules: Sequence[str], attributes: Attributes | None
+) -> pa.RecordBatch:
+    """The ledger: a row for every document that has a duplicate, sorted by document id.
+
+    Args:
+        edges: verified edges a, b, similarity, equal (see dedup_scan.EDGE_SCHEMA).
+        rules: survivor rules.
+        attributes: of every document in an edge, where the rules need them.
+    """
+    a, b = edges["a"].to_numpy(), edges["b"].to_numpy()
+    found = components(a, b)
+    nodes, cluster = found.nodes, np.unique(found.root, return_inverse=True)[1]
+    size = np.bincount(cluster, minlength=1)[cluster] if len(nodes) else cluster
+    kept = _elect(nodes, cluster, rules, attributes)
+    left, right = np.searchsorted(nodes, a), np.searchsorted(nodes, b)
+    strongest = np.zeros(len(nodes), np.float32)
+    similarity = edges["similarity"].to_numpy()
+    np.maximum.at(strongest, left, similarity)
+    np.maximum.at(strongest, right, similarity)
+    exact = _exact(a, b, edges["equal"].to_numpy(zero_copy_only=False), nodes, kept)
+    columns = {
+        "doc_id": pa.array(nodes),
+        "kept_id": pa.array(kept),
+        "cluster_size": pa.array(size.astype(np.int64)),
+        "kept": pa.array(kept == nodes),
+        "method": pa.array(np.where(exact, "exact", "fuzzy"), pa.string()),
+        "similarity": pa.array(strongest),
+    }
+    schema = SCHEMAS["clusters"]
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _elect(
+    nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
+) -> np.ndarray:
+    if attributes is None:
+        keys = [nodes]
+    else:
+        place = np.searchsorted(attributes.doc_id, nodes)
+        keys = [key[place] for key in rank(rules, attributes)]
+    order = np.lexsort((*reversed(keys), cluster))
+    first = np.ones(len(nodes), bool)
+    first[1:] = cluster[order][1:] != cluster[order][:-1]
+    survivors = np.empty(int(first.sum()), np.int64)
+    survivors[cluster[order][first]] = nodes[order][first]
+    return survivors[cluster] if len(nodes) else nodes
+
+
+def _exact(
+    a: np.ndarray, b: np.ndarray, equal: np.ndarray, nodes: np.ndarray, kept: np.ndarray
+) -> np.ndarray:
+    """Whether a removed document is equal to its survivor, or a kept one to all of its cluster."""
+    same = components(a[equal], b[equal])
+    text = nodes.copy()
+    text[np.searchsorted(nodes, same.nodes)] = same.root
+    equals_kept = text == text[np.searchsorted(nodes, kept)]
+    fuzzy_clusters = np.unique(kept[~equals_kept])
+    return equals_kept & ~((nodes == kept) & np.isin(nodes, fuzzy_clusters))

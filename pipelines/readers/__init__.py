@@ -1,0 +1,1 @@
+"""Readers: input files to batches of documents and rejects."""

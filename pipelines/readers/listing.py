@@ -1,0 +1,183 @@
+"""Finding the input files that the settings name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from strata.errors import InputMissingError, SettingsError
+from strata.pipelines.readers.split import Compression, InputFile, ReadOptions
+from strata.settings import InputFormat, InputSettings
+from strata.storage.store import FileInfo, Store
+from strata.storage.url import Url
+
+__all__ = ["FoundInput", "Listing", "list_inputs"]
+
+SUFFIX_FORMATS: Mapping[str, InputFormat] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".jsonlines", ".json"), InputFormat.JSONL),
+    **dict.fromkeys((".parquet", ".pq"), InputFormat.PARQUET),
+    **dict.fromkeys((".csv", ".tsv"), InputFormat.CSV),
+    **dict.fromkeys(
+        (".txt", ".text", ".md", ".rst", ".html", ".htm", ".xml", ".tex", ".log", ".org", ".adoc"),
+        InputFormat.TEXT,
+    ),
+    **dict.fromkeys(
+        (".py", ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".java", ".js", ".ts", ".go", ".rs"),
+        InputFormat.TEXT,
+    ),
+    **dict.fromkeys((".rb", ".sh", ".sql", ".scala", ".kt", ".toml", ".yaml"), InputFormat.TEXT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInput:
+    """An input file that has no ordinal yet; see InputFile for the fields."""
+
+    uri: str
+    size: int
+    identity: str
+    source: str
+    format: InputFormat
+    compression: Compression
+    options: ReadOptions
+
+    @property
+    def cause(self) -> str:
+        """A hash of everything that decides the documents of the file."""
+        facts = [self.uri, self.size, self.identity, self.source, self.format, self.compression]
+        facts += [self.options.fields.model_dump(), self.options.delimiter, self.options.encoding]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+
+    def numbered(self, ordinal: int) -> InputFile:
+        """The file with its number in the corpus."""
+        return InputFile(
+            self.uri,
+            ordinal,
+            self.size,
+            self.identity,
+            self.source,
+            self.format,
+            self.compression,
+            self.options,
+            self.cause,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the inputs hold.
+
+    Attributes:
+        files: by section, then by URL.
+        skipped: number of files passed over, by reason.
+    """
+
+    files: tuple[FoundInput, ...]
+    skipped: Mapping[str, int]
+
+
+def list_inputs(store: Store, inputs: Sequence[InputSettings]) -> Listing:
+    """List the files of all sections.
+
+    Raises:
+        InputMissingError: a path or glob matches nothing.
+        SettingsError: two sections claim the same file.
+    """
+    found: dict[str, FoundInput] = {}
+    skipped: dict[str, int] = {}
+    for section in inputs:
+        mine: dict[str, FoundInput] = {}
+        for path in section.paths:
+            for info in _matches(store, path):
+                reason = _skip_reason(info.url, Url.parse(path), section.format)
+                if reason:
+                    skipped[reason] = skipped.get(reason, 0) + 1
+                else:
+                    mine[str(info.url)] = _found(info, Url.parse(path), section)
+        _refuse_shared(found, mine)
+        found |= dict(sorted(mine.items()))
+    return Listing(tuple(found.values()), skipped)
+
+
+def _matches(store: Store, path: str) -> list[FileInfo]:
+    files = store.find(Url.parse(path))
+    if not files:
+        raise InputMissingError(
+            f"the input {path} matches no file",
+            hint="check the path; relative ones start at the current directory",
+        )
+    return files
+
+
+def _refuse_shared(found: Mapping[str, FoundInput], mine: Mapping[str, FoundInput]) -> None:
+    if shared := sorted(found.keys() & mine.keys()):
+        raise SettingsError(
+            f"two [[inputs]] sections claim {len(shared)} file(s), such as {shared[0]}",
+            hint="each file may belong to one section only; narrow the paths",
+        )
+
+
+def _skip_reason(url: Url, root: Url, form: InputFormat) -> str:
+    if _is_hidden(url, root):
+        return "hidden"
+    if url.name.endswith((".crc", ".tmp", ".partial", ".inprogress")):
+        return "temporary"
+    if form is InputFormat.AUTO and _suffixes(url).format is None:
+        return "unknown_format"
+    return ""
+
+
+def _is_hidden(url: Url, root: Url) -> bool:
+    # Folders above the path that the user named are the user's choice.
+    below = str(url).removeprefix(str(root)) if url.is_below(root) else url.name
+    parts = [part for part in below.split("/") if part] or [url.name]
+    return any(part.startswith((".", "_")) and part != "__init__.py" for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Suffixes:
+    format: InputFormat | None
+    compression: Compression
+    is_tab: bool
+
+
+def _suffixes(url: Url) -> _Suffixes:
+    name = url.name.lower()
+    compression = next((c for c in Compression if c and name.endswith(c.value)), Compression.NONE)
+    bare = name.removesuffix(compression.value)
+    suffix = "." + bare.rpartition(".")[2] if "." in bare else ""
+    return _Suffixes(SUFFIX_FORMATS.get(suffix), compression, suffix == ".tsv")
+
+
+def _found(info: FileInfo, root: Url, section: InputSettings) -> FoundInput:
+    suffixes = _suffixes(info.url)
+    form = section.format
+    if form is InputFormat.AUTO:
+        form = suffixes.format or InputFormat.TEXT
+    # Parquet compresses its own pages.
+    compression = Compression.NONE if form is InputFormat.PARQUET else suffixes.compression
+    delimiter = section.delimiter or ("\t" if suffixes.is_tab else ",")
+    return FoundInput(
+        uri=str(info.url),
+        size=info.size,
+        identity=info.identity,
+        source=section.source or _folder_name(info.url, root),
+        format=form,
+        compression=compression,
+        options=ReadOptions(section.fields, delimiter, section.encoding),
+    )
+
+
+def _folder_name(url: Url, root: Url) -> str:
+    for name in _folders(url, root):
+        if name and not any(mark in name for mark in "*?["):
+            return name
+    return "default"
+
+
+def _folders(url: Url, root: Url) -> Iterator[str]:
+    if url != root and url.is_below(root):
+        yield root.name
+    yield url.parent.name

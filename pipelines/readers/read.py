@@ -1,0 +1,70 @@
+"""One split to batches of documents and rejects, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from strata.pipelines.readers.columnar import read_columnar
+from strata.pipelines.readers.decompress import DamagedStream, plain_chunks
+from strata.pipelines.readers.delimited import read_delimited
+from strata.pipelines.readers.jsonl import JsonLines
+from strata.pipelines.readers.lines import line_blocks, range_chunks
+from strata.pipelines.readers.records import ReadBatch, reject
+from strata.pipelines.readers.rejects import BrokenFile, RejectReason
+from strata.pipelines.readers.split import Compression, Split
+from strata.pipelines.readers.whole import read_whole
+from strata.settings import InputFormat
+from strata.storage.store import Store
+
+__all__ = ["ReadBatch", "ReadLimits", "read_split"]
+
+BATCH_BYTES = 8_000_000
+# Room for the other fields and the escapes of the largest document.
+LINE_OVERHEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """What bounds the memory of a reader: the largest document, and the size of a batch, in bytes."""
+
+    max_document_bytes: int
+    batch_bytes: int = BATCH_BYTES
+
+
+def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
+    """Read a split; for each batch ``records = documents + rejects``.
+
+    Raises:
+        BrokenFile: the container is damaged; the documents read so far must not be kept.
+    """
+    if split.file.format is InputFormat.PARQUET:
+        yield from read_columnar(split, store, limits.max_document_bytes, limits.batch_bytes)
+        return
+    try:
+        yield from _read_stream(store, split, limits)
+    except DamagedStream as damage:
+        reason = RejectReason.TRUNCATED_FILE if damage.truncated else RejectReason.CORRUPT_FILE
+        raise BrokenFile(reject(split.file, damage.position, reason, str(damage))) from damage
+
+
+def _read_stream(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
+    file = split.file
+    with store.open_input(file.url) as handle:
+        if file.format is InputFormat.JSONL:
+            offset, chunks = 0, plain_chunks(handle, file.compression)
+            if file.compression is Compression.NONE:
+                piece = range_chunks(handle, split.start, split.end)
+                offset, chunks = piece.offset, piece.chunks
+            longest = LINE_OVERHEAD * limits.max_document_bytes
+            lines = JsonLines(file, limits.max_document_bytes)
+            for block in line_blocks(chunks, offset, limits.batch_bytes, longest):
+                yield lines.read(block)
+            return
+        chunks = plain_chunks(handle, file.compression)
+        if file.format is InputFormat.CSV:
+            yield from read_delimited(
+                file, chunks, limits.max_document_bytes, limits.batch_bytes
+            )
+        else:
+            yield from read_whole(file, chunks, limits.max_document_bytes)

@@ -1,0 +1,136 @@
+"""Inputs and the pieces they are read in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from strata.errors import InputError
+from strata.settings import FieldMapping, InputFormat
+from strata.storage.scan import open_parquet
+from strata.storage.store import Store
+from strata.storage.url import Url
+
+__all__ = ["Compression", "InputFile", "ReadOptions", "Split", "plan_splits"]
+
+
+class Compression(StrEnum):
+    """How a file is compressed as a whole, by its last suffix."""
+
+    NONE = ""
+    GZIP = ".gz"
+    ZSTD = ".zst"
+    BZIP2 = ".bz2"
+    XZ = ".xz"
+
+    @property
+    def expansion(self) -> float:
+        """Bytes of text that a byte of such a file usually becomes."""
+        return {"": 1.0, ".gz": 3.5, ".zst": 4.0, ".bz2": 5.0, ".xz": 5.0}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How the records of a file are read."""
+
+    fields: FieldMapping = FieldMapping()
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file to read.
+
+    Attributes:
+        uri: URL of the file.
+        ordinal: its number in the corpus; the high bits of its documents' ids.
+        size: bytes.
+        identity: ETag, or time of change.
+        source: name of the source.
+        format: jsonl, parquet, csv or text.
+        compression: of the file as a whole.
+        options: field mapping and the like.
+        cause: one string that changes whenever the documents of the file may.
+    """
+
+    uri: str
+    ordinal: int
+    size: int
+    identity: str
+    source: str
+    format: InputFormat
+    compression: Compression
+    options: ReadOptions
+    cause: str
+
+    @property
+    def url(self) -> Url:
+        """The place of the file."""
+        return Url.parse(self.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A piece of a file that one task reads.
+
+    Attributes:
+        file: the file.
+        start: first byte (plain JSON lines) or first row group (Parquet).
+        end: end of the piece, not included; the size of the file where it is read whole.
+        first_row: number of the first row in the file (Parquet).
+        weight: estimated bytes of text, for balancing.
+    """
+
+    file: InputFile
+    start: int
+    end: int
+    first_row: int
+    weight: int
+
+
+def plan_splits(files: Sequence[InputFile], store: Store, split_bytes: int) -> list[Split]:
+    """Cut files into pieces of about ``split_bytes``, in ordinal order.
+
+    Plain JSON lines are cut by byte ranges, Parquet by row groups; other files are read whole.
+    """
+    return [split for file in files for split in _splits_of(file, store, split_bytes)]
+
+
+def _splits_of(file: InputFile, store: Store, split_bytes: int) -> list[Split]:
+    if file.format is InputFormat.PARQUET:
+        return _by_row_groups(file, store, split_bytes)
+    if file.format is InputFormat.JSONL and file.compression is Compression.NONE:
+        pieces = max(1, round(file.size / split_bytes))
+        bounds = [file.size * piece // pieces for piece in range(pieces + 1)]
+        return [
+            Split(file, start, end, 0, end - start)
+            for start, end in zip(bounds, bounds[1:], strict=False)
+        ]
+    return [_whole(file)]
+
+
+def _whole(file: InputFile) -> Split:
+    return Split(file, 0, file.size, 0, int(file.size * file.compression.expansion))
+
+
+def _by_row_groups(file: InputFile, store: Store, split_bytes: int) -> list[Split]:
+    try:
+        with open_parquet(store, file.url) as scan:
+            metadata = scan.metadata
+            groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+            facts = [(group.num_rows, group.total_byte_size) for group in groups]
+    except InputError:
+        # The task that reads it meets the damage again, and records it.
+        return [_whole(file)]
+    splits: list[Split] = []
+    start = first_row = rows = weight = 0
+    for number, (group_rows, group_bytes) in enumerate(facts):
+        if weight and weight + group_bytes > split_bytes:
+            splits.append(Split(file, start, number, first_row, weight))
+            start, first_row, rows, weight = number, first_row + rows, 0, 0
+        rows += group_rows
+        weight += group_bytes
+    splits.append(Split(file, start, len(facts), first_row, weight))
+    return splits

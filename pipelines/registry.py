@@ -1,0 +1,56 @@
+"""The registry of inputs: which files a corpus has read, under which ordinal, with what result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from strata.pipelines.readers.split import InputFile
+from strata.pipelines.shard_plan import KnownInput
+from strata.pipelines.shard_task import InputCount
+from strata.storage.catalog import Corpus
+from strata.storage.scan import read_batches
+from strata.storage.schemas import SCHEMAS
+from strata.storage.store import Store
+from strata.storage.url import Url
+
+__all__ = ["read_registry", "registry_rows"]
+
+BATCH_BYTES = 8_000_000
+
+
+def read_registry(corpus: Corpus, store: Store) -> list[KnownInput]:
+    """The inputs that a corpus has read, in ordinal order."""
+    columns = ["uri", "ordinal", "cause"]
+    known = [
+        KnownInput(**row)
+        for file in corpus.table("inputs").files()
+        for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES)
+        for row in batch.to_pylist()
+    ]
+    return sorted(known, key=lambda entry: entry.ordinal)
+
+
+def registry_rows(
+    files: Sequence[InputFile], counts: Mapping[int, InputCount], broken: Mapping[int, object]
+) -> pa.RecordBatch:
+    """Rows of the table `inputs` for files that were just read."""
+    rows = [_row(file, counts.get(file.ordinal, InputCount()), file.ordinal in broken) for file in files]
+    return pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["inputs"])
+
+
+def _row(file: InputFile, count: InputCount, is_broken: bool) -> dict[str, object]:
+    status = "broken" if is_broken else "read" if count.records else "empty"
+    return {
+        "uri": file.uri,
+        "ordinal": file.ordinal,
+        "size": file.size,
+        "identity": file.identity,
+        "source": file.source,
+        "format": str(file.format),
+        "cause": file.cause,
+        "status": status,
+        "rows": count.documents,
+        "rejected": sum(count.rejected.values()),
+    }

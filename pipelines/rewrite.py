@@ -1,0 +1,142 @@
+"""Rewriting data files: many into few of about equal size, with another codec, in another tier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from strata.errors import BalanceError
+from strata.pipelines.stage import Counters
+from strata.pipelines.tasks import TaskCost, task_stem
+from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.scan import read_batches
+from strata.storage.schemas import SCHEMAS
+from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.url import Url
+
+__all__ = ["RewriteResult", "RewriteTask", "SourceFile", "balance", "run_rewrite_task"]
+
+LARGEST_BATCH_BYTES = 16_000_000
+SMALLEST_BATCH_BYTES = 4_096
+# Text becomes about a third on disk.
+TEXT_PER_DISK_BYTE = 3
+# A file below this share of the largest is merged, which keeps all within a factor of two.
+SMALLEST_SHARE = 0.55
+# So many batches for each new file let it end within a few percent of the size asked for.
+BATCHES_PER_FILE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A data file to rewrite; ``n_bytes`` on disk."""
+
+    url: str
+    rows: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteTask:
+    """Files of one table that become ``pieces`` files of about equal size."""
+
+    stage: str
+    table: str
+    sources: tuple[SourceFile, ...]
+    pieces: int
+    folder: Url
+    layout: ParquetLayout
+    storage: StorageOptions
+
+
+@dataclass(slots=True)
+class RewriteResult:
+    """The files that replace the sources of a task."""
+
+    sources: tuple[SourceFile, ...]
+    files: list[WrittenFile]
+    counters: Counters
+
+
+def run_rewrite_task(task: RewriteTask) -> RewriteResult:
+    """Read the source files in order and write their rows again.
+
+    Raises:
+        BalanceError: the rows written are not the rows that the sources should hold.
+    """
+    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    layout = _layout(task)
+    writer = TableWriter(store, task.folder, task.table, layout, task_stem(task.stage))
+    try:
+        seen = _copy(task, store, writer)
+        files = writer.close()
+        _check_rows(task, seen)
+    except BaseException:
+        writer.abort()
+        raise
+    counters = cost.counters(store.meter)
+    counters.files_written = len(files)
+    return RewriteResult(task.sources, files, counters)
+
+
+def _copy(task: RewriteTask, store: MeteredStore, writer: TableWriter) -> int:
+    total = sum(source.n_bytes for source in task.sources)
+    batch_bytes = _batch_bytes(total, task.pieces)
+    columns = SCHEMAS[task.table].names
+    rows = done = 0
+    pieces = 1
+    for source in task.sources:
+        seen = 0
+        for batch in read_batches(store, Url.parse(source.url), columns, None, batch_bytes):
+            writer.write(batch)
+            seen += batch.num_rows
+            position = done + source.n_bytes * seen / max(source.rows, 1)
+            if pieces < task.pieces and position * task.pieces >= total * pieces:
+                writer.roll()
+                pieces += 1
+        rows += seen
+        done += source.n_bytes
+    return rows
+
+
+def _batch_bytes(disk_bytes: int, pieces: int) -> int:
+    text_bytes = disk_bytes * TEXT_PER_DISK_BYTE
+    wanted = text_bytes // (pieces * BATCHES_PER_FILE)
+    return max(SMALLEST_BATCH_BYTES, min(LARGEST_BATCH_BYTES, wanted))
+
+
+def _check_rows(task: RewriteTask, seen: int) -> None:
+    expected = sum(source.rows for source in task.sources)
+    if seen != expected:
+        raise BalanceError(
+            f"rewriting {len(task.sources)} file(s) of {task.table} from {task.sources[0].url}: "
+            f"{expected:,} rows expected, {seen:,} read",
+            hint="run `strata storage verify`; nothing was replaced",
+        )
+
+
+def _layout(task: RewriteTask) -> ParquetLayout:
+    # The pieces decide where a file ends; the target only stops a file from growing without bound.
+    return replace(task.layout, target_file_bytes=2 * task.layout.target_file_bytes)
+
+
+def balance(files: Sequence[SourceFile]) -> list[tuple[tuple[SourceFile, ...], int]]:
+    """Choose the files to rewrite so that none is more than twice as large as another.
+
+    Returns:
+        Groups of files, each with the number of pieces it becomes; files in no group stay as they are.
+    """
+    if len(files) < 2:
+        return []
+    largest = max(files, key=lambda file: file.n_bytes)
+    least = SMALLEST_SHARE * largest.n_bytes
+    small = [file for file in files if file.n_bytes < least]
+    if not small:
+        return []
+    total = sum(file.n_bytes for file in small)
+    if total < least:
+        # Too little for a file of its own: it joins a large one, and both are cut in halves if need be.
+        joined = [file for file in files if file.n_bytes >= least]
+        small.append(min(joined, key=lambda file: file.n_bytes))
+        total = sum(file.n_bytes for file in small)
+        return [(tuple(small), 1 if total <= largest.n_bytes * 1.1 else 2)]
+    return [(tuple(small), max(1, int(total // least)))]

@@ -1,0 +1,232 @@
+"""The shard stage: inputs to `documents`, `fingerprints`, `rejects` and the registry `inputs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from strata.errors import RejectLimitError
+from strata.pipelines.readers.listing import list_inputs
+from strata.pipelines.readers.read import ReadLimits
+from strata.pipelines.readers.rejects import Reject, RejectReason
+from strata.pipelines.readers.split import Split, plan_splits
+from strata.pipelines.registry import read_registry, registry_rows
+from strata.pipelines.rewrite import RewriteTask, SourceFile, balance, run_rewrite_task
+from strata.pipelines.shard_plan import ShardPlan, pack_splits, plan_shard
+from strata.pipelines.shard_task import (
+    WRITTEN,
+    InputCount,
+    ShardResult,
+    ShardTask,
+    reject_rows,
+    run_shard_task,
+)
+from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.tasks import run_tasks
+from strata.storage.parquet import TableWriter, WrittenFile
+from strata.storage.publish import publish
+from strata.storage.store import MeteredStore
+from strata.storage.tiers import tier_of_table
+
+__all__ = ["Planned", "plan_of", "run_shard"]
+
+# The registry comes last: a crash before it leaves the pass to be finished by the next run.
+PUBLISHED = ("documents", "fingerprints", "rejects", "inputs")
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A shard plan, and how many files the listing passed over, by reason."""
+
+    plan: ShardPlan
+    skipped: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What all tasks of the pass wrote and saw."""
+
+    files: dict[str, list[WrittenFile]] = field(default_factory=dict)
+    inputs: dict[int, InputCount] = field(default_factory=dict)
+    broken: dict[int, Reject] = field(default_factory=dict)
+    samples: list[Reject] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+
+    def add(self, result: ShardResult) -> None:
+        """Add one finished task."""
+        self.keep(result.files)
+        for ordinal, count in result.inputs.items():
+            self.inputs.setdefault(ordinal, InputCount()).add(count)
+        self.samples.extend(result.samples[: SHOWN - len(self.samples)])
+        self.counters.add(result.counters)
+
+    def keep(self, files: list[WrittenFile]) -> None:
+        """Add files that are to be published."""
+        for file in files:
+            self.files.setdefault(file.table, []).append(file)
+
+
+def run_shard(context: StageContext) -> StageReport:
+    """Read what is new and publish it.
+
+    Raises:
+        InputError: the inputs break the contract.
+        RejectLimitError: too many records were unreadable.
+        BalanceError: a record was lost or doubled.
+    """
+    watch = Stopwatch()
+    planned = plan_of(context)
+    plan = planned.plan
+    report = StageReport("shard", plan.key, details={"files_skipped": dict(planned.skipped)})
+    if plan.done:
+        report.status = StageStatus.SKIPPED
+        return report
+    outcome = _read_all(context, plan)
+    _account(plan, outcome, report)
+    report.check_balance()
+    _check_reject_ratio(context, plan, outcome, report)
+    _rebalance(context, outcome)
+    _write_driver_rows(context, plan, outcome)
+    for name in PUBLISHED:
+        publish(
+            context.corpus.table(name),
+            outcome.files.get(name, []),
+            mode=plan.mode,
+            content_key=plan.key,
+            run_id=context.run_id,
+            extra={"strata.settings-key": plan.settings_key},
+        )
+    report.counters = outcome.counters
+    report.seconds = watch.seconds
+    return report
+
+
+def plan_of(context: StageContext) -> Planned:
+    """Compare what the inputs hold now with what the corpus has read."""
+    listing = list_inputs(context.store, context.settings.inputs)
+    tables = [context.corpus.table(name) for name in PUBLISHED]
+    plan = plan_shard(
+        listing,
+        read_registry(context.corpus, context.store),
+        context.settings,
+        keys=tuple(table.content_key for table in tables),
+        settings_key=tables[-1].latest_property("strata.settings-key"),
+    )
+    return Planned(plan, listing.skipped)
+
+
+def _read_all(context: StageContext, plan: ShardPlan) -> _Outcome:
+    outcome = _Outcome()
+    waiting = _tasks(context, plan)
+    while waiting:
+        context.progress.start("shard", "read, fingerprint, write", len(waiting))
+        results = run_tasks(context.spark(), run_shard_task, waiting)
+        for result in results:
+            outcome.broken.update(result.broken)
+        bad = frozenset(outcome.broken)
+        again = []
+        for task, result in zip(waiting, results, strict=True):
+            # A broken file costs all its documents, also those that another split of it gave.
+            if bad.isdisjoint(result.inputs):
+                outcome.add(result)
+            else:
+                again.append(task.without(bad))
+        waiting = [task for task in again if task.splits]
+    context.progress.finish()
+    return outcome
+
+
+def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
+    settings = context.settings
+    splits = plan_splits(plan.files, context.store, int(settings.shard.split_mb * 1e6))
+    tiers = {table: tier_of_table(settings, table) for table in WRITTEN}
+    folders = {table: tier.folder(settings.corpus, table) for table, tier in tiers.items()}
+    layouts = {table: tier.layout for table, tier in tiers.items()}
+    limits = ReadLimits(int(settings.shard.max_document_mb * 1e6))
+    target = layouts["documents"].target_file_bytes
+    packed: list[list[Split]] = pack_splits(splits, _parallelism(context, splits), target)
+    return [
+        ShardTask(tuple(some), context.storage_options, folders, layouts, settings.dedup.ngram, limits)
+        for some in packed
+    ]
+
+
+def _parallelism(context: StageContext, splits: list[Split]) -> int:
+    return context.spark().sparkContext.defaultParallelism if splits else 1
+
+
+def _account(plan: ShardPlan, outcome: _Outcome, report: StageReport) -> None:
+    for count in outcome.inputs.values():
+        report.rows_in += count.records
+        for reason, number in count.rejected.items():
+            report.rejected[reason] = report.rejected.get(reason, 0) + number
+    # A broken file is one record that could not be read.
+    for reject in outcome.broken.values():
+        report.rows_in += 1
+        report.rejected[reject.reason] = report.rejected.get(reject.reason, 0) + 1
+    report.rows_out = sum(file.rows for file in outcome.files.get("documents", []))
+    report.details |= {
+        "input_files": len(plan.files),
+        "input_bytes": sum(file.size for file in plan.files),
+        "broken_files": len(outcome.broken),
+        "mode": str(plan.mode),
+    }
+
+
+def _check_reject_ratio(
+    context: StageContext, plan: ShardPlan, outcome: _Outcome, report: StageReport
+) -> None:
+    limit = context.settings.shard.max_reject_ratio
+    harmful = {
+        reason: number
+        for reason, number in report.rejected.items()
+        if not RejectReason(reason).harmless
+    }
+    sizes = {file.ordinal: file.size for file in plan.files}
+    lost_bytes = sum(sizes[ordinal] for ordinal in outcome.broken)
+    ratio = max(
+        sum(harmful.values()) / max(report.rows_in, 1), lost_bytes / max(sum(sizes.values()), 1)
+    )
+    report.details["reject_ratio"] = round(ratio, 6)
+    if ratio > limit:
+        shown = [*outcome.broken.values(), *outcome.samples][:SHOWN]
+        places = "; ".join(f"{r.reason} at {r.uri}:{r.position}" for r in shown)
+        raise RejectLimitError(
+            f"{ratio:.2%} of the input is unreadable ({dict(sorted(harmful.items()))}), and "
+            f"shard.max_reject_ratio allows {limit:.2%}; for example {places}",
+            hint="mend the inputs, or raise the limit with --set shard.max_reject_ratio=…",
+        )
+
+
+def _rebalance(context: StageContext, outcome: _Outcome) -> None:
+    by_url = {file.url: file for file in outcome.files.get("documents", [])}
+    groups = balance([SourceFile(f.url, f.rows, f.n_bytes) for f in by_url.values()])
+    tier = tier_of_table(context.settings, "documents")
+    folder = tier.folder(context.settings.corpus, "documents")
+    tasks = [
+        RewriteTask("balance", "documents", sources, n, folder, tier.layout, context.storage_options)
+        for sources, n in groups
+    ]
+    context.progress.start("shard", "balance file sizes", len(tasks))
+    for result in run_tasks(context.spark(), run_rewrite_task, tasks):
+        for source in result.sources:
+            outcome.files["documents"].remove(by_url[source.url])
+            context.store.delete(by_url[source.url].location)
+        outcome.keep(result.files)
+        outcome.counters.add(result.counters)
+    context.progress.finish()
+
+
+def _write_driver_rows(context: StageContext, plan: ShardPlan, outcome: _Outcome) -> None:
+    rows = {"inputs": registry_rows(plan.files, outcome.inputs, outcome.broken)}
+    if outcome.broken:
+        rows["rejects"] = reject_rows(list(outcome.broken.values()))
+    store = MeteredStore(context.store)
+    for table, batch in rows.items():
+        tier = tier_of_table(context.settings, table)
+        folder = tier.folder(context.settings.corpus, table)
+        writer = TableWriter(store, folder, table, tier.layout, "shard-driver")
+        writer.write(batch)
+        outcome.keep(writer.close())
+    outcome.counters.bytes_written += store.meter.bytes_written

@@ -1,0 +1,189 @@
+"""The shard pass in a worker: read splits, fingerprint, write Parquet, return descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from strata.pipelines.kernels.content_hash import content_hash, hash64
+from strata.pipelines.kernels.minhash import sketch
+from strata.pipelines.readers.read import ReadBatch, ReadLimits, read_split
+from strata.pipelines.readers.rejects import BrokenFile, Reject
+from strata.pipelines.readers.split import Split
+from strata.pipelines.stage import Counters
+from strata.pipelines.tasks import TaskCost, task_stem
+from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.schemas import SCHEMAS
+from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.url import Url
+
+__all__ = ["InputCount", "ShardResult", "ShardTask", "run_shard_task"]
+
+REJECT_SAMPLES = 5
+GATHER_BYTES = 4_000_000
+WRITTEN = ("documents", "fingerprints", "rejects")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """Splits that one task reads, and where it writes: folder and layout by table."""
+
+    splits: tuple[Split, ...]
+    storage: StorageOptions
+    folders: Mapping[str, Url]
+    layouts: Mapping[str, ParquetLayout]
+    ngram: int
+    limits: ReadLimits
+
+    def without(self, ordinals: frozenset[int]) -> ShardTask:
+        """The same task without the splits of some input files."""
+        kept = tuple(split for split in self.splits if split.file.ordinal not in ordinals)
+        return replace(self, splits=kept)
+
+
+@dataclass(slots=True)
+class InputCount:
+    """Records of one input file: seen, turned into documents, rejected by reason."""
+
+    records: int = 0
+    documents: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: InputCount) -> None:
+        """Add the count of another split of the same file."""
+        self.records += other.records
+        self.documents += other.documents
+        for reason, number in other.rejected.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + number
+
+
+@dataclass(slots=True)
+class ShardResult:
+    """What a task wrote and saw; with a broken file it wrote nothing and must run again."""
+
+    files: list[WrittenFile] = field(default_factory=list)
+    inputs: dict[int, InputCount] = field(default_factory=dict)
+    broken: dict[int, Reject] = field(default_factory=dict)
+    samples: list[Reject] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+
+
+def run_shard_task(task: ShardTask) -> ShardResult:
+    """Read the splits of a task into `documents`, `fingerprints` and `rejects`."""
+    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    result, stem = ShardResult(), task_stem("shard")
+    writers = {
+        table: TableWriter(store, task.folders[table], table, task.layouts[table], stem)
+        for table in WRITTEN
+    }
+    gathered = _Gathered(writers, task.ngram)
+    try:
+        for split in task.splits:
+            _read_one(split, store, task.limits, gathered, result)
+        gathered.flush()
+        if not result.broken:
+            result.files = [file for writer in writers.values() for file in writer.close()]
+    finally:
+        # After a broken file, or an error, nothing of this attempt is kept.
+        if not result.files:
+            for writer in writers.values():
+                writer.abort()
+    result.counters = cost.counters(store.meter)
+    result.counters.text_bytes = gathered.text_bytes
+    result.counters.files_written = len(result.files)
+    return result
+
+
+def _read_one(
+    split: Split, store: Store, limits: ReadLimits, gathered: _Gathered, result: ShardResult
+) -> None:
+    count = result.inputs.setdefault(split.file.ordinal, InputCount())
+    try:
+        for batch in read_split(store, split, limits):
+            count.add(_count(batch))
+            # After a broken file the rest is only checked, so that one more round mends all.
+            if not result.broken:
+                gathered.add(batch)
+                result.samples.extend(batch.rejects[: REJECT_SAMPLES - len(result.samples)])
+    except BrokenFile as broken:
+        result.broken[split.file.ordinal] = broken.reject
+
+
+class _Gathered:
+    """Batches on their way to the writers; small ones are joined, or their overhead would rule."""
+
+    def __init__(self, writers: Mapping[str, TableWriter], ngram: int) -> None:
+        self._writers = writers
+        self._ngram = ngram
+        self._waiting: list[pa.RecordBatch] = []
+        self._bytes = 0
+        self.text_bytes = 0
+
+    def add(self, batch: ReadBatch) -> None:
+        if batch.rejects:
+            self._writers["rejects"].write(reject_rows(batch.rejects))
+        if batch.documents.num_rows:
+            self._waiting.append(batch.documents)
+            self._bytes += batch.documents.nbytes
+        if self._bytes >= GATHER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        documents = _document_rows(_joined(self._waiting))
+        self._waiting, self._bytes = [], 0
+        self.text_bytes += pc.sum(documents.column("n_bytes")).as_py()
+        self._writers["documents"].write(documents)
+        self._writers["fingerprints"].write(_fingerprint_rows(documents, self._ngram))
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _count(batch: ReadBatch) -> InputCount:
+    rejected: dict[str, int] = {}
+    for reject in batch.rejects:
+        rejected[reject.reason] = rejected.get(reject.reason, 0) + 1
+    return InputCount(batch.records, batch.documents.num_rows, rejected)
+
+
+def _document_rows(read: pa.RecordBatch) -> pa.RecordBatch:
+    text = read.column("text")
+    columns = {name: read.column(name) for name in read.schema.names}
+    columns["n_bytes"] = pc.binary_length(text)
+    columns["content_hash"] = content_hash(text)
+    schema = SCHEMAS["documents"]
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _fingerprint_rows(documents: pa.RecordBatch, ngram: int) -> pa.RecordBatch:
+    sketches = sketch(documents.column("text"), ngram)
+    flat = np.ascontiguousarray(sketches.signature).reshape(-1)
+    width = sketches.signature.shape[1]
+    columns = {
+        "n_shingles": pa.array(sketches.n_shingles),
+        "id_hash": pa.array(hash64(documents.column("id"))),
+        "signature": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(width), documents.num_rows, [None, pa.py_buffer(flat)]
+        ),
+    }
+    for name in ("doc_id", "source", "n_bytes", "content_hash"):
+        columns[name] = documents.column(name)
+    schema = SCHEMAS["fingerprints"]
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def reject_rows(rejects: list[Reject]) -> pa.RecordBatch:
+    """Rejects as rows of the table `rejects`."""
+    schema = SCHEMAS["rejects"]
+    rows = [{name: getattr(reject, name) for name in schema.names} for reject in rejects]
+    return pa.RecordBatch.from_pylist(rows, schema=schema)
+

@@ -1,0 +1,130 @@
+"""What every stage shares: its surroundings, its counters and its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from strata.errors import BalanceError
+from strata.settings import Settings
+from strata.storage.store import FsspecStore, StorageOptions
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from strata.storage.catalog import Corpus
+
+__all__ = ["Counters", "Progress", "StageContext", "StageReport", "StageStatus", "Stopwatch"]
+
+
+class StageStatus(StrEnum):
+    """How a stage ended."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+
+
+class Progress(Protocol):
+    """Where a stage says how far it is."""
+
+    def start(self, stage: str, step: str, tasks: int) -> None:
+        """A step of a stage begins, of so many Spark tasks (0: not known)."""
+
+    def finish(self) -> None:
+        """The step has ended."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the tasks of a stage did; counters of several tasks add up."""
+
+    bytes_read: int = 0
+    bytes_written: int = 0
+    read_requests: int = 0
+    write_requests: int = 0
+    text_bytes: int = 0
+    tokens: int = 0
+    files_written: int = 0
+    task_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_worker_mb: float = 0.0
+
+    def add(self, other: Counters) -> None:
+        """Add the counters of one more task; the peak is the larger of both."""
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, max(mine, theirs) if name.startswith("peak") else mine + theirs)
+
+
+@dataclass(slots=True)
+class StageReport:
+    """The account of one stage.
+
+    ``rows_in = rows_out + sum(rejected) + sum(removed)`` holds, or the stage has failed.
+    Seconds are wall-clock time, bytes are bytes on the stores.
+    """
+
+    stage: str
+    key: str
+    status: StageStatus = StageStatus.DONE
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    counters: Counters = field(default_factory=Counters)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def check_balance(self) -> None:
+        """Raise unless every row is accounted for.
+
+        Raises:
+            BalanceError: a row was lost or doubled; nothing may be published.
+        """
+        out = self.rows_out + sum(self.rejected.values()) + sum(self.removed.values())
+        if out != self.rows_in:
+            raise BalanceError(
+                f"stage {self.stage}: {self.rows_in:,} rows in, but {self.rows_out:,} out "
+                f"+ {sum(self.rejected.values()):,} rejected + {sum(self.removed.values()):,} removed",
+                hint="nothing was published; this is a defect, please report it with the run's log",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """The surroundings of a run: settings, tables, and Spark when it is needed."""
+
+    settings: Settings
+    corpus: Corpus
+    run_id: str
+    spark: Callable[[], SparkSession]
+    progress: Progress
+
+    @property
+    def store(self) -> FsspecStore:
+        """A store with the credentials of the settings, for the driver or to ship to workers."""
+        return FsspecStore(self.storage_options)
+
+    @property
+    def storage_options(self) -> StorageOptions:
+        """Storage options by URL prefix."""
+        return StorageOptions(self.settings.storage_options)
+
+    def commit_properties(self, extra: Mapping[str, object]) -> dict[str, str]:
+        """Properties of a snapshot that this run publishes."""
+        return {f"strata.{name}": str(value) for name, value in extra.items()}
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._start

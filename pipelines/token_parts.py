@@ -1,0 +1,68 @@
+"""What the tokenize pass reads: the checked ledger, and the row groups of `documents` by task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strata.errors import ConflictError
+from strata.pipelines.dedup import dedup_key
+from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
+from strata.pipelines.stage import StageContext
+from strata.pipelines.token_task import Part
+from strata.storage.history import TableFile
+from strata.storage.tiers import tier_of_table
+
+__all__ = ["ledger_files", "pack_parts", "token_parts"]
+
+# Row groups are dealt out so that each core gets about this many tasks.
+TASKS_PER_CORE = 2
+
+
+def ledger_files(context: StageContext) -> tuple[LedgerFile, ...]:
+    """The files of the ledger, after checking that it is the ledger of the present documents.
+
+    Raises:
+        ConflictError: it is not.
+    """
+    clusters = context.corpus.table("clusters")
+    if clusters.content_key != dedup_key(context):
+        raise ConflictError(
+            "the ledger does not belong to the present documents and [dedup] settings",
+            hint="run `strata dedup` first, or `strata run` for all stages",
+        )
+    return files_of_ledger(clusters)
+
+
+def token_parts(context: StageContext) -> list[tuple[Part, ...]]:
+    """The row groups of `documents`, packed into tasks of about equal size, in document order."""
+    files = sorted(context.corpus.table("documents").files(), key=lambda file: file.min_doc_id)
+    cores = context.spark().sparkContext.defaultParallelism if files else 1
+    target = tier_of_table(context.settings, "tokens").layout.target_file_bytes
+    total = sum(file.n_bytes for file in files)
+    number = max(TASKS_PER_CORE * cores, -(-total // target))
+    share = max(1, -(-total // number))
+    return pack_parts(files, share)
+
+
+def pack_parts(files: Sequence[TableFile], share: int) -> list[tuple[Part, ...]]:
+    """Cut files into runs of row groups of about ``share`` bytes on disk each."""
+    tasks: list[list[Part]] = []
+    room = 0
+    for file in files:
+        weight = file.n_bytes / max(file.row_groups, 1)
+        for group in range(file.row_groups):
+            if room < weight / 2:
+                tasks.append([])
+                room += share
+            _extend(tasks[-1], file, group)
+            room -= int(weight)
+    return [tuple(task) for task in tasks if task]
+
+
+def _extend(task: list[Part], file: TableFile, group: int) -> None:
+    if task and task[-1].url == file.url:
+        last = task.pop()
+        groups = (*last.row_groups, group)
+    else:
+        groups = (group,)
+    task.append(Part(file.url, groups, file.min_doc_id, file.max_doc_id))

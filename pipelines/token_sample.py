@@ -1,0 +1,109 @@
+"""Training a tokenizer on a sample of the survivors that does not depend on files or partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from strata.errors import InputError
+from strata.pipelines.ledger_lookup import LedgerFile
+from strata.pipelines.stage import StageContext
+from strata.pipelines.tasks import run_tasks, task_stem
+from strata.pipelines.token_parts import ledger_files, token_parts
+from strata.pipelines.token_task import Part, TokenResult, survivors
+from strata.pipelines.tokenizer_spec import TokenizerSpec, spec_from_json
+from strata.pipelines.tokenizer_training import train_bpe
+from strata.settings import TrainSettings
+from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.scan import read_batches
+from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.tiers import tier_of_table
+from strata.storage.url import Url
+
+__all__ = ["trained_spec"]
+
+BATCH_BYTES = 8_000_000
+MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """Row groups to take a sample of: the documents whose hash is below ``share`` of all hashes."""
+
+    parts: tuple[Part, ...]
+    ledger: tuple[LedgerFile, ...]
+    share: float
+    folder: Url
+    layout: ParquetLayout
+    storage: StorageOptions
+
+
+def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpec:
+    """Train a byte-level BPE on a sample of the survivors and store it beside the tables.
+
+    Raises:
+        InputError: there is no survivor to train on.
+    """
+    folder = Url.parse(context.settings.warehouse) / "_staging" / context.run_id
+    layout = tier_of_table(context.settings, "clean").layout
+    ledger, parts = ledger_files(context), token_parts(context)
+    share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context), 1))
+    tasks = [
+        SampleTask(some, ledger, share, folder, layout, context.storage_options) for some in parts
+    ]
+    context.progress.start("tokenize", "sample survivors, train", len(tasks))
+    files = [file for some in run_tasks(context.spark(), _sample, tasks) for file in some]
+    texts = _read(context, files, int(training.sample_mb * 1e6))
+    data = train_bpe(texts, training.vocab_size)
+    spec = spec_from_json(data, context.settings.tokenize)
+    home = Url.parse(context.settings.warehouse) / context.settings.corpus / "tokenizers"
+    context.store.write_bytes(home / f"{spec.fingerprint}.json", data)
+    for file in files:
+        context.store.delete(Url.parse(file.url))
+    context.progress.finish()
+    return spec
+
+
+def _text_bytes(context: StageContext) -> int:
+    storage = context.storage_options
+
+    def total(url: str) -> int:
+        batches = read_batches(FsspecStore(storage), Url.parse(url), ["n_bytes"], None, BATCH_BYTES)
+        return sum(int(batch.column(0).to_numpy().sum()) for batch in batches)
+
+    urls = [file.url for file in context.corpus.table("fingerprints").files()]
+    return sum(run_tasks(context.spark(), total, urls))
+
+
+def _sample(task: SampleTask) -> list[WrittenFile]:
+    store = FsspecStore(task.storage)
+    writer = TableWriter(store, task.folder, "documents", task.layout, task_stem("sample"))
+    limit = np.uint64(min(task.share * 2.0**64, 2.0**64 - 2048))
+    for batch in survivors(task.parts, task.ledger, store, TokenResult()):
+        hashed = batch.column("doc_id").to_numpy().view(np.uint64) * MIX
+        hashed = (hashed ^ (hashed >> np.uint64(32))) * MIX
+        chosen = hashed <= limit
+        if chosen.any():
+            writer.write(batch.filter(pa.array(chosen)))
+    return writer.close()
+
+
+def _read(context: StageContext, files: list[WrittenFile], limit: int) -> pa.LargeStringArray:
+    columns = ["doc_id", "text"]
+    batches = [
+        batch
+        for file in files
+        for batch in read_batches(context.store, Url.parse(file.url), columns, None, BATCH_BYTES)
+    ]
+    if not batches:
+        raise InputError(
+            "there is no document to train a tokenizer on",
+            hint="check the inputs, or name a tokenizer with --set tokenize.tokenizer=FILE",
+        )
+    table = pa.Table.from_batches(batches).sort_by("doc_id")
+    text = table["text"].combine_chunks()
+    size = np.cumsum(pc.binary_length(text).to_numpy())
+    return text.slice(0, max(1, int(np.searchsorted(size, limit, side="right"))))

@@ -1,0 +1,133 @@
+"""The tokenize pass in a worker: read documents, drop duplicates, encode, write `tokens` and `clean`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.ledger_lookup import LedgerFile, removed_ids
+from strata.pipelines.stage import Counters
+from strata.pipelines.tasks import TaskCost, task_stem
+from strata.pipelines.tokenizer_engine import Engine
+from strata.pipelines.tokenizer_reference import check_equal
+from strata.pipelines.tokenizer_spec import TokenizerSpec
+from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.scan import read_batches
+from strata.storage.schemas import SCHEMAS
+from strata.storage.store import FsspecStore, MeteredStore, Store, StorageOptions
+from strata.storage.url import Url
+
+__all__ = ["Part", "TokenResult", "TokenTask", "run_token_task", "survivors"]
+
+BATCH_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Row groups of a file of `documents`, and the range of document ids in the file."""
+
+    url: str
+    row_groups: tuple[int, ...]
+    min_doc_id: int
+    max_doc_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTask:
+    """What one task encodes, and where it writes; `clean` is written where it has a folder."""
+
+    parts: tuple[Part, ...]
+    ledger: tuple[LedgerFile, ...]
+    spec: TokenizerSpec
+    storage: StorageOptions
+    folders: Mapping[str, Url]
+    layouts: Mapping[str, ParquetLayout]
+    check_documents: int
+
+
+@dataclass(slots=True)
+class TokenResult:
+    """What a task read, removed and wrote."""
+
+    rows_in: int = 0
+    removed: int = 0
+    checked: int = 0
+    files: list[WrittenFile] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+
+
+def run_token_task(task: TokenTask) -> TokenResult:
+    """Encode the survivors of some row groups.
+
+    Raises:
+        BalanceError: the engine and the reference disagree on a document of the sample.
+    """
+    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    engine, result, stem = Engine.open(task.spec), TokenResult(), task_stem("tokenize")
+    writers = {
+        table: TableWriter(store, folder, table, task.layouts[table], stem)
+        for table, folder in task.folders.items()
+    }
+    tokens = text_bytes = 0
+    try:
+        for batch in survivors(task.parts, task.ledger, store, result):
+            _check(engine, batch, task, result)
+            encoded = _token_rows(engine, batch)
+            writers["tokens"].write(encoded)
+            if "clean" in writers:
+                writers["clean"].write(batch)
+            tokens += int(encoded.column("n_tokens").to_numpy().sum())
+            text_bytes += int(batch.column("n_bytes").to_numpy().sum())
+        result.files = [file for writer in writers.values() for file in writer.close()]
+    except BaseException:
+        for writer in writers.values():
+            writer.abort()
+        raise
+    result.counters = cost.counters(store.meter)
+    result.counters.tokens, result.counters.text_bytes = tokens, text_bytes
+    result.counters.files_written = len(result.files)
+    return result
+
+
+def survivors(
+    parts: tuple[Part, ...], ledger: tuple[LedgerFile, ...], store: Store, result: TokenResult
+) -> Iterator[pa.RecordBatch]:
+    """The documents of some row groups that the ledger keeps, counted in ``result``."""
+    for part in parts:
+        removed = removed_ids(ledger, part.min_doc_id, part.max_doc_id, store)
+        url, columns = Url.parse(part.url), SCHEMAS["documents"].names
+        for batch in read_batches(store, url, columns, part.row_groups, BATCH_BYTES):
+            keep = ~np.isin(batch.column("doc_id").to_numpy(), removed)
+            result.rows_in += batch.num_rows
+            result.removed += int(batch.num_rows - keep.sum())
+            if keep.all():
+                yield batch
+            elif keep.any():
+                yield batch.filter(pa.array(keep))
+
+
+def _check(engine: Engine, batch: pa.RecordBatch, task: TokenTask, result: TokenResult) -> None:
+    wanted = min(task.check_documents - result.checked, batch.num_rows)
+    if wanted > 0:
+        check_equal(engine, task.spec, batch.column("text").slice(0, wanted))
+        result.checked += wanted
+
+
+def _token_rows(engine: Engine, batch: pa.RecordBatch) -> pa.RecordBatch:
+    tokens = engine.encode(batch.column("text"))
+    schema = SCHEMAS["tokens"]
+    lists = pa.ListArray.from_arrays(
+        pa.array(tokens.offsets.astype(np.int32)),
+        pa.array(tokens.ids),
+        type=schema.field("tokens").type,
+    )
+    columns = {
+        "doc_id": batch.column("doc_id"),
+        "source": batch.column("source"),
+        "n_tokens": pa.array(np.diff(tokens.offsets).astype(np.int32)),
+        "tokens": lists,
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)

@@ -1,0 +1,132 @@
+"""The tokenize stage: the survivors of `documents` to `tokens` and `clean`, in one pass."""
+
+from __future__ import annotations
+
+from strata.keys import stage_key
+from strata.pipelines.dedup import dedup_key
+from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.tasks import run_tasks
+from strata.pipelines.token_parts import ledger_files, token_parts
+from strata.pipelines.token_sample import trained_spec
+from strata.pipelines.token_task import TokenResult, TokenTask, run_token_task
+from strata.pipelines.tokenizer_spec import TokenizerSpec, load_spec
+from strata.settings import TokenizeSettings, TrainSettings
+from strata.storage.parquet import WrittenFile
+from strata.storage.publish import PublishMode, publish
+from strata.storage.tiers import tier_of_table
+from strata.storage.url import Url
+
+__all__ = ["run_tokenize"]
+
+# Raise it when the code changes what is written for the same documents and tokenizer.
+VERSION = 1
+DEFAULT_TRAINING = TrainSettings(vocab_size=32_000)
+
+
+def run_tokenize(context: StageContext) -> StageReport:
+    """Encode the survivors and publish them.
+
+    Raises:
+        ConflictError: the ledger does not belong to the present documents and settings.
+        BalanceError: documents were lost, or the engine disagrees with its reference.
+    """
+    watch = Stopwatch()
+    loaded = _load(context)
+    report = StageReport("tokenize", _key(context, loaded))
+    if _is_done(context, report.key):
+        report.status = StageStatus.SKIPPED
+        return report
+    spec = loaded or trained_spec(context, _training(context.settings.tokenize))
+    results = _encode_all(context, spec)
+    files = _account(context, results, report)
+    report.details |= {"tokenizer": spec.fingerprint, "vocab_size": spec.vocab_size}
+    report.check_balance()
+    for table in ("clean", "tokens"):
+        publish(
+            context.corpus.table(table),
+            files.get(table, []),
+            mode=PublishMode.OVERWRITE,
+            content_key=report.key,
+            run_id=context.run_id,
+            extra={"strata.tokenizer": spec.fingerprint} if table == "tokens" else {},
+        )
+    _describe(context, spec)
+    report.seconds = watch.seconds
+    return report
+
+
+def _load(context: StageContext) -> TokenizerSpec | None:
+    settings = context.settings.tokenize
+    if settings.tokenizer is None:
+        return None
+    return load_spec(settings, lambda text: context.store.read_bytes(Url.parse(text)))
+
+
+def _training(settings: TokenizeSettings) -> TrainSettings:
+    return settings.train or DEFAULT_TRAINING
+
+
+def _key(context: StageContext, loaded: TokenizerSpec | None) -> str:
+    settings = context.settings.tokenize
+    decisive: dict[str, object] = {
+        "bos": settings.bos,
+        "eos": settings.eos,
+        "clean": context.settings.dedup.write_clean,
+        "tokenizer": loaded.fingerprint if loaded else _training(settings).model_dump(),
+    }
+    return stage_key("tokenize", VERSION, [dedup_key(context)], decisive)
+
+
+def _is_done(context: StageContext, key: str) -> bool:
+    return all(context.corpus.table(table).content_key == key for table in ("clean", "tokens"))
+
+
+def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]:
+    settings = context.settings
+    ledger = ledger_files(context)
+    tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
+    tiers = {table: tier_of_table(settings, table) for table in tables}
+    tasks = [
+        TokenTask(
+            parts=parts,
+            ledger=ledger,
+            spec=spec,
+            storage=context.storage_options,
+            folders={name: tier.folder(settings.corpus, name) for name, tier in tiers.items()},
+            layouts={name: tier.layout for name, tier in tiers.items()},
+            check_documents=settings.tokenize.check_documents,
+        )
+        for parts in token_parts(context)
+    ]
+    context.progress.start("tokenize", "encode, write tokens and clean", len(tasks))
+    results = run_tasks(context.spark(), run_token_task, tasks)
+    context.progress.finish()
+    return results
+
+
+def _account(
+    context: StageContext, results: list[TokenResult], report: StageReport
+) -> dict[str, list[WrittenFile]]:
+    files: dict[str, list[WrittenFile]] = {}
+    removed = 0
+    for result in results:
+        removed += result.removed
+        report.counters.add(result.counters)
+        for file in result.files:
+            files.setdefault(file.table, []).append(file)
+    report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
+    report.rows_out = sum(file.rows for file in files.get("tokens", []))
+    if removed:
+        report.removed["duplicate"] = removed
+    report.details["checked_documents"] = sum(result.checked for result in results)
+    return files
+
+
+def _describe(context: StageContext, spec: TokenizerSpec) -> None:
+    context.corpus.table("tokens").set_properties(
+        {
+            "strata.tokenizer.fingerprint": spec.fingerprint,
+            "strata.tokenizer.kind": str(spec.kind),
+            "strata.tokenizer.vocab-size": str(spec.vocab_size),
+        }
+    )

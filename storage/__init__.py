@@ -1,0 +1,1 @@
+"""Floor 1: fsspec, Parquet, the catalog, tiers. No pyspark below this line."""

@@ -1,0 +1,125 @@
+"""The contract of a store: the one way to files, whatever filesystem they lie on."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+from strata.errors import InputMissingError
+from strata.storage.url import Url
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["ByteRange", "FileInfo", "Output", "Store"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileInfo:
+    """What a listing tells about a file.
+
+    Attributes:
+        url: where it is.
+        size: bytes.
+        identity: changes whenever the content does: the ETag, else the time of change in
+            nanoseconds, as text.
+    """
+
+    url: Url
+    size: int
+    identity: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ByteRange:
+    """Bytes ``start`` up to, not including, ``end``."""
+
+    start: int
+    end: int
+
+
+class Output(io.BufferedIOBase):
+    """A file being written: it appears when closed, and never when discarded or forgotten."""
+
+    def discard(self) -> None:
+        """Drop what was written; the target keeps its former content, if any."""
+        raise NotImplementedError
+
+    def writable(self) -> bool:
+        """True: this is an output."""
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        # io.IOBase would close here, and so publish half a file.
+        self.discard()
+
+
+class Store(ABC):
+    """Files by URL. Instances are picklable and hold no open connection.
+
+    Every method raises ``InputMissingError`` for a missing file, ``MachineError`` for missing
+    permission or space and ``TransientError`` for what a retry may mend, naming the URL.
+    """
+
+    @abstractmethod
+    def open_input(self, url: Url) -> BinaryIO:
+        """Open a file for reading; the handle is seekable."""
+
+    @abstractmethod
+    def create(self, url: Url) -> Output:
+        """Open a file for writing, making its parent folders; it replaces one of the same name."""
+
+    @abstractmethod
+    def info(self, url: Url) -> FileInfo:
+        """Size and identity of one file."""
+
+    @abstractmethod
+    def find(self, url: Url) -> list[FileInfo]:
+        """All files below a folder, or that match a glob, or the file itself; sorted by URL.
+
+        Nothing there is an empty list.
+        """
+
+    @abstractmethod
+    def delete(self, url: Url) -> None:
+        """Remove one file."""
+
+    @abstractmethod
+    def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Read several ranges of a file, with several requests in flight where that helps."""
+
+    def exists(self, url: Url) -> bool:
+        """Whether there is a file."""
+        try:
+            self.info(url)
+        except InputMissingError:
+            return False
+        return True
+
+    def read_bytes(self, url: Url) -> bytes:
+        """The content of a file."""
+        with self.open_input(url) as file:
+            return file.read()
+
+    def write_bytes(self, url: Url, data: bytes) -> None:
+        """Replace the content of a file in one step."""
+        with self.create(url) as file:
+            file.write(data)

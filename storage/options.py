@@ -1,0 +1,61 @@
+"""fsspec options by URL prefix, with secrets left in the environment until they are used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from strata.errors import SettingsError
+from strata.storage.url import Url
+
+__all__ = ["StorageOptions"]
+
+_ENV = "env:"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StorageOptions:
+    """Options of fsspec filesystems, chosen by the longest matching URL prefix.
+
+    Attributes:
+        by_prefix: ``{"s3://bucket": {"key": "env:S3_KEY", …}}``. A value "env:NAME" is read from
+            the environment of the process that opens the file.
+    """
+
+    by_prefix: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = {prefix: sorted(options) for prefix, options in self.by_prefix.items()}
+        return f"StorageOptions({shown})"
+
+    def resolve(self, url: Url) -> dict[str, Any]:
+        """The keyword arguments of the filesystem that holds ``url``.
+
+        Raises:
+            SettingsError: a value names an environment variable that is not set.
+        """
+        text = str(url)
+        best = max((p for p in self.by_prefix if _covers(p, text)), key=len, default=None)
+        if best is None:
+            return {}
+        return {name: _resolved(value, best) for name, value in self.by_prefix[best].items()}
+
+
+def _covers(prefix: str, text: str) -> bool:
+    return text == prefix or text.startswith(prefix if prefix.endswith("/") else f"{prefix}/")
+
+
+def _resolved(value: object, prefix: str) -> object:
+    if isinstance(value, Mapping):
+        return {name: _resolved(inner, prefix) for name, inner in value.items()}
+    if not isinstance(value, str) or not value.startswith(_ENV):
+        return value
+    name = value.removeprefix(_ENV)
+    if name not in os.environ:
+        raise SettingsError(
+            f'storage_options."{prefix}" needs the environment variable {name}, which is not set',
+            hint=f"export {name}, on the workers too",
+        )
+    return os.environ[name]

@@ -1,0 +1,243 @@
+"""Writing the tables' Parquet files, and reading Parquet in batches of bounded size."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strata.settings import TierSettings
+from strata.storage.contract import Output, Store
+from strata.storage.scan import read_batches
+from strata.storage.schemas import SCHEMAS
+from strata.storage.url import Url
+from strata.version import VERSION
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = [
+    "CODEC_KEY",
+    "LEVEL_KEY",
+    "VERSION_KEY",
+    "ParquetLayout",
+    "TableWriter",
+    "WrittenFile",
+    "read_batches",
+]
+
+VERSION_KEY = "strata.version"
+CODEC_KEY = "strata.codec"
+LEVEL_KEY = "strata.level"
+
+_MB = 1_000_000
+# Few distinct values a row group; every other column would only build a dictionary to drop it.
+_DICTIONARY = frozenset({"source", "lang", "method", "status", "format", "reason", "kept"})
+# Min and max of long values cost footer space and prune nothing.
+_NO_STATISTICS = frozenset(
+    {"text", "metadata", "signature", "content_hash", "excerpt", "tokens.list.element"}
+)
+_SORTED_NUMBERS = frozenset({"doc_id", "kept_id"})
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetLayout:
+    """How a tier's files are laid out.
+
+    Attributes:
+        codec: zstd, gzip, brotli, lz4, snappy or none.
+        level: compression level; None is the codec's own default.
+        row_group_bytes: uncompressed bytes after which a row group ends.
+        target_file_bytes: bytes on disk after which a file ends.
+    """
+
+    codec: str
+    level: int | None
+    row_group_bytes: int
+    target_file_bytes: int
+
+    @classmethod
+    def of(cls, tier: TierSettings, target_file_mb: float) -> ParquetLayout:
+        """The layout of a tier; ``target_file_mb`` holds where the tier names none."""
+        return cls(
+            codec=tier.codec,
+            level=tier.level,
+            row_group_bytes=max(1, round(tier.row_group_mb * _MB)),
+            target_file_bytes=max(1, round((tier.target_file_mb or target_file_mb) * _MB)),
+        )
+
+    @property
+    def tag(self) -> str:
+        """Codec and level as a part of file names, which manifests keep: ``zstd-3``."""
+        return self.codec if self.level is None else f"{self.codec}-{self.level}"
+
+    @property
+    def group_bytes(self) -> int:
+        """Row groups never hold more than a file may, or a file could not end in time."""
+        return min(self.row_group_bytes, self.target_file_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A finished data file that no table refers to yet; small enough to send to the driver.
+
+    Attributes:
+        table: the table whose schema it has.
+        url: where it is.
+        rows: number of rows.
+        n_bytes: size on disk.
+        footer: the pickled ``pyarrow.parquet.FileMetaData``.
+    """
+
+    table: str
+    url: str
+    rows: int
+    n_bytes: int
+    footer: bytes
+
+    @property
+    def metadata(self) -> pq.FileMetaData:
+        """The Parquet footer."""
+        return pickle.loads(self.footer)
+
+
+class TableWriter:
+    """Writes batches of one table into Parquet files of about equal size.
+
+    A file that is never published is an orphan, which garbage collection removes.
+
+    Args:
+        store: where to write.
+        folder: folder of the files.
+        table: name of the table, a key of ``SCHEMAS``.
+        layout: codec and sizes.
+        stem: first part of every file name, such as run and task.
+    """
+
+    def __init__(
+        self, store: Store, folder: Url, table: str, layout: ParquetLayout, stem: str
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._table = table
+        self._schema = SCHEMAS[table]
+        self._layout = layout
+        self._stem = stem
+        self._done: list[WrittenFile] = []
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
+        self._url = folder
+        self._output: Output | None = None
+        self._parquet: pq.ParquetWriter | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows.
+
+        Raises:
+            ValueError: columns or types are not those of the table.
+        """
+        if batch.schema.names != self._schema.names or batch.schema.types != self._schema.types:
+            raise ValueError(f"a batch for {self._table} has the wrong columns: {batch.schema}")
+        typed = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
+        for piece in _pieces(typed, self._layout.group_bytes):
+            self._pending.append(piece)
+            self._pending_bytes += piece.nbytes
+            if self._pending_bytes >= self._layout.group_bytes:
+                self._write_row_group()
+
+    def roll(self) -> None:
+        """End the current file; the next row starts another."""
+        self._write_row_group()
+        if self._parquet is None or self._output is None:
+            return
+        self._parquet.close()
+        footer: pq.FileMetaData = self._parquet.writer.metadata
+        size = self._output.tell()
+        self._output.close()
+        self._done.append(
+            WrittenFile(self._table, str(self._url), footer.num_rows, size, pickle.dumps(footer))
+        )
+        self._parquet = self._output = None
+
+    def close(self) -> list[WrittenFile]:
+        """End the last file and tell all that were written; without rows there is none."""
+        self.roll()
+        return list(self._done)
+
+    def abort(self) -> None:
+        """Delete everything written so far."""
+        self._pending, self._pending_bytes = [], 0
+        if self._output is not None:
+            self._output.discard()
+        self._parquet = self._output = None
+        while self._done:
+            self._store.delete(Url.parse(self._done.pop().url))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _write_row_group(self) -> None:
+        if not self._pending:
+            return
+        if self._parquet is None or self._output is None:
+            name = f"{self._stem}-{len(self._done)}-{uuid4().hex}.{self._layout.tag}.parquet"
+            self._url = self._folder / name
+            self._output = self._store.create(self._url)
+            self._parquet = _parquet_writer(self._output, self._schema, self._layout)
+        before = self._output.tell()
+        rows = pa.Table.from_batches(self._pending)
+        self._pending, self._pending_bytes = [], 0
+        self._parquet.write_table(rows, row_group_size=rows.num_rows)
+        # Ending half a row group early is as likely as late, so files come out even.
+        after = self._output.tell()
+        if after + (after - before) // 2 >= self._layout.target_file_bytes:
+            self.roll()
+
+
+def _parquet_writer(output: Output, schema: pa.Schema, layout: ParquetLayout) -> pq.ParquetWriter:
+    leaves = [path for field in schema for path in _leaves(field)]
+    writer = pq.ParquetWriter(
+        output,
+        schema,
+        compression=layout.codec,
+        compression_level=layout.level,
+        use_dictionary=[name for name in leaves if name in _DICTIONARY],
+        write_statistics=[name for name in leaves if name not in _NO_STATISTICS],
+        column_encoding={n: "DELTA_BINARY_PACKED" for n in leaves if n in _SORTED_NUMBERS},
+        write_page_checksum=True,
+    )
+    level = "" if layout.level is None else str(layout.level)
+    writer.add_key_value_metadata({VERSION_KEY: VERSION, CODEC_KEY: layout.codec, LEVEL_KEY: level})
+    return writer
+
+
+def _leaves(field: pa.Field) -> Iterator[str]:
+    yield f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+
+
+def _pieces(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
+    """Halve a batch until each part has at most ``limit`` bytes or one row."""
+    if batch.nbytes <= limit or batch.num_rows <= 1:
+        if batch.num_rows:
+            yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _pieces(batch.slice(0, half), limit)
+    yield from _pieces(batch.slice(half), limit)

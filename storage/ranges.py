@@ -1,0 +1,129 @@
+"""A file of which the parts known to be needed are fetched ahead, in few and large requests."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from strata.storage.contract import ByteRange, Store
+from strata.storage.url import Url
+
+__all__ = ["PrefetchedFile", "coalesce"]
+
+# Between two wanted ranges, reading this much too much is cheaper than another request.
+_GAP = 1 << 20
+_PART = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    start: int
+    data: bytes
+
+
+class PrefetchedFile(io.RawIOBase):
+    """A seekable file, served from the prefetched ranges and else from the store.
+
+    Holds the ranges of the last :meth:`prefetch` only, and those of ``tail``.
+    """
+
+    def __init__(self, store: Store, url: Url, size: int, tail: int) -> None:
+        self._store = store
+        self._url = url
+        self._size = size
+        self._at = 0
+        self._stack = ExitStack()
+        self._direct: BinaryIO | None = None
+        self._tail = self._fetch([ByteRange(max(0, size - tail), size)])
+        self._parts: list[_Part] = []
+
+    def prefetch(self, ranges: Iterable[ByteRange]) -> None:
+        """Fetch ``ranges`` now, and forget those of the call before."""
+        self._parts = []
+        self._parts = self._fetch(coalesce(ranges))
+
+    def _fetch(self, ranges: Sequence[ByteRange]) -> list[_Part]:
+        wanted = [r for r in ranges if r.end > r.start]
+        if not wanted:
+            return []
+        chunks = self._store.read_ranges(self._url, wanted)
+        return [_Part(r.start, chunk) for r, chunk in zip(wanted, chunks, strict=True)]
+
+    def readable(self) -> bool:
+        """True: this is an input."""
+        return True
+
+    def seekable(self) -> bool:
+        """True: any offset can be read."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a byte offset."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Byte offset of the next read."""
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to ``size`` bytes, or to the end."""
+        rest = max(0, self._size - self._at)
+        count = rest if size is None or size < 0 else min(size, rest)
+        data = self._cached(count)
+        if data is None:
+            data = self._read_direct(count)
+        self._at += len(data)
+        return data
+
+    def readall(self) -> bytes:
+        """Read to the end."""
+        return self.read()
+
+    def _cached(self, count: int) -> bytes | None:
+        for part in (*self._parts, *self._tail):
+            offset = self._at - part.start
+            if offset >= 0 and offset + count <= len(part.data):
+                return part.data[offset : offset + count]
+        return self._joined(count)
+
+    def _joined(self, count: int) -> bytes | None:
+        pieces, at, end = [], self._at, self._at + count
+        for part in self._parts:
+            if part.start <= at < part.start + len(part.data):
+                piece = part.data[at - part.start : end - part.start]
+                pieces.append(piece)
+                at += len(piece)
+        return b"".join(pieces) if at == end else None
+
+    def _read_direct(self, count: int) -> bytes:
+        if self._direct is None:
+            self._direct = self._stack.enter_context(self._store.open_input(self._url))
+        self._direct.seek(self._at)
+        return self._direct.read(count)
+
+    def close(self) -> None:
+        """Give memory and connection back."""
+        self._parts = []
+        self._stack.close()
+        super().close()
+
+
+def coalesce(ranges: Iterable[ByteRange]) -> list[ByteRange]:
+    """Join ranges that lie close together, and cut what is too long for one request."""
+    joined: list[ByteRange] = []
+    for wanted in sorted(ranges):
+        if joined and wanted.start - joined[-1].end <= _GAP:
+            joined[-1] = ByteRange(joined[-1].start, max(joined[-1].end, wanted.end))
+        else:
+            joined.append(wanted)
+    return [
+        ByteRange(start, min(start + _PART, whole.end))
+        for whole in joined
+        for start in range(whole.start, whole.end, _PART)
+    ]

@@ -1,0 +1,135 @@
+"""Reading Parquet in batches of bounded size, through any store, in few and large requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strata.errors import InputError, StrataError
+from strata.storage.contract import ByteRange, Store
+from strata.storage.faults import as_strata_error
+from strata.storage.ranges import PrefetchedFile
+from strata.storage.url import Url
+
+__all__ = ["ParquetScan", "open_parquet", "read_batches"]
+
+_TAIL = 256 << 10
+# A row group with more compressed bytes than this is streamed by column, not fetched whole.
+_PREFETCH = 128 << 20
+_STREAM_BUFFER = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetScan:
+    """An open Parquet file whose row groups are fetched ahead, one at a time."""
+
+    url: Url
+    parquet: pq.ParquetFile
+    source: PrefetchedFile
+
+    @property
+    def metadata(self) -> pq.FileMetaData:
+        """The footer."""
+        return self.parquet.metadata
+
+    def batches(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Batches of up to ``rows`` rows of one row group, with ``columns`` in this order."""
+        chunks = _chunks(self.metadata.row_group(group), columns)
+        if sum(chunk.end - chunk.start for chunk in chunks) <= _PREFETCH:
+            self.source.prefetch(chunks)
+        for batch in self.parquet.iter_batches(
+            batch_size=rows, row_groups=[group], columns=list(columns), use_threads=False
+        ):
+            yield batch.select(list(columns))
+
+
+@contextmanager
+def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
+    """Open a Parquet file.
+
+    Raises:
+        InputError: not a Parquet file, or a damaged one; also for reads inside the block.
+    """
+    size = store.info(url).size
+    with _damage_told(url), PrefetchedFile(store, url, size, _TAIL) as source:
+        # Arrow's own prefetch would read from threads of its own, through Python handles.
+        parquet = pq.ParquetFile(
+            pa.PythonFile(source, mode="r"), pre_buffer=False,buffer_size=_STREAM_BUFFER,page_checksum_verification=True,
+        )
+        yield ParquetScan(url, parquet, source)
+
+
+def read_batches(
+    store: Store,
+    url: Url,
+    columns: Sequence[str],
+    row_groups: Sequence[int] | None,
+    batch_bytes: int,
+) -> Iterator[pa.RecordBatch]:
+    """Read columns of a Parquet file, in the order asked for.
+
+    Args:
+        store: where the file is.
+        url: the file.
+        columns: top-level columns.
+        row_groups: row groups to read, in this order; None for all.
+        batch_bytes: uncompressed size of a batch, as far as a single row allows.
+
+    Raises:
+        InputError: not a Parquet file, damaged, or without one of the columns.
+    """
+    with open_parquet(store, url) as scan:
+        absent = [name for name in columns if name not in scan.parquet.schema_arrow.names]
+        if absent:
+            raise InputError(
+                f"{url} has no column {', '.join(absent)}", hint="check the field mapping"
+            )
+        groups = range(scan.metadata.num_row_groups) if row_groups is None else row_groups
+        for group in groups:
+            rows = rows_per_batch(scan.metadata.row_group(group), columns, batch_bytes)
+            yield from scan.batches(group, columns, rows)
+
+
+def rows_per_batch(group: pq.RowGroupMetaData, columns: Sequence[str], batch_bytes: int) -> int:
+    """Rows of a row group that have about ``batch_bytes`` uncompressed bytes in ``columns``."""
+    rows: int = group.num_rows
+    size: int = sum(chunk.total_uncompressed_size for chunk in _columns(group, columns))
+    return max(1, min(rows, batch_bytes * rows // max(1, size)))
+
+
+def _columns(
+    group: pq.RowGroupMetaData, columns: Sequence[str]
+) -> Iterator[pq.ColumnChunkMetaData]:
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        if chunk.path_in_schema.partition(".")[0] in columns:
+            yield chunk
+
+
+def _chunks(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[ByteRange]:
+    found = []
+    for chunk in _columns(group, columns):
+        start = chunk.data_page_offset
+        if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+            start = min(start, chunk.dictionary_page_offset)
+        found.append(ByteRange(start, start + chunk.total_compressed_size))
+    return found
+
+
+@contextmanager
+def _damage_told(url: Url) -> Iterator[None]:
+    try:
+        yield
+    except StrataError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        # Arrow reports damaged pages as OSError without a number; real ones have theirs.
+        if isinstance(error, OSError) and error.errno:
+            raise as_strata_error(error, url, "read") or error from error
+        raise InputError(
+            f"{url} is not readable as Parquet: {error}", hint="replace or remove the file"
+        ) from error

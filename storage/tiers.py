@@ -1,0 +1,37 @@
+"""Tiers: named places for files, each with its own codec, and where a table's files go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from strata.settings import Settings
+from strata.storage.parquet import ParquetLayout
+from strata.storage.url import Url
+
+__all__ = ["Tier", "tier_of_table", "tiers_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A named place for files."""
+
+    name: str
+    url: Url
+    layout: ParquetLayout
+
+    def folder(self, corpus: str, table: str) -> Url:
+        """Folder that holds the data files of a table in this tier."""
+        return self.url / corpus / table / "data"
+
+
+def tiers_of(settings: Settings) -> dict[str, Tier]:
+    """All tiers of the settings by name, the warehouse's own among them."""
+    return {
+        name: Tier(name, Url.parse(tier.url), ParquetLayout.of(tier, settings.shard.target_file_mb))
+        for name, tier in settings.all_tiers.items()
+    }
+
+
+def tier_of_table(settings: Settings, table: str) -> Tier:
+    """The tier that the settings assign to a table."""
+    return tiers_of(settings)[settings.tier_of(table)]

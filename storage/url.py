@@ -1,0 +1,118 @@
+"""A location as a value: one canonical spelling for local paths and fsspec URLs."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import cast
+
+from strata.errors import SettingsError
+
+__all__ = ["Url"]
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+_LOCAL = frozenset({"file", "local"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Url:
+    """An absolute location on a filesystem that fsspec knows.
+
+    Attributes:
+        scheme: protocol in lower case, such as ``file``, ``s3``, ``hdfs`` or ``memory``.
+        rest: what follows ``://``, without a slash at the end.
+    """
+
+    scheme: str
+    rest: str
+
+    @classmethod
+    def parse(cls, text: str | PathLike[str] | Url) -> Url:
+        """Read a URL or a path; a path is made absolute and becomes ``file:///…``.
+
+        Raises:
+            SettingsError: empty text, a chained URL (``a::b://``), or a password in the URL.
+        """
+        if isinstance(text, Url):
+            return text
+        spelled = os.fspath(text)
+        if not spelled or "\0" in spelled:
+            raise SettingsError(f"{spelled!r} is not a location", hint="give a path or a URL")
+        found = _URL.fullmatch(spelled)
+        if found is None:
+            return cls._local(spelled)
+        scheme, rest = found["scheme"].lower(), found["rest"]
+        if scheme in _LOCAL:
+            return cls._local(rest or "/")
+        _refuse_password(scheme, rest)
+        return cls(scheme, rest.strip("/") if scheme == "memory" else rest.rstrip("/"))
+
+    @classmethod
+    def _local(cls, path: str) -> Url:
+        head, mark, _ = path.partition("://")
+        if mark and "::" in head:
+            raise SettingsError(f"the chained URL {path!r} is not supported", hint="give one URL")
+        return cls("file", os.path.abspath(Path(path).expanduser()).replace("//", "/"))
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.rest}"
+
+    def __truediv__(self, relative: str) -> Url:
+        """The location ``relative`` below this one.
+
+        Raises:
+            ValueError: ``relative`` is empty, absolute, or leaves this folder.
+        """
+        parts = relative.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise ValueError(f"{relative!r} is not a path below {self}")
+        base = self.rest.rstrip("/")
+        lead = "" if not base and self.scheme == "memory" else f"{base}/"
+        return Url(self.scheme, f"{lead}{relative}")
+
+    @property
+    def path(self) -> str:
+        """The spelling that methods of the fsspec filesystem take."""
+        if self.scheme == "file":
+            return self.rest
+        import fsspec
+
+        strip = fsspec.get_filesystem_class(self.scheme)._strip_protocol
+        return cast("str", strip(str(self)))
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.rest.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """The last extension of the name with its dot, or nothing."""
+        return os.path.splitext(self.name)[1]
+
+    @property
+    def parent(self) -> Url:
+        """The folder that holds this location; the root is its own parent."""
+        head = self.rest.rpartition("/")[0]
+        if not head and self.scheme == "file":
+            return Url("file", "/")
+        return Url(self.scheme, head or ("" if self.scheme == "memory" else self.rest))
+
+    def is_below(self, other: Url) -> bool:
+        """Whether this location lies inside the folder ``other`` (a folder is not below itself)."""
+        if self.scheme != other.scheme or self == other:
+            return False
+        base = other.rest.rstrip("/")
+        return not base or self.rest.startswith(f"{base}/")
+
+
+def _refuse_password(scheme: str, rest: str) -> None:
+    user, mark, host = rest.partition("/")[0].rpartition("@")
+    if mark and ":" in user:
+        raise SettingsError(
+            f"the URL {scheme}://…@{host} carries a password",
+            hint='put it into [storage_options] as "env:NAME"',
+        )
