@@ -10,30 +10,22 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 
 from strata.keys import stage_key
 from strata.pipelines.dedup_rows import RowTask, band_rows, group_files
-from strata.pipelines.dedup_scan import ScanResult, ScanTask, read_edges, scan_partition
+from strata.pipelines.dedup_scan import ScanResult, ScanTask, scan_partition
 from strata.pipelines.kernels.banding import Banding, choose_banding
-from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
+from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
-from strata.pipelines.tasks import run_tasks
 from strata.settings import DedupSettings
-from strata.storage.parquet import TableWriter
 from strata.storage.publish import PublishMode, publish
-from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
-from strata.storage.tiers import tier_of_table
 from strata.storage.url import Url
 
 __all__ = ["dedup_key", "run_dedup"]
 
 # Raise it when the code changes which documents are removed, or the rows of the ledger.
 VERSION = 1
-ATTRIBUTE_COLUMNS = ["doc_id", "n_bytes", "source"]
-BATCH_BYTES = 4_000_000
 
 
 def dedup_key(context: StageContext) -> str:
@@ -64,25 +56,24 @@ def run_dedup(context: StageContext) -> StageReport:
         return report
     banding = _banding(context.settings.dedup)
     results = _scan(context, banding)
-    ledger = _ledger(context, results)
+    ledger = write_ledger(context, results)
     _account(context, results, ledger, report)
     report.details |= {"bands": banding.bands, "rows": banding.rows}
     report.check_balance()
-    store = MeteredStore(context.store)
-    tier = tier_of_table(context.settings, "clusters")
-    folder = tier.folder(context.settings.corpus, "clusters")
-    writer = TableWriter(store, folder, "clusters", tier.layout, "dedup-driver")
-    if ledger.num_rows:
-        writer.write(ledger)
-    files = writer.close()
     publish(
-        clusters, files, mode=PublishMode.OVERWRITE, content_key=report.key, run_id=context.run_id
+        clusters,
+        ledger.files,
+        mode=PublishMode.OVERWRITE,
+        content_key=report.key,
+        run_id=context.run_id,
     )
     for result in results:
         report.counters.add(result.counters)
         if result.url is not None:
             context.store.delete(Url.parse(result.url))
-    report.counters.add(Counters(bytes_written=store.meter.bytes_written, files_written=len(files)))
+    report.counters.add(
+        Counters(bytes_written=ledger.bytes_written, files_written=len(ledger.files))
+    )
     report.seconds = watch.seconds
     return report
 
@@ -124,54 +115,20 @@ def _scan(context: StageContext, banding: Banding) -> list[ScanResult]:
     return [pickle.loads(value) for value in results["result"].to_pylist()]
 
 
-def _ledger(context: StageContext, results: list[ScanResult]) -> pa.RecordBatch:
-    edges = read_edges(context.store, results)
-    rules = context.settings.dedup.survivor
-    attributes = _attributes(context, edges) if needs_attributes(rules) else None
-    return ledger_rows(edges, rules, attributes)
-
-
-def _attributes(context: StageContext, edges: pa.Table) -> Attributes:
-    nodes = np.unique(np.concatenate([edges["a"].to_numpy(), edges["b"].to_numpy()]))
-    storage = context.storage_options
-    wanted = context.spark().sparkContext.broadcast(nodes)
-
-    def gather(url: str) -> pa.Table:
-        return read_attributes(url, wanted.value, storage)
-
-    urls = [file.url for file in context.corpus.table("fingerprints").files()]
-    table = pa.concat_tables(run_tasks(context.spark(), gather, urls)).sort_by("doc_id")
-    return Attributes(
-        table["doc_id"].to_numpy(),
-        table["n_bytes"].to_numpy(),
-        table["source"].to_numpy(zero_copy_only=False),
-    )
-
-
-def read_attributes(url: str, wanted: np.ndarray, storage: StorageOptions) -> pa.Table:
-    """The columns that survivor rules look at, of the wanted documents (sorted ids) in one file."""
-    batches = []
-    for batch in read_batches(FsspecStore(storage), Url.parse(url), ATTRIBUTE_COLUMNS, None, BATCH_BYTES):
-        doc_ids = batch.column("doc_id").to_numpy()
-        batches.append(batch.filter(pa.array(np.isin(doc_ids, wanted))))
-    return pa.Table.from_batches(batches)
-
-
 def _account(
-    context: StageContext, results: list[ScanResult], ledger: pa.RecordBatch, report: StageReport
+    context: StageContext,
+    results: list[ScanResult],
+    ledger: WrittenLedger,
+    report: StageReport,
 ) -> None:
-    documents = context.corpus.table("documents").files()
-    report.rows_in = sum(file.rows for file in documents)
+    report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
     # Each document sent exactly one row by its bytes, so the shuffle is checked to be complete.
     seen = sum(result.documents for result in results)
-    kept = ledger.column("kept").to_numpy(zero_copy_only=False)
-    methods = np.array(ledger.column("method").to_pylist(), object)[~kept]
-    names, counts = np.unique(methods.astype(str), return_counts=True)
-    report.removed = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
-    report.rows_out = seen - int((~kept).sum())
+    report.removed = dict(sorted(ledger.removed.items()))
+    report.rows_out = seen - sum(ledger.removed.values())
     report.details |= {
-        "clusters": int(kept.sum()),
-        "largest_cluster": int(np.max(ledger.column("cluster_size").to_numpy(), initial=0)),
+        "clusters": ledger.clusters,
+        "largest_cluster": ledger.largest,
         "edges": sum(result.edges for result in results),
         "shuffled_rows": sum(result.rows for result in results),
         "repeated_ids": sum(result.same_id for result in results),

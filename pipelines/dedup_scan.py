@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +108,7 @@ def _write(store: MeteredStore, folder: Url, table: pa.Table) -> str:
     return str(url)
 
 
-def read_edges(store: FsspecStore, results: list[ScanResult]) -> pa.Table:
+def read_edges(store: FsspecStore, results: Sequence[ScanResult]) -> pa.Table:
     """All edges of all partitions, as one table of EDGE_SCHEMA."""
     tables = []
     for result in results:

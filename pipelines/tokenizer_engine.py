@@ -25,7 +25,7 @@ PROBE = (
     "HTTPServer camelCase snake_case https://a.example/b?c=d&e=f#g me@x.example aaaaaaaaaaaaaaaa",
     "café cafe\u0301 İstanbul \ufb01n \uff26\uff55\uff4c\uff4c \u01c5 ß Å \u212b",
     "漢字かなカナ。한국어 中文、混在 mixed Привет мир مرحبا नमस्ते สวัสดี",
-    "😀 👨\u200d👩\u200d👧 🇫🇷 →∀x∈ℝ €£ —…“q”",
+    "😀 👨\u200d👩\u200d👧 🇫🇷 →∀x∈∅ €£ —…“q”",
     "\u0301x \u00a0\u2003\u3000\u200b\ufeff \u0001\u001f\u007f\u0085\u2028 \ufffd \ue000",
     "",
     " ",

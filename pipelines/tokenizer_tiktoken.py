@@ -7,6 +7,7 @@ import binascii
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -97,8 +98,7 @@ def open_encoding(data: bytes, name: str, place: str) -> Encoding:
 
 def _recipe(name: str, ranks: dict[bytes, int]) -> dict[str, Any]:
     """Pattern and special tokens as tiktoken has them in code, where only ranks are downloaded."""
-    from tiktoken_ext import openai_public
-
+    openai_public = import_module("tiktoken_ext.openai_public")
     given = {"load_tiktoken_bpe": lambda *_, **__: ranks}
     given["data_gym_to_mergeable_bpe_ranks"] = given["load_tiktoken_bpe"]
     constructor = getattr(openai_public, name)

@@ -100,7 +100,7 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, url: Url) -> None:
-        """Remove one file."""
+        """Remove one file; one that is not there is no error."""
 
     @abstractmethod
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:

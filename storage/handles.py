@@ -174,8 +174,17 @@ class RenamedOutput(_Staged):
         if self._filesystem.exists(target):
             # HDFS refuses to rename onto a file, some clients without saying so.
             self._filesystem.rm_file(target)
-        self._filesystem.mv(self._staging.path, target)
+        _move(self._filesystem, self._staging.path, target)
 
     def _drop(self) -> None:
         self._inner.close()
         self._filesystem.rm_file(self._staging.path)
+
+
+def _move(filesystem: AbstractFileSystem, source: str, target: str) -> None:
+    if type(filesystem).mv is not AbstractFileSystem.mv:
+        filesystem.mv(source, target)
+        return
+    # fsspec's general way would take brackets in a name for a glob.
+    filesystem.cp_file(source, target)
+    filesystem.rm_file(source)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
 
+from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -18,21 +17,13 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
 __all__ = [
-    "CONTENT_KEY",
-    "PREFIX",
-    "RUN_ID",
-    "TableFile",
-    "TableSnapshot",
     "carries_key",
-    "content_snapshots",
     "describe_file",
     "describe_snapshot",
     "live_files",
+    "newest_key",
+    "properties_of",
 ]
-
-PREFIX = "strata."
-CONTENT_KEY = "strata.content-key"
-RUN_ID = "strata.run-id"
 
 _DOC_ID_FIELD = 1
 _INT64 = struct.Struct("<q")
@@ -40,73 +31,9 @@ _LAST_ID = (1 << 63) - 1
 _TAG = re.compile(r"\.(?P<codec>[a-z0-9]+)(?:-(?P<level>\d+))?\.parquet")
 
 
-@dataclass(frozen=True, slots=True)
-class TableFile:
-    """A data file of the present snapshot.
-
-    Attributes:
-        url: where it is.
-        rows: number of rows.
-        n_bytes: size on disk.
-        min_doc_id: smallest ``doc_id``; 0 where the table has none.
-        max_doc_id: largest ``doc_id``; the largest possible where the table has none.
-        row_groups: number of row groups.
-        codec: Parquet codec as its name tells, or nothing for a file of another writer.
-        level: compression level, where the codec has one.
-    """
-
-    url: str
-    rows: int
-    n_bytes: int
-    min_doc_id: int
-    max_doc_id: int
-    row_groups: int
-    codec: str
-    level: int | None
-
-    @property
-    def location(self) -> Url:
-        """The URL as a value."""
-        return Url.parse(self.url)
-
-
-@dataclass(frozen=True, slots=True)
-class TableSnapshot:
-    """One published state of a table.
-
-    Attributes:
-        snapshot_id: Iceberg's id.
-        timestamp_ms: milliseconds since 1970, UTC.
-        operation: append, overwrite, replace or delete.
-        properties: the summary, with counts and the ``strata.`` properties.
-    """
-
-    snapshot_id: int
-    timestamp_ms: int
-    operation: str
-    properties: dict[str, str]
-
-    @property
-    def run_id(self) -> str | None:
-        """The run that published it."""
-        return self.properties.get(RUN_ID)
-
-    @property
-    def content_key(self) -> str | None:
-        """The key of the stage whose result it holds."""
-        return self.properties.get(CONTENT_KEY)
-
-
 def properties_of(snapshot: Snapshot) -> dict[str, str]:
     """The summary of a snapshot, without the operation."""
     return dict(snapshot.summary.additional_properties) if snapshot.summary else {}
-
-
-def content_snapshots(metadata: TableMetadata) -> Iterator[Snapshot]:
-    """Snapshots of the main branch that changed rows, newest first."""
-    for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
-        if snapshot.summary is None or snapshot.summary.operation != Operation.REPLACE:
-            yield snapshot
 
 
 def carries_key(metadata: TableMetadata, content_key: str) -> bool:
@@ -153,3 +80,9 @@ def describe_file(file: DataFile, bounded: frozenset[int]) -> TableFile:
         codec=tag["codec"] if tag else "",
         level=int(tag["level"]) if tag and tag["level"] else None,
     )
+
+
+def newest_key(metadata: TableMetadata) -> str | None:
+    """Content key of the present snapshot; rewrites carry that of the result they rewrite."""
+    snapshot = metadata.current_snapshot()
+    return properties_of(snapshot).get(CONTENT_KEY) if snapshot else None

@@ -10,7 +10,7 @@ from typing import Any
 from strata.errors import SettingsError
 from strata.storage.url import Url
 
-__all__ = ["StorageOptions"]
+__all__ = ["StorageOptions", "from_environment"]
 
 _ENV = "env:"
 
@@ -40,22 +40,30 @@ class StorageOptions:
         best = max((p for p in self.by_prefix if _covers(p, text)), key=len, default=None)
         if best is None:
             return {}
-        return {name: _resolved(value, best) for name, value in self.by_prefix[best].items()}
+        return {
+            name: from_environment(value, f'storage_options."{best}"')
+            for name, value in self.by_prefix[best].items()
+        }
 
 
 def _covers(prefix: str, text: str) -> bool:
     return text == prefix or text.startswith(prefix if prefix.endswith("/") else f"{prefix}/")
 
 
-def _resolved(value: object, prefix: str) -> object:
+def from_environment(value: object, place: str) -> object:
+    """Put environment variables where ``value`` says "env:NAME"; mappings are searched through.
+
+    Raises:
+        SettingsError: a variable is not set; the message names it and its ``place``.
+    """
     if isinstance(value, Mapping):
-        return {name: _resolved(inner, prefix) for name, inner in value.items()}
+        return {name: from_environment(inner, place) for name, inner in value.items()}
     if not isinstance(value, str) or not value.startswith(_ENV):
         return value
     name = value.removeprefix(_ENV)
     if name not in os.environ:
         raise SettingsError(
-            f'storage_options."{prefix}" needs the environment variable {name}, which is not set',
+            f"{place} needs the environment variable {name}, which is not set",
             hint=f"export {name}, on the workers too",
         )
     return os.environ[name]

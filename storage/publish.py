@@ -1,4 +1,4 @@
-"""Publishing: files that tasks have written become the state of a table, in one atomic snapshot."""
+"""Publishing written files: one atomic snapshot a stage and table, however often it is tried."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, TransientError
-from strata.storage.history import CONTENT_KEY, RUN_ID, live_files, properties_of
+from strata.errors import ConflictError, StrataError, TransientError
 from strata.storage.parquet import WrittenFile
+from strata.storage.records import CONTENT_KEY, RUN_ID
+from strata.storage.table import CorpusTable
+from strata.version import VERSION
 
 if TYPE_CHECKING:
-    from pyiceberg.manifest import DataFile
-    from pyiceberg.table import Table
-    from pyiceberg.table.metadata import TableMetadata
+    from strata.storage.commits import Commit
 
-    from strata.storage.catalog import CorpusTable
-
-__all__ = ["PublishMode", "catalog_errors", "data_file", "publish"]
+__all__ = ["PublishMode", "catalog_errors", "publish", "run_commit"]
 
 
 class PublishMode(StrEnum):
-    """What becomes of the rows that a table has."""
+    """What a publish does to the rows that are there."""
 
     APPEND = "append"
     OVERWRITE = "overwrite"
@@ -37,116 +35,89 @@ def publish(
     run_id: str,
     extra: Mapping[str, str] | None = None,
 ) -> int | None:
-    """Make files part of a table; a result that is published already is left as it is.
+    """Make files part of a table, all at once; safe beside other processes, and to repeat.
 
     Args:
-        table: the table.
-        files: the files; none still makes a snapshot, which carries the key.
-        mode: APPEND keeps the present rows, OVERWRITE drops them in the same snapshot.
-        content_key: key of the result.
-        run_id: the run that made it.
-        extra: further properties of the snapshot.
+        table: where to.
+        files: what ``TableWriter.close`` returned; none still records the key.
+        mode: append, or drop all present files in the same snapshot.
+        content_key: names the result by its causes. Where the table holds it already, nothing is
+            done and ``files`` stay orphans.
+        run_id: the run, for the snapshot's summary.
+        extra: more properties of the snapshot.
 
     Returns:
-        The snapshot's id, or None where the table already holds the result.
+        The id of the new snapshot, or None if the result was there.
 
     Raises:
-        ConflictError: another writer changed the table all the while.
-        TransientError: the catalog did not answer.
+        ConflictError: another process published a different result meanwhile.
+        TransientError: the catalog did not answer; nothing was published.
     """
-    properties = {**(extra or {}), CONTENT_KEY: content_key, RUN_ID: run_id}
+    from strata.storage.commits import AppendCommit, OverwriteCommit
+
+    properties = {
+        **(extra or {}),
+        CONTENT_KEY: content_key,
+        RUN_ID: run_id,
+        "strata.version": VERSION,
+    }
+    kind = AppendCommit if mode is PublishMode.APPEND else OverwriteCommit
     with catalog_errors(table.name):
         iceberg = table.iceberg()
-        if table.content_key == content_key:
+        commit = kind(iceberg.transaction(), properties, content_key)
+        if commit.is_published(iceberg.metadata):
             return None
-        added = [data_file(file, iceberg.metadata) for file in files]
-        if mode is PublishMode.APPEND:
-            _append(iceberg, added, properties)
-        else:
-            _overwrite(iceberg, added, properties)
-        snapshot = iceberg.current_snapshot()
-    return snapshot.snapshot_id if snapshot else None
+        commit.add_files(files)
+        return run_commit(table, commit)
 
 
-def data_file(file: WrittenFile, metadata: TableMetadata) -> DataFile:
-    """Iceberg's description of a file, from the footer that its writer sent along."""
-    from pyiceberg.io.pyarrow import (
-        compute_statistics_plan,
-        data_file_statistics_from_parquet_metadata,
-        parquet_path_to_id_mapping,
-    )
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-    from pyiceberg.typedef import Record
+def run_commit(table: CorpusTable, commit: Commit) -> int | None:
+    """Carry a commit out.
 
-    schema = metadata.schema()
-    statistics = data_file_statistics_from_parquet_metadata(
-        file.metadata,
-        compute_statistics_plan(schema, metadata.properties),
-        parquet_path_to_id_mapping(schema),
-    )
-    described = DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=file.url,
-        file_format=FileFormat.PARQUET,
-        partition=Record(),
-        file_size_in_bytes=file.n_bytes,
-        sort_order_id=None,
-        equality_ids=None,
-        key_metadata=None,
-        **statistics.to_serialized_dict(),
-    )
-    # from_args drops it.
-    described.spec_id = metadata.default_spec_id
-    return described
+    Returns:
+        The id of its snapshot, or None if another process published the same result first.
+    """
+    from pyiceberg.exceptions import CommitStateUnknownException
+    from sqlalchemy.exc import DBAPIError
 
+    from strata.storage.commits import AlreadyPublishedError
 
-def carried_properties(table: Table) -> dict[str, str]:
-    """Strata's properties of the present snapshot, for one that holds the same rows."""
-    snapshot = table.current_snapshot()
-    found = properties_of(snapshot) if snapshot else {}
-    return {name: value for name, value in found.items() if name.startswith("strata.")}
-
-
-def _append(table: Table, files: Sequence[DataFile], properties: dict[str, str]) -> None:
-    with (
-        table.transaction() as transaction,
-        transaction.update_snapshot(snapshot_properties=properties).fast_append() as snapshot,
-    ):
-        for file in files:
-            snapshot.append_data_file(file)
-
-
-def _overwrite(table: Table, files: Sequence[DataFile], properties: dict[str, str]) -> None:
-    old = live_files(table.metadata, table.io)
-    with (
-        table.transaction() as transaction,
-        transaction.update_snapshot(snapshot_properties=properties).overwrite() as snapshot,
-    ):
-        for file in old:
-            snapshot.delete_data_file(file)
-        for file in files:
-            snapshot.append_data_file(file)
+    try:
+        commit.run()
+    except AlreadyPublishedError:
+        return None
+    except (CommitStateUnknownException, DBAPIError):
+        # The answer was lost, or the database locked: only the table knows how it ended.
+        present = table.existing()
+        if present is None or present.metadata.snapshot_by_id(commit.snapshot_id) is None:
+            raise
+    return commit.snapshot_id
 
 
 @contextmanager
 def catalog_errors(name: str) -> Iterator[None]:
     """Run a block whose catalog errors become errors of Strata that name the table or corpus."""
-    from pyiceberg.exceptions import CommitFailedException, ValidationException
-    from sqlalchemy.exc import DBAPIError, OperationalError
+    from pyiceberg.exceptions import (
+        CommitFailedException,
+        CommitStateUnknownException,
+        ServerError,
+        ServiceUnavailableError,
+        ValidationException,
+    )
+    from sqlalchemy.exc import DBAPIError
 
     try:
         yield
+    except StrataError:
+        raise
     except (CommitFailedException, ValidationException) as error:
         raise ConflictError(
-            f"{name}: another writer changed the table at the same time: {error}",
-            hint="run the same command again, one at a time for a corpus",
+            f"cannot publish to {name}: another writer changed it meanwhile: {error}",
+            hint="let the other run finish, then run the same command again",
         ) from error
-    except OperationalError as error:
+    except (DBAPIError, CommitStateUnknownException, ServerError, ServiceUnavailableError) as error:
+        cause = getattr(error, "orig", None) or error
         raise TransientError(
-            f"{name}: the catalog did not answer: {error.orig}",
-            hint="run the same command again; another process may hold the catalog",
-        ) from error
-    except DBAPIError as error:
-        raise ConflictError(
-            f"{name}: the catalog refused: {error.orig}", hint="check [catalog] in the settings"
+            f"the catalog of {name} did not answer: {cause}",
+            hint="run the same command again; nothing was published",
         ) from error

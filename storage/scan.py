@@ -58,7 +58,10 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
     with _damage_told(url), PrefetchedFile(store, url, size, _TAIL) as source:
         # Arrow's own prefetch would read from threads of its own, through Python handles.
         parquet = pq.ParquetFile(
-            pa.PythonFile(source, mode="r"), pre_buffer=False,buffer_size=_STREAM_BUFFER,page_checksum_verification=True,
+            pa.PythonFile(source, mode="r"),
+            pre_buffer=False,
+            buffer_size=_STREAM_BUFFER,
+            page_checksum_verification=True,
         )
         yield ParquetScan(url, parquet, source)
 

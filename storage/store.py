@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, cast
@@ -82,8 +83,8 @@ class FsspecStore(Store):
         )
 
     def delete(self, url: Url) -> None:
-        """Remove one file."""
-        with translated(url, "delete"):
+        """Remove one file; object stores cannot tell whether it was there, so none does."""
+        with translated(url, "delete"), suppress(FileNotFoundError):
             self._filesystem(url).rm_file(url.path)
 
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:

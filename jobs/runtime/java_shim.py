@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 
 from strata.errors import MachineError
+from strata.jobs.runtime.cache_folder import cache_folder
 
 __all__ = ["VECTOR_MODULE", "make_shim"]
 
@@ -37,7 +38,7 @@ def make_shim(real: Path) -> Path:
     program = real / "bin/java"
     script = SHIM.format(module=VECTOR_MODULE, java=_quoted(str(program)))
     stamp = f"{script}{program.stat().st_mtime_ns}"
-    folder = _cache_folder() / f"java-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
+    folder = cache_folder() / f"java-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
     if not _is_complete(folder, real, script):
         _replace_shim(folder, real, script)
     return folder
@@ -45,11 +46,6 @@ def make_shim(real: Path) -> Path:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "strata"
 
 
 def _is_complete(folder: Path, real: Path, script: str) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from strata.errors import MachineError
+from strata.jobs.runtime.cache_folder import cached_file
 from strata.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,14 +25,23 @@ __all__ = ["LazySession", "local_master", "under_spark_submit"]
 
 # local[N] alone gives up at the first failed task; so many attempts are a cluster's default.
 MAX_FAILURES = 4
-QUIET = "ERROR"
+# Spark's own default tells of host names, native libraries and progress before any flag can stop it.
+LOGGING = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOCAL_DEFAULTS: Mapping[str, str] = {
     "spark.app.name": "strata",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     # Kernels and tokenizers keep their state in the worker, which must live as long as the job.
     "spark.python.worker.reuse": "true",
-    "spark.log.level": QUIET,
 }
 SQL_DEFAULTS: Mapping[str, str] = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
@@ -104,6 +114,10 @@ def _local_properties(settings: Settings, master: str | None, run_id: str) -> di
     cores = re.match(r"local\[(\d+)", properties["spark.master"])
     parallel = int(cores[1]) if cores else os.cpu_count() or 2
     properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
+    if "log4j2.configurationFile" not in properties.get(JAVA_OPTIONS, ""):
+        logging = cached_file("log4j2.properties", LOGGING).as_uri()
+        option = f"-Dlog4j2.configurationFile={logging}"
+        properties[JAVA_OPTIONS] = f"{option} {properties.get(JAVA_OPTIONS, '')}".strip()
     return properties
 
 
@@ -122,6 +136,7 @@ def prepare_environment() -> None:
     os.environ["JAVA_HOME"] = str(find_java().home)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
 def _build(properties: Mapping[str, str]) -> SparkSession:
@@ -138,7 +153,6 @@ def _build(properties: Mapping[str, str]) -> SparkSession:
             f"Spark did not start with master {properties['spark.master']}: {error}",
             hint="`strata doctor` says what the machine lacks",
         ) from error
-    session.sparkContext.setLogLevel(properties["spark.log.level"])
     _ship(session)
     return session
 

@@ -14,23 +14,25 @@ from strata.pipelines.stage import StageReport, StageStatus
 __all__ = ["compression_ratio", "show_summary", "size"]
 
 MB = 1_000_000
+WIDTH = 96
+COLUMNS = ("in", "out", "rejected", "removed", "read", "MB/s", "written", "MB/s", "Mtok", "s")
 
 
 def show_summary(report: RunReport, console: Console | None = None) -> None:
     """Print the stages, the tables and the places of a finished run."""
-    out = console or Console(soft_wrap=True)
-    out.print(_stage_table(report), crop=False)
+    # A narrower terminal wraps the lines; cut figures would be worth nothing.
+    out = console or Console(width=max(WIDTH, Console().width))
+    out.print(_stage_table(report))
     if report.tables:
-        out.print(_table_table(report.tables), crop=False)
+        out.print(_table_table(report.tables))
     for line in _notes(report):
-        out.print(line, highlight=False)
+        out.print(line, highlight=False, soft_wrap=True)
 
 
 def _stage_table(report: RunReport) -> Table:
-    table = Table(title=f"run {report.run_id} · corpus {report.corpus}", box=box.SIMPLE_HEAD)
-    table.add_column("stage")
-    names = ("rows in", "out", "rejected", "removed", "read MB", "MB/s", "written MB", "MB/s")
-    for name in (*names, "M tokens", "seconds"):
+    table = Table(title=f"run {report.run_id} · corpus {report.corpus}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for stage in report.stages:
         table.add_row(*_stage_row(stage))
@@ -39,9 +41,9 @@ def _stage_table(report: RunReport) -> Table:
 
 def _stage_row(stage: StageReport) -> tuple[str, ...]:
     if stage.status is StageStatus.SKIPPED:
-        return (f"{stage.stage} (up to date)", *([""] * 10))
+        return (stage.stage, "up to date", *([""] * (len(COLUMNS) - 1)))
     cost, seconds = stage.counters, max(stage.seconds, 1e-9)
-    tokens = f"{cost.tokens / 1e6:,.2f}" if cost.tokens else ""
+    tokens = f"{cost.tokens / 1e6:,.1f}" if cost.tokens else ""
     return (
         stage.stage,
         f"{stage.rows_in:,}",
@@ -49,25 +51,23 @@ def _stage_row(stage: StageReport) -> tuple[str, ...]:
         f"{sum(stage.rejected.values()):,}",
         f"{sum(stage.removed.values()):,}",
         f"{cost.bytes_read / MB:,.1f}",
-        f"{cost.bytes_read / MB / seconds:,.1f}",
+        f"{cost.bytes_read / MB / seconds:,.0f}",
         f"{cost.bytes_written / MB:,.1f}",
-        f"{cost.bytes_written / MB / seconds:,.1f}",
+        f"{cost.bytes_written / MB / seconds:,.0f}",
         tokens,
         f"{stage.seconds:,.1f}",
     )
 
 
 def _table_table(tables: Mapping[str, Mapping[str, object]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("table")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("table", no_wrap=True)
     for name in ("rows", "files", "MB"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("tier")
-    table.add_column("place", overflow="fold")
+    table.add_column("tier", no_wrap=True)
     for name, facts in tables.items():
         rows, files, n_bytes = (int(str(facts[key])) for key in ("rows", "files", "bytes"))
-        place = str(facts["location"]).removeprefix("file://")
-        table.add_row(name, f"{rows:,}", str(files), size(n_bytes), str(facts["tier"]), place)
+        table.add_row(name, f"{rows:,}", str(files), size(n_bytes), str(facts["tier"]))
     return table
 
 
@@ -75,12 +75,14 @@ def _notes(report: RunReport) -> list[str]:
     lines = []
     ratio = compression_ratio(report)
     if ratio:
-        lines.append(f"compression: {ratio:.2f}× (text of `documents` to its files on disk)")
+        lines.append(f"compression: {ratio:.2f} to 1 (text of `documents` to its files on disk)")
     repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
     if repeated:
         lines.append(f"note: {repeated:,} documents repeat the id of another; doc_id keeps them apart")
     session = f", {report.session_seconds:.1f} s of it Spark's start" if report.session_seconds else ""
     lines.append(f"total: {report.seconds:.1f} s{session}")
+    places = {str(f["location"]).rpartition("/")[0].rpartition("/")[0] for f in report.tables.values()}
+    lines += [f"tables: {place.removeprefix('file://')}" for place in sorted(places - {""})]
     lines.append(f"report: {report.location.removeprefix('file://')}")
     return lines
 

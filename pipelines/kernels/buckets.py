@@ -164,6 +164,8 @@ def _scan(
                 hub[i], differing[i] = hubs[j], count
                 break
         if differing[i] < 0 and not known and n_hubs < len(hubs):
-            hubs[n_hubs], sketches[n_hubs] = doc_ids[i], rows[i]
+            hubs[n_hubs] = doc_ids[i]
+            for word in range(SKETCH_WORDS):
+                sketches[n_hubs, word] = rows[i, word]
             n_hubs += 1
     state[0], state[1] = key, n_hubs

@@ -158,7 +158,8 @@ def _with_room(pool: NDArray[np.uint64], kept: int) -> NDArray[np.uint64]:
     if 2 * kept <= len(pool):
         return pool
     larger = np.empty(2 * len(pool), np.uint64)
-    larger[:kept] = pool[:kept]
+    for i in range(kept):
+        larger[i] = pool[i]
     return larger
 
 
@@ -178,8 +179,9 @@ def _fill_bins(
     """Sketch the document ``data[start:stop]`` into ``bins``; how many shingles it has."""
     cursor = np.zeros(CURSOR, np.uint64)
     cursor[0] = start
-    bins[:] = _EMPTY
-    words[:ngram] = _ZERO
+    bins.fill(_EMPTY)
+    for i in range(ngram):
+        words[i] = _ZERO
     rolled[0] = _ZERO
     n_words, filled, kept = 0, 0, 0
     while cursor[0] < np.uint64(stop):
@@ -228,4 +230,5 @@ def _sketch_all(
             data, offsets[i], offsets[i + 1], table, factors, ngram, words, rolled, pool, bins
         )
         if counts[i] > 0:
-            signature[i] = bins & _BYTE
+            for j in range(_BINS):  # a loop: an array expression takes 1 s longer to compile
+                signature[i, j] = np.uint8(bins[j] & _BYTE)

@@ -1,0 +1,226 @@
+"""The three snapshots that Strata makes, on PyIceberg's private commit classes (pinned to 0.12).
+
+PyIceberg repeats a commit that lost a race: it refreshes the table, validates and writes the
+manifests again. Each class here says what has to hold then. PyIceberg has no REPLACE of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyiceberg.exceptions import ValidationException
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    FileFormat,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+)
+from pyiceberg.table.snapshots import Operation, Summary
+from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles
+from pyiceberg.table.update.validate import (
+    _validate_data_files_exist,
+    _validate_no_new_deletes_for_data_files,
+)
+from pyiceberg.typedef import EMPTY_DICT, Record
+
+from strata.storage.history import carries_key, live_files, newest_key, properties_of
+from strata.storage.parquet import WrittenFile
+from strata.storage.records import PREFIX, RUN_ID
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Transaction
+    from pyiceberg.table.metadata import TableMetadata
+
+__all__ = [
+    "AlreadyPublishedError",
+    "AppendCommit",
+    "Commit",
+    "OverwriteCommit",
+    "RewriteCommit",
+    "data_file",
+]
+
+
+class AlreadyPublishedError(ValidationException):
+    """Another process has published the same result; PyIceberg cleans up after this one."""
+
+
+def data_file(file: WrittenFile, metadata: TableMetadata) -> DataFile:
+    """Iceberg's record of a written file, made from its footer without reading it back."""
+    schema = metadata.schema()
+    statistics = data_file_statistics_from_parquet_metadata(
+        file.metadata,
+        compute_statistics_plan(schema, metadata.properties),
+        parquet_path_to_id_mapping(schema),
+    )
+    made = DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=file.url,
+        file_format=FileFormat.PARQUET,
+        partition=Record(),
+        file_size_in_bytes=file.n_bytes,
+        sort_order_id=None,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )
+    # from_args drops it.
+    made.spec_id = metadata.default_spec_id
+    return made
+
+
+class AppendCommit(_FastAppendFiles):
+    """Adds files; other writers may add theirs at the same time."""
+
+    def __init__(
+        self, transaction: Transaction, properties: dict[str, str], content_key: str
+    ) -> None:
+        io = transaction._table.io
+        super().__init__(Operation.APPEND, transaction, io, snapshot_properties=properties)
+        self._content_key = content_key
+
+    def is_published(self, metadata: TableMetadata) -> bool:
+        """Whether the result was appended since the table was last overwritten."""
+        return carries_key(metadata, self._content_key)
+
+    def add_files(self, files: Sequence[WrittenFile]) -> None:
+        """Stage the files."""
+        for file in files:
+            self.append_data_file(data_file(file, self._transaction.table_metadata))
+
+    def run(self) -> None:
+        """Commit, again and again while other writers win."""
+        self.commit()
+        self._transaction.commit_transaction()
+
+    def _validate_concurrency(self) -> None:
+        if self.is_published(self._transaction._table.metadata):
+            raise AlreadyPublishedError(self._content_key)
+
+
+class OverwriteCommit(_OverwriteFiles):
+    """Puts files in the place of all that are there.
+
+    A rewrite of the old files meanwhile does no harm; a different result does.
+    """
+
+    def __init__(
+        self, transaction: Transaction, properties: dict[str, str], content_key: str
+    ) -> None:
+        io = transaction._table.io
+        super().__init__(Operation.OVERWRITE, transaction, io, snapshot_properties=properties)
+        self._content_key = content_key
+        self._replaced_key = newest_key(transaction.table_metadata)
+
+    def is_published(self, metadata: TableMetadata) -> bool:
+        """Whether the result is what the table holds."""
+        return newest_key(metadata) == self._content_key
+
+    def add_files(self, files: Sequence[WrittenFile]) -> None:
+        """Stage the files, and the removal of all others."""
+        for file in files:
+            self.append_data_file(data_file(file, self._transaction.table_metadata))
+        self._drop_present_files()
+
+    def run(self) -> None:
+        """Commit, again and again while other writers win."""
+        self.commit()
+        self._transaction.commit_transaction()
+
+    def _drop_present_files(self) -> None:
+        self._deleted_data_files = set(live_files(self._transaction._table.metadata, self._io))
+
+    def _validate_concurrency(self) -> None:
+        present = self._transaction._table.metadata
+        if self.is_published(present):
+            raise AlreadyPublishedError(self._content_key)
+        if newest_key(present) != self._replaced_key:
+            raise ValidationException(f"it now holds the result {newest_key(present)}")
+        self._drop_present_files()
+
+
+class RewriteCommit(_OverwriteFiles):
+    """REPLACE: other files with the same rows. Never conflicts with appends.
+
+    After https://iceberg.apache.org/spec/#snapshots; new files keep the data sequence number of
+    the newest file that they replace.
+    """
+
+    def __init__(self, transaction: Transaction, properties: dict[str, str]) -> None:
+        io = transaction._table.io
+        super().__init__(Operation.OVERWRITE, transaction, io, snapshot_properties=properties)
+        self._groups: list[tuple[frozenset[str], list[DataFile]]] = []
+
+    def replace(self, old: Sequence[DataFile], new: Sequence[WrittenFile]) -> None:
+        """Stage the replacement of ``old`` by ``new``."""
+        made = [data_file(file, self._transaction.table_metadata) for file in new]
+        for file in old:
+            self.delete_data_file(file)
+        for file in made:
+            self.append_data_file(file)
+        self._groups.append((frozenset(file.file_path for file in old), made))
+
+    def run(self) -> None:
+        """Commit, again and again while other writers win."""
+        self.commit()
+        self._transaction.commit_transaction()
+
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        head = self._transaction._table.metadata.current_snapshot()
+        # The rows stay the result of whoever published them.
+        carried = {
+            name: value
+            for name, value in (properties_of(head) if head else {}).items()
+            if name.startswith(PREFIX) and name != RUN_ID
+        }
+        summary = super()._summary(carried | snapshot_properties)
+        return Summary(operation=Operation.REPLACE, **summary.additional_properties)
+
+    def _manifests(self) -> list[ManifestFile]:
+        # PyIceberg would give the new files a new sequence number; ours go into _rewritten.
+        added, self._added_data_files = self._added_data_files, []
+        try:
+            manifests = super()._manifests()
+        finally:
+            self._added_data_files = added
+        return [*manifests, self._rewritten()] if added else manifests
+
+    def _rewritten(self) -> ManifestFile:
+        numbers = {
+            entry.data_file.file_path: entry.sequence_number or 0
+            for entry in self._deleted_entries()
+        }
+        with self.new_manifest_writer(self._transaction.table_metadata.spec()) as writer:
+            for old, new in self._groups:
+                sequence_number = max(numbers[path] for path in old)
+                for file in new:
+                    writer.add(self._entry(file, sequence_number))
+        return writer.to_manifest_file()
+
+    def _entry(self, file: DataFile, sequence_number: int) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=ManifestEntryStatus.ADDED,
+            snapshot_id=self._snapshot_id,
+            sequence_number=sequence_number,
+            file_sequence_number=None,
+            data_file=file,
+        )
+
+    def _validate_concurrency(self) -> None:
+        window, table = self._commit_window, self._transaction._table
+        if window is None or window.is_empty() or window.head is None:
+            return
+        gone = self._deleted_data_files
+        _validate_data_files_exist(table, window.head, gone, window.base)
+        _validate_no_new_deletes_for_data_files(table, window.head, None, gone, window.base)
+
+
+Commit = AppendCommit | OverwriteCommit | RewriteCommit

@@ -1,0 +1,70 @@
+"""Plain records of what is in a table, and the names of the properties that say whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from strata.storage.url import Url
+
+__all__ = ["CONTENT_KEY", "PREFIX", "RUN_ID", "TableFile", "TableSnapshot"]
+
+PREFIX = "strata."
+CONTENT_KEY = "strata.content-key"
+RUN_ID = "strata.run-id"
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A data file of the present snapshot.
+
+    Attributes:
+        url: where it is.
+        rows: number of rows.
+        n_bytes: size on disk.
+        min_doc_id: smallest ``doc_id``; 0 where the table has none.
+        max_doc_id: largest ``doc_id``; the largest possible where the table has none.
+        row_groups: number of row groups.
+        codec: Parquet codec as its name tells, or nothing for a file of another writer.
+        level: compression level, where the codec has one.
+    """
+
+    url: str
+    rows: int
+    n_bytes: int
+    min_doc_id: int
+    max_doc_id: int
+    row_groups: int
+    codec: str
+    level: int | None
+
+    @property
+    def location(self) -> Url:
+        """The URL as a value."""
+        return Url.parse(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSnapshot:
+    """One published state of a table.
+
+    Attributes:
+        snapshot_id: Iceberg's id.
+        timestamp_ms: milliseconds since 1970, UTC.
+        operation: append, overwrite, replace or delete.
+        properties: the summary, with counts and the ``strata.`` properties.
+    """
+
+    snapshot_id: int
+    timestamp_ms: int
+    operation: str
+    properties: dict[str, str]
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that published it."""
+        return self.properties.get(RUN_ID)
+
+    @property
+    def content_key(self) -> str | None:
+        """The key of the stage whose result it holds."""
+        return self.properties.get(CONTENT_KEY)

@@ -1,0 +1,159 @@
+"""One Iceberg table of a corpus: its files, its history, its properties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from strata.errors import ConflictError
+from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
+from strata.storage.schemas import SCHEMAS
+from strata.storage.url import Url
+from strata.version import VERSION
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
+
+__all__ = ["TABLE_PROPERTIES", "CorpusTable"]
+
+_LONG_COLUMNS = ("text", "metadata", "signature", "content_hash", "excerpt", "tokens.element")
+
+# Isolation, retries and pruning: the defaults of PyIceberg fail a rewrite beside any append,
+# starve a writer among five, and keep every metadata file for ever.
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.delete.isolation-level": "snapshot",
+    "write.update.isolation-level": "snapshot",
+    "commit.retry.num-retries": "20",
+    "commit.retry.min-wait-ms": "50",
+    "commit.retry.max-wait-ms": "2000",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "10",
+    "strata.version": VERSION,
+}
+
+
+class CorpusTable:
+    """One table of a corpus; it comes into being when something is first published to it.
+
+    Every question is answered from the present state of the catalog.
+    """
+
+    def __init__(self, catalog: Catalog, corpus: str, name: str, folder: Url) -> None:
+        self._catalog = catalog
+        self._identifier = (corpus, name)
+        self._folder = folder
+        self.name = name
+
+    def files(self) -> list[TableFile]:
+        """The data files of the present snapshot, ordered by smallest document id."""
+        from strata.storage.history import describe_file, live_files
+
+        table = self.existing()
+        if table is None:
+            return []
+        bounded = frozenset({1} if "doc_id" in SCHEMAS[self.name].names else ())
+        found = [describe_file(file, bounded) for file in live_files(table.metadata, table.io)]
+        return sorted(found, key=lambda file: (file.min_doc_id, file.url))
+
+    @property
+    def content_key(self) -> str | None:
+        """Key of the newest published result; compaction and moves never change it."""
+        return self.latest_property(CONTENT_KEY)
+
+    def latest_property(self, name: str) -> str | None:
+        """A property of the newest published result."""
+        from strata.storage.history import properties_of
+
+        metadata = self._metadata()
+        snapshot = metadata.current_snapshot() if metadata else None
+        # A rewrite carries the properties of the result that it rewrites.
+        return properties_of(snapshot).get(name) if snapshot else None
+
+    def snapshots(self) -> list[TableSnapshot]:
+        """All retained snapshots, oldest first."""
+        from strata.storage.history import describe_snapshot
+
+        metadata = self._metadata()
+        return [describe_snapshot(snapshot) for snapshot in metadata.snapshots] if metadata else []
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The table's own properties."""
+        metadata = self._metadata()
+        return dict(metadata.properties) if metadata else {}
+
+    def set_properties(self, properties: Mapping[str, str]) -> None:
+        """Set properties of the table.
+
+        Raises:
+            ConflictError: another writer changed the table all the while.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.publish import catalog_errors
+
+        with catalog_errors(self.name):
+            table = self.iceberg()
+            if any(table.properties.get(name) != value for name, value in properties.items()):
+                with table.transaction() as transaction:
+                    transaction.set_properties(dict(properties))
+
+    def existing(self) -> Table | None:
+        """The Iceberg table in its present state, or None if nothing was ever published.
+
+        Raises:
+            ConflictError: another version of Strata made the table with other columns.
+        """
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            table = self._catalog.load_table(self._identifier)
+        except NoSuchTableError:
+            return None
+        if table.schema().as_struct() != _iceberg_schema(self.name).as_struct():
+            raise ConflictError(
+                f"table {'.'.join(self._identifier)} at {table.location()} has other columns than "
+                f"Strata {VERSION} writes; version {table.properties.get('strata.version')} made it",
+                hint="use another corpus name or warehouse, or the version that made it",
+            )
+        return table
+
+    def iceberg(self) -> Table:
+        """The Iceberg table, made now if need be."""
+        from pyiceberg.exceptions import TableAlreadyExistsError
+
+        table = self.existing()
+        while table is None:
+            with suppress(TableAlreadyExistsError):
+                self._catalog.create_table(
+                    self._identifier,
+                    schema=_iceberg_schema(self.name),
+                    location=str(self._folder),
+                    properties=TABLE_PROPERTIES | _metrics(self.name),
+                )
+            table = self.existing()
+        return table
+
+    def _metadata(self) -> TableMetadata | None:
+        table = self.existing()
+        return table.metadata if table else None
+
+
+def _iceberg_schema(name: str) -> Schema:
+    from pyiceberg.io.pyarrow import pyarrow_to_schema
+
+    return pyarrow_to_schema(SCHEMAS[name])
+
+
+def _metrics(name: str) -> dict[str, str]:
+    leaves = {"tokens": "tokens.element"}
+    columns = {leaves.get(column, column) for column in SCHEMAS[name].names}
+    return {
+        f"write.metadata.metrics.column.{column}": "counts"
+        for column in _LONG_COLUMNS
+        if column in columns
+    }

@@ -1,0 +1,80 @@
+"""The job scripts under spark-submit, with the package from a zip only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pyspark
+import pytest
+
+from strata.jobs.runtime.java import find_java
+from strata.jobs.runtime.shipping import build_archive
+from tests.e2e.conftest import TIMEOUT, Finished, Project
+
+JOBS = Path(__file__).parents[2] / "jobs"
+SCRIPTS = ("shard_documents", "deduplicate_documents", "tokenize_documents", "compress_tables")
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter with Strata's dependencies, but without Strata."""
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    # A path file adds a folder without running the path files in it, such as an editable install's.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    python = folder / "bin" / "python"
+    absent = subprocess.run([str(python), "-c", "import strata"], capture_output=True, cwd=folder)
+    assert absent.returncode != 0
+    return python
+
+
+def _submit(project: Project, python: Path, archive: Path, script: str, *more: str) -> Finished:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= {
+        "JAVA_HOME": str(find_java().home),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": str(python),
+        "PYSPARK_DRIVER_PYTHON": str(python),
+    }
+    done = subprocess.run(
+        [
+            str(Path(pyspark.__file__).parent / "bin" / "spark-submit"),
+            *("--master", "local[2,4]", "--driver-memory", "1g", "--py-files", str(archive)),
+            *(str(JOBS / f"{script}.py"), "--conf-file", str(project.file), *more),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        cwd=project.folder,
+        env=env,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def test_submit_each_job_same_tables(
+    project: Project, undisturbed: Project, bare_python: Path, tmp_path: Path
+) -> None:
+    archive = build_archive(tmp_path / "strata.zip")
+
+    for script in SCRIPTS:
+        done = _submit(project, bare_python, archive, script)
+        assert done.code == 0, done.err
+
+    assert project.contents() == undisturbed.contents()
+
+
+def test_submit_wrong_order_conflict_exit_code_4(
+    project: Project, bare_python: Path, tmp_path: Path
+) -> None:
+    archive = build_archive(tmp_path / "strata.zip")
+    assert _submit(project, bare_python, archive, "shard_documents").code == 0
+
+    done = _submit(project, bare_python, archive, "tokenize_documents")
+
+    assert done.code == 4
+    assert "strata dedup" in done.err
