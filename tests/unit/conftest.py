@@ -62,7 +62,11 @@ def folder(tmp_path: Path) -> Url:
 @pytest.fixture(params=SCHEMES)
 def any_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Url:
     """An empty folder on each kind of filesystem in turn."""
-    roots = {"file": str(tmp_path), "memory": f"memory://{uuid4().hex}", "s3": f"s3://bucket/{uuid4().hex}"}
+    roots = {
+        "file": str(tmp_path),
+        "memory": f"memory://{uuid4().hex}",
+        "s3": f"s3://bucket/{uuid4().hex}",
+    }
     return Url.parse(roots[request.param])
 
 

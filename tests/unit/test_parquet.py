@@ -48,7 +48,9 @@ def read(store, url, columns=("doc_id", "text"), row_groups=None, batch_bytes=10
 
 
 def test_parquet_rows_survive_in_order_on_every_store(any_store, any_folder):
-    written = write(any_store, any_folder / "data", [documents(i, ["ä" * 900] * 10) for i in (0, 10, 20)])
+    written = write(
+        any_store, any_folder / "data", [documents(i, ["ä" * 900] * 10) for i in (0, 10, 20)]
+    )
     assert [file.rows for file in written] == [30]
     (file,) = written
     batches = read(any_store, file.url)
@@ -67,7 +69,9 @@ def test_parquet_footer_travels_with_field_ids_codec_and_version(store, folder):
     assert Url.parse(file.url).name.startswith("run-1-0-")
     assert file.url.endswith(".zstd-3.parquet")
     on_disk = pq.read_schema(Url.parse(file.url).path)
-    assert [on_disk.field(i).metadata[FIELD_ID] for i in range(9)] == [b"%d" % i for i in range(1, 10)]
+    assert [on_disk.field(i).metadata[FIELD_ID] for i in range(9)] == [
+        b"%d" % i for i in range(1, 10)
+    ]
 
 
 def test_parquet_small_columns_have_statistics_and_long_ones_no_dictionary(store, folder):
@@ -88,14 +92,18 @@ def test_parquet_row_groups_follow_bytes_whatever_the_batches(store, folder):
     (one,) = write(store, folder, [documents(0, texts)])
     (many,) = write(store, folder, [documents(i, texts[i : i + 1]) for i in range(200)])
     for file in (one, many):
-        sizes = [file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)]
+        sizes = [
+            file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)
+        ]
         assert max(sizes) < 2.1 * LAYOUT.row_group_bytes
         assert len(sizes) >= 8
 
 
 def test_parquet_files_end_near_the_target(store, folder):
     layout = ParquetLayout("none", None, row_group_bytes=20_000, target_file_bytes=100_000)
-    written = write(store, folder, [documents(i, [noise(1000)] * 10) for i in range(0, 500, 10)], layout)
+    written = write(
+        store, folder, [documents(i, [noise(1000)] * 10) for i in range(0, 500, 10)], layout
+    )
     assert sum(file.rows for file in written) == 500
     assert all(80_000 < file.n_bytes < 130_000 for file in written[:-1])
     assert len({file.url for file in written}) == len(written) > 3
@@ -179,7 +187,11 @@ def test_parquet_sliced_batches_keep_their_rows(store, folder):
 
 def test_parquet_tokens_round_trip(store, folder):
     lists = pa.ListArray.from_arrays([0, 2, 2, 5], pa.array([1, 2, 3, 4, 5], pa.int32()))
-    columns = [pa.array([1, 2, 3], pa.int64()), pa.array(["a"] * 3), pa.array([2, 0, 3], pa.int32())]
+    columns = [
+        pa.array([1, 2, 3], pa.int64()),
+        pa.array(["a"] * 3),
+        pa.array([2, 0, 3], pa.int32()),
+    ]
     batch = pa.RecordBatch.from_arrays(
         [*columns, lists.cast(TOKENS.field("tokens").type)], schema=TOKENS
     )

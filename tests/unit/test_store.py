@@ -169,14 +169,18 @@ class TestMeteredStore(StoreTests):
 
 
 def test_store_object_larger_than_a_block_round_trips(s3_options):
-    store = FsspecStore(StorageOptions({"s3://bucket": s3_options | {"default_block_size": 5 << 20}}))
+    store = FsspecStore(
+        StorageOptions({"s3://bucket": s3_options | {"default_block_size": 5 << 20}})
+    )
     data = os.urandom(12 << 20)
     store.write_bytes(Url.parse("s3://bucket/large"), data)
     assert store.read_bytes(Url.parse("s3://bucket/large")) == data
 
 
 def test_store_discarded_upload_of_several_parts_leaves_nothing(s3_options):
-    store = FsspecStore(StorageOptions({"s3://bucket": s3_options | {"default_block_size": 5 << 20}}))
+    store = FsspecStore(
+        StorageOptions({"s3://bucket": s3_options | {"default_block_size": 5 << 20}})
+    )
     file = store.create(Url.parse("s3://bucket/parts/x"))
     file.write(os.urandom(12 << 20))
     file.discard()

@@ -48,7 +48,9 @@ def test_url_password_is_refused_without_showing_it():
     assert "hunter2" not in str(error.value)
 
 
-@pytest.mark.parametrize("root", ["file:///", "file:///a", "s3://b", "s3://b/a", "memory://", "memory://a"])
+@pytest.mark.parametrize(
+    "root", ["file:///", "file:///a", "s3://b", "s3://b/a", "memory://", "memory://a"]
+)
 def test_url_join_and_parent_are_inverse(root):
     base = Url.parse(root)
     child = base / "x" / "y.tar.zst"

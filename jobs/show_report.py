@@ -1,0 +1,61 @@
+"""`strata report`: the account of a run, on the terminal, as JSON or as one HTML page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from strata.jobs.runtime.report_files import ReportFiles
+from strata.jobs.runtime.report_page import render_page
+from strata.jobs.runtime.run import RunReport
+from strata.jobs.runtime.summary import show_summary
+from strata.settings import Settings
+from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.url import Url
+
+__all__ = ["HISTORY", "show_report"]
+
+HISTORY = 10
+
+
+def show_report(
+    settings: Settings, run_id: str | None = None, *, html: Path | None, as_json: bool
+) -> None:
+    """Show the report of a run.
+
+    Args:
+        settings: the corpus.
+        run_id: the run; the newest one where it is None.
+        html: file for an HTML page, instead of the table on the terminal.
+        as_json: print the report as it is stored.
+
+    Raises:
+        InputMissingError: the corpus has no report, or none of that run.
+        InputError: a report is damaged, or of a newer version.
+    """
+    store = FsspecStore(StorageOptions(settings.storage_options))
+    reports = ReportFiles.of(settings, store)
+    history = reports.newest(HISTORY)
+    report = history[0] if run_id is None else reports.run(run_id)
+    if html is not None:
+        page = Url.parse(html)
+        store.write_bytes(page, render_page(report, history).encode())
+    if as_json:
+        sys.stdout.write(report.to_json().decode() + "\n")
+    elif html is not None:
+        sys.stdout.write(f"page: {page.path}\n")
+    else:
+        _print(report)
+
+
+def _print(report: RunReport) -> None:
+    show_summary(report)
+    if report.error is None:
+        return
+    console = Console(soft_wrap=True)
+    reason = report.error.get("reason") or report.error.get("type", "")
+    console.print(f"{report.status}: {reason}", style="red", markup=False, highlight=False)
+    if hint := report.error.get("hint"):
+        console.print(f"hint: {hint}", markup=False, highlight=False)
