@@ -40,7 +40,7 @@ test-spark: $(READY) ## Run the tests on one shared Spark session
 	$(PYTEST) tests/spark
 
 .PHONY: test-e2e
-test-e2e: $(READY) pyfiles ## Run the tests of whole commands, under spark-submit too
+test-e2e: $(READY) ## Run the tests of whole commands, under spark-submit too
 	$(PYTEST) tests/e2e
 
 .PHONY: test-services
@@ -69,11 +69,9 @@ wheel: $(READY) ## Build dist/corpus_strata-VERSION-py3-none-any.whl
 	@PIP_CONSTRAINT=constraints.txt $(PY) -m pip wheel --quiet --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
-# Executors import from a .zip only, so the wheel goes to them under that name.
 .PHONY: pyfiles
-pyfiles: wheel ## Build dist/strata.zip for spark-submit --py-files
-	@cp dist/corpus_strata-*.whl dist/strata.zip
-	@ls dist/strata.zip
+pyfiles: $(READY) ## Build dist/strata.zip for spark-submit --py-files
+	@$(PY) -m strata.jobs.runtime.shipping dist/strata.zip
 
 .PHONY: constraints
 constraints: ## Resolve constraints.txt anew from pyproject.toml

@@ -1,7 +1,7 @@
 """Stage keys: what a stage's result depends on, as one hash.
 
-A key names a result by its causes (the keys of its inputs, the settings of the stage, the version of
-its format), never by time or place, so the same run on another machine has the same keys.
+A key names a result by its causes (the keys of its inputs, the settings of the stage, the version
+of its format), never by time or place, so the same run on another machine has the same keys.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="strata",
-        description="Raw text to a training corpus on Spark: shard, deduplicate, tokenize, compress.",
+        description="Raw text to a training corpus on Spark: shard, dedup, tokenize, compress.",
     )
     parser.add_argument("--version", action="version", version=f"strata {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_report(commands)
     _add_storage(commands)
-    _command(commands, "doctor", "check this machine, and the tiers of FILE", _doctor, file_count="?")
+    _command(
+        commands, "doctor", "check this machine, and the tiers of FILE", _doctor, file_count="?"
+    )
     return parser
 
 
@@ -90,14 +92,14 @@ def _stage_runner(name: str, module: str) -> Callable[[argparse.Namespace], int]
         from strata.jobs.runtime.entry import run_command
 
         # The settings are parsed before Spark's and Arrow's modules are imported.
-        return run_command(name, lambda: importlib.import_module(f"strata.jobs.{module}").STAGES, arguments)
+        return run_command(
+            name, lambda: importlib.import_module(f"strata.jobs.{module}").STAGES, arguments
+        )
 
     return run
 
 
-def _loaded(
-    arguments: argparse.Namespace, work: Callable[[Settings], None]
-) -> int:
+def _loaded(arguments: argparse.Namespace, work: Callable[[Settings], None]) -> int:
     from strata.jobs.runtime.failures import guarded
     from strata.layers import load_settings
 

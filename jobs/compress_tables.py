@@ -1,4 +1,7 @@
-"""`strata compress`, and `spark-submit jobs/compress_tables.py --conf-file FILE`: compact the tables into their tiers."""
+"""`strata compress`: compact the tables into their tiers.
+
+Under Spark: `spark-submit jobs/compress_tables.py --conf-file FILE`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`strata dedup`, and `spark-submit jobs/deduplicate_documents.py --conf-file FILE`: find duplicates and elect survivors."""
+"""`strata dedup`: find duplicates and elect survivors.
+
+Under Spark: `spark-submit jobs/deduplicate_documents.py --conf-file FILE`.
+"""
 
 from __future__ import annotations
 

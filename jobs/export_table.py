@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from strata.pipelines.ledger_lookup import files_of_ledger, removed_ids
 from strata.settings import Settings
 from strata.storage.catalog import Corpus, open_corpus
-from strata.storage.history import TableFile
+from strata.storage.records import TableFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, Output, Store, StorageOptions
+from strata.storage.store import FsspecStore, Output, StorageOptions, Store
 from strata.storage.url import Url
 
 __all__ = ["export_batches", "export_table"]
@@ -82,9 +82,7 @@ def _files(corpus: Corpus, table: str) -> list[TableFile]:
     return sorted(corpus.table(table).files(), key=lambda file: (file.min_doc_id, file.url))
 
 
-def _rows(
-    corpus: Corpus, store: Store, table: str, columns: list[str]
-) -> Iterator[pa.RecordBatch]:
+def _rows(corpus: Corpus, store: Store, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     for file in _files(corpus, table):
         yield from read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES)
 
@@ -107,7 +105,9 @@ def _clusters(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
     doc_ids, kept_ids = ledger["doc_id"].to_numpy(), ledger["kept_id"].to_numpy()
     names = _names(corpus, store, doc_ids)
     own, kept = np.searchsorted(doc_ids, doc_ids), np.searchsorted(doc_ids, kept_ids)
-    columns_out = {name: ledger[name] for name in ("doc_id", "kept", "cluster_size", "method", "similarity")}
+    columns_out = {
+        name: ledger[name] for name in ("doc_id", "kept", "cluster_size", "method", "similarity")
+    }
     columns_out["id"] = names["id"].take(pa.array(own))
     columns_out["source"] = names["source"].take(pa.array(own))
     columns_out["kept_id"] = names["id"].take(pa.array(kept))
@@ -154,6 +154,7 @@ def _plain(row: dict[str, object], binary: list[str]) -> dict[str, object]:
     return row
 
 
-WRITERS: Mapping[
-    str, Callable[[Output, Iterator[pa.RecordBatch], pa.Schema], Iterator[int]]
-] = {"parquet": _write_parquet, "jsonl": _write_jsonl}
+WRITERS: Mapping[str, Callable[[Output, Iterator[pa.RecordBatch], pa.Schema], Iterator[int]]] = {
+    "parquet": _write_parquet,
+    "jsonl": _write_jsonl,
+}

@@ -1,4 +1,7 @@
-"""`strata shard`, and `spark-submit jobs/shard_documents.py --conf-file FILE`: read the inputs into documents."""
+"""`strata shard`: read the inputs into documents.
+
+Under Spark: `spark-submit jobs/shard_documents.py --conf-file FILE`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`strata tokenize`, and `spark-submit jobs/tokenize_documents.py --conf-file FILE`: encode the survivors."""
+"""`strata tokenize`: encode the survivors.
+
+Under Spark: `spark-submit jobs/tokenize_documents.py --conf-file FILE`.
+"""
 
 from __future__ import annotations
 

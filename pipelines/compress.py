@@ -1,4 +1,4 @@
-"""The compress stage: every table into its tier, in the tier's codec, in files of the right size."""
+"""The compress stage: each table into its tier, in the tier's codec, in files of its size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile, run
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
 from strata.settings import CompressSettings
-from strata.storage.history import TableFile
+from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_files
 from strata.storage.tiers import Tier, tier_of_table
 
@@ -126,9 +126,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
     replace_files(context.corpus.table(table), replacements, run_id=context.run_id)
 
 
-def _account(
-    table: str, tier: Tier, results: Sequence[RewriteResult], report: StageReport
-) -> None:
+def _account(table: str, tier: Tier, results: Sequence[RewriteResult], report: StageReport) -> None:
     before = [source for result in results for source in result.sources]
     after = [file for result in results for file in result.files]
     report.rows_in += sum(source.rows for source in before)

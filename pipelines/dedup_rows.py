@@ -1,7 +1,8 @@
 """The rows that dedup shuffles: one a band and document, made from `fingerprints` in the workers.
 
-The two low bits of a key say what equal keys mean, so that one shuffle finds equal texts, similar
-texts and repeated ids. A row is (key, doc_id, sketch); the sketch lets a bucket be verified in place.
+The two low bits of a key say what equal keys mean, so that one shuffle finds equal texts,
+similar texts and repeated ids. A row is (key, doc_id, sketch); the sketch lets a bucket be verified
+in place.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import pyarrow as pa
 
 from strata.pipelines.kernels.banding import Banding, band_keys
 from strata.pipelines.kernels.buckets import SKETCH_WORDS, pack
+from strata.storage.scan import read_batches
 from strata.storage.store import FsspecStore, StorageOptions
 from strata.storage.url import Url
-from strata.storage.scan import read_batches
 
 __all__ = ["ROW_SCHEMA", "KeyKind", "RowTask", "band_rows", "kind_of", "sketch_words"]
 
@@ -89,7 +90,8 @@ def spread(values: np.ndarray) -> np.ndarray:
     """A hash as a sketch: equal hashes give equal sketches, others sketches that do not match."""
     steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SPREAD
     words = (values[:, None] ^ steps[None, :]) * SPREAD
-    return words ^ (words >> np.uint64(29)) * SPREAD
+    mixed: np.ndarray = words ^ (words >> np.uint64(29)) * SPREAD
+    return mixed
 
 
 def fixed_matrix(column: pa.FixedSizeBinaryArray) -> np.ndarray:
@@ -118,10 +120,16 @@ def sketch_words(column: pa.BinaryArray) -> np.ndarray:
     offsets = np.frombuffer(column.buffers()[1], np.int32)
     first = int(offsets[column.offset])
     data = np.frombuffer(column.buffers()[2], np.uint8)
-    return data[first : first + len(column) * width].view(np.uint64).reshape(len(column), SKETCH_WORDS)
+    return (
+        data[first : first + len(column) * width].view(np.uint64).reshape(len(column), SKETCH_WORDS)
+    )
 
 
 def group_files(urls: Sequence[str], tasks: int) -> list[tuple[str, ...]]:
     """Deal files out to at most so many tasks, keeping neighbours together."""
     number = min(tasks, len(urls))
-    return [tuple(part) for part in np.array_split(np.array(urls, dtype=object), number)] if urls else []
+    return (
+        [tuple(part) for part in np.array_split(np.array(urls, dtype=object), number)]
+        if urls
+        else []
+    )

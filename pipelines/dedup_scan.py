@@ -1,4 +1,4 @@
-"""Scanning the sorted rows of a shuffle partition: verified edges to a file, counts to the driver."""
+"""Scanning the sorted rows of a shuffle partition: edges to a file, counts to the driver."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["Attributes", "ledger_rows", "needs_attributes", "rank"]
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What survivor rules look at, by document: doc_id int64[n] sorted, n_bytes int64[n], source[n]."""
+    """What survivor rules look at: doc_id int64[n], sorted; n_bytes int64[n]; source[n]."""
 
     doc_id: np.ndarray
     n_bytes: np.ndarray
@@ -105,4 +105,5 @@ def _exact(
     text[np.searchsorted(nodes, same.nodes)] = same.root
     equals_kept = text == text[np.searchsorted(nodes, kept)]
     fuzzy_clusters = np.unique(kept[~equals_kept])
-    return equals_kept & ~((nodes == kept) & np.isin(nodes, fuzzy_clusters))
+    exact: np.ndarray = equals_kept & ~((nodes == kept) & np.isin(nodes, fuzzy_clusters))
+    return exact

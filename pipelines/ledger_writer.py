@@ -1,4 +1,4 @@
-"""Making and writing the ledger: on the driver while the edges fit a stated bound, else on Spark."""
+"""Making and writing the ledger: on the driver while the edges fit a bound, else on Spark."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCH_BYTES = 4_000_000
 
 @dataclass(slots=True)
 class WrittenLedger:
-    """The files of a ledger and what they hold: removed documents by method, clusters, the largest."""
+    """The files of a ledger, and what they hold: documents removed by method, clusters."""
 
     files: list[WrittenFile] = field(default_factory=list)
     removed: dict[str, int] = field(default_factory=dict)
@@ -114,9 +114,7 @@ def _on_spark(context: StageContext, results: Sequence[ScanResult]) -> WrittenLe
     def edges(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for number in _numbers(numbers):
             url = Url.parse(edge_urls[number])
-            yield from read_batches(
-                FsspecStore(storage), url, EDGE_SCHEMA.names, None, BATCH_BYTES
-            )
+            yield from read_batches(FsspecStore(storage), url, EDGE_SCHEMA.names, None, BATCH_BYTES)
 
     def attributes(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for number in _numbers(numbers):

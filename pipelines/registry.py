@@ -36,12 +36,15 @@ def registry_rows(
     files: Sequence[InputFile], counts: Mapping[int, InputCount], broken: Mapping[int, object]
 ) -> pa.RecordBatch:
     """Rows of the table `inputs` for files that were just read."""
-    rows = [_row(file, counts.get(file.ordinal, InputCount()), file.ordinal in broken) for file in files]
+    rows = []
+    for file in files:
+        count = counts.get(file.ordinal, InputCount())
+        status = "read" if count.records else "empty"
+        rows.append(_row(file, count, "broken" if file.ordinal in broken else status))
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["inputs"])
 
 
-def _row(file: InputFile, count: InputCount, is_broken: bool) -> dict[str, object]:
-    status = "broken" if is_broken else "read" if count.records else "empty"
+def _row(file: InputFile, count: InputCount, status: str) -> dict[str, object]:
     return {
         "uri": file.uri,
         "ordinal": file.ordinal,

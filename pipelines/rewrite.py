@@ -123,7 +123,7 @@ def balance(files: Sequence[SourceFile]) -> list[tuple[tuple[SourceFile, ...], i
     """Choose the files to rewrite so that none is more than twice as large as another.
 
     Returns:
-        Groups of files, each with the number of pieces it becomes; files in no group stay as they are.
+        Groups of files, each with the number of pieces it becomes; other files stay as they are.
     """
     if len(files) < 2:
         return []
@@ -134,7 +134,7 @@ def balance(files: Sequence[SourceFile]) -> list[tuple[tuple[SourceFile, ...], i
         return []
     total = sum(file.n_bytes for file in small)
     if total < least:
-        # Too little for a file of its own: it joins a large one, and both are cut in halves if need be.
+        # Too little for a file of its own: it joins a large one, cut in halves if need be.
         joined = [file for file in files if file.n_bytes >= least]
         small.append(min(joined, key=lambda file: file.n_bytes))
         total = sum(file.n_bytes for file in small)

@@ -27,6 +27,7 @@ from strata.storage.parquet import TableWriter, WrittenFile
 from strata.storage.publish import publish
 from strata.storage.store import MeteredStore
 from strata.storage.tiers import tier_of_table
+from strata.storage.url import Url
 
 __all__ = ["Planned", "plan_of", "run_shard"]
 
@@ -147,7 +148,9 @@ def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
     target = layouts["documents"].target_file_bytes
     packed: list[list[Split]] = pack_splits(splits, _parallelism(context, splits), target)
     return [
-        ShardTask(tuple(some), context.storage_options, folders, layouts, settings.dedup.ngram, limits)
+        ShardTask(
+            tuple(some), context.storage_options, folders, layouts, settings.dedup.ngram, limits
+        )
         for some in packed
     ]
 
@@ -205,14 +208,16 @@ def _rebalance(context: StageContext, outcome: _Outcome) -> None:
     tier = tier_of_table(context.settings, "documents")
     folder = tier.folder(context.settings.corpus, "documents")
     tasks = [
-        RewriteTask("balance", "documents", sources, n, folder, tier.layout, context.storage_options)
+        RewriteTask(
+            "balance", "documents", sources, n, folder, tier.layout, context.storage_options
+        )
         for sources, n in groups
     ]
     context.progress.start("shard", "balance file sizes", len(tasks))
     for result in run_tasks(context.spark(), run_rewrite_task, tasks):
         for source in result.sources:
             outcome.files["documents"].remove(by_url[source.url])
-            context.store.delete(by_url[source.url].location)
+            context.store.delete(Url.parse(source.url))
         outcome.keep(result.files)
         outcome.counters.add(result.counters)
     context.progress.finish()

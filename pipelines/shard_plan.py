@@ -113,7 +113,9 @@ def _numbered(found: Sequence[FoundInput], kept: Sequence[KnownInput]) -> list[I
     return [file.numbered(first + place) for place, file in enumerate(new)]
 
 
-def pack_splits(splits: Sequence[Split], parallelism: int, target_file_bytes: int) -> list[list[Split]]:
+def pack_splits(
+    splits: Sequence[Split], parallelism: int, target_file_bytes: int
+) -> list[list[Split]]:
     """Pack splits into tasks of about equal weight, in ordinal order.
 
     Neighbours stay together, so that the document ids of a written file form a narrow range.

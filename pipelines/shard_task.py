@@ -186,4 +186,3 @@ def reject_rows(rejects: list[Reject]) -> pa.RecordBatch:
     schema = SCHEMAS["rejects"]
     rows = [{name: getattr(reject, name) for name in schema.names} for reject in rejects]
     return pa.RecordBatch.from_pylist(rows, schema=schema)
-

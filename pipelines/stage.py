@@ -88,7 +88,8 @@ class StageReport:
         if out != self.rows_in:
             raise BalanceError(
                 f"stage {self.stage}: {self.rows_in:,} rows in, but {self.rows_out:,} out "
-                f"+ {sum(self.rejected.values()):,} rejected + {sum(self.removed.values()):,} removed",
+                f"+ {sum(self.rejected.values()):,} rejected "
+                f"+ {sum(self.removed.values()):,} removed",
                 hint="nothing was published; this is a defect, please report it with the run's log",
             )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from strata.errors import StrataError
@@ -44,14 +44,15 @@ def run_tasks(
     if not specs:
         return []
 
-    def each(partition: Iterator[Spec]) -> Iterator[Result | StrataError]:
+    def each(partition: Iterable[Spec]) -> Iterable[Result | StrataError]:
         return (_attempt(function, spec) for spec in partition)
 
     rdd = spark.sparkContext.parallelize(list(specs), len(specs))
-    results = rdd.mapPartitions(each).collect()
-    for result in results:
+    results: list[Result] = []
+    for result in rdd.mapPartitions(each).collect():
         if isinstance(result, StrataError):
             raise result
+        results.append(result)
     return results
 
 

@@ -9,7 +9,7 @@ from strata.pipelines.dedup import dedup_key
 from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
 from strata.pipelines.stage import StageContext
 from strata.pipelines.token_task import Part
-from strata.storage.history import TableFile
+from strata.storage.records import TableFile
 from strata.storage.tiers import tier_of_table
 
 __all__ = ["ledger_files", "pack_parts", "token_parts"]

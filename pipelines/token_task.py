@@ -1,4 +1,4 @@
-"""The tokenize pass in a worker: read documents, drop duplicates, encode, write `tokens` and `clean`."""
+"""The tokenize pass in a worker: read, drop duplicates, encode, write `tokens` and `clean`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from strata.pipelines.tokenizer_spec import TokenizerSpec
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, MeteredStore, Store, StorageOptions
+from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
 from strata.storage.url import Url
 
 __all__ = ["Part", "TokenResult", "TokenTask", "run_token_task", "survivors"]
@@ -55,6 +55,7 @@ class TokenResult:
     rows_in: int = 0
     removed: int = 0
     checked: int = 0
+    engine: str = ""
     files: list[WrittenFile] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
 
@@ -66,7 +67,8 @@ def run_token_task(task: TokenTask) -> TokenResult:
         BalanceError: the engine and the reference disagree on a document of the sample.
     """
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
-    engine, result, stem = Engine.open(task.spec), TokenResult(), task_stem("tokenize")
+    engine, stem = Engine.open(task.spec), task_stem("tokenize")
+    result = TokenResult(engine=engine.encoder.name)
     writers = {
         table: TableWriter(store, folder, table, task.layouts[table], stem)
         for table, folder in task.folders.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,8 +123,9 @@ class TiktokenEncoder(Encoder):
         return _joined([np.asarray(encode(entry.as_py()), np.int32) for entry in text])
 
 
+@lru_cache(maxsize=2)
 def reference(spec: TokenizerSpec) -> Encoder:
-    """The library that defines what a specification means; slow."""
+    """The library that defines what a specification means; slow. A process loads each only once."""
     return {
         TokenizerKind.HUGGING_FACE: TokenizersEncoder,
         TokenizerKind.TIKTOKEN: TiktokenEncoder,

@@ -20,6 +20,8 @@ __all__ = ["added_tokens", "open_model", "without_special_tokens"]
 def open_model(data: bytes, place: str) -> Tokenizer:
     """The model in its reference library; it cuts nothing off, and special tokens are text to it.
 
+    BPE dropout, which is for training and encodes the same text differently each time, is off.
+
     Args:
         data: bytes of a ``tokenizer.json``.
         place: where they come from, for the error.
@@ -39,6 +41,8 @@ def open_model(data: bytes, place: str) -> Tokenizer:
     model.no_truncation()
     model.no_padding()
     model.encode_special_tokens = True
+    if getattr(model.model, "dropout", None):
+        model.model.dropout = None
     return model
 
 

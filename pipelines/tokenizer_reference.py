@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +23,6 @@ def reference_ids(spec: TokenizerSpec, text: str) -> list[int]:
     return ids
 
 
-@lru_cache(maxsize=2)
 def _open(spec: TokenizerSpec) -> Engine:
     return Engine(spec, reference(spec))
 

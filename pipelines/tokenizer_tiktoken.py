@@ -42,8 +42,8 @@ def parse_ranks(data: bytes, place: str) -> dict[bytes, int]:
             no rank.
     """
     ranks: dict[bytes, int] = {}
-    lines = [line for line in data.splitlines() if line.strip()]
-    for number, line in enumerate(lines, 1):
+    lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
+    for number, line in lines:
         try:
             token, rank = line.split()
             ranks[base64.b64decode(token, validate=True)] = int(rank)

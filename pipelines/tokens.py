@@ -40,6 +40,7 @@ def run_tokenize(context: StageContext) -> StageReport:
     results = _encode_all(context, spec)
     files = _account(context, results, report)
     report.details |= {"tokenizer": spec.fingerprint, "vocab_size": spec.vocab_size}
+    report.details["engine"] = sorted({result.engine for result in results})
     report.check_balance()
     for table in ("clean", "tokens"):
         publish(

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import SettingsError
+from strata.errors import ConflictError, SettingsError
 from strata.settings import TABLES, Settings
 from strata.storage.contract import Store
 from strata.storage.options import from_environment
@@ -17,10 +17,13 @@ from strata.storage.table import CorpusTable
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
     from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+    from pyiceberg.typedef import Identifier
 
 __all__ = ["CATALOG_NAME", "Corpus", "CorpusTable", "TableFile", "TableSnapshot", "open_corpus"]
 
@@ -53,8 +56,50 @@ class Corpus:
 
     def existing_tables(self) -> list[str]:
         """Names of the tables that something was published to, in the order of the stages."""
-        present = {identifier[-1] for identifier in self._catalog.list_tables((self.name,))}
+        from strata.storage.publish import catalog_errors
+
+        with catalog_errors(self.name):
+            present = {identifier[-1] for identifier in self._catalog.list_tables((self.name,))}
         return [name for name in TABLES if name in present]
+
+    def iceberg_tables(self) -> Iterator[Table]:
+        """Every Iceberg table of the catalog, whatever its namespace and whoever made it.
+
+        Raises:
+            ConflictError: a table that was listed is not there.
+            InputMissingError: the metadata of a table is not there.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.publish import catalog_errors
+
+        with catalog_errors(self.name):
+            namespaces = self._catalog.list_namespaces()
+        while namespaces:
+            namespace = namespaces.pop()
+            with catalog_errors(self.name):
+                namespaces += self._catalog.list_namespaces(namespace)
+                identifiers = self._catalog.list_tables(namespace)
+            for identifier in identifiers:
+                table = self._listed_table(identifier)
+                if table is not None:
+                    yield table
+
+    def _listed_table(self, identifier: Identifier) -> Table | None:
+        from pyiceberg.exceptions import NoSuchIcebergTableError, NoSuchTableError
+
+        from strata.storage.publish import catalog_errors
+
+        try:
+            with catalog_errors(self.name):
+                return self._catalog.load_table(identifier)
+        except NoSuchIcebergTableError:
+            # Hive and Glue list tables of other formats too.
+            return None
+        except NoSuchTableError as error:
+            raise ConflictError(
+                f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
+                hint="run the same command again",
+            ) from error
 
     def close(self) -> None:
         """Give the catalog's connections back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -27,11 +27,13 @@ class FileInfo:
         size: bytes.
         identity: changes whenever the content does: the ETag, else the time of change in
             nanoseconds, as text.
+        modified_ns: time of change, nanoseconds since 1970, UTC; None where the store tells none.
     """
 
     url: Url
     size: int
     identity: str
+    modified_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -176,15 +176,9 @@ class TableWriter:
         if self._parquet is not None:
             # Its finaliser would write a footer into the discarded file.
             self._parquet.is_open = False
-        parquet, output = self._parquet, self._output
+        if self._output is not None:
+            self._output.discard()
         self._parquet = self._output = None
-        try:
-            # Left open, it would write its footer when it is collected, into a closed file.
-            if parquet is not None:
-                parquet.close()
-        finally:
-            if output is not None:
-                output.discard()
         while self._done:
             self._store.delete(Url.parse(self._done.pop().url))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from strata.errors import ConflictError, StrataError, TransientError
+from strata.errors import ConflictError, MachineError, StrataError, TransientError
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import CONTENT_KEY, RUN_ID
 from strata.storage.table import CorpusTable
@@ -16,7 +16,10 @@ from strata.version import VERSION
 if TYPE_CHECKING:
     from strata.storage.commits import Commit
 
-__all__ = ["PublishMode", "catalog_errors", "publish", "run_commit"]
+__all__ = ["PublishMode", "catalog_errors", "publish", "repeat_lost_races", "run_commit"]
+
+_RACES = 20
+Result = TypeVar("Result")
 
 
 class PublishMode(StrEnum):
@@ -94,6 +97,16 @@ def run_commit(table: CorpusTable, commit: Commit) -> int | None:
     return commit.snapshot_id
 
 
+def repeat_lost_races(change: Callable[[], Result]) -> Result:
+    """Make a change of a table that may lose races; PyIceberg itself repeats snapshots only."""
+    from pyiceberg.exceptions import CommitFailedException
+
+    for _ in range(_RACES):
+        with suppress(CommitFailedException):
+            return change()
+    return change()
+
+
 @contextmanager
 def catalog_errors(name: str) -> Iterator[None]:
     """Run a block whose catalog errors become errors of Strata that name the table or corpus."""
@@ -104,7 +117,7 @@ def catalog_errors(name: str) -> Iterator[None]:
         ServiceUnavailableError,
         ValidationException,
     )
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
     try:
         yield
@@ -115,9 +128,19 @@ def catalog_errors(name: str) -> Iterator[None]:
             f"cannot publish to {name}: another writer changed it meanwhile: {error}",
             hint="let the other run finish, then run the same command again",
         ) from error
-    except (DBAPIError, CommitStateUnknownException, ServerError, ServiceUnavailableError) as error:
-        cause = getattr(error, "orig", None) or error
+    except (
+        OperationalError,
+        InterfaceError,
+        CommitStateUnknownException,
+        ServerError,
+        ServiceUnavailableError,
+    ) as error:
         raise TransientError(
-            f"the catalog of {name} did not answer: {cause}",
-            hint="run the same command again; nothing was published",
+            f"the catalog of {name} did not answer: {getattr(error, 'orig', None) or error}",
+            hint="run the same command again; what was published is not published twice",
+        ) from error
+    except DBAPIError as error:
+        raise MachineError(
+            f"the catalog of {name} cannot be used: {error.orig}",
+            hint="restore the catalog's database, or name another one in [catalog]",
         ) from error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -36,6 +37,8 @@ _OBJECT_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "a
 _READ_BLOCK = 8 << 20
 _IDENTITY_KEYS = ("ETag", "etag", "md5Hash", "content_md5")
 _TIME_KEYS = ("mtime", "LastModified", "last_modified", "modificationTime", "updated", "created")
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
+_LARGEST_SECONDS = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +126,20 @@ def _walk(filesystem: AbstractFileSystem, path: str) -> Iterator[tuple[str, Mapp
 
 
 def _file_info(url: Url, facts: Mapping[str, Any]) -> FileInfo:
-    return FileInfo(url, int(facts["size"] or 0), _identity(facts))
+    etag = next((str(facts[key]).strip('"') for key in _IDENTITY_KEYS if facts.get(key)), "")
+    stamp = next((facts[key] for key in _TIME_KEYS if facts.get(key)), None)
+    modified = _nanoseconds(stamp)
+    identity = etag or str(stamp or 0 if modified is None else modified)
+    return FileInfo(url, int(facts["size"] or 0), identity, modified)
 
 
-def _identity(facts: Mapping[str, Any]) -> str:
-    for key in _IDENTITY_KEYS:
-        if facts.get(key):
-            return str(facts[key]).strip('"')
-    stamp = next((facts[key] for key in _TIME_KEYS if facts.get(key)), 0)
+def _nanoseconds(stamp: object) -> int | None:
+    if isinstance(stamp, str) and _ISO_TIME.match(stamp):
+        stamp = datetime.fromisoformat(stamp)
     if isinstance(stamp, datetime):
-        stamp = stamp.timestamp()
-    return str(round(stamp * 1e9)) if isinstance(stamp, (int, float)) else str(stamp)
+        # Stores that leave the zone out mean UTC.
+        stamp = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+    if not isinstance(stamp, (int, float)):
+        return None
+    # WebHDFS counts milliseconds, all others seconds.
+    return round(stamp * (1e6 if stamp > _LARGEST_SECONDS else 1e9))

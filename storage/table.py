@@ -94,13 +94,16 @@ class CorpusTable:
             ConflictError: another writer changed the table all the while.
             TransientError: the catalog did not answer.
         """
-        from strata.storage.publish import catalog_errors
+        from strata.storage.publish import catalog_errors, repeat_lost_races
 
         with catalog_errors(self.name):
-            table = self.iceberg()
-            if any(table.properties.get(name) != value for name, value in properties.items()):
-                with table.transaction() as transaction:
-                    transaction.set_properties(dict(properties))
+            repeat_lost_races(lambda: self._set_properties(properties))
+
+    def _set_properties(self, properties: Mapping[str, str]) -> None:
+        table = self.iceberg()
+        if any(table.properties.get(name) != value for name, value in properties.items()):
+            with table.transaction() as transaction:
+                transaction.set_properties(dict(properties))
 
     def existing(self) -> Table | None:
         """The Iceberg table in its present state, or None if nothing was ever published.
@@ -110,14 +113,18 @@ class CorpusTable:
         """
         from pyiceberg.exceptions import NoSuchTableError
 
+        from strata.storage.publish import catalog_errors
+
         try:
-            table = self._catalog.load_table(self._identifier)
+            with catalog_errors(self.name):
+                table = self._catalog.load_table(self._identifier)
         except NoSuchTableError:
             return None
         if table.schema().as_struct() != _iceberg_schema(self.name).as_struct():
+            made_by = table.properties.get("strata.version")
             raise ConflictError(
                 f"table {'.'.join(self._identifier)} at {table.location()} has other columns than "
-                f"Strata {VERSION} writes; version {table.properties.get('strata.version')} made it",
+                f"Strata {VERSION} writes: version {made_by} made it",
                 hint="use another corpus name or warehouse, or the version that made it",
             )
         return table
@@ -153,7 +160,7 @@ def _metrics(name: str) -> dict[str, str]:
     leaves = {"tokens": "tokens.element"}
     columns = {leaves.get(column, column) for column in SCHEMAS[name].names}
     return {
-        f"write.metadata.metrics.column.{column}": "counts"
+        f"write.metadata.metrics.column.{column}": "none"
         for column in _LONG_COLUMNS
         if column in columns
     }

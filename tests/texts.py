@@ -13,7 +13,9 @@ def library_texts(count: int, most_bytes: int = 20_000) -> list[str]:
     """Sources of the standard library, in the order of their names."""
     folder = Path(sysconfig.get_path("stdlib"))
     texts: list[str] = []
-    for file in sorted([*folder.glob("*.py"), *folder.glob("email/*.py"), *folder.glob("asyncio/*.py")]):
+    for file in sorted(
+        [*folder.glob("*.py"), *folder.glob("email/*.py"), *folder.glob("asyncio/*.py")]
+    ):
         text = file.read_text("utf-8", errors="replace")
         if 200 < len(text) <= most_bytes:
             texts.append(text)

@@ -36,7 +36,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """Flags of every command that runs stages."""
     parser.add_argument("--master", help="Spark master; the default is local[*]")
     parser.add_argument("--run-id", help="name of the run; made from the time unless given")
-    parser.add_argument("--report", type=Path, metavar="PATH", help="write the JSON report here too")
+    parser.add_argument(
+        "--report", type=Path, metavar="PATH", help="write the JSON report here too"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done; starts no JVM"
     )

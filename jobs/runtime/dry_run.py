@@ -42,7 +42,11 @@ def show_plan(settings: Settings, *, as_json: bool) -> None:
 def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
     """The plan as plain data: inputs, splits, stages and tables."""
     context = StageContext(
-        settings, open_corpus(settings), "dry-run", LazySession(settings, None, "dry-run"), QuietProgress()
+        settings,
+        open_corpus(settings),
+        "dry-run",
+        LazySession(settings, None, "dry-run"),
+        QuietProgress(),
     )
     planned = plan_of(context)
     files = planned.plan.files
@@ -60,7 +64,9 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
             "mode": str(planned.plan.mode) if files else "up to date",
             "splits": len(splits),
             "tasks": len(tasks),
-            "largest task, bytes of text": max((sum(s.weight for s in t) for t in tasks), default=0),
+            "largest task, bytes of text": max(
+                (sum(s.weight for s in t) for t in tasks), default=0
+            ),
         },
         "stages": _stages(context, up_to_date=not files),
         "tables": {name: _table(context, name) for name in TABLES},

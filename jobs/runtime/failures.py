@@ -56,15 +56,15 @@ def translated(error: BaseException) -> StrataError | None:
             hint="usually memory: fewer cores, a smaller shard.split_mb, or more memory",
         )
     if "No space left on device" in text:
-        return MachineError("a disk is full", hint="free room in the tiers and in Spark's local folder")
+        return MachineError(
+            "a disk is full", hint="free room in the tiers and in Spark's local folder"
+        )
     return None
 
 
-def _say(
-    out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str
-) -> None:
-    print(f"strata: error: {reason}", file=out)  # noqa: T201
+def _say(out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str) -> None:
+    print(f"strata: error: {reason}", file=out)
     if hint:
-        print(f"strata: hint: {hint}", file=out)  # noqa: T201
+        print(f"strata: hint: {hint}", file=out)
     line = {"code": code, "reason": reason, "hint": hint, "retryable": retryable, "run_id": run_id}
-    print(json.dumps(line), file=out, flush=True)  # noqa: T201
+    print(json.dumps(line), file=out, flush=True)

@@ -144,7 +144,7 @@ class LineProgress(_Polling):
         self._say(f"{self._step}: done in {time.monotonic() - self._began:.1f} s")
 
     def _say(self, line: str) -> None:
-        print(f"strata: {line}", file=self._stream, flush=True)  # noqa: T201
+        print(f"strata: {line}", file=self._stream, flush=True)
 
 
 class QuietProgress:

@@ -70,7 +70,8 @@ def funnel(report: RunReport) -> tuple[Step, ...]:
         counts.append(("survivors", last.rows_out, {}))
     most = max((rows for _, rows, _ in counts), default=0)
     return tuple(
-        Step(label, rows, per(rows, most) or 0.0, _largest(losses)) for label, rows, losses in counts
+        Step(label, rows, per(rows, most) or 0.0, _largest(losses))
+        for label, rows, losses in counts
     )
 
 
@@ -89,8 +90,9 @@ def time_bars(report: RunReport) -> tuple[Bar, ...]:
     """Where the seconds of a run went: Spark's start, the stages, and what is left."""
     known = report.session_seconds + sum(stage.seconds for stage in report.stages)
     rest = "failed stage and the rest" if report.status == "failed" else "all else"
-    parts = [("Spark's start", report.session_seconds, "session")]
-    parts += [(stage.stage, stage.seconds, "stage") for stage in report.stages]
+    start = [("Spark's start", report.session_seconds, "session")]
+    parts = start if report.session_seconds else []
+    parts += [(name, stage.seconds, "stage") for name, stage in _done(report).items()]
     parts.append((rest, max(report.seconds - known, 0.0), "rest"))
     whole = max(report.seconds, known)
     return tuple(Bar(name, value, _length(value, whole), kind) for name, value, kind in parts)

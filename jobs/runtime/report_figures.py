@@ -9,7 +9,17 @@ from strata.jobs.runtime.run import RunReport
 from strata.jobs.runtime.summary import MB
 from strata.pipelines.stage import StageReport, StageStatus
 
-__all__ = ["MetricRow", "clock", "compact", "count", "decimal", "megabytes", "metric_rows", "per", "percent"]
+__all__ = [
+    "MetricRow",
+    "clock",
+    "compact",
+    "count",
+    "decimal",
+    "megabytes",
+    "metric_rows",
+    "per",
+    "percent",
+]
 
 NOTHING = "–"
 
@@ -53,7 +63,13 @@ def decimal(value: float | None) -> str:
     """A number of about three digits."""
     if value is None:
         return NOTHING
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 1 else f"{value:.2g}"
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 100
+        else f"{value:,.1f}"
+        if abs(value) >= 1
+        else f"{value:.2g}"
+    )
 
 
 def megabytes(n_bytes: float | None) -> str:
@@ -115,7 +131,10 @@ METRICS = (
     ),
     _Metric("Text", "MB of text", lambda s, _: s.counters.text_bytes or None, megabytes),
     _Metric(
-        "Text", "MB of text/s", lambda s, _: per(s.counters.text_bytes, s.seconds) or None, megabytes
+        "Text",
+        "MB of text/s",
+        lambda s, _: per(s.counters.text_bytes, s.seconds) or None,
+        megabytes,
     ),
     _Metric("Text", "tokens", lambda s, _: s.counters.tokens or None, count),
     _Metric("Text", "tokens/s", lambda s, _: per(s.counters.tokens, s.seconds) or None, count),
@@ -123,7 +142,10 @@ METRICS = (
     _Metric("Machine", "task seconds", lambda s, _: s.counters.task_seconds, decimal),
     _Metric("Machine", "CPU seconds", lambda s, _: s.counters.cpu_seconds, decimal),
     _Metric(
-        "Machine", "CPU use", lambda s, cores: per(s.counters.cpu_seconds, s.seconds * cores), percent
+        "Machine",
+        "CPU use",
+        lambda s, cores: per(s.counters.cpu_seconds, s.seconds * cores),
+        percent,
     ),
     _Metric("Machine", "peak worker MB", lambda s, _: s.counters.peak_worker_mb or None, count),
 )

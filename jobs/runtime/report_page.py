@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from strata.jobs.runtime import report_figures as figures
 from strata.jobs.runtime.report_charts import funnel, past_runs, time_bars
 from strata.jobs.runtime.run import RunReport
-from strata.jobs.runtime.summary import compression_ratio
+from strata.jobs.runtime.summary import compression_ratio, size
 from strata.pipelines.stage import StageReport, StageStatus
 
 __all__ = ["render_page"]
@@ -87,6 +87,7 @@ def _template() -> Template:
     )
     for name in ("clock", "compact", "count", "decimal", "megabytes", "percent"):
         environment.filters[name] = getattr(figures, name)
+    environment.filters["size"] = size
     environment.filters["moment"] = _moment
     environment.filters["place"] = _place
     source = files("strata.jobs.runtime").joinpath(TEMPLATE).read_text(encoding="utf-8")
@@ -164,7 +165,7 @@ def _table(name: str, facts: Mapping[str, Any], whole: int) -> TableRow:
 
 
 def _details(stage: StageReport) -> StageDetails:
-    key = ((("content key", stage.key),) if stage.key else ())
+    key = (("content key", stage.key),) if stage.key else ()
     return StageDetails(stage.stage, key + tuple(_flat(stage.details)))
 
 

@@ -71,9 +71,7 @@ def run_stages(settings: Settings, stages: Sequence[Stage], options: RunOptions)
     report = _new_report(settings, options)
     session = LazySession(settings, options.master, options.run_id)
     progress = progress_for(lambda: session() if session.started else None, options.quiet)
-    context = StageContext(
-        settings, open_corpus(settings), options.run_id, session, progress
-    )
+    context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
     try:
         for stage in stages:
             before = session.seconds

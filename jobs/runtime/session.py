@@ -25,7 +25,7 @@ __all__ = ["LazySession", "local_master", "under_spark_submit"]
 
 # local[N] alone gives up at the first failed task; so many attempts are a cluster's default.
 MAX_FAILURES = 4
-# Spark's own default tells of host names, native libraries and progress before any flag can stop it.
+# Spark's own default tells of host names and native libraries before any flag can stop it.
 LOGGING = """\
 rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = stderr
@@ -174,4 +174,3 @@ def _ship(session: SparkSession) -> None:
         from strata.jobs.runtime.shipping import build_archive
 
         session.sparkContext.addPyFile(str(build_archive()))
-

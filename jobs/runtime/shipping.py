@@ -7,11 +7,13 @@ executors do not import from a ``.whl``.
 from __future__ import annotations
 
 import importlib
+import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["PACKAGES", "build_archive"]
+__all__ = ["PACKAGES", "build_archive", "main"]
 
 PACKAGES = (
     "strata",
@@ -47,3 +49,14 @@ def _files(package: str) -> list[Path]:
     module = importlib.import_module(package)
     folder = Path(str(module.__file__)).parent
     return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the archive for ``spark-submit --py-files`` to the path given."""
+    (target,) = sys.argv[1:] if argv is None else argv
+    sys.stdout.write(f"{build_archive(Path(target))}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

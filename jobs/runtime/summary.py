@@ -30,7 +30,12 @@ def show_summary(report: RunReport, console: Console | None = None) -> None:
 
 
 def _stage_table(report: RunReport) -> Table:
-    table = Table(title=f"run {report.run_id} · corpus {report.corpus}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(
+        title=f"run {report.run_id} · corpus {report.corpus}",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("stage", no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
@@ -78,10 +83,12 @@ def _notes(report: RunReport) -> list[str]:
         lines.append(f"compression: {ratio:.2f} to 1 (text of `documents` to its files on disk)")
     repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
     if repeated:
-        lines.append(f"note: {repeated:,} documents repeat the id of another; doc_id keeps them apart")
-    session = f", {report.session_seconds:.1f} s of it Spark's start" if report.session_seconds else ""
+        lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")
+    start = report.session_seconds
+    session = f", {start:.1f} s of it the start of Spark" if start else ""
     lines.append(f"total: {report.seconds:.1f} s{session}")
-    places = {str(f["location"]).rpartition("/")[0].rpartition("/")[0] for f in report.tables.values()}
+    folders = [str(facts["location"]) for facts in report.tables.values()]
+    places = {folder.removesuffix("/data").rpartition("/")[0] for folder in folders}
     lines += [f"tables: {place.removeprefix('file://')}" for place in sorted(places - {""})]
     lines.append(f"report: {report.location.removeprefix('file://')}")
     return lines

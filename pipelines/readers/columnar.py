@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from typing import Any
+from contextlib import contextmanager
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from strata.errors import InputError, InputMissingError
+from strata.pipelines.readers.columnar_json import metadata_of, names_of
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
-from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
+from strata.pipelines.readers.rejects import BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, Split
-from strata.storage.scan import open_parquet, read_batches
+from strata.storage.scan import open_parquet, rows_per_batch
 from strata.storage.store import Store
 
 __all__ = ["read_columnar"]
@@ -31,128 +28,99 @@ def read_columnar(
         BrokenFile: damaged, without the text column, or with one that holds no text.
     """
     file, row = split.file, split.first_row
+    with _damage_recorded(file, row), open_parquet(store, file.url) as scan:
+        columns = _columns(file, scan.parquet.schema_arrow)
+        # A file whose footer could not be read while planning is one split of unknown row groups.
+        for group in range(split.start, min(split.end, scan.metadata.num_row_groups)):
+            facts = scan.metadata.row_group(group)
+            rows = rows_per_batch(facts, columns, batch_bytes) if facts.num_rows else 1
+            for batch in scan.batches(group, columns, rows):
+                with _damage_recorded(file, row):
+                    read = _read(file, batch, row, max_document_bytes)
+                yield read
+                row += batch.num_rows
+
+
+@contextmanager
+def _damage_recorded(file: InputFile, row: int) -> Iterator[None]:
+    """Run a block in which an unreadable file, or a value that cannot be kept, breaks the file."""
     try:
-        columns = _columns(store, file)
-        groups = _groups(store, split)
-        for batch in read_batches(store, file.url, columns, groups, batch_bytes):
-            yield _read(file, batch, row, max_document_bytes)
-            row += batch.num_rows
+        yield
     except (BrokenFile, InputMissingError):
         raise
-    except InputError as error:
+    except (InputError, pa.ArrowException, ValueError, OverflowError) as error:
         raise BrokenFile(reject(file, row, RejectReason.CORRUPT_FILE, str(error))) from error
 
 
-def _groups(store: Store, split: Split) -> range:
-    with open_parquet(store, split.file.url) as scan:
-        # A file whose footer could not be read while planning is one split of unknown row groups.
-        return range(split.start, min(split.end, scan.metadata.num_row_groups))
-
-
-def _columns(store: Store, file: InputFile) -> list[str]:
-    with open_parquet(store, file.url) as scan:
-        schema = scan.parquet.schema_arrow
+def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
     name = file.options.fields.text
+    found = ", ".join(schema.names)
     if name not in schema.names:
-        what = f"columns: {', '.join(schema.names)}"
-        raise BrokenFile(reject(file, 0, RejectReason.NO_TEXT_COLUMN, what))
+        raise BrokenFile(reject(file, 0, RejectReason.NO_TEXT_COLUMN, f"columns: {found}"))
+    if len(set(schema.names)) < len(schema.names):
+        raise InputError(f"doubled columns: {found}")
     kind = schema.field(name).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_view(kind)):
+    if not any(check(kind) for check in STRING_TYPES):
         what = f"the column {name} has the type {kind}"
         raise BrokenFile(reject(file, 0, RejectReason.TEXT_NOT_STRING, what))
     return list(schema.names)
 
 
-def _is_view(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string_view(kind))
+STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadBatch:
-    fields = file.options.fields
-    text = batch.column(fields.text)
-    rejects = [
-        reject(file, row + place, RejectReason.NULL_TEXT, "")
-        for place in np.flatnonzero(text.is_null().to_numpy(zero_copy_only=False)).tolist()
-    ]
-    invalid = _invalid_utf8(text)
-    rejects += [_invalid(file, row + place, data) for place, data in invalid.items()]
-    keep = text.is_valid().to_numpy(zero_copy_only=False).copy()
-    keep[list(invalid)] = False
-    good = batch.filter(pa.array(keep))
-    positions = (np.flatnonzero(keep) + row).tolist()
-    columns = Columns(
-        position=positions,
-        text=good.column(fields.text).to_pylist(),
-        id=_names(good, fields.id),
-        lang=_names(good, fields.lang),
-        url=_names(good, fields.url),
-        metadata=_metadata(good, {fields.text, fields.id, fields.lang, fields.url}),
+    name = file.options.fields.text
+    bad = dict.fromkeys(
+        np.flatnonzero(batch.column(name).is_null().to_numpy(zero_copy_only=False)).tolist(),
+        RejectReason.NULL_TEXT,
     )
+    bad |= dict.fromkeys(_invalid_rows(batch), RejectReason.INVALID_UTF8)
+    rejects = [
+        reject(file, row + place, reason, _beginning(batch.column(name)[place]))
+        for place, reason in sorted(bad.items())
+    ]
+    keep = np.ones(batch.num_rows, bool)
+    keep[list(bad)] = False
+    good = batch.filter(pa.array(keep)) if bad else batch
+    columns = _good(file, good, np.flatnonzero(keep) + row)
     return build_batch(file, columns, rejects, batch.num_rows, limit)
 
 
-def _invalid(file: InputFile, row: int, data: bytes) -> Reject:
-    return reject(file, row, RejectReason.INVALID_UTF8, data)
+def _good(file: InputFile, batch: pa.RecordBatch, positions: np.ndarray) -> Columns:
+    fields = file.options.fields
+    names = {key: names_of(batch, key) for key in {fields.id, fields.lang, fields.url}}
+    return Columns(
+        positions,
+        batch.column(fields.text).cast(pa.large_string()),
+        names[fields.id],
+        names[fields.lang],
+        names[fields.url],
+        metadata_of(batch, frozenset(names) | {fields.text}),
+    )
 
 
-def _invalid_utf8(text: pa.Array) -> dict[int, bytes]:
+def _invalid_rows(batch: pa.RecordBatch) -> list[int]:
+    """Rows with a string, in any column, that is no UTF-8."""
     # Parquet's string type promises UTF-8, and nobody checks it.
     try:
-        text.validate(full=True)
+        for column in batch.columns:
+            column.validate(full=True)
     except pa.ArrowInvalid:
-        binary = text.cast(pa.large_binary()).to_pylist()
-        return {n: data for n, data in enumerate(binary) if data is not None and _is_invalid(data)}
-    return {}
+        return [row for row in range(batch.num_rows) if not _is_valid(batch.slice(row, 1))]
+    return []
 
 
-def _is_invalid(data: bytes) -> bool:
+def _is_valid(row: pa.RecordBatch) -> bool:
     try:
-        data.decode()
+        row.to_pylist()
     except UnicodeDecodeError:
-        return True
-    return False
+        return False
+    return True
 
 
-def _names(batch: pa.RecordBatch, name: str) -> list[str | None]:
-    if name not in batch.schema.names:
-        return [None] * batch.num_rows
-    values = batch.column(name).to_pylist()
-    return [value if value is None or isinstance(value, str) else _json(value) for value in values]
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value, enc_hook=_plain).decode()
-
-
-def _metadata(batch: pa.RecordBatch, mapped: set[str]) -> list[bytes | None]:
-    names = [name for name in batch.schema.names if name not in mapped]
-    if not names:
-        return [None] * batch.num_rows
-    encoder = msgspec.json.Encoder(enc_hook=_plain)
-    return [_object(row, encoder) for row in batch.select(names).to_pylist()]
-
-
-def _object(row: dict[str, Any], encoder: msgspec.json.Encoder) -> bytes | None:
-    own = row.get("metadata")
-    if isinstance(own, str) and own.lstrip().startswith("{"):
-        # Many corpora keep metadata as JSON text.
-        try:
-            own = msgspec.json.decode(own)
-        except msgspec.DecodeError:
-            return encoder.encode(row)
-    if isinstance(own, dict):
-        row = own | {name: value for name, value in row.items() if name != "metadata"}
-    row = {name: value for name, value in row.items() if value is not None}
-    return encoder.encode(row) if row else None
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes | memoryview):
-        return base64.b64encode(value).decode()
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return str(value) if isinstance(value, Decimal) else repr(value)
+def _beginning(text: pa.Scalar) -> bytes:
+    data = text.cast(pa.large_binary()).as_buffer()
+    return b"" if data is None else memoryview(data)[:800].tobytes()

@@ -5,49 +5,56 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, Protocol
 
 import zstandard
 
+from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import Compression
 
 __all__ = ["DamagedStream", "plain_chunks"]
 
-# Small enough that a chunk of very repetitive text still expands to a bounded size.
-COMPRESSED_CHUNK = 256 << 10
-PLAIN_CHUNK = 4 << 20
+READ_BYTES = 4 << 20
+# A few bytes can expand 32,768-fold (a zstd block of one repeated byte), so little is fed at once.
+FEED_BYTES = 16 << 10
 
 
-class DamagedStream(Exception):  # noqa: N818
+class DamagedStream(Exception):  # noqa: N818 - it names the stream, not the fault
     """The compressed bytes end too early, or are not what they should be.
 
     Attributes:
-        truncated: whether the data ended in the middle; otherwise they are corrupt.
+        reason: truncated or corrupt.
         position: decompressed bytes before the damage.
     """
 
-    def __init__(self, reason: str, position: int, truncated: bool) -> None:  # noqa: FBT001
-        super().__init__(reason)
+    def __init__(self, what: str, position: int, reason: RejectReason) -> None:
+        super().__init__(what)
         self.position = position
-        self.truncated = truncated
+        self.reason = reason
 
 
 class Decompressor(Protocol):
-    """What zlib, bz2, lzma and zstandard have in common."""
+    """What zlib, bz2, lzma and zstandard have in common: it stops behind one member."""
 
-    eof: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool:
+        """Whether the member has ended."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows the member."""
 
     def decompress(self, data: bytes, /) -> bytes:
         """Decompress a part."""
 
 
 def _zstd() -> Decompressor:
-    return zstandard.ZstdDecompressor().decompressobj()  # type: ignore[no-any-return]
+    made: Decompressor = zstandard.ZstdDecompressor().decompressobj()
+    return made
 
 
-DECOMPRESSORS: dict[Compression, Callable[[], Decompressor]] = {
+DECOMPRESSORS: Mapping[Compression, Callable[[], Decompressor]] = {
     Compression.GZIP: lambda: zlib.decompressobj(wbits=31),
     Compression.ZSTD: _zstd,
     Compression.BZIP2: bz2.BZ2Decompressor,
@@ -62,19 +69,24 @@ def plain_chunks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
     Raises:
         DamagedStream: the file is truncated or corrupt.
     """
+    chunks = _chunks(file)
     if compression is Compression.NONE:
-        return _chunks(file, PLAIN_CHUNK)
-    return _decompressed(_chunks(file, COMPRESSED_CHUNK), DECOMPRESSORS[compression])
+        return chunks
+    return _decompressed(_slices(chunks), DECOMPRESSORS[compression])
 
 
-def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    while chunk := file.read(size):
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(READ_BYTES):
         yield chunk
 
 
-def _decompressed(
-    chunks: Iterator[bytes], make: Callable[[], Decompressor]
-) -> Iterator[bytes]:
+def _slices(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), FEED_BYTES):
+            yield chunk[start : start + FEED_BYTES]
+
+
+def _decompressed(chunks: Iterator[bytes], make: Callable[[], Decompressor]) -> Iterator[bytes]:
     current: Decompressor | None = None
     position = members = 0
     for chunk in chunks:
@@ -86,14 +98,19 @@ def _decompressed(
                     break
                 current = make()
                 members += 1
-            try:
-                plain = current.decompress(rest)
-            except FAILURES as error:
-                raise DamagedStream(str(error), position, truncated=False) from error
+            plain = _fed(current, rest, position)
             position += len(plain)
             if plain:
                 yield plain
             rest = current.unused_data if current.eof else b""
             current = None if current.eof else current
     if current is not None:
-        raise DamagedStream("the data end before the end of the stream", position, truncated=True)
+        what = "the data end before the end of the stream"
+        raise DamagedStream(what, position, RejectReason.TRUNCATED_FILE)
+
+
+def _fed(decompressor: Decompressor, data: bytes, position: int) -> bytes:
+    try:
+        return decompressor.decompress(data)
+    except FAILURES as error:
+        raise DamagedStream(str(error), position, RejectReason.CORRUPT_FILE) from error

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
+from strata.pipelines.readers.lines import BOM
+from strata.pipelines.readers.records import ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 
 __all__ = ["read_delimited"]
+
+# More than UTF-8 ever needs, so that a line cut here has a field beyond the limit in characters.
+BYTES_PER_CHARACTER = 5
 
 
 def read_delimited(
@@ -20,31 +24,21 @@ def read_delimited(
     """The records of a file; positions are record numbers, the header not counted.
 
     Raises:
-        BrokenFile: the header has no text column.
+        BrokenFile: the header cannot be read, or has no text column.
     """
-    csv.field_size_limit(max(max_document_bytes, csv.field_size_limit()))
-    delimiter = file.options.delimiter or ","
-    rows = csv.reader(_lines(chunks), delimiter=delimiter, strict=True)
-    header = next(rows, None)
+    # A setting of the whole process, but one that every reader sets before it reads.
+    csv.field_size_limit(max_document_bytes)
+    lines = _lines(chunks, max_document_bytes)
+    rows = csv.reader(lines, delimiter=file.options.delimiter or ",", strict=True)
+    header = _header(file, rows)
     if header is None:
         return
-    if file.options.fields.text not in header:
-        names = ", ".join(header)[:200]
-        raise BrokenFile(reject(file, 0, RejectReason.NO_TEXT_COLUMN, f"columns: {names}"))
     batch = _Batch(file, header)
-    number = 0
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            batch.refuse(number, RejectReason.INVALID_CSV, str(error))
+    for number, row in enumerate(_records(rows)):
+        if isinstance(row, csv.Error):
+            batch.refuse(number, _reason(row), str(row))
         else:
-            if not row:
-                continue
             batch.add(number, row)
-        number += 1
         if batch.size >= batch_bytes:
             yield batch.built(max_document_bytes)
             batch = _Batch(file, header)
@@ -52,57 +46,115 @@ def read_delimited(
         yield batch.built(max_document_bytes)
 
 
+def _header(file: InputFile, rows: Iterator[list[str]]) -> list[str] | None:
+    first = next(_records(rows), None)
+    if first is None:
+        return None
+    if isinstance(first, csv.Error):
+        raise BrokenFile(reject(file, 0, RejectReason.INVALID_CSV, f"header: {first}"))
+    names = ", ".join(first)
+    if not _is_unicode(names):
+        raise BrokenFile(reject(file, 0, RejectReason.INVALID_UTF8, f"header: {names}"))
+    if file.options.fields.text not in first:
+        raise BrokenFile(reject(file, 0, RejectReason.NO_TEXT_COLUMN, f"columns: {names}"))
+    if len(set(first)) < len(first):
+        raise BrokenFile(reject(file, 0, RejectReason.INVALID_CSV, f"doubled columns: {names}"))
+    return first
+
+
+def _records(rows: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
+    """Rows that are not blank, and the errors of those that cannot be read."""
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield error
+        else:
+            if row:
+                yield row
+
+
+def _reason(error: csv.Error) -> RejectReason:
+    return RejectReason.TOO_LONG if "field limit" in str(error) else RejectReason.INVALID_CSV
+
+
 class _Batch:
-    """Rows on their way to a batch."""
+    """Records on their way to a batch."""
 
     def __init__(self, file: InputFile, header: list[str]) -> None:
         self._file, self._header = file, header
-        self._columns, self._rejects = Columns(), list[Reject]()
+        self._rows, self._rejects = Rows(), list[Reject]()
         self.size = self.records = 0
 
     def add(self, number: int, row: list[str]) -> None:
-        """Take a row, or refuse it."""
+        """Take a record, or refuse it."""
         text = "\n".join(row)
-        self.size += len(text)
         if len(row) != len(self._header):
             self.refuse(number, RejectReason.RAGGED_ROW, text)
-            return
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            # Bytes that are no UTF-8 were carried as surrogates.
+        elif not _is_unicode(text):
             self.refuse(number, RejectReason.INVALID_UTF8, text)
-            return
-        self.records += 1
-        self._append(number, dict(zip(self._header, row, strict=True)))
+        else:
+            self.records += 1
+            self.size += len(text)
+            self._append(number, dict(zip(self._header, row, strict=True)))
 
     def refuse(self, number: int, reason: RejectReason, record: str) -> None:
-        """Record a row that is no document."""
+        """Keep a record that is no document as a reject."""
+        one = reject(self._file, number, reason, record)
         self.records += 1
-        self._rejects.append(reject(self._file, number, reason, record))
+        self.size += len(one.uri) + len(one.excerpt)
+        self._rejects.append(one)
 
     def built(self, max_document_bytes: int) -> ReadBatch:
-        """The rows so far."""
-        return build_batch(
-            self._file, self._columns, self._rejects, self.records, max_document_bytes
-        )
+        """The records so far."""
+        columns = self._rows.columns()
+        return build_batch(self._file, columns, self._rejects, self.records, max_document_bytes)
 
     def _append(self, number: int, values: dict[str, str]) -> None:
-        fields, columns = self._file.options.fields, self._columns
-        columns.position.append(number)
-        columns.text.append(values.pop(fields.text))
-        columns.id.append(values.pop(fields.id, None) or None)
-        columns.lang.append(values.pop(fields.lang, None) or None)
-        columns.url.append(values.pop(fields.url, None) or None)
-        columns.metadata.append(msgspec.json.encode(values) if values else None)
+        fields, rows = self._file.options.fields, self._rows
+        rows.position.append(number)
+        rows.text.append(values[fields.text])
+        rows.id.append(values.get(fields.id) or None)
+        rows.lang.append(values.get(fields.lang) or None)
+        rows.url.append(values.get(fields.url) or None)
+        for name in (fields.text, fields.id, fields.lang, fields.url):
+            values.pop(name, None)
+        rows.metadata.append(msgspec.json.encode(values) if values else None)
 
 
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    rest = b""
-    for number, raw in enumerate(chunks):
-        chunk = raw.removeprefix(b"\xef\xbb\xbf") if number == 0 else raw
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line.decode("utf-8", "surrogateescape") + "\n"
+def _is_unicode(text: str) -> bool:
+    # Bytes that are no UTF-8 were carried as surrogates.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _lines(chunks: Iterator[bytes], longest: int) -> Iterator[str]:
+    """The lines of a file; one that is too long comes in pieces, whose field is then too long."""
+    parts: list[bytes] = []
+    size = 0
+    is_first = True
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1
+        parts.append(chunk[:end] if end else chunk)
+        size += len(chunk)
+        if end or size > BYTES_PER_CHARACTER * longest:
+            data = b"".join(parts)
+            yield from _decoded(data.removeprefix(BOM) if is_first else data)
+            is_first = False
+            parts, size = ([chunk[end:]], len(chunk) - end) if end else ([], 0)
+    if size:
+        data = b"".join(parts)
+        yield from _decoded(data.removeprefix(BOM) if is_first else data)
+
+
+def _decoded(data: bytes) -> Iterator[str]:
+    *whole, rest = data.split(b"\n")
+    for line in whole:
+        yield line.decode("utf-8", "surrogateescape") + "\n"
     if rest:
         yield rest.decode("utf-8", "surrogateescape")

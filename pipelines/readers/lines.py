@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-__all__ = ["LineBlock", "line_blocks", "range_chunks"]
+__all__ = ["BOM", "LineBlock", "RangeStart", "line_blocks", "range_chunks"]
 
 BOM = b"\xef\xbb\xbf"
 READ_BYTES = 4 << 20
+# What is read at a time to find the end of a range's last line, which others read again.
+TAIL_BYTES = 256 << 10
 EXCERPT_BYTES = 800
 
 
@@ -33,45 +35,76 @@ def line_blocks(
 ) -> Iterator[LineBlock]:
     """Cut a stream into blocks of about ``block_bytes`` that end with a newline.
 
+    A byte order mark at the start of the file becomes spaces, so that every offset stays true.
+
     Args:
         chunks: the decompressed stream.
         offset: of its first byte.
         block_bytes: bytes at which a block ends with its last whole line.
-        longest_line: a longer line is passed over, and told of by its beginning.
+        longest_line: a longer line may be passed over, and told of by its beginning.
     """
+    for block in _cut(chunks, offset, block_bytes, longest_line):
+        if block.offset == 0 and block.data.startswith(BOM):
+            yield replace(block, data=b"   " + block.data[len(BOM) :])
+        else:
+            yield block
+
+
+def _cut(
+    chunks: Iterator[bytes], offset: int, block_bytes: int, longest_line: int
+) -> Iterator[LineBlock]:
     parts: list[bytes] = []
     size = 0
-    skipping = False
-    for number, raw in enumerate(chunks):
-        chunk = _without_bom(raw) if number == 0 and offset == 0 else raw
-        if skipping:
-            end = chunk.find(b"\n")
-            offset += len(chunk) if end < 0 else end + 1
-            if end < 0:
-                continue
-            chunk, skipping = chunk[end + 1 :], False
+    for chunk in _after_skips(chunks, skips := _Skips()):
+        offset += skips.take()
+        # Only the new chunk is searched: a line of many chunks must not cost their square.
+        end = chunk.rfind(b"\n") + 1 if size + len(chunk) >= block_bytes else 0
+        if end:
+            yield LineBlock(offset, b"".join([*parts, chunk[:end]]))
+            offset += size + end
+            parts, size = [chunk[end:]], len(chunk) - end
+            continue
         parts.append(chunk)
         size += len(chunk)
-        if size < block_bytes:
-            continue
-        data = b"".join(parts)
-        end = data.rfind(b"\n") + 1
-        if end:
-            yield LineBlock(offset, data[:end])
+        if size > block_bytes + longest_line:
+            data = b"".join(parts)
+            end = data.rfind(b"\n") + 1
+            if end:
+                yield LineBlock(offset, data[:end])
+            rest = data[end:]
+            if len(rest) > longest_line:
+                yield LineBlock(offset + end, rest[:EXCERPT_BYTES], too_long=True)
+                skips.on = True
+                end, rest = len(data), b""
             offset += end
-            data = data[end:]
-        if len(data) > longest_line:
-            yield LineBlock(offset, data[:EXCERPT_BYTES], too_long=True)
-            offset += len(data)
-            data, skipping = b"", True
-        parts, size = [data], len(data)
+            parts, size = [rest], len(rest)
     if size:
         yield LineBlock(offset, b"".join(parts))
 
 
-def _without_bom(chunk: bytes) -> bytes:
-    # Spaces instead keep every offset true, and are no part of a JSON value.
-    return b"   " + chunk[3:] if chunk.startswith(BOM) else chunk
+@dataclass(slots=True)
+class _Skips:
+    """Whether the rest of a line is being passed over, and the bytes passed over so far."""
+
+    on: bool = False
+    passed: int = 0
+
+    def take(self) -> int:
+        """The bytes passed over since the last call."""
+        passed, self.passed = self.passed, 0
+        return passed
+
+
+def _after_skips(chunks: Iterator[bytes], skips: _Skips) -> Iterator[bytes]:
+    for chunk in chunks:
+        rest = chunk
+        if skips.on:
+            end = chunk.find(b"\n") + 1
+            skips.passed += end or len(chunk)
+            skips.on = not end
+            rest = chunk[end:] if end else b""
+        if rest:
+            yield rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,39 +120,34 @@ def range_chunks(file: BinaryIO, start: int, end: int) -> RangeStart:
 
     Any set of ranges that covers a file gives every line exactly once.
     """
-    offset = start
-    if start > 0:
-        file.seek(start - 1)
-        offset = _after_newline(file, start - 1)
-    return RangeStart(offset, _until(file, offset, end) if offset < end else iter(()))
-
-
-def _after_newline(file: BinaryIO, position: int) -> int:
-    """Offset after the first newline at or after the file's position; leaves the file there."""
-    while chunk := file.read(READ_BYTES):
-        found = chunk.find(b"\n")
-        if found >= 0:
-            file.seek(position + found + 1)
-            return position + found + 1
-        position += len(chunk)
-    return position
-
-
-def _until(file: BinaryIO, offset: int, end: int) -> Iterator[bytes]:
-    # The last line is the one that holds byte end - 1; it may go on beyond the range.
+    if start == 0:
+        return RangeStart(0, _until(file, b"", 0, end) if end else iter(()))
+    file.seek(start - 1)
+    offset = start - 1
     while offset < end:
         chunk = file.read(min(READ_BYTES, end - offset))
-        if not chunk:
-            return
-        offset += len(chunk)
-        yield chunk
-        if offset == end and not chunk.endswith(b"\n"):
-            yield from _rest_of_line(file)
-
-
-def _rest_of_line(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(READ_BYTES):
         found = chunk.find(b"\n")
-        yield chunk if found < 0 else chunk[: found + 1]
         if found >= 0:
+            offset += found + 1
+            return RangeStart(offset, _until(file, chunk[found + 1 :], offset, end))
+        if not chunk:
+            break
+        offset += len(chunk)
+    return RangeStart(offset, iter(()))
+
+
+def _until(file: BinaryIO, chunk: bytes, offset: int, end: int) -> Iterator[bytes]:
+    """``chunk`` at ``offset`` and what follows it, up to the end of the line with byte end - 1."""
+    if offset >= end:
+        return
+    while True:
+        found = chunk.find(b"\n", max(0, end - 1 - offset))
+        if found >= 0:
+            yield chunk[: found + 1]
+            return
+        if chunk:
+            yield chunk
+        offset += len(chunk)
+        chunk = file.read(min(READ_BYTES, end - offset) if offset < end else TAIL_BYTES)
+        if not chunk:
             return

@@ -11,7 +11,7 @@ from strata.pipelines.readers.delimited import read_delimited
 from strata.pipelines.readers.jsonl import JsonLines
 from strata.pipelines.readers.lines import line_blocks, range_chunks
 from strata.pipelines.readers.records import ReadBatch, reject
-from strata.pipelines.readers.rejects import BrokenFile, RejectReason
+from strata.pipelines.readers.rejects import BrokenFile
 from strata.pipelines.readers.split import Compression, Split
 from strata.pipelines.readers.whole import read_whole
 from strata.settings import InputFormat
@@ -26,7 +26,7 @@ LINE_OVERHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What bounds the memory of a reader: the largest document, and the size of a batch, in bytes."""
+    """What bounds the memory of a reader, in bytes: the largest document, and a batch."""
 
     max_document_bytes: int
     batch_bytes: int = BATCH_BYTES
@@ -44,8 +44,8 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
     try:
         yield from _read_stream(store, split, limits)
     except DamagedStream as damage:
-        reason = RejectReason.TRUNCATED_FILE if damage.truncated else RejectReason.CORRUPT_FILE
-        raise BrokenFile(reject(split.file, damage.position, reason, str(damage))) from damage
+        told = reject(split.file, damage.position, damage.reason, str(damage))
+        raise BrokenFile(told) from damage
 
 
 def _read_stream(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
@@ -57,14 +57,12 @@ def _read_stream(store: Store, split: Split, limits: ReadLimits) -> Iterator[Rea
                 piece = range_chunks(handle, split.start, split.end)
                 offset, chunks = piece.offset, piece.chunks
             longest = LINE_OVERHEAD * limits.max_document_bytes
-            lines = JsonLines(file, limits.max_document_bytes)
+            lines = JsonLines(file, limits.max_document_bytes, longest)
             for block in line_blocks(chunks, offset, limits.batch_bytes, longest):
                 yield lines.read(block)
             return
         chunks = plain_chunks(handle, file.compression)
         if file.format is InputFormat.CSV:
-            yield from read_delimited(
-                file, chunks, limits.max_document_bytes, limits.batch_bytes
-            )
+            yield from read_delimited(file, chunks, limits.max_document_bytes, limits.batch_bytes)
         else:
             yield from read_whole(file, chunks, limits.max_document_bytes)

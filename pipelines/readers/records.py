@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.errors import InputError
-from strata.pipelines.readers.rejects import Reject, RejectReason, excerpt_of
+from strata.pipelines.readers.rejects import (
+    EXCERPT_CHARACTERS,
+    Reject,
+    RejectReason,
+    excerpt_of,
+)
 from strata.pipelines.readers.split import InputFile
 
-__all__ = ["COLUMNS", "POSITION_BITS", "Columns", "ReadBatch", "build_batch", "doc_id_base", "reject"]
+__all__ = [
+    "COLUMNS",
+    "POSITION_BITS",
+    "Columns",
+    "ReadBatch",
+    "build_batch",
+    "doc_id_base",
+    "reject",
+]
 
 POSITION_BITS = 37
+NONE_REFUSED: Mapping[int, RejectReason] = MappingProxyType({})
 LARGEST_ORDINAL = 2 ** (63 - POSITION_BITS) - 1
 COLUMNS = pa.schema(
     [
@@ -45,9 +61,26 @@ class ReadBatch:
     records: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Columns:
-    """Values of good records by column, in one order; for ``position`` see Reject."""
+    """Good records by column, all of one length; ``position`` (int64[n]) is as in Reject."""
+
+    position: npt.NDArray[np.int64]
+    text: pa.LargeStringArray
+    id: pa.Array
+    lang: pa.Array
+    url: pa.Array
+    metadata: pa.LargeStringArray
+
+    @classmethod
+    def empty(cls) -> Columns:
+        """No records."""
+        return Rows().columns()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Good records on their way to columns, for formats that are read record by record."""
 
     position: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
@@ -55,6 +88,21 @@ class Columns:
     lang: list[str | None] = field(default_factory=list)
     url: list[str | None] = field(default_factory=list)
     metadata: list[bytes | None] = field(default_factory=list)
+
+    def columns(self) -> Columns:
+        """The records as Arrow arrays.
+
+        Raises:
+            ValueError: a text is no valid Unicode.
+        """
+        return Columns(
+            np.array(self.position, np.int64),
+            pa.array(self.text, pa.large_string()),
+            pa.array(self.id, pa.string()),
+            pa.array(self.lang, pa.string()),
+            pa.array(self.url, pa.string()),
+            pa.array(self.metadata, pa.large_binary()).cast(pa.large_string()),
+        )
 
 
 def doc_id_base(file: InputFile) -> int:
@@ -73,7 +121,7 @@ def doc_id_base(file: InputFile) -> int:
 
 
 def reject(file: InputFile, position: int, reason: RejectReason, record: bytes | str) -> Reject:
-    """A reject of one record."""
+    """A reject of one record, or of the file."""
     return Reject(file.uri, file.ordinal, position, reason, excerpt_of(record), file.source)
 
 
@@ -83,63 +131,76 @@ def build_batch(
     rejects: Sequence[Reject],
     records: int,
     max_document_bytes: int,
+    refused: Mapping[int, RejectReason] = NONE_REFUSED,
 ) -> ReadBatch:
-    """Columns of values to Arrow; texts that no document may have become rejects.
+    """Columns to a batch; records that no document may come from become rejects.
+
+    Args:
+        file: where the records are from.
+        columns: records that could be read.
+        rejects: those that could not.
+        records: number of records that were seen.
+        max_document_bytes: largest text.
+        refused: places in ``columns`` of records that the reader itself refuses.
 
     Raises:
-        InputError: a position does not fit the document id.
-        ValueError: a text or metadata is no valid Unicode.
+        InputError: a position or the file's ordinal does not fit a document id.
     """
-    text = pa.array(columns.text, pa.large_string())
-    positions = np.array(columns.position, np.int64)
-    if len(positions) and int(positions.max()) >= 1 << POSITION_BITS:
-        raise InputError(
-            f"{file.uri}: position {int(positions.max()):,} does not fit a document id",
-            hint=f"split the file; a file may have 2^{POSITION_BITS} bytes or rows",
-        )
-    bad = _unfit(text, max_document_bytes)
-    refused = [
-        reject(file, columns.position[place], reason, columns.text[place])
-        for place, reason in sorted(bad.items())
+    bad = _unfit(columns.text, max_document_bytes) | refused
+    more = [
+        reject(file, int(columns.position[place]), reason, _beginning(columns.text[place]))
+        for place, reason in bad.items()
     ]
     documents = pa.RecordBatch.from_arrays(
         [
-            pa.array(positions + doc_id_base(file)),
+            pa.array(_doc_ids(file, columns.position)),
             _ids(file, columns),
-            text,
-            pa.array(columns.lang, pa.string()),
-            pa.array(columns.url, pa.string()),
-            pa.array(columns.metadata, pa.large_binary()).cast(pa.large_string()),
-            pa.array([file.source], pa.string()).take(pa.array(np.zeros(len(text), np.int8))),
+            columns.text,
+            columns.lang.cast(pa.string()),
+            columns.url.cast(pa.string()),
+            columns.metadata,
+            pa.repeat(pa.scalar(file.source, pa.string()), len(columns.text)),
         ],
         schema=COLUMNS,
     )
     if bad:
-        keep = np.ones(len(text), bool)
+        keep = np.ones(len(columns.text), bool)
         keep[list(bad)] = False
         documents = documents.filter(pa.array(keep))
-    merged = sorted([*rejects, *refused], key=lambda entry: entry.position)
+    merged = sorted([*rejects, *more], key=lambda entry: entry.position)
     return ReadBatch(documents, merged, records)
 
 
+def _doc_ids(file: InputFile, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    last = int(positions.max(initial=0))
+    if last >= 1 << POSITION_BITS:
+        raise InputError(
+            f"{file.uri}: position {last:,} does not fit a document id",
+            hint=f"split the file; a file may have 2^{POSITION_BITS} bytes or rows",
+        )
+    return positions + doc_id_base(file)
+
+
 def _ids(file: InputFile, columns: Columns) -> pa.StringArray:
-    ids = columns.id
-    if None in ids:
-        ids = [
-            f"{file.ordinal}-{position}" if name is None else name
-            for name, position in zip(ids, columns.position, strict=True)
-        ]
-    return pa.array(ids, pa.string())
+    ids = columns.id.cast(pa.string())
+    if not ids.null_count:
+        return ids
+    places = pa.array(columns.position).cast(pa.string())
+    made = pc.binary_join_element_wise(str(file.ordinal), places, "-")
+    return pc.coalesce(ids, made)
+
+
+def _beginning(text: pa.LargeStringScalar) -> bytes:
+    return memoryview(text.as_buffer())[: 4 * EXCERPT_CHARACTERS].tobytes()
 
 
 def _unfit(text: pa.LargeStringArray, max_document_bytes: int) -> dict[int, RejectReason]:
     """Places of the texts that are empty, too long, or hold a NUL character."""
     lengths = pc.binary_length(text).to_numpy()
     bad = dict.fromkeys(np.flatnonzero(lengths == 0).tolist(), RejectReason.EMPTY_TEXT)
-    too_long = np.flatnonzero(lengths > max_document_bytes).tolist()
-    bad |= dict.fromkeys(too_long, RejectReason.TOO_LONG)
     body = text.buffers()[2]
     if body is not None and not np.frombuffer(body, np.uint8).all():
         found = np.flatnonzero(pc.match_substring(text, "\0").to_numpy(zero_copy_only=False))
         bad |= dict.fromkeys(found.tolist(), RejectReason.NUL_CHARACTER)
-    return bad
+    too_long = np.flatnonzero(lengths > max_document_bytes).tolist()
+    return bad | dict.fromkeys(too_long, RejectReason.TOO_LONG)

@@ -59,7 +59,7 @@ class Reject:
     source: str
 
 
-class BrokenFile(InputError):
+class BrokenFile(InputError):  # noqa: N818 (the thing that is thrown is the news of the file)  # noqa: N818 - it names the file, not the fault
     """A file whose container is damaged: none of its documents can be trusted to be complete."""
 
     def __init__(self, reject: Reject) -> None:
@@ -68,6 +68,9 @@ class BrokenFile(InputError):
             hint="replace the file; it is recorded in the table `rejects`",
         )
         self.reject = reject
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (BrokenFile, (self.reject,))
 
 
 def excerpt_of(record: bytes | str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 from strata.errors import InputError
 from strata.settings import FieldMapping, InputFormat
@@ -34,7 +35,7 @@ class Compression(StrEnum):
 class ReadOptions:
     """How the records of a file are read."""
 
-    fields: FieldMapping = FieldMapping()
+    fields: FieldMapping = field(default_factory=FieldMapping)
     delimiter: str | None = None
     encoding: str = "utf-8"
 
@@ -104,10 +105,7 @@ def _splits_of(file: InputFile, store: Store, split_bytes: int) -> list[Split]:
     if file.format is InputFormat.JSONL and file.compression is Compression.NONE:
         pieces = max(1, round(file.size / split_bytes))
         bounds = [file.size * piece // pieces for piece in range(pieces + 1)]
-        return [
-            Split(file, start, end, 0, end - start)
-            for start, end in zip(bounds, bounds[1:], strict=False)
-        ]
+        return [Split(file, start, end, 0, end - start) for start, end in pairwise(bounds)]
     return [_whole(file)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
+from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import InputFile
 
@@ -18,26 +18,25 @@ def read_whole(
     parts: list[bytes] = []
     size = 0
     for chunk in chunks:
-        size += len(chunk)
-        # The rest is read but not kept: a damaged container must not go unnoticed.
+        # Past the limit the rest is read but not kept: damage must not go unnoticed.
         if size <= max_document_bytes:
             parts.append(chunk)
+        size += len(chunk)
     if not size:
         return
-    columns = Columns()
     data = b"".join(parts)
-    if size > max_document_bytes:
-        refused = [reject(file, 0, RejectReason.TOO_LONG, data)]
-        yield build_batch(file, columns, refused, 1, max_document_bytes)
-        return
     try:
-        text = data.decode(_codec(file.options.encoding))
+        columns = _document(file, data) if size <= max_document_bytes else None
+        reason = RejectReason.TOO_LONG
     except UnicodeDecodeError:
-        refused = [reject(file, 0, RejectReason.INVALID_UTF8, data)]
-        yield build_batch(file, columns, refused, 1, max_document_bytes)
-        return
-    columns = Columns([0], [text], [file.uri], [None], [None], [None])
-    yield build_batch(file, columns, [], 1, max_document_bytes)
+        columns, reason = None, RejectReason.INVALID_UTF8
+    rejects = [] if columns else [reject(file, 0, reason, data)]
+    yield build_batch(file, columns or Columns.empty(), rejects, 1, max_document_bytes)
+
+
+def _document(file: InputFile, data: bytes) -> Columns:
+    text = data.decode(_codec(file.options.encoding))
+    return Rows([0], [text], [file.uri], [None], [None], [None]).columns()
 
 
 def _codec(encoding: str) -> str:

@@ -28,14 +28,19 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A path file adds a folder without running the path files in it, such as an editable install's.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     python = folder / "bin" / "python"
-    absent = subprocess.run([str(python), "-c", "import strata"], capture_output=True, cwd=folder)
+    absent = subprocess.run(
+        [str(python), "-c", "import strata"], capture_output=True, cwd=folder, env=_environment()
+    )
     assert absent.returncode != 0
     return python
 
 
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def _submit(project: Project, python: Path, archive: Path, script: str, *more: str) -> Finished:
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    env |= {
+    env = _environment() | {
         "JAVA_HOME": str(find_java().home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": str(python),

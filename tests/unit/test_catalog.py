@@ -3,7 +3,7 @@ import pickle
 import pyarrow as pa
 import pytest
 
-from strata.errors import ConflictError, SettingsError, TransientError
+from strata.errors import ConflictError, MachineError, SettingsError
 from strata.settings import TABLES
 from strata.storage.catalog import open_corpus
 from strata.storage.fileio import StoreFileIO, io_properties
@@ -162,10 +162,10 @@ def test_catalog_secret_comes_from_the_environment(settings, monkeypatch):
         open_corpus(secret)
 
 
-def test_catalog_that_is_no_database_is_transient_not_a_bug(settings, tmp_path):
+def test_catalog_that_is_no_database_is_told_and_not_retried(settings, tmp_path):
     (tmp_path / "warehouse").mkdir()
     (tmp_path / "warehouse" / "catalog.db").write_bytes(b"no database " * 100)
-    with pytest.raises(TransientError, match="web"):
+    with pytest.raises(MachineError, match="web"):
         open_corpus(settings)
 
 

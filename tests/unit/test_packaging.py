@@ -124,3 +124,13 @@ def test_makefile_every_target_is_in_help():
     phony = {name for line in re.findall(r"^\.PHONY: (.+)$", text, re.M) for name in line.split()}
     told = set(re.findall(r"^([a-z0-9-]+):.*## ", text, re.M))
     assert {name for name in phony if "/" not in name} == told
+
+
+def test_archive_has_the_packages_of_the_project(tmp_path):
+    import zipfile
+
+    from strata.jobs.runtime.shipping import PACKAGES, build_archive
+
+    assert set(PACKAGES) == set(PROJECT["tool"]["setuptools"]["packages"])
+    names = zipfile.ZipFile(build_archive(tmp_path / "strata.zip")).namelist()
+    assert {"strata/base.toml", "strata/pipelines/kernels/words.bin.zst"} <= set(names)

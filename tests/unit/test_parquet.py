@@ -142,12 +142,13 @@ def test_parquet_abort_removes_finished_and_open_files(any_store, any_folder):
 
 
 def test_parquet_failed_block_aborts(store, folder):
-    with (
-        pytest.raises(RuntimeError, match="stop"),
-        TableWriter(store, folder, "documents", LAYOUT, "s") as writer,
-    ):
-        writer.write(documents(0, [noise(30_000)]))
-        raise RuntimeError("stop")
+    def fail():
+        with TableWriter(store, folder, "documents", LAYOUT, "s") as writer:
+            writer.write(documents(0, [noise(30_000)]))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert store.find(folder) == []
 
 

@@ -207,8 +207,9 @@ from strata.storage.publish import PublishMode, publish
 import pickle
 settings, work = Settings.model_validate_json(sys.argv[1]), pickle.load(open(sys.argv[2], "rb"))
 with open_corpus(settings) as corpus:
+    table, mode = corpus.table("clusters"), PublishMode.APPEND
     made = [
-        publish(corpus.table("clusters"), files, mode=PublishMode.APPEND, content_key=key, run_id="p")
+        publish(table, files, mode=mode, content_key=key, run_id="p")
         for key, files in work
     ]
 print(json.dumps(made))

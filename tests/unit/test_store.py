@@ -79,9 +79,14 @@ class StoreTests:
     def test_store_failed_block_keeps_the_former_content(self, subject, any_folder):
         url = any_folder / "x"
         subject.write_bytes(url, b"old")
-        with pytest.raises(RuntimeError, match="stop"), subject.create(url) as file:
-            file.write(b"new")
-            raise RuntimeError("stop")
+
+        def fail():
+            with subject.create(url) as file:
+                file.write(b"new")
+                raise RuntimeError("stop")
+
+        with pytest.raises(RuntimeError, match="stop"):
+            fail()
         assert subject.read_bytes(url) == b"old"
         assert [info.url for info in subject.find(any_folder)] == [url]
 

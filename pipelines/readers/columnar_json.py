@@ -1,0 +1,97 @@
+"""Values of Parquet columns as JSON text."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["metadata_of", "names_of"]
+
+METADATA = "metadata"
+
+
+def names_of(batch: pa.RecordBatch, column: str) -> pa.StringArray:
+    """A column as strings: string[n]; values of other types become their JSON text."""
+    if column not in batch.schema.names:
+        return pa.nulls(batch.num_rows, pa.string())
+    values = _plain_column(batch.column(column))
+    if pa.types.is_string(values.type) or pa.types.is_integer(values.type):
+        return values.cast(pa.string())
+    texts = [None if value is None else _text(value) for value in values.to_pylist()]
+    return pa.array(texts, pa.string())
+
+
+def metadata_of(batch: pa.RecordBatch, mapped: frozenset[str]) -> pa.LargeStringArray:
+    """Every column that is not mapped, as one JSON object a row: large_string[n].
+
+    Null values are left out. A column ``metadata`` that holds objects, or their JSON text, is the
+    base that the others are added to.
+    """
+    names = [name for name in batch.schema.names if name not in mapped]
+    if not names:
+        return pa.nulls(batch.num_rows, pa.large_string())
+    encoder = msgspec.json.Encoder(enc_hook=_plain)
+    columns = [_plain_column(batch.column(name)) for name in names]
+    rows = pa.RecordBatch.from_arrays(columns, names=names).to_pylist()
+    objects = [_object(row) for row in rows]
+    encoded = [encoder.encode(each) if each else None for each in objects]
+    return pa.array(encoded, pa.large_binary()).cast(pa.large_string())
+
+
+def _plain_column(values: pa.Array) -> pa.Array:
+    """A column of plain strings where it is made of strings or times."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _plain_column(values.cast(kind.value_type))
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return values.cast(pa.string())
+    if pa.types.is_timestamp(kind):
+        # Python has no nanoseconds, and not every machine a time zone database.
+        utc = values.cast(pa.timestamp(kind.unit)) if kind.tz is None else _utc(values)
+        text = pc.replace_substring(utc.cast(pa.string()), " ", "T")
+        return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
+    if pa.types.is_time(kind):
+        return values.cast(pa.string())
+    return values
+
+
+def _utc(values: pa.TimestampArray) -> pa.TimestampArray:
+    return values.cast(pa.int64()).cast(pa.timestamp(values.type.unit))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=_plain).decode()
+
+
+def _object(row: dict[str, Any]) -> dict[str, Any]:
+    own = row.get(METADATA)
+    if isinstance(own, str) and own.lstrip().startswith("{"):
+        own = _parsed(own)
+    base = own if isinstance(own, dict) else {}
+    rest = {
+        name: value
+        for name, value in row.items()
+        if value is not None and not (name == METADATA and base is own)
+    }
+    return base | rest
+
+
+def _parsed(text: str) -> object:
+    # Many corpora keep metadata as JSON text; what is none stays text.
+    try:
+        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return text
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value) if isinstance(value, Decimal) else repr(value)

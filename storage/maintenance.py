@@ -1,0 +1,163 @@
+"""Keeping the tables small: forgetting old snapshots, deleting files that nobody needs."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from strata.settings import TABLES
+from strata.storage.catalog import Corpus
+from strata.storage.contract import FileInfo, Store
+from strata.storage.publish import catalog_errors, repeat_lost_races
+from strata.storage.records import TableSnapshot
+from strata.storage.references import referenced_names
+from strata.storage.scan import read_batches
+from strata.storage.table import CorpusTable
+from strata.storage.tiers import Tier
+from strata.storage.url import Url
+
+__all__ = [
+    "STAGING",
+    "Garbage",
+    "collect_garbage",
+    "expirable",
+    "expire",
+    "find_orphans",
+]
+
+STAGING = "_staging"
+"""Folder of the warehouse with one folder a run, for files that no table ever refers to."""
+
+_DATA_SUFFIXES = frozenset({".parquet", ".tmp"})
+_METADATA_SUFFIXES = frozenset({".avro", ".json", ".gz", ".puffin", ".stats", ".tmp"})
+_DELETES_IN_FLIGHT = 16
+_BATCH_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What a collection deleted."""
+
+    files: int
+    n_bytes: int
+
+
+def expirable(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
+    """Snapshots that were superseded before ``older_than``, oldest first.
+
+    The age of a snapshot counts from its successor's publication: until then it was the table.
+    """
+    limit = older_than.timestamp() * 1000
+    snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.timestamp_ms)
+    iceberg = table.existing()
+    kept = {ref.snapshot_id for ref in iceberg.refs().values()} if iceberg else set()
+    return [
+        snapshot
+        for snapshot, successor in pairwise(snapshots)
+        if successor.timestamp_ms < limit and snapshot.snapshot_id not in kept
+    ]
+
+
+def expire(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
+    """Forget the :func:`expirable` snapshots; their files become orphans.
+
+    The present snapshot, and those that a branch or tag names, always stay.
+
+    Returns:
+        The snapshots that are gone.
+
+    Raises:
+        ConflictError: another writer changed the table meanwhile.
+        TransientError: the catalog did not answer.
+    """
+    with catalog_errors(table.name):
+        return repeat_lost_races(lambda: _expire(table, older_than))
+
+
+def _expire(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
+    from pyiceberg.exceptions import CommitFailedException
+
+    old = expirable(table, older_than)
+    if old:
+        maintenance = table.iceberg().maintenance
+        try:
+            maintenance.expire_snapshots().by_ids([s.snapshot_id for s in old]).commit()
+        except ValueError as error:
+            # So PyIceberg says that another process has just expired one of them.
+            raise CommitFailedException(str(error)) from error
+    return old
+
+
+def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> list[FileInfo]:
+    """Files of a corpus that no table needs, sorted by URL.
+
+    Looks at the data folders of its tables in every tier, at their metadata folders, and at
+    ``_staging``; a folder there counts as a whole, by its youngest file. Reports, tokenizers, the
+    catalog and files that the corpus was read from are never among them.
+
+    Args:
+        corpus: the corpus.
+        tiers: all tiers that hold files of it.
+        grace: files younger than this are left alone, as they may belong to a running job; so it
+            must exceed the longest job. Files whose age the store does not tell are left alone.
+
+    Raises:
+        ConflictError: the catalog changed meanwhile.
+        InputMissingError: metadata of a table is not there, so nothing can be told.
+    """
+    limit = time.time_ns() - round(grace.total_seconds() * 1e9)
+    # Listed before the references are read, so what is published in between is safe.
+    listed = [file for file in _listed(corpus, tiers) if _is_older(file, limit)]
+    staged = _abandoned(corpus.store.find(corpus.warehouse / STAGING), limit)
+    needed = referenced_names(corpus) if listed else set()
+    orphans = [file for file in listed if file.url.name not in needed]
+    inputs = _input_urls(corpus) if orphans else set()
+    return sorted(file for file in [*orphans, *staged] if str(file.url) not in inputs)
+
+
+def collect_garbage(store: Store, orphans: Sequence[FileInfo]) -> Garbage:
+    """Delete what :func:`find_orphans` found; a file that is gone already is no error."""
+    with ThreadPoolExecutor(_DELETES_IN_FLIGHT) as pool:
+        for _ in pool.map(lambda file: store.delete(file.url), orphans):
+            pass
+    return Garbage(len(orphans), sum(file.size for file in orphans))
+
+
+def _listed(corpus: Corpus, tiers: Iterable[Tier]) -> Iterator[FileInfo]:
+    for folder in {tier.folder(corpus.name, table) for tier in tiers for table in TABLES}:
+        yield from _with_suffix(corpus.store.find(folder), _DATA_SUFFIXES)
+    for table in TABLES:
+        folder = corpus.warehouse / corpus.name / table / "metadata"
+        yield from _with_suffix(corpus.store.find(folder), _METADATA_SUFFIXES)
+
+
+def _with_suffix(files: Iterable[FileInfo], suffixes: frozenset[str]) -> Iterator[FileInfo]:
+    return (file for file in files if file.url.suffix in suffixes)
+
+
+def _is_older(file: FileInfo, limit_ns: int) -> bool:
+    return file.modified_ns is not None and file.modified_ns < limit_ns
+
+
+def _abandoned(files: Iterable[FileInfo], limit_ns: int) -> Iterator[FileInfo]:
+    runs: defaultdict[str, list[FileInfo]] = defaultdict(list)
+    for file in files:
+        run = str(file.url).rpartition(f"/{STAGING}/")[2].partition("/")[0]
+        runs[run].append(file)
+    for run_files in runs.values():
+        if all(_is_older(file, limit_ns) for file in run_files):
+            yield from run_files
+
+
+def _input_urls(corpus: Corpus) -> set[str]:
+    return {
+        str(Url.parse(uri))
+        for file in corpus.table("inputs").files()
+        for batch in read_batches(corpus.store, file.location, ["uri"], None, _BATCH_BYTES)
+        for uri in batch.column(0).to_pylist()
+    }
