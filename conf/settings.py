@@ -97,6 +97,8 @@ class ShardSettings(Model):
     """Bytes of input that one split covers at most, where the format can be split."""
     max_reject_ratio: float = Field(default=0.01, ge=0, le=1)
     """Largest share of unreadable records; beyond it the job stops with exit code 3."""
+    landing: str = "warehouse"
+    """Tier that documents and fingerprints are first written to; compress moves them to theirs."""
     max_document_mb: float = Field(default=256, gt=0, le=1024)
     """Largest document; a longer record is rejected."""
     changed_inputs: Literal["refuse", "rebuild"] = "refuse"
@@ -248,6 +250,11 @@ class Settings(Model):
                 raise ValueError(
                     f"tables.{table} names the tier {tier!r}, but there is no [tiers.{tier}]"
                 )
+        if self.shard.landing not in self.all_tiers:
+            raise ValueError(
+                f"shard.landing names the tier {self.shard.landing!r}, but there is no "
+                f"[tiers.{self.shard.landing}]"
+            )
         return self
 
     @property

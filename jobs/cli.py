@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import add_common, add_run
+from strata.jobs.runtime.arguments import Parser, add_common, add_run
 from strata.version import VERSION
 
 if TYPE_CHECKING:
     from strata.settings import Settings
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction[Parser]
 
 __all__ = ["main"]
 
@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="strata",
         description="Raw text to a training corpus on Spark: shard, dedup, tokenize, compress.",
     )
@@ -79,7 +79,7 @@ def _command(
     summary: str,
     run: Callable[[argparse.Namespace], int],
     file_count: str | None = None,
-) -> argparse.ArgumentParser:
+) -> Parser:
     parser = commands.add_parser(name, help=summary, description=summary)
     parser.add_argument("file", type=Path, nargs=file_count, metavar="FILE", help="settings file")
     add_common(parser)

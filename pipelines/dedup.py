@@ -20,6 +20,7 @@ from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
 from strata.settings import DedupSettings
 from strata.storage.publish import PublishMode, publish
+from strata.storage.store import FsspecStore, MeteredStore
 from strata.storage.url import Url
 
 __all__ = ["dedup_key", "run_dedup"]
@@ -55,7 +56,7 @@ def run_dedup(context: StageContext) -> StageReport:
         report.status = StageStatus.SKIPPED
         return report
     banding = _banding(context.settings.dedup)
-    results = _scan(context, banding)
+    results = _scan(context, banding, report.counters)
     ledger = write_ledger(context, results)
     _account(context, results, ledger, report)
     report.details |= {"bands": banding.bands, "rows": banding.rows}
@@ -84,20 +85,28 @@ def _banding(settings: DedupSettings) -> Banding:
     return choose_banding(settings.threshold)
 
 
-def _scan(context: StageContext, banding: Banding) -> list[ScanResult]:
+def _scan(context: StageContext, banding: Banding, counters: Counters) -> list[ScanResult]:
     spark = context.spark()
     urls = [file.url for file in context.corpus.table("fingerprints").files()]
     tasks = [
-        RowTask(some, context.storage_options, banding)
+        RowTask(some, banding)
         for some in group_files(urls, max(len(urls), spark.sparkContext.defaultParallelism))
     ]
     folder = Url.parse(context.settings.warehouse) / "_staging" / context.run_id
     scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options)
 
+    storage = context.storage_options
+    # Rows stream through the shuffle, so what the readers cost comes back beside them.
+    read = spark.sparkContext.accumulator(0)
+    requests = spark.sparkContext.accumulator(0)
+
     def make_rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        store = MeteredStore(FsspecStore(storage))
         for batch in numbers:
             for number in batch.column(0).to_pylist():
-                yield from band_rows(tasks[number])
+                yield from band_rows(tasks[number], store)
+        read.add(store.meter.bytes_read)
+        requests.add(store.meter.read_requests)
 
     def scan_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return scan_partition(batches, scan)
@@ -112,6 +121,7 @@ def _scan(context: StageContext, banding: Banding) -> list[ScanResult]:
     # One small row a partition: the description of its edge file.
     results = grouped.mapInArrow(scan_rows, "result binary").toArrow()
     context.progress.finish()
+    counters.add(Counters(bytes_read=int(read.value), read_requests=int(requests.value)))
     return [pickle.loads(value) for value in results["result"].to_pylist()]
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from strata.pipelines.kernels.banding import Banding, band_keys
 from strata.pipelines.kernels.buckets import SKETCH_WORDS, pack
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import Store
 from strata.storage.url import Url
 
 __all__ = ["ROW_SCHEMA", "KeyKind", "RowTask", "band_rows", "kind_of", "sketch_words"]
@@ -49,7 +49,6 @@ class RowTask:
     """Files of `fingerprints` that one task turns into rows."""
 
     urls: tuple[str, ...]
-    storage: StorageOptions
     banding: Banding
 
 
@@ -58,9 +57,8 @@ def kind_of(keys: np.ndarray) -> np.ndarray:
     return keys & 3
 
 
-def band_rows(task: RowTask) -> Iterator[pa.RecordBatch]:
+def band_rows(task: RowTask, store: Store) -> Iterator[pa.RecordBatch]:
     """The rows of all documents of a task, in batches of ROW_SCHEMA."""
-    store = FsspecStore(task.storage)
     for url in task.urls:
         for batch in read_batches(store, Url.parse(url), COLUMNS, None, BATCH_BYTES):
             if batch.num_rows:

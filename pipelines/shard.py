@@ -26,7 +26,7 @@ from strata.pipelines.tasks import run_tasks
 from strata.storage.parquet import TableWriter, WrittenFile
 from strata.storage.publish import publish
 from strata.storage.store import MeteredStore
-from strata.storage.tiers import tier_of_table
+from strata.storage.tiers import Tier, landing_tier, tier_of_table
 from strata.storage.url import Url
 
 __all__ = ["Planned", "plan_of", "run_shard"]
@@ -141,7 +141,7 @@ def _read_all(context: StageContext, plan: ShardPlan) -> _Outcome:
 def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
     settings = context.settings
     splits = plan_splits(plan.files, context.store, int(settings.shard.split_mb * 1e6))
-    tiers = {table: tier_of_table(settings, table) for table in WRITTEN}
+    tiers = {table: _tier(context, table) for table in WRITTEN}
     folders = {table: tier.folder(settings.corpus, table) for table, tier in tiers.items()}
     layouts = {table: tier.layout for table, tier in tiers.items()}
     limits = ReadLimits(int(settings.shard.max_document_mb * 1e6))
@@ -153,6 +153,13 @@ def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
         )
         for some in packed
     ]
+
+
+def _tier(context: StageContext, table: str) -> Tier:
+    # What compress does not look after is written where it stays.
+    if table in context.settings.compress.tables:
+        return landing_tier(context.settings)
+    return tier_of_table(context.settings, table)
 
 
 def _parallelism(context: StageContext, splits: list[Split]) -> int:
@@ -205,7 +212,7 @@ def _check_reject_ratio(
 def _rebalance(context: StageContext, outcome: _Outcome) -> None:
     by_url = {file.url: file for file in outcome.files.get("documents", [])}
     groups = balance([SourceFile(f.url, f.rows, f.n_bytes) for f in by_url.values()])
-    tier = tier_of_table(context.settings, "documents")
+    tier = _tier(context, "documents")
     folder = tier.folder(context.settings.corpus, "documents")
     tasks = [
         RewriteTask(

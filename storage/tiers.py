@@ -8,7 +8,7 @@ from strata.settings import Settings
 from strata.storage.parquet import ParquetLayout
 from strata.storage.url import Url
 
-__all__ = ["Tier", "tier_of_table", "tiers_of"]
+__all__ = ["Tier", "landing_tier", "tier_of_table", "tiers_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ def tiers_of(settings: Settings) -> dict[str, Tier]:
         name: Tier(name, Url.parse(tier.url), ParquetLayout.of(tier, settings.shard.target_file_mb))
         for name, tier in settings.all_tiers.items()
     }
+
+
+def landing_tier(settings: Settings) -> Tier:
+    """The tier that the shard stage writes to, before compress puts its tables into theirs."""
+    return tiers_of(settings)[settings.shard.landing]
 
 
 def tier_of_table(settings: Settings, table: str) -> Tier:

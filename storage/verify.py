@@ -101,7 +101,7 @@ def verify(
         (name, file) for name in corpus.existing_tables() for file in corpus.table(name).files()
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for check in pool.map(lambda each: verify_file(store, *each, level), named):
+        for check in pool.map(lambda each: verify_file(store, each[0], each[1], level), named):
             result.add(check)
             if on_check is not None:
                 on_check(check)

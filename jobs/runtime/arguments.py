@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import NoReturn
 
-__all__ = ["add_common", "add_run", "job_parser", "verbosity"]
+from strata.jobs.runtime.failures import tell_failure
+
+__all__ = ["Parser", "add_common", "add_run", "job_parser", "verbosity"]
+
+USAGE = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors end like every other failure: with one JSON line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and exit with code 2."""
+        self.print_usage(sys.stderr)
+        hint = f"see {self.prog} --help"
+        tell_failure(sys.stderr, USAGE, message, hint, retryable=False, run_id="")
+        sys.exit(USAGE)
 
 
 def job_parser(name: str, description: str) -> argparse.ArgumentParser:
     """A parser for one job under spark-submit: ``jobs/<verb>_<noun>.py --conf-file FILE``."""
-    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser = Parser(prog=name, description=description)
     parser.add_argument("--conf-file", dest="file", type=Path, required=True, metavar="FILE")
     add_common(parser)
     add_run(parser)

@@ -20,7 +20,7 @@ from strata.pipelines.shard_plan import pack_splits
 from strata.pipelines.stage import StageContext
 from strata.settings import TABLES, Settings
 from strata.storage.catalog import open_corpus
-from strata.storage.tiers import tier_of_table
+from strata.storage.tiers import landing_tier, tier_of_table
 
 __all__ = ["plan_facts", "show_plan"]
 
@@ -51,7 +51,7 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
     planned = plan_of(context)
     files = planned.plan.files
     splits = plan_splits(files, context.store, int(settings.shard.split_mb * 1e6))
-    target = tier_of_table(settings, "documents").layout.target_file_bytes
+    target = landing_tier(settings).layout.target_file_bytes
     tasks = pack_splits(splits, os.cpu_count() or 1, target)
     return {
         "inputs": {

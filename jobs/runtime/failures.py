@@ -11,7 +11,7 @@ from typing import TextIO
 
 from strata.errors import MachineError, StrataError, TransientError
 
-__all__ = ["guarded", "translated"]
+__all__ = ["guarded", "tell_failure", "translated"]
 
 BUG = 1
 INTERRUPTED = 130
@@ -30,16 +30,16 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
     try:
         return function()
     except KeyboardInterrupt:
-        _say(out, INTERRUPTED, "interrupted", "the same command again goes on", True, run_id)
+        tell_failure(out, INTERRUPTED, "interrupted", "the same command goes on", True, run_id)
         return INTERRUPTED
     except Exception as error:
         known = translated(error)
         if known is None:
             traceback.print_exc(file=out)
             reason = f"{type(error).__name__}: {error}"
-            _say(out, BUG, reason, "this is a defect, please report it", False, run_id)
+            tell_failure(out, BUG, reason, "this is a defect, please report it", False, run_id)
             return BUG
-        _say(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
+        tell_failure(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
         return known.exit_code
 
 
@@ -62,7 +62,10 @@ def translated(error: BaseException) -> StrataError | None:
     return None
 
 
-def _say(out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str) -> None:
+def tell_failure(
+    out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str
+) -> None:
+    """Say what went wrong: a sentence, a hint, and last the same as one JSON object."""
     print(f"strata: error: {reason}", file=out)
     if hint:
         print(f"strata: hint: {hint}", file=out)

@@ -153,7 +153,12 @@ METRICS = (
 
 def metric_rows(report: RunReport) -> tuple[MetricRow, ...]:
     """The table of stages: every figure of every stage; a skipped stage has none."""
-    return tuple(_metric_rows(report.stages, int(report.machine.get("cores") or 0)))
+    return tuple(
+        _metric_rows(
+            report.stages,
+            int(report.machine.get("parallelism") or report.machine.get("cores") or 0),
+        )
+    )
 
 
 def _metric_rows(stages: Sequence[StageReport], cores: int) -> Iterator[MetricRow]:

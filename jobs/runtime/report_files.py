@@ -85,7 +85,7 @@ class ReportFiles:
             ) from error
         if report.report_version > REPORT_VERSION:
             raise InputError(
-                f"{url} has version {report.report_version}, and this Strata reads {REPORT_VERSION}",
-                hint=f"use the Strata that wrote it, or a newer one than {report.version}",
+                f"{url} has version {report.report_version}; this Strata reads {REPORT_VERSION}",
+                hint=f"use the Strata that wrote it ({report.version}), or a newer one",
             )
         return report

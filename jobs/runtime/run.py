@@ -86,6 +86,7 @@ def run_stages(settings: Settings, stages: Sequence[Stage], options: RunOptions)
     finally:
         progress.finish()
         report.session_seconds = session.seconds
+        report.machine["parallelism"] = session.parallelism
         session.stop()
         report.seconds = watch.seconds
         _finish(context, report)

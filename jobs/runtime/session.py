@@ -92,6 +92,11 @@ class LazySession:
             self.seconds = time.monotonic() - began
         return self._session
 
+    @property
+    def parallelism(self) -> int:
+        """Tasks that can run at once; 0 while no JVM was needed."""
+        return self._session.sparkContext.defaultParallelism if self._session else 0
+
     def stop(self) -> None:
         """Stop the session, if it was started."""
         if self._session is not None:

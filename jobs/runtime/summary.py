@@ -26,7 +26,7 @@ def show_summary(report: RunReport, console: Console | None = None) -> None:
     if report.tables:
         out.print(_table_table(report.tables))
     for line in _notes(report):
-        out.print(line, highlight=False, soft_wrap=True)
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _stage_table(report: RunReport) -> Table:

@@ -58,9 +58,20 @@ def _parse(line: bytes) -> Mapping[str, msgspec.Raw]:
     except RecursionError as error:
         raise BadRecord(RejectReason.TOO_DEEPLY_NESTED) from error
     except msgspec.ValidationError as error:
-        raise BadRecord(RejectReason.NOT_AN_OBJECT) from error
+        raise BadRecord(_why_no_object(line)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecord(_why_invalid(line)) from error
+
+
+def _why_no_object(line: bytes) -> RejectReason:
+    # The decoder looks at the type of a value before its end.
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _why_invalid(line)
+    except RecursionError:
+        return RejectReason.TOO_DEEPLY_NESTED
+    return RejectReason.NOT_AN_OBJECT
 
 
 def _why_invalid(line: bytes) -> RejectReason:

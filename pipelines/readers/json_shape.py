@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
+from strata.pipelines.readers.json_text import JsonObjects, JsonValues, objects
 from strata.settings import FieldMapping
 
 __all__ = ["ABSENT", "Shape", "SlowRecord"]
@@ -42,10 +44,6 @@ class Shape:
         # A record keeps the attributes that it was decoded with: a grown shape adds to them.
         known = (*sorted(self._mapped), *keys)
         self._attributes = {key: f"x{number}" for number, key in enumerate(known)}
-        # Sorted, so that metadata does not depend on which record came first.
-        self._members = [
-            (self._attributes[key], _member(key)) for key in sorted({*keys} - {METADATA})
-        ]
 
     def grown(self, keys: Iterable[str]) -> Shape:
         """This shape with more keys, or itself where they are known or cannot be."""
@@ -69,41 +67,54 @@ class Shape:
         return msgspec.json.Decoder(record)
 
     def values(self, records: Sequence[Any], key: str) -> list[msgspec.Raw]:
-        """The values of one mapped key, ABSENT where a record has none."""
+        """The values of one known key, ABSENT where a record has none."""
         name = self._attributes[key]
-        return [
-            record.values.get(key, ABSENT)
-            if isinstance(record, SlowRecord)
-            else getattr(record, name, ABSENT)
-            for record in records
-        ]
+        try:
+            return list(map(attrgetter(name), records))
+        except AttributeError:
+            # Some record came before the key was known, or the slow way.
+            return [
+                record.values.get(key, ABSENT)
+                if isinstance(record, SlowRecord)
+                else getattr(record, name, ABSENT)
+                for record in records
+            ]
 
-    def metadata(self, records: Sequence[Any]) -> list[bytes]:
-        """All other values of each record as one JSON object, empty where there are none.
+    def metadata(self, records: Sequence[Any]) -> JsonObjects:
+        """All values of each record that are not mapped, as one JSON object.
 
-        The members of the record's own ``metadata`` object come first.
+        The members of the record's own ``metadata`` object come first, then the others by name.
         """
-        if not self._keys and not any(isinstance(record, SlowRecord) for record in records):
-            return [b""] * len(records)
-        own = self._attributes[METADATA] if METADATA in self._keys else ""
-        return [
-            self._slow_metadata(record)
-            if isinstance(record, SlowRecord)
-            else _joined(
-                getattr(record, own, ABSENT),
-                [
-                    (member, value)
-                    for name, member in self._members
-                    if (value := getattr(record, name, ABSENT)) is not ABSENT
-                ],
-            )
-            for record in records
-        ]
+        base = [ABSENT] * len(records)
+        if METADATA in self._keys:
+            base = self.values(records, METADATA)
+        joined = JsonValues.of(base)
+        keys = sorted({*self._keys} - {METADATA})
+        names = [_name(key) for key in (METADATA, *keys)]
+        clash = any(name[:-1] in joined for name in names[1:])
+        if clash or any(isinstance(record, SlowRecord) for record in records):
+            merged = JsonValues.of([self._merged(record) for record in records])
+            return objects(merged, names[:1], JsonValues.of([]))
+        columns = [self.values(records, key) for key in keys]
+        members = [value for row in zip(*columns, strict=True) for value in row]
+        return objects(joined, names, JsonValues.of(members))
 
-    def _slow_metadata(self, record: SlowRecord) -> bytes:
-        others = sorted(record.values.keys() - self._mapped - {METADATA})
-        own = ABSENT if METADATA in self._mapped else record.values.get(METADATA, ABSENT)
-        return _joined(own, [(_member(key), record.values[key]) for key in others])
+    def _merged(self, record: Any) -> bytes:  # noqa: ANN401 - a generated type
+        """The same for one record with any keys; where its own object has a key too, that loses."""
+        values = self._unmapped(record)
+        base = bytes(values.pop(METADATA, ABSENT))
+        merged = dict(sorted(values.items()))
+        if base[:1] == b"{":
+            merged = msgspec.json.decode(base, type=dict[str, msgspec.Raw]) | merged
+        elif base not in (b"", b"null"):
+            merged = {METADATA: msgspec.Raw(base)} | merged
+        return msgspec.json.encode(merged)
+
+    def _unmapped(self, record: Any) -> dict[str, msgspec.Raw]:  # noqa: ANN401 - as above
+        if isinstance(record, SlowRecord):
+            return {key: raw for key, raw in record.values.items() if key not in self._mapped}
+        found = {key: getattr(record, self._attributes[key], ABSENT) for key in self._keys}
+        return {key: raw for key, raw in found.items() if raw is not ABSENT}
 
 
 def _can_be_member(key: str) -> bool:
@@ -111,31 +122,5 @@ def _can_be_member(key: str) -> bool:
     return key.isprintable() and '"' not in key and "\\" not in key
 
 
-def _member(key: str) -> bytes:
+def _name(key: str) -> bytes:
     return msgspec.json.encode(key) + b":"
-
-
-def _joined(own: msgspec.Raw, others: Sequence[tuple[bytes, msgspec.Raw]]) -> bytes:
-    base = bytes(own).strip()
-    if base[:1] == b"{":
-        if not others:
-            return base
-        if any(member[:-1] in base for member, _ in others):
-            return _merged(base, others)
-        inside = base[1:-1].strip()
-        pieces: list[Any] = [b"{", inside] if inside else []
-    else:
-        pieces = [b'{"metadata":', base] if base not in (b"", b"null") else []
-    for member, value in others:
-        pieces += (b"," if pieces else b"{", member, value)
-    if not pieces:
-        return b""
-    pieces.append(b"}")
-    return b"".join(pieces)
-
-
-def _merged(base: bytes, others: Sequence[tuple[bytes, msgspec.Raw]]) -> bytes:
-    """Both, where a key may be in either: the record's own field wins."""
-    values = msgspec.json.decode(base, type=dict[str, msgspec.Raw])
-    values |= {cast("str", msgspec.json.decode(member[:-1])): value for member, value in others}
-    return msgspec.json.encode(values)

@@ -1,7 +1,4 @@
-"""Kernels over raw JSON values: unescape strings, drop white space, measure nesting.
-
-They take what a JSON decoder has accepted, value by value, and so check nothing but their purpose.
-"""
+"""Raw JSON values, many at a time: to text, and together to objects."""
 
 from __future__ import annotations
 
@@ -12,20 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
+
+from strata.pipelines.readers.json_kernels import compose_all, unescape_all
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Compacted", "JsonValues", "as_text", "compacted", "strings"]
+__all__ = ["JsonObjects", "JsonValues", "objects", "strings"]
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
-QUOTE, BACKSLASH, SPACE = 34, 92, 32
-LOWER_N, LOWER_U = 110, 117
-OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
-FIRST_HIGH_SURROGATE, FIRST_LOW_SURROGATE, AFTER_SURROGATES = 0xD800, 0xDC00, 0xE000
+QUOTE = ord('"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,157 +51,64 @@ class JsonValues:
         there = bool((self.offsets[1:] > starts).all())
         return there and bool((self.data[starts] == QUOTE).all())
 
+    def __contains__(self, part: bytes) -> bool:
+        return part in self.data.tobytes()
+
 
 def strings(values: JsonValues) -> pa.LargeStringArray:
     """The text of strings, null for null and absent values, and the JSON text of any other."""
     count = len(values.offsets) - 1
     out = np.empty(len(values.data), np.uint8)
-    offsets = np.empty(count + 1, np.int64)
+    offsets = np.zeros(count + 1, np.int64)
     valid = np.empty(count, np.bool_)
-    _unescape(values.data, values.offsets, out, offsets, valid)
-    return _array(JsonValues(out[: offsets[-1]], offsets), valid)
-
-
-def as_text(values: JsonValues) -> pa.LargeStringArray:
-    """The values as they are, null for absent ones."""
-    return _array(values, values.offsets[1:] > values.offsets[:-1])
-
-
-def _array(values: JsonValues, valid: npt.NDArray[np.bool_]) -> pa.LargeStringArray:
-    mask = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    offsets, data = pa.py_buffer(values.offsets), pa.py_buffer(values.data)
-    return pa.LargeStringArray.from_buffers(len(valid), offsets, data, mask)
+    unescape_all(values.data, values.offsets, out, offsets, valid)
+    return _array(out, offsets, valid)
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
-    """Values without white space between their tokens, and how deep each is nested."""
+class JsonObjects:
+    """Objects without insignificant white space, null where one would have no members.
 
-    values: JsonValues
+    Attributes:
+        text: large_string[n].
+        depth: int64[n], how deep the values are nested: 0 for scalars, 2 for ``[[]]``.
+    """
+
+    text: pa.LargeStringArray
     depth: npt.NDArray[np.int64]
 
 
-def compacted(values: JsonValues) -> Compacted:
-    """Drop what is insignificant; a scalar has depth 0, ``[[]]`` has depth 2."""
-    count = len(values.offsets) - 1
-    out = np.empty(len(values.data), np.uint8)
-    offsets = np.empty(count + 1, np.int64)
-    depth = np.empty(count, np.int64)
-    _compact(values.data, values.offsets, out, offsets, depth)
-    return Compacted(JsonValues(out[: offsets[-1]], offsets), depth)
+def objects(base: JsonValues, names: Sequence[bytes], members: JsonValues) -> JsonObjects:
+    """Put values together to objects.
+
+    Args:
+        base: n values; the members of an object come first as they are, null is left out, and
+            any other value becomes the member that ``names`` begins with.
+        names: names of k + 1 members with quotes and colon; no base has one of the last k.
+        members: n * k values, those of an object together.
+    """
+    count = len(base.offsets) - 1
+    prefix = JsonValues.of(names)
+    room = len(base.data) + len(members.data) + count * (len(prefix.data) + len(names) + 2)
+    out = np.empty(room, np.uint8)
+    offsets = np.zeros(count + 1, np.int64)
+    depth = np.zeros(count, np.int64)
+    compose_all(
+        base.data,
+        base.offsets,
+        members.data,
+        members.offsets,
+        prefix.data,
+        prefix.offsets,
+        out,
+        offsets,
+        depth,
+    )
+    return JsonObjects(_array(out, offsets, offsets[1:] > offsets[:-1]), depth)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _unescape(
-    data: Bytes,
-    offsets: Offsets,
-    out: Bytes,
-    out_offsets: Offsets,
-    valid: npt.NDArray[np.bool_],
-) -> None:
-    at = 0
-    out_offsets[0] = 0
-    for value in range(len(offsets) - 1):
-        start, end = offsets[value], offsets[value + 1]
-        valid[value] = end > start and data[start] != LOWER_N
-        if valid[value]:
-            quoted = 1 if data[start] == QUOTE else 0
-            place = start + quoted
-            while place < end - quoted:
-                byte = data[place]
-                if byte != BACKSLASH or not quoted:
-                    out[at] = byte
-                    at += 1
-                    place += 1
-                elif data[place + 1] != LOWER_U:
-                    out[at] = _plain_escape(data[place + 1])
-                    at += 1
-                    place += 2
-                else:
-                    code = _hex(data, place + 2)
-                    place += 6
-                    if FIRST_HIGH_SURROGATE <= code < FIRST_LOW_SURROGATE:
-                        low = _hex(data, place + 2)
-                        place += 6
-                        code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
-                    at = _put(out, at, code)
-        out_offsets[value + 1] = at
-
-
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _plain_escape(byte: int) -> int:
-    if byte == LOWER_N:
-        return 10
-    if byte == 116:  # t
-        return 9
-    if byte == 114:  # r
-        return 13
-    if byte == 98:  # b
-        return 8
-    if byte == 102:  # f
-        return 12
-    return byte
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _hex(data: Bytes, start: int) -> int:
-    code = 0
-    for place in range(start, start + 4):
-        byte = np.int64(data[place])
-        # Digits end in their value; letters of both cases count from ten.
-        code = code * 16 + (byte & 15) + (9 if byte > 57 else 0)
-    return code
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _put(out: Bytes, at: int, code: int) -> int:
-    if code < 0x80:
-        out[at] = code
-        return at + 1
-    if code < 0x800:
-        out[at] = 0xC0 | code >> 6
-        out[at + 1] = 0x80 | code & 0x3F
-        return at + 2
-    if code < 0x10000:
-        out[at] = 0xE0 | code >> 12
-        out[at + 1] = 0x80 | code >> 6 & 0x3F
-        out[at + 2] = 0x80 | code & 0x3F
-        return at + 3
-    out[at] = 0xF0 | code >> 18
-    out[at + 1] = 0x80 | code >> 12 & 0x3F
-    out[at + 2] = 0x80 | code >> 6 & 0x3F
-    out[at + 3] = 0x80 | code & 0x3F
-    return at + 4
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _compact(
-    data: Bytes,
-    offsets: Offsets,
-    out: Bytes,
-    out_offsets: Offsets,
-    depth: npt.NDArray[np.int64],
-) -> None:
-    at = 0
-    out_offsets[0] = 0
-    for value in range(len(offsets) - 1):
-        now = deepest = 0
-        quoted = escaped = False
-        for place in range(offsets[value], offsets[value + 1]):
-            byte = data[place]
-            if quoted:
-                quoted = escaped or byte != QUOTE
-                escaped = byte == BACKSLASH and not escaped
-            elif byte <= SPACE:
-                continue
-            elif byte == QUOTE:
-                quoted = True
-            elif byte in (OPEN_LIST, OPEN_OBJECT):
-                now += 1
-                deepest = max(deepest, now)
-            elif byte in (CLOSE_LIST, CLOSE_OBJECT):
-                now -= 1
-            out[at] = byte
-            at += 1
-        depth[value] = deepest
-        out_offsets[value + 1] = at
+def _array(data: Bytes, offsets: Offsets, valid: Mask) -> pa.LargeStringArray:
+    mask = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.LargeStringArray.from_buffers(
+        len(valid), pa.py_buffer(offsets), pa.py_buffer(data[: offsets[-1]]), mask
+    )

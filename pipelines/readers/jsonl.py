@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from strata.pipelines.readers.json_record import BadRecord, check_text, parse_record
 from strata.pipelines.readers.json_shape import Shape, SlowRecord
-from strata.pipelines.readers.json_text import JsonValues, as_text, compacted, strings
+from strata.pipelines.readers.json_text import JsonValues, strings
 from strata.pipelines.readers.lines import LineBlock
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
 from strata.pipelines.readers.rejects import Reject, RejectReason
@@ -126,7 +126,7 @@ class JsonLines:
         seen: int,
     ) -> ReadBatch:
         fields = self._file.options.fields
-        metadata = compacted(JsonValues.of(self._shape.metadata(records)))
+        metadata = self._shape.metadata(records)
         names = {
             key: strings(JsonValues.of(self._shape.values(records, key)))
             for key in {fields.id, fields.lang, fields.url}
@@ -137,7 +137,7 @@ class JsonLines:
             names[fields.id],
             names[fields.lang],
             names[fields.url],
-            as_text(metadata.values),
+            metadata.text,
         )
         deep = np.flatnonzero(metadata.depth > DEEPEST).tolist()
         refused = dict.fromkeys(deep, RejectReason.TOO_DEEPLY_NESTED)

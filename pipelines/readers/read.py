@@ -20,8 +20,8 @@ from strata.storage.store import Store
 __all__ = ["ReadBatch", "ReadLimits", "read_split"]
 
 BATCH_BYTES = 8_000_000
-# Room for the other fields and the escapes of the largest document.
-LINE_OVERHEAD = 2
+# Room for escapes: a letter of two bytes takes six where everything but ASCII is escaped.
+LINE_OVERHEAD = 3
 
 
 @dataclass(frozen=True, slots=True)

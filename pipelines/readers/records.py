@@ -146,7 +146,7 @@ def build_batch(
     Raises:
         InputError: a position or the file's ordinal does not fit a document id.
     """
-    bad = _unfit(columns.text, max_document_bytes) | refused
+    bad = {**_unfit(columns.text, max_document_bytes), **refused}
     more = [
         reject(file, int(columns.position[place]), reason, _beginning(columns.text[place]))
         for place, reason in bad.items()

@@ -68,6 +68,13 @@ def test_run_settings_file_missing_exit_code_2(project: Project) -> None:
     assert "absent.toml" in done.failure["reason"]
 
 
+def test_unknown_flag_exit_code_2_and_json_line(project: Project) -> None:
+    done = project.run("run", str(project.file), "--fast")
+
+    assert done.code == 2
+    assert "--fast" in done.failure["reason"]
+
+
 def test_run_unreadable_records_exit_code_3_with_places(project: Project) -> None:
     (project.inputs / "bad.jsonl").write_bytes(b'{"id": "x"}\n' * 50)
 

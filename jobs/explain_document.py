@@ -1,0 +1,96 @@
+"""`strata explain`: the way of one document through the stages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from strata.jobs.runtime.progress import QuietProgress
+from strata.jobs.runtime.session import LazySession
+from strata.pipelines.document_trace import (
+    LedgerState,
+    Membership,
+    RejectedRecord,
+    Trace,
+    TracedDocument,
+    trace_document,
+)
+from strata.pipelines.stage import StageContext
+from strata.settings import Settings
+from strata.storage.catalog import open_corpus
+
+__all__ = ["explain_document"]
+
+UNITS = {"jsonl": "byte", "parquet": "row", "csv": "record", "text": "byte"}
+WIDTH = 11
+
+
+def explain_document(settings: Settings, document: str, *, as_json: bool) -> None:
+    """Print what every table says of a document.
+
+    Args:
+        settings: the corpus.
+        document: the user's id, a ``doc_id``, or ``uri:position`` of a record.
+        as_json: print JSON.
+
+    Raises:
+        InputMissingError: nothing of that name was read.
+    """
+    with open_corpus(settings) as corpus:
+        session = LazySession(settings, None, "explain")
+        context = StageContext(settings, corpus, "explain", session, QuietProgress())
+        trace = trace_document(context, document)
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
+        return
+    _show(trace, Console(soft_wrap=True))
+
+
+def _show(trace: Trace, console: Console) -> None:
+    for document in trace.documents:
+        _block(console, f"document {document.id}", _document(document, trace.ledger))
+    for record in trace.rejects:
+        _block(console, f"rejected: {record.reason}", _reject(record))
+    if trace.matching > len(trace.documents):
+        console.print(f"and {trace.matching - len(trace.documents):,} more of this id")
+    if trace.documents and trace.ledger is LedgerState.STALE:
+        console.print("The documents or the [dedup] settings have changed since the last dedup.")
+
+
+def _block(console: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
+    # Ids and excerpts are the user's: brackets in them are no markup.
+    console.print(Text(title, "bold"))
+    for name, value in rows:
+        console.print(Text.assemble((f"  {name:<{WIDTH}}", "dim"), value))
+
+
+def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[str, str]]:
+    lang = f", {document.lang}" if document.lang else ""
+    yield "doc_id", str(document.doc_id)
+    yield "source", f"{document.source}{lang}, {document.n_bytes:,} bytes of text"
+    unit = UNITS.get(document.format, "position")
+    yield "read from", f"{document.uri}, {unit} {document.position:,} (file {document.ordinal})"
+    yield "dedup", _verdict(document.cluster, ledger)
+    if document.in_clean is not None:
+        yield "clean", "in it" if document.in_clean else "not in it"
+    yield "tokens", "none" if document.n_tokens is None else f"{document.n_tokens:,}"
+
+
+def _verdict(cluster: Membership | None, ledger: LedgerState) -> str:
+    if cluster is None:
+        return "not run yet" if ledger is LedgerState.MISSING else "no duplicate found"
+    likeness = f"{cluster.method}, most similar neighbour {cluster.similarity:.3f}"
+    place = f"in a cluster of {cluster.size:,} ({likeness})"
+    if cluster.kept:
+        return f"kept, {place}"
+    return f"removed for {cluster.kept_id} (doc_id {cluster.kept_doc_id}), {place}"
+
+
+def _reject(record: RejectedRecord) -> Iterator[tuple[str, str]]:
+    yield "source", record.source
+    yield "read from", f"{record.uri}, position {record.position:,} (file {record.ordinal})"
+    yield "beginning", record.excerpt or ""
