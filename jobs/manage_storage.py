@@ -125,7 +125,7 @@ def _verify(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
         "rows": found.rows,
         "bytes": found.n_bytes,
     }
-    sentence = f"{{files:,}} files with {{rows:,}} rows read, {len(rows):,} findings"
+    sentence = f"files read: {{files:,}}, rows: {{rows:,}}, findings: {len(rows):,}"
     facts = Facts("findings", ("table", "finding", "detail", "url"), rows, totals, sentence)
     show_facts(facts, as_json=arguments.json)
     _raise_findings(corpus.name, found)
@@ -161,7 +161,7 @@ def _expire(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
         for name in corpus.existing_tables()
         for snapshot in change(corpus.table(name), limit)
     ]
-    sentence = f"{len(rows):,} snapshots {'would be ' if arguments.dry_run else ''}expired"
+    sentence = f"snapshots {'to expire' if arguments.dry_run else 'expired'}: {len(rows):,}"
     if rows and not arguments.dry_run:
         sentence += "; `strata storage gc` deletes the files that only they needed"
     totals = {"corpus": corpus.name, "dry_run": arguments.dry_run}
@@ -179,13 +179,13 @@ def _gc(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         "files": len(orphans),
         "bytes": sum(file.size for file in orphans),
     }
-    verb = "would be deleted" if arguments.dry_run else "deleted"
+    verb = "to delete" if arguments.dry_run else "deleted"
     facts = Facts(
         "deleted",
         ("bytes", "modified", "url"),
         [_orphan_row(file) for file in orphans],
         totals,
-        f"{{files:,}} files with {{bytes:,}} bytes {verb}",
+        f"files {verb}: {{files:,}}, with {{bytes:,}} bytes",
     )
     show_facts(facts, as_json=arguments.json)
 

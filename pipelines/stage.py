@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -113,10 +113,6 @@ class StageContext:
     def storage_options(self) -> StorageOptions:
         """Storage options by URL prefix."""
         return StorageOptions(self.settings.storage_options)
-
-    def commit_properties(self, extra: Mapping[str, object]) -> dict[str, str]:
-        """Properties of a snapshot that this run publishes."""
-        return {f"strata.{name}": str(value) for name, value in extra.items()}
 
 
 class Stopwatch:

@@ -138,8 +138,8 @@ def _listed(corpus: Corpus, tiers: Iterable[Tier]) -> Iterator[FileInfo]:
         for file in corpus.store.find(root):
             table, _, rest = str(file.url).removeprefix(f"{root}/").partition("/")
             kind = rest.partition("/")[0]
-            suffixes = _SUFFIXES.get(kind, frozenset()) if table in TABLES else frozenset()
-            if file.url.suffix in suffixes and (kind == "data" or root == home):
+            is_ours = table in TABLES and file.url.suffix in _SUFFIXES.get(kind, ())
+            if is_ours and (kind == "data" or root == home):
                 yield file
 
 

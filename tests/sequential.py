@@ -49,12 +49,27 @@ class Context:
         """The value as it is."""
         return Broadcast(value)
 
+    def accumulator(self, value: int) -> Accumulator:
+        """A sum that starts with the value."""
+        return Accumulator(value)
+
 
 @dataclass
 class Broadcast:
     """Stands for a broadcast variable."""
 
     value: Any
+
+
+@dataclass
+class Accumulator:
+    """Stands for an accumulator."""
+
+    value: int
+
+    def add(self, term: int) -> None:
+        """Add a term."""
+        self.value += term
 
 
 @dataclass

@@ -18,6 +18,8 @@ from strata.jobs.runtime.summary import size
 __all__ = ["Facts", "show_facts"]
 
 BYTES = "bytes"
+# A URL is worth nothing when cut, so a table is as wide as it must be.
+WIDE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ def show_facts(facts: Facts, *, as_json: bool) -> None:
         found = {**facts.totals, facts.name: facts.rows}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
         return
-    out = Console(soft_wrap=True, highlight=False)
+    out = Console(width=WIDE, highlight=False)
     if facts.rows:
-        out.print(_table(facts), crop=False)
+        out.print(_table(facts))
     if facts.sentence:
         out.print(facts.sentence.format(**facts.totals), markup=False)
 

@@ -16,8 +16,9 @@ from strata.pipelines.readers.split import Compression
 __all__ = ["DamagedStream", "plain_chunks"]
 
 READ_BYTES = 4 << 20
-# A few bytes can expand 32,768-fold (a zstd block of one repeated byte), so little is fed at once.
-FEED_BYTES = 16 << 10
+# Fed at once: gzip expands at most 1,032-fold, the others 30,000-fold (a zstd block of one byte).
+FEED_BYTES = 1 << 10
+GZIP_FEED_BYTES = 32 << 10
 
 
 class DamagedStream(Exception):  # noqa: N818 - it names the stream, not the fault
@@ -50,7 +51,8 @@ class Decompressor(Protocol):
 
 
 def _zstd() -> Decompressor:
-    made: Decompressor = zstandard.ZstdDecompressor().decompressobj()
+    # Large dumps are packed with a window of 2 GB (zstd --long=31).
+    made: Decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
     return made
 
 
@@ -58,7 +60,7 @@ DECOMPRESSORS: Mapping[Compression, Callable[[], Decompressor]] = {
     Compression.GZIP: lambda: zlib.decompressobj(wbits=31),
     Compression.ZSTD: _zstd,
     Compression.BZIP2: bz2.BZ2Decompressor,
-    Compression.XZ: lzma.LZMADecompressor,
+    Compression.XZ: lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
 }
 FAILURES = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError)
 
@@ -72,7 +74,8 @@ def plain_chunks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
     chunks = _chunks(file)
     if compression is Compression.NONE:
         return chunks
-    return _decompressed(_slices(chunks), DECOMPRESSORS[compression])
+    feed = GZIP_FEED_BYTES if compression is Compression.GZIP else FEED_BYTES
+    return _decompressed(_slices(chunks, feed), DECOMPRESSORS[compression])
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -80,10 +83,10 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _slices(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _slices(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
     for chunk in chunks:
-        for start in range(0, len(chunk), FEED_BYTES):
-            yield chunk[start : start + FEED_BYTES]
+        for start in range(0, len(chunk), size):
+            yield chunk[start : start + size]
 
 
 def _decompressed(chunks: Iterator[bytes], make: Callable[[], Decompressor]) -> Iterator[bytes]:
@@ -93,8 +96,9 @@ def _decompressed(chunks: Iterator[bytes], make: Callable[[], Decompressor]) -> 
         rest = chunk
         while rest:
             if current is None:
-                # Zero bytes after the last member are padding (tapes, block devices).
-                if members and not rest.strip(b"\0"):
+                # Zero bytes after a member are padding (xz, tapes, block devices).
+                rest = rest.lstrip(b"\0") if members else rest
+                if not rest:
                     break
                 current = make()
                 members += 1

@@ -154,12 +154,17 @@ class Reader:
                 reading = replace(reading, records=reading.records + batch.records)
         return reading
 
-    def read(
-        self, name: str, data: bytes, limits: ReadLimits = LIMITS, **section: Any
-    ) -> Reading:
+    def read(self, name: str, data: bytes, limits: ReadLimits = LIMITS, **section: Any) -> Reading:
         """Write an input file, and read it as one split."""
-        splits = plan_splits([self.file(name, data, **section)], self.store, 1 << 40)
-        return self.read_splits(splits, limits)
+        return self.read_file(self.file(name, data, **section), limits)
+
+    def read_file(self, file: InputFile, limits: ReadLimits = LIMITS) -> Reading:
+        """Read a file as one split."""
+        return self.read_splits(self.splits(file), limits)
+
+    def splits(self, file: InputFile, split_bytes: int = 1 << 40) -> list[Split]:
+        """The splits of a file."""
+        return plan_splits([file], self.store, split_bytes)
 
     def broken(self, name: str, data: bytes, **section: Any) -> Reject:
         """Write a file whose container is broken, and read it: the reject of the file."""

@@ -1,18 +1,22 @@
 import json
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pyarrow as pa
 import pytest
+from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
 
 from strata.errors import ConflictError, TransientError
 from strata.storage.catalog import open_corpus
 from strata.storage.commits import AppendCommit, OverwriteCommit
+from strata.storage.history import live_files
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish, run_commit
-from strata.storage.schemas import CLUSTERS
+from strata.storage.schemas import CLUSTERS, SCHEMAS
 from strata.storage.store import FsspecStore
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
@@ -178,8 +182,6 @@ def test_publish_lost_answer_is_read_back(table, make, monkeypatch):
 
 
 def test_publish_conflict_reaches_the_user_as_conflict(table, make, monkeypatch):
-    from pyiceberg.exceptions import CommitFailedException
-
     table.iceberg()
 
     def failed(*_):
@@ -246,3 +248,58 @@ def test_publish_from_two_processes_loses_and_doubles_nothing(settings, make, tm
         assert ids_of(table) == [0, 1, 2, *range(100, 106), *range(200, 206)]
         assert len(table.snapshots()) == 15
     assert sum(made is None for result in results for made in result) == 3
+
+
+def test_publish_with_a_really_locked_database_is_transient(settings, make, tmp_path):
+    database = tmp_path / "c.db"
+    quick = settings.model_copy(update={"catalog": {"uri": f"sqlite:///{database}?timeout=0.05"}})
+    with open_corpus(quick) as corpus, closing(sqlite3.connect(database)) as other:
+        table = corpus.table("clusters")
+        put(table, make(1), APPEND, "a")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TransientError, match="locked"):
+            put(table, make(2), APPEND, "b")
+        other.rollback()
+        other.execute("BEGIN EXCLUSIVE")
+        for question in (table.files, table.snapshots, corpus.existing_tables):
+            with pytest.raises(TransientError, match="locked"):
+                question()
+        other.rollback()
+        assert ids_of(table) == [1]
+        assert put(table, make(2), APPEND, "b") is not None
+        assert ids_of(table) == [1, 2]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_publish_columns_without_statistics_are_no_warning(settings, folder, caplog, name):
+    kinds = {pa.float32(): 0.5, pa.bool_(): True, pa.binary(16): bytes(16)}
+    kinds |= {pa.int64(): 1, pa.int32(): 1, pa.binary(256): bytes(256)}
+    kinds |= {pa.string(): "s", pa.large_string(): "t"}
+    row = {field.name: kinds.get(field.type, [7]) for field in SCHEMAS[name]}
+    with open_corpus(settings) as corpus:
+        with TableWriter(corpus.store, folder, name, LAYOUT, "t") as writer:
+            writer.write(pa.RecordBatch.from_pylist([row], schema=SCHEMAS[name]))
+        put(corpus.table(name), writer.close(), APPEND, "k")
+        (file,) = live_files(
+            corpus.table(name).existing().metadata, corpus._catalog._load_file_io()
+        )
+    assert [record for record in caplog.records if record.name.startswith("pyiceberg")] == []
+    # Sizes are known of all columns.
+    assert len(file.column_sizes) == len(SCHEMAS[name])
+
+
+def test_publish_properties_set_beside_an_append_are_both_kept(table, make, monkeypatch):
+    put(table, make(1), APPEND, "a")
+    catalog = type(table._catalog)
+    real, lost = catalog.commit_table, []
+
+    def raced(self, iceberg, *rest):
+        if not lost:
+            lost.append(iceberg)
+            raise CommitFailedException("another writer was faster")
+        return real(self, iceberg, *rest)
+
+    monkeypatch.setattr(catalog, "commit_table", raced)
+    table.set_properties({"strata.note": "x"})
+    assert table.properties["strata.note"] == "x"
+    assert lost

@@ -239,24 +239,3 @@ def test_store_fault_with_a_server_error_behind_it_is_transient():
     error.__cause__ = RuntimeError("503")
     error.__cause__.response = {"ResponseMetadata": {"HTTPStatusCode": 503}}
     assert isinstance(as_strata_error(error, Url.parse("s3://b/k"), "read"), TransientError)
-
-
-def test_storage_options_longest_prefix_wins_at_a_boundary(monkeypatch):
-    monkeypatch.setenv("TOKEN", "t")
-    options = StorageOptions(
-        {"s3://": {"a": 1}, "s3://b": {"a": 2}, "s3://b/deep": {"a": {"x": "env:TOKEN"}}}
-    )
-    assert options.resolve(Url.parse("s3://b/deep/x")) == {"a": {"x": "t"}}
-    assert options.resolve(Url.parse("s3://b/deeper")) == {"a": 2}
-    assert options.resolve(Url.parse("s3://bb/x")) == {"a": 1}
-    assert options.resolve(Url.parse("/x")) == {}
-
-
-def test_storage_options_missing_variable_is_named(monkeypatch):
-    monkeypatch.delenv("TOKEN", raising=False)
-    with pytest.raises(SettingsError, match="TOKEN"):
-        StorageOptions({"s3://b": {"secret": "env:TOKEN"}}).resolve(Url.parse("s3://b/x"))
-
-
-def test_storage_options_repr_hides_values():
-    assert "hunter2" not in repr(FsspecStore(StorageOptions({"s3://b": {"secret": "hunter2"}})))

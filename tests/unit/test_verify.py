@@ -1,0 +1,136 @@
+import pyarrow as pa
+import pytest
+
+from strata.errors import TransientError
+from strata.storage.catalog import open_corpus
+from strata.storage.parquet import ParquetLayout, TableWriter
+from strata.storage.publish import PublishMode, publish
+from strata.storage.schemas import SCHEMAS
+from strata.storage.url import Url
+from strata.storage.verify import Finding, VerifyLevel, verify
+
+LAYOUT = ParquetLayout("none", None, row_group_bytes=100_000, target_file_bytes=10_000_000)
+CLUSTER = {"cluster_size": 1, "kept": True, "method": "exact", "similarity": 1.0}
+
+
+def write(corpus, folder, table, rows):
+    with TableWriter(corpus.store, folder / table, table, LAYOUT, "t") as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS[table]))
+    return writer.close()
+
+
+def clusters(*ids):
+    return [{"doc_id": i, "kept_id": i} | CLUSTER for i in ids]
+
+
+@pytest.fixture
+def corpus(settings, folder):
+    tokens = [{"doc_id": i, "source": "s", "n_tokens": 3, "tokens": [i, 2, 3]} for i in range(5)]
+    with open_corpus(settings) as corpus:
+        for name, rows in (("clusters", clusters(*range(1000))), ("tokens", tokens)):
+            files = write(corpus, folder, name, rows)
+            publish(corpus.table(name), files, mode=PublishMode.APPEND, content_key="k", run_id="r")
+        yield corpus
+
+
+@pytest.fixture
+def file(corpus):
+    (file,) = corpus.table("clusters").files()
+    return file
+
+
+def found(corpus, level=VerifyLevel.FULL):
+    return [(c.table, c.finding) for c in verify(corpus, corpus.store, level).findings]
+
+
+def change(corpus, file, edit):
+    data = bytearray(corpus.store.read_bytes(file.location))
+    edit(data)
+    corpus.store.write_bytes(file.location, bytes(data))
+
+
+@pytest.mark.parametrize("level", VerifyLevel)
+def test_verify_sound_corpus_has_no_findings(corpus, level):
+    seen = []
+    result = verify(corpus, corpus.store, level, seen.append)
+    assert (result.files, result.rows, result.findings) == (2, 1005, [])
+    assert result.n_bytes == sum(check.file.n_bytes for check in seen)
+    assert [check.table for check in seen] == ["clusters", "tokens"]
+
+
+def test_verify_empty_corpus_has_no_findings(settings):
+    with open_corpus(settings.model_copy(update={"corpus": "empty"})) as corpus:
+        assert verify(corpus, corpus.store).files == 0
+
+
+@pytest.mark.parametrize("level", VerifyLevel)
+def test_verify_missing_file_is_found_at_every_level(corpus, file, level):
+    corpus.store.delete(file.location)
+    (check,) = verify(corpus, corpus.store, level).findings
+    assert (check.table, check.finding, check.file) == ("clusters", Finding.MISSING, file)
+
+
+@pytest.mark.parametrize("level", VerifyLevel)
+def test_verify_truncated_file_is_found_at_every_level(corpus, file, level):
+    change(corpus, file, lambda data: data.__delitem__(slice(-100, None)))
+    assert found(corpus, level) == [("clusters", Finding.WRONG_SIZE)]
+
+
+def test_verify_flipped_bit_in_a_page_needs_the_full_level(corpus, file):
+    def flip(data):
+        data[100] ^= 1
+
+    change(corpus, file, flip)
+    assert found(corpus, VerifyLevel.FOOTERS) == []
+    assert found(corpus) == [("clusters", Finding.DAMAGED)]
+
+
+def test_verify_overwritten_footer_is_damage(corpus, file):
+    def scribble(data):
+        data[-200:-8] = bytes(192)
+
+    change(corpus, file, scribble)
+    assert found(corpus, VerifyLevel.SIZES) == []
+    assert found(corpus, VerifyLevel.FOOTERS) == [("clusters", Finding.DAMAGED)]
+
+
+def test_verify_every_bit_of_the_data_counts(corpus, file):
+    sound = corpus.store.read_bytes(file.location)
+    ends = len(sound) - 8 - int.from_bytes(sound[-8:-4], "little")
+    for position in range(4, ends, max(1, ends // 40)):
+
+        def flip(data, position=position):
+            data[position] ^= 0x10
+
+        change(corpus, file, flip)
+        assert found(corpus) == [("clusters", Finding.DAMAGED)], position
+        corpus.store.write_bytes(file.location, sound)
+
+
+def test_verify_other_row_count_of_the_same_size_is_found(corpus, file, folder, monkeypatch):
+    monkeypatch.setattr(
+        "strata.storage.table.CorpusTable.files", lambda self: [file] * (self.name == "clusters")
+    )
+    (other,) = write(corpus, folder, "clusters", clusters(1, 2))
+    data = corpus.store.read_bytes(Url.parse(other.url))
+    pad = bytes(file.n_bytes - len(data))
+    # A valid file whose first page follows some padding has the size of the old one.
+    assert data[:4] == b"PAR1"
+    corpus.store.write_bytes(file.location, pad + data)
+    assert found(corpus, VerifyLevel.FOOTERS) == [("clusters", Finding.ROW_MISMATCH)]
+    assert found(corpus) == [("clusters", Finding.ROW_MISMATCH)]
+
+
+def test_verify_file_with_other_columns_is_damage(corpus, monkeypatch):
+    (tokens,) = corpus.table("tokens").files()
+    monkeypatch.setattr("strata.storage.table.CorpusTable.files", lambda _: [tokens])
+    assert found(corpus) == [("clusters", Finding.DAMAGED)]
+
+
+def test_verify_store_that_does_not_answer_is_no_finding(corpus, monkeypatch):
+    def busy(*_):
+        raise TransientError("busy")
+
+    monkeypatch.setattr(type(corpus.store), "info", busy)
+    with pytest.raises(TransientError):
+        verify(corpus, corpus.store)
