@@ -20,8 +20,12 @@ LARGEST_BATCH_BYTES = 16_000_000
 SMALLEST_BATCH_BYTES = 4_096
 # Text becomes about a third on disk.
 TEXT_PER_DISK_BYTE = 3
-# A file below this share of the largest is merged, which keeps all within a factor of two.
-SMALLEST_SHARE = 0.55
+# A file below this share of the largest is merged, which keeps all within a factor of two with some
+# room for pieces that come out larger or smaller than planned.
+SMALLEST_SHARE = 0.6
+# A task that balances makes about so many files: few enough to run beside others, and from four
+# pieces on, rounding to whole ones leaves each at 80 % of the largest file or more.
+GROUP_PIECES = 4
 # So many batches for each new file let it end within a few percent of the size asked for.
 BATCHES_PER_FILE = 24
 
@@ -123,20 +127,43 @@ def balance(files: Sequence[SourceFile]) -> list[tuple[tuple[SourceFile, ...], i
     """Choose the files to rewrite so that none is more than twice as large as another.
 
     Returns:
-        Groups of files, each with the number of pieces it becomes; other files stay as they are.
+        Groups of files in their order, each with the number of pieces it becomes; files in no group
+        stay as they are.
     """
-    if len(files) < 2:
+    largest = max((file.n_bytes for file in files), default=0)
+    rest = sorted(files, key=lambda file: file.n_bytes)
+    size, taken = 0, 0
+    # Too little for files of the right size takes the next larger one along.
+    for file in rest:
+        if file.n_bytes >= SMALLEST_SHARE * largest and (not taken or _fits(size, largest)):
+            break
+        size, taken = size + file.n_bytes, taken + 1
+    if not taken or len(files) < 2:
         return []
-    largest = max(files, key=lambda file: file.n_bytes)
-    least = SMALLEST_SHARE * largest.n_bytes
-    small = [file for file in files if file.n_bytes < least]
-    if not small:
-        return []
-    total = sum(file.n_bytes for file in small)
-    if total < least:
-        # Too little for a file of its own: it joins a large one, cut in halves if need be.
-        joined = [file for file in files if file.n_bytes >= least]
-        small.append(min(joined, key=lambda file: file.n_bytes))
-        total = sum(file.n_bytes for file in small)
-        return [(tuple(small), 1 if total <= largest.n_bytes * 1.1 else 2)]
-    return [(tuple(small), max(1, int(total // least)))]
+    chosen = frozenset(rest[:taken])
+    return _groups([file for file in files if file in chosen], largest)
+
+
+def _pieces(size: int, largest: int) -> int:
+    return max(1, -(-size // largest))
+
+
+def _fits(size: int, largest: int) -> bool:
+    return size >= _pieces(size, largest) * SMALLEST_SHARE * largest
+
+
+def _groups(files: Sequence[SourceFile], largest: int) -> list[tuple[tuple[SourceFile, ...], int]]:
+    groups: list[list[SourceFile]] = []
+    size = largest * GROUP_PIECES
+    for file in files:
+        if size >= largest * GROUP_PIECES:
+            groups.append([])
+            size = 0
+        groups[-1].append(file)
+        size += file.n_bytes
+    if size < largest * GROUP_PIECES and len(groups) > 1:
+        last = groups.pop()
+        groups[-1] += last
+    return [
+        (tuple(group), _pieces(sum(file.n_bytes for file in group), largest)) for group in groups
+    ]

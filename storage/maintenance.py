@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from strata.errors import ConflictError
 from strata.settings import TABLES
 from strata.storage.catalog import Corpus
 from strata.storage.contract import FileInfo, Store
@@ -105,20 +106,24 @@ def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> lis
 
     Args:
         corpus: the corpus.
-        tiers: all tiers that hold files of it.
+        tiers: all tiers that hold files of it. No other warehouse may have a corpus of the same
+            name in them: its files would be nobody's.
         grace: files younger than this are left alone, as they may belong to a running job; so it
             must exceed the longest job. Files whose age the store does not tell are left alone.
 
     Raises:
-        ConflictError: the catalog changed meanwhile.
+        ConflictError: the catalog changed meanwhile, or is not that of the warehouse: it lacks a
+            table whose metadata is there.
         InputMissingError: metadata of a table is not there, so nothing can be told.
     """
     limit = time.time_ns() - round(grace.total_seconds() * 1e9)
     # Listed before the references are read, so what is published in between is safe.
-    listed = [file for file in _listed(corpus, tiers) if _is_older(file, limit)]
+    listed = list(_listed(corpus, tiers))
     staged = _abandoned(corpus, limit)
-    needed = referenced_names(corpus) if listed else set()
-    orphans = [file for file in listed if file.url.name not in needed]
+    _refuse_unknown_tables(corpus, listed)
+    old = [each.file for each in listed if _is_older(each.file, limit)]
+    needed = referenced_names(corpus) if old else set()
+    orphans = [file for file in old if file.url.name not in needed]
     inputs = _input_urls(corpus) if orphans else set()
     return sorted(file for file in [*orphans, *staged] if str(file.url) not in inputs)
 
@@ -131,7 +136,14 @@ def collect_garbage(store: Store, orphans: Sequence[FileInfo]) -> Garbage:
     return Garbage(len(orphans), sum(file.size for file in orphans))
 
 
-def _listed(corpus: Corpus, tiers: Iterable[Tier]) -> Iterator[FileInfo]:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    table: str
+    kind: str
+    file: FileInfo
+
+
+def _listed(corpus: Corpus, tiers: Iterable[Tier]) -> Iterator[_Listed]:
     home = corpus.warehouse / corpus.name
     # One listing a tier: object stores answer it a thousand files at a time.
     for root in {home, *(tier.url / corpus.name for tier in tiers)}:
@@ -140,7 +152,20 @@ def _listed(corpus: Corpus, tiers: Iterable[Tier]) -> Iterator[FileInfo]:
             kind = rest.partition("/")[0]
             is_ours = table in TABLES and file.url.suffix in _SUFFIXES.get(kind, ())
             if is_ours and (kind == "data" or root == home):
-                yield file
+                yield _Listed(table, kind, file)
+
+
+def _refuse_unknown_tables(corpus: Corpus, listed: Sequence[_Listed]) -> None:
+    known = corpus.existing_tables()
+    found = {(each.table, each.kind) for each in listed}
+    for table in TABLES:
+        if table not in known and {(table, "data"), (table, "metadata")} <= found:
+            raise ConflictError(
+                f"the catalog has no table {corpus.name}.{table}, but below "
+                f"{corpus.warehouse / corpus.name / table} are its metadata and data",
+                hint="check `warehouse` and [catalog], or restore the catalog's database; if the "
+                "table was dropped on purpose, delete its folder",
+            )
 
 
 def _is_older(file: FileInfo, limit_ns: int) -> bool:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from strata.errors import InputError, InputMissingError
 from strata.pipelines.readers.columnar_json import metadata_of, names_of
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
-from strata.pipelines.readers.rejects import BrokenFile, RejectReason
+from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, Split
 from strata.storage.scan import open_parquet, rows_per_batch
 from strata.storage.store import Store
 
 __all__ = ["read_columnar"]
+
+STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def read_columnar(
@@ -28,28 +30,23 @@ def read_columnar(
         BrokenFile: damaged, without the text column, or with one that holds no text.
     """
     file, row = split.file, split.first_row
-    with _damage_recorded(file, row), open_parquet(store, file.url) as scan:
-        columns = _columns(file, scan.parquet.schema_arrow)
-        # A file whose footer could not be read while planning is one split of unknown row groups.
-        for group in range(split.start, min(split.end, scan.metadata.num_row_groups)):
-            facts = scan.metadata.row_group(group)
-            rows = rows_per_batch(facts, columns, batch_bytes) if facts.num_rows else 1
-            for batch in scan.batches(group, columns, rows):
-                with _damage_recorded(file, row):
-                    read = _read(file, batch, row, max_document_bytes)
-                yield read
-                row += batch.num_rows
-
-
-@contextmanager
-def _damage_recorded(file: InputFile, row: int) -> Iterator[None]:
-    """Run a block in which an unreadable file, or a value that cannot be kept, breaks the file."""
     try:
-        yield
+        for batch in _batches(split, store, batch_bytes):
+            yield _read(file, batch, row, max_document_bytes)
+            row += batch.num_rows
     except (BrokenFile, InputMissingError):
         raise
     except (InputError, pa.ArrowException, ValueError, OverflowError) as error:
         raise BrokenFile(reject(file, row, RejectReason.CORRUPT_FILE, str(error))) from error
+
+
+def _batches(split: Split, store: Store, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    with open_parquet(store, split.file.url) as scan:
+        columns = _columns(split.file, scan.parquet.schema_arrow)
+        # A file whose footer could not be read while planning is one split of unknown row groups.
+        for group in range(split.start, min(split.end, scan.metadata.num_row_groups)):
+            facts = scan.metadata.row_group(group)
+            yield from scan.batches(group, columns, rows_per_batch(facts, columns, batch_bytes))
 
 
 def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
@@ -66,9 +63,6 @@ def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
         what = f"the column {name} has the type {kind}"
         raise BrokenFile(reject(file, 0, RejectReason.TEXT_NOT_STRING, what))
     return list(schema.names)
-
-
-STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadBatch:
@@ -89,7 +83,7 @@ def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadB
     return build_batch(file, columns, rejects, batch.num_rows, limit)
 
 
-def _good(file: InputFile, batch: pa.RecordBatch, positions: np.ndarray) -> Columns:
+def _good(file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int64]) -> Columns:
     fields = file.options.fields
     names = {key: names_of(batch, key) for key in {fields.id, fields.lang, fields.url}}
     return Columns(
@@ -123,4 +117,4 @@ def _is_valid(row: pa.RecordBatch) -> bool:
 
 def _beginning(text: pa.Scalar) -> bytes:
     data = text.cast(pa.large_binary()).as_buffer()
-    return b"" if data is None else memoryview(data)[:800].tobytes()
+    return b"" if data is None else memoryview(data)[: 4 * EXCERPT_CHARACTERS].tobytes()

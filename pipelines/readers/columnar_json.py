@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -35,7 +33,7 @@ def metadata_of(batch: pa.RecordBatch, mapped: frozenset[str]) -> pa.LargeString
     names = [name for name in batch.schema.names if name not in mapped]
     if not names:
         return pa.nulls(batch.num_rows, pa.large_string())
-    encoder = msgspec.json.Encoder(enc_hook=_plain)
+    encoder = msgspec.json.Encoder(enc_hook=repr)
     columns = [_plain_column(batch.column(name)) for name in names]
     rows = pa.RecordBatch.from_arrays(columns, names=names).to_pylist()
     objects = [_object(row) for row in rows]
@@ -51,21 +49,25 @@ def _plain_column(values: pa.Array) -> pa.Array:
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return values.cast(pa.string())
     if pa.types.is_timestamp(kind):
-        # Python has no nanoseconds, and not every machine a time zone database.
-        utc = values.cast(pa.timestamp(kind.unit)) if kind.tz is None else _utc(values)
-        text = pc.replace_substring(utc.cast(pa.string()), " ", "T")
-        return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
+        return _timestamps(values)
     if pa.types.is_time(kind):
         return values.cast(pa.string())
     return values
 
 
-def _utc(values: pa.TimestampArray) -> pa.TimestampArray:
-    return values.cast(pa.int64()).cast(pa.timestamp(values.type.unit))
+def _timestamps(values: pa.TimestampArray) -> pa.StringArray:
+    # Python has no nanoseconds, and not every machine a time zone database.
+    numbers = values.cast(pa.int64())
+    text = numbers.cast(pa.timestamp(values.type.unit)).cast(pa.string())
+    is_wild = pc.starts_with(text, "<value out of range")
+    iso = pc.replace_substring(text, " ", "T")
+    if values.type.tz is not None:
+        iso = pc.binary_join_element_wise(iso, "Z", "")
+    return pc.if_else(is_wild, numbers.cast(pa.string()), iso)
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=_plain).decode()
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=repr).decode()
 
 
 def _object(row: dict[str, Any]) -> dict[str, Any]:
@@ -87,11 +89,3 @@ def _parsed(text: str) -> object:
         return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return text
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return str(value) if isinstance(value, Decimal) else repr(value)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import msgspec
 
-from strata.pipelines.readers.lines import BOM
+from strata.pipelines.readers.csv_lines import CsvLines
 from strata.pipelines.readers.records import ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 
 __all__ = ["read_delimited"]
 
-# More than UTF-8 ever needs, so that a line cut here has a field beyond the limit in characters.
-BYTES_PER_CHARACTER = 5
+# A record has room for a text of doubled quotes, and for the other fields.
+DOUBLED = 2
+OTHER_FIELDS_BYTES = 1 << 20
 
 
 def read_delimited(
@@ -24,21 +27,22 @@ def read_delimited(
     """The records of a file; positions are record numbers, the header not counted.
 
     Raises:
-        BrokenFile: the header cannot be read, or has no text column.
+        BrokenFile: the header cannot be read, or has no text column; or a quote that never closes
+            has swallowed more than one record can be.
     """
-    # A setting of the whole process, but one that every reader sets before it reads.
-    csv.field_size_limit(max_document_bytes)
-    lines = _lines(chunks, max_document_bytes)
-    rows = csv.reader(lines, delimiter=file.options.delimiter or ",", strict=True)
-    header = _header(file, rows)
+    # A setting of the whole process; here the lines bound a record.
+    csv.field_size_limit(sys.maxsize)
+    delimiter = file.options.delimiter or ","
+    lines = CsvLines(chunks, delimiter, DOUBLED * max_document_bytes + OTHER_FIELDS_BYTES)
+    records = _records(lines, delimiter)
+    header = _header(file, records)
     if header is None:
         return
     batch = _Batch(file, header)
-    for number, row in enumerate(_records(rows)):
-        if isinstance(row, csv.Error):
-            batch.refuse(number, _reason(row), str(row))
-        else:
-            batch.add(number, row)
+    for number, record in enumerate(records):
+        if record.too_long and lines.ended:
+            raise BrokenFile(reject(file, number, RejectReason.INVALID_CSV, record.head))
+        batch.add(number, record)
         if batch.size >= batch_bytes:
             yield batch.built(max_document_bytes)
             batch = _Batch(file, header)
@@ -46,12 +50,43 @@ def read_delimited(
         yield batch.built(max_document_bytes)
 
 
-def _header(file: InputFile, rows: Iterator[list[str]]) -> list[str] | None:
-    first = next(_records(rows), None)
-    if first is None:
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record that is not blank.
+
+    Attributes:
+        fields: its values, or what is wrong with its quotes.
+        too_long: whether parts of it were passed over.
+        head: its beginning.
+    """
+
+    fields: list[str] | csv.Error
+    too_long: bool
+    head: bytes
+
+
+def _records(lines: CsvLines, delimiter: str) -> Iterator[_Record]:
+    rows = csv.reader(iter(lines), delimiter=delimiter, strict=True)
+    while True:
+        lines.start_record()
+        try:
+            fields: list[str] | csv.Error = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            fields = error
+        if fields:
+            yield _Record(fields, lines.too_long, lines.head)
+
+
+def _header(file: InputFile, records: Iterator[_Record]) -> list[str] | None:
+    record = next(records, None)
+    if record is None:
         return None
-    if isinstance(first, csv.Error):
-        raise BrokenFile(reject(file, 0, RejectReason.INVALID_CSV, f"header: {first}"))
+    first = record.fields
+    if isinstance(first, csv.Error) or record.too_long:
+        what = first if isinstance(first, csv.Error) else "too long"
+        raise BrokenFile(reject(file, 0, RejectReason.INVALID_CSV, f"header: {what}"))
     names = ", ".join(first)
     if not _is_unicode(names):
         raise BrokenFile(reject(file, 0, RejectReason.INVALID_UTF8, f"header: {names}"))
@@ -62,24 +97,6 @@ def _header(file: InputFile, rows: Iterator[list[str]]) -> list[str] | None:
     return first
 
 
-def _records(rows: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
-    """Rows that are not blank, and the errors of those that cannot be read."""
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield error
-        else:
-            if row:
-                yield row
-
-
-def _reason(error: csv.Error) -> RejectReason:
-    return RejectReason.TOO_LONG if "field limit" in str(error) else RejectReason.INVALID_CSV
-
-
 class _Batch:
     """Records on their way to a batch."""
 
@@ -88,20 +105,23 @@ class _Batch:
         self._rows, self._rejects = Rows(), list[Reject]()
         self.size = self.records = 0
 
-    def add(self, number: int, row: list[str]) -> None:
+    def add(self, number: int, record: _Record) -> None:
         """Take a record, or refuse it."""
-        text = "\n".join(row)
-        if len(row) != len(self._header):
-            self.refuse(number, RejectReason.RAGGED_ROW, text)
-        elif not _is_unicode(text):
-            self.refuse(number, RejectReason.INVALID_UTF8, text)
+        fields = record.fields
+        if record.too_long:
+            self._refuse(number, RejectReason.TOO_LONG, record.head)
+        elif isinstance(fields, csv.Error):
+            self._refuse(number, RejectReason.INVALID_CSV, record.head)
+        elif len(fields) != len(self._header):
+            self._refuse(number, RejectReason.RAGGED_ROW, record.head)
+        elif not _is_unicode("\n".join(fields)):
+            self._refuse(number, RejectReason.INVALID_UTF8, record.head)
         else:
             self.records += 1
-            self.size += len(text)
-            self._append(number, dict(zip(self._header, row, strict=True)))
+            self.size += sum(map(len, fields))
+            self._append(number, dict(zip(self._header, fields, strict=True)))
 
-    def refuse(self, number: int, reason: RejectReason, record: str) -> None:
-        """Keep a record that is no document as a reject."""
+    def _refuse(self, number: int, reason: RejectReason, record: bytes) -> None:
         one = reject(self._file, number, reason, record)
         self.records += 1
         self.size += len(one.uri) + len(one.excerpt)
@@ -131,30 +151,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _lines(chunks: Iterator[bytes], longest: int) -> Iterator[str]:
-    """The lines of a file; one that is too long comes in pieces, whose field is then too long."""
-    parts: list[bytes] = []
-    size = 0
-    is_first = True
-    for chunk in chunks:
-        end = chunk.rfind(b"\n") + 1
-        parts.append(chunk[:end] if end else chunk)
-        size += len(chunk)
-        if end or size > BYTES_PER_CHARACTER * longest:
-            data = b"".join(parts)
-            yield from _decoded(data.removeprefix(BOM) if is_first else data)
-            is_first = False
-            parts, size = ([chunk[end:]], len(chunk) - end) if end else ([], 0)
-    if size:
-        data = b"".join(parts)
-        yield from _decoded(data.removeprefix(BOM) if is_first else data)
-
-
-def _decoded(data: bytes) -> Iterator[str]:
-    *whole, rest = data.split(b"\n")
-    for line in whole:
-        yield line.decode("utf-8", "surrogateescape") + "\n"
-    if rest:
-        yield rest.decode("utf-8", "surrogateescape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,19 +87,19 @@ def list_inputs(store: Store, inputs: Sequence[InputSettings]) -> Listing:
         SettingsError: two sections claim the same file.
     """
     found: dict[str, FoundInput] = {}
-    skipped: dict[str, int] = {}
+    skipped: dict[Url, str] = {}
     for section in inputs:
         mine: dict[str, FoundInput] = {}
         for path in section.paths:
             for info in _matches(store, path):
                 reason = _skip_reason(info.url, Url.parse(path), section.format)
                 if reason:
-                    skipped[reason] = skipped.get(reason, 0) + 1
+                    skipped[info.url] = reason
                 else:
                     mine[str(info.url)] = _found(info, Url.parse(path), section)
         _refuse_shared(found, mine)
         found |= dict(sorted(mine.items()))
-    return Listing(tuple(found.values()), skipped)
+    return Listing(tuple(found.values()), Counter(skipped.values()))
 
 
 def _matches(store: Store, path: str) -> list[FileInfo]:
@@ -130,7 +131,9 @@ def _skip_reason(url: Url, root: Url, form: InputFormat) -> str:
 
 
 def _is_hidden(url: Url, root: Url) -> bool:
-    # Folders above the path that the user named are the user's choice.
+    # What the user named, and the folders above it, are the user's choice.
+    if url == root:
+        return False
     below = str(url).removeprefix(str(root)) if url.is_below(root) else url.name
     parts = [part for part in below.split("/") if part] or [url.name]
     return any(part.startswith((".", "_")) and part != "__init__.py" for part in parts)

@@ -280,9 +280,8 @@ def test_publish_columns_without_statistics_are_no_warning(settings, folder, cap
         with TableWriter(corpus.store, folder, name, LAYOUT, "t") as writer:
             writer.write(pa.RecordBatch.from_pylist([row], schema=SCHEMAS[name]))
         put(corpus.table(name), writer.close(), APPEND, "k")
-        (file,) = live_files(
-            corpus.table(name).existing().metadata, corpus._catalog._load_file_io()
-        )
+        iceberg = corpus.table(name).iceberg()
+        (file,) = live_files(iceberg.metadata, iceberg.io)
     assert [record for record in caplog.records if record.name.startswith("pyiceberg")] == []
     # Sizes are known of all columns.
     assert len(file.column_sizes) == len(SCHEMAS[name])

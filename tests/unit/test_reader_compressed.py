@@ -159,14 +159,6 @@ def test_compressed_csv_and_text_notice_truncation_too(tmp_path, suffix, name):
     assert broken(path).reason is RejectReason.TRUNCATED_FILE
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_compressed_repetition_is_fed_in_pieces_of_bounded_size(tmp_path, suffix):
-    path = write(tmp_path, suffix, COMPRESS[suffix]((b'{"text":"' + b"a" * 988 + b'"}\n') * 60_000))
-    sizes = [batch.documents.nbytes for batch in batches(path)]
-    assert sum(sizes) > 59_000_000
-    assert max(sizes) < 36_000_000
-
-
 def test_broken_file_is_an_input_error_that_survives_pickling(tmp_path):
     path = write(tmp_path, "gz", b"no gzip at all")
     with pytest.raises(InputError) as caught:

@@ -185,14 +185,14 @@ def test_parquet_columns_of_one_name_are_broken(tmp_path):
 
 
 def test_parquet_metadata_keeps_values_of_every_type(tmp_path):
-    when = dt.datetime(2024, 2, 29, 12, 30, 1)
+    when = dt.datetime.fromisoformat("2024-02-29T12:30:01")
     columns = {
         "text": pa.array(["t"]),
         "naive": pa.array([when], pa.timestamp("us")),
         "utc": pa.array([when], pa.timestamp("ns", "Europe/Berlin")),
         "nanos": pa.array([1], pa.timestamp("ns")),
         "day": pa.array([when.date()]),
-        "late": pa.array([10**15], pa.timestamp("s")),
+        "late": pa.array([10**15], pa.timestamp("ms")),
         "clock": pa.array([1], pa.time64("ns")),
         "span": pa.array([dt.timedelta(seconds=90)]),
         "price": pa.array([decimal.Decimal("1.50")]),
@@ -207,15 +207,14 @@ def test_parquet_metadata_keeps_values_of_every_type(tmp_path):
     documents, rejects = read(write(tmp_path, columns))
     assert rejects == []
     metadata = json.loads(documents[0]["metadata"])
-    late = metadata.pop("late")
-    assert late.startswith("31690708") or late == str(10**15)
     assert metadata == {
         "naive": "2024-02-29T12:30:01.000000",
         "utc": "2024-02-29T12:30:01.000000000Z",
         "nanos": "1970-01-01T00:00:00.000000001",
         "day": "2024-02-29",
+        "late": str(10**15),
         "clock": "00:00:00.000000001",
-        "span": 90.0,
+        "span": "PT90S",
         "price": "1.50",
         "raw": "/wA=",
         "list": ["ü", None],

@@ -118,6 +118,7 @@ class Failing(FsspecStore):
         return FsspecStore.read_ranges(self, url, ranges)
 
     def open_input(self, url):
+        assert url
         raise self.error
 
 

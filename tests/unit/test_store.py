@@ -1,5 +1,4 @@
 import errno
-import gc
 import os
 import pickle
 
@@ -73,7 +72,6 @@ class StoreTests:
         file = subject.create(any_folder / "x")
         file.write(b"half")
         del file
-        gc.collect()
         assert subject.find(any_folder) == []
 
     def test_store_failed_block_keeps_the_former_content(self, subject, any_folder):
@@ -207,6 +205,14 @@ def test_store_unreachable_server_is_transient():
             store.read_bytes(Url.parse("s3://b/x"))
     finally:
         fsspec.get_filesystem_class("s3").retries = before
+
+
+def test_store_file_below_a_file_is_a_fault_of_the_machine(store, folder):
+    store.write_bytes(folder / "x", b"")
+    with pytest.raises(MachineError, match="x/y"):
+        store.write_bytes(folder / "x/y", b"")
+    with pytest.raises(MachineError, match="x/y"):
+        store.read_bytes(folder / "x/y")
 
 
 def test_store_missing_bucket_is_missing(s3_options):

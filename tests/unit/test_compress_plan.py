@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from strata.pipelines.compress import plan_table
+from strata.settings import CompressSettings
+from strata.storage.parquet import ParquetLayout
+from strata.storage.records import TableFile
+from strata.storage.tiers import Tier
+from strata.storage.url import Url
+
+TARGET = 1000
+TIER = Tier("warm", Url.parse("file:///warm"), ParquetLayout("zstd", 9, 100, TARGET))
+SETTINGS = CompressSettings()
+
+
+def files_of(sizes, folder="/warm", codec="zstd", level=9):
+    return [
+        TableFile(
+            f"file://{folder}/{n}.parquet", 10, int(size), 100 * n, 100 * n + 99, 1, codec, level
+        )
+        for n, size in enumerate(sizes)
+    ]
+
+
+def test_plan_fitting_files_of_the_right_size_stay():
+    assert plan_table(files_of([1000, 900, 1100, 501]), TIER, SETTINGS) == []
+    assert plan_table([], TIER, SETTINGS) == []
+
+
+def test_plan_few_small_files_stay_and_five_are_merged():
+    assert plan_table(files_of([10] * 4 + [900]), TIER, SETTINGS) == []
+    (group,) = plan_table(files_of([10] * 5 + [900]), TIER, SETTINGS)
+    assert [file.n_bytes for file in group.files] == [10] * 5
+    assert group.pieces == 1
+
+
+def test_plan_fewer_small_files_are_enough_where_the_settings_say_so():
+    (group,) = plan_table(files_of([10, 10]), TIER, CompressSettings(min_files=2))
+    assert len(group.files) == 2
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"folder": "/hot"},
+        {"folder": "/warmer"},
+        {"codec": "gzip", "level": 6},
+        {"level": 3},
+        {"level": None},
+        {"codec": "", "level": None},
+    ],
+)
+def test_plan_file_of_another_tier_or_codec_is_rewritten_alone(elsewhere):
+    (moved,) = files_of([1000], **elsewhere)
+    (group,) = plan_table([moved, *files_of([1000, 900])], TIER, SETTINGS)
+    assert group.files == (moved,)
+
+
+def test_plan_moved_files_take_the_small_ones_along():
+    (group,) = plan_table([*files_of([10]), *files_of([700], folder="/hot")], TIER, SETTINGS)
+    assert sorted(file.n_bytes for file in group.files) == [10, 700]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_plan_every_file_once_in_the_order_of_documents_in_pieces_near_the_target(seed):
+    rng = np.random.default_rng(seed)
+    files = files_of(rng.integers(1, 3000, int(rng.integers(1, 60))), folder="/hot")
+    shuffled = [files[n] for n in rng.permutation(len(files))]
+    groups = plan_table(shuffled, TIER, SETTINGS)
+    assert [file for group in groups for file in group.files] == files
+    for group in groups:
+        size = sum(file.n_bytes for file in group.files)
+        assert len(group.files) == 1 or size <= 1.25 * TARGET
+        assert size / group.pieces <= 1.5 * TARGET
+        assert group.pieces == 1 or size / group.pieces >= TARGET * 2 / 3
+
+
+def test_plan_one_huge_file_is_cut_into_files_of_the_target_size():
+    (group,) = plan_table(files_of([10_400], codec="gzip"), TIER, SETTINGS)
+    assert group.pieces == 10

@@ -1,0 +1,114 @@
+"""Where one record of a CSV file ends and the next begins, however bad or long the records are."""
+
+import csv
+import io
+import random
+import tracemalloc
+
+import pytest
+
+from strata.pipelines.readers.csv_lines import CsvLines
+from strata.pipelines.readers.read import ReadLimits
+from strata.pipelines.readers.rejects import RejectReason
+
+LIMITS = ReadLimits(1000, batch_bytes=1000)
+# Longer than any record that a limit of 1000 bytes lets pass.
+LONG = 1_500_000
+
+LONG_ROWS = {
+    "one unquoted line": b"x" * LONG + b",7\n",
+    "one quoted line": b'"' + b"x" * LONG + b'",7\n',
+    "quotes and delimiters in one line": b'"' + b'x"",y' * (LONG // 5) + b'",7\n',
+    "many lines": b'"' + b"xxxx\n" * (LONG // 5) + b'",7\n',
+    "many lines like rows": b'"' + b"xx,y\n" * (LONG // 5) + b'",7\n',
+    "many lines with quotes": b'"' + b'x""y""\n' * (LONG // 7) + b'",7\n',
+    "two long fields": (b'"' + b"xx,y\n" * (LONG // 5) + b'",') * 2 + b"\n",
+    "other field": b'a,"' + b"xx,y\n" * (LONG // 5) + b'"\n',
+}
+
+
+@pytest.mark.parametrize("row", LONG_ROWS.values(), ids=LONG_ROWS)
+@pytest.mark.parametrize("header", [b"text,n\n", b"text\n"])
+def test_csv_record_beyond_the_limit_costs_that_record_only(reader, row, header):
+    row = row if header == b"text,n\n" else row.replace(b",", b";")
+    good = b"a,1\n" if header == b"text,n\n" else b"a\n"
+    reading = reader.read("a.csv", header + good + row + good + good, LIMITS)
+    assert reading.texts == ["a", "a", "a"]
+    assert [document["doc_id"] for document in reading.documents] == [0, 2, 3]
+    assert reading.refused == [(1, "too_long")]
+    assert reading.rejects[0].excerpt == row[:200].decode().partition("\n")[0] + "\n" * (
+        b"\n" in row[:200]
+    )
+
+
+@pytest.mark.parametrize("row", [b"x" * 50_000_000, b'"' + b"xx,y\n" * 10_000_000 + b'"'])
+def test_csv_50_mb_record_beyond_the_limit_takes_little_memory(reader, row):
+    splits = reader.splits(reader.file("a.csv", b"text,n\na,1\n" + row + b",2\nb,3\n"))
+    tracemalloc.start()
+    reading = reader.read_splits(splits, LIMITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (reading.texts, reading.refused) == (["a", "b"], [(1, "too_long")])
+    assert peak < 64_000_000
+
+
+def test_csv_50_mb_record_is_a_document_where_the_limit_allows(reader):
+    text = "xx,y\n" * 10_000_000
+    data = b'text,n\n"' + text.encode() + b'",1\nb,2\n'
+    reading = reader.read("a.csv", data, ReadLimits(50_000_000))
+    assert [len(each) for each in reading.texts] == [50_000_000, 1]
+
+
+def test_csv_open_quote_at_the_end_costs_its_record(reader):
+    reading = reader.read("a.csv", b'text,n\na,1\n"open,2\nb,3\n')
+    assert (reading.texts, reading.refused) == (["a"], [(1, "invalid_csv")])
+    assert reading.rejects[0].excerpt == '"open,2\n'
+
+
+def test_csv_quote_that_swallows_the_file_breaks_it(reader):
+    reject = reader.broken("a.csv", b'text,n\na,1\n"open,2\n' + b"bbbb,3\n" * 500_000)
+    assert (reject.reason, reject.position) == (RejectReason.INVALID_CSV, 1)
+    assert reject.excerpt == '"open,2\n'
+
+
+def test_csv_text_behind_a_closing_quote_costs_its_record(reader):
+    reading = reader.read("a.csv", b'text,n\na,1\n"b\nb" x,2\nc "quoted" d,3\n')
+    assert (reading.texts, reading.refused) == (["a", 'c "quoted" d'], [(1, "invalid_csv")])
+
+
+def test_csv_old_macintosh_line_ends_break_the_file(reader):
+    assert reader.broken("a.csv", b"text,n\ra,1\rb,2\r").reason is RejectReason.INVALID_CSV
+
+
+def chunked(data, size):
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 17, 1000])
+def test_csv_any_chunks_give_the_same_rows(size):
+    rng = random.Random(size)
+    rows = [
+        ["".join(rng.choices('ab,"\n\r é中', k=rng.randrange(9))) for _ in range(3)]
+        for _ in range(300)
+    ]
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    data = b"\xef\xbb\xbf" + text.getvalue().encode()
+    lines = CsvLines(chunked(data, size), ",", 10_000)
+    assert list(csv.reader(iter(lines), strict=True)) == rows
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_csv_any_chunks_find_the_same_record_behind_a_long_one(size):
+    rng = random.Random(size)
+    for _ in range(40):
+        fields = ["".join(rng.choices('xxx,"\n', k=rng.randrange(300))) for _ in range(3)]
+        text = io.StringIO()
+        csv.writer(text).writerows([fields, ["next", "row", "1"]])
+        lines = CsvLines(chunked(text.getvalue().encode(), size), ",", 20)
+        rows = csv.reader(iter(lines), strict=True)
+        assert len(next(rows)) == 3
+        assert lines.too_long is (len(text.getvalue()) - len("next,row,1\r\n") > 20)
+        lines.start_record()
+        assert next(rows) == ["next", "row", "1"]
+        assert not lines.too_long

@@ -1,0 +1,37 @@
+import pytest
+
+from strata.errors import BalanceError
+from strata.pipelines.stage import Counters, StageReport, Stopwatch
+
+
+def test_report_rows_that_are_all_accounted_for_balance():
+    report = StageReport("x", "key", rows_in=10, rows_out=4)
+    report.rejected = {"invalid_json": 1, "empty_text": 2}
+    report.removed = {"exact": 3}
+    report.check_balance()
+    StageReport("x", "key").check_balance()
+
+
+@pytest.mark.parametrize(("rows_in", "rows_out"), [(1_000_010, 1_000_003), (10, 11), (0, 1)])
+def test_report_lost_or_doubled_row_says_the_figures(rows_in, rows_out):
+    report = StageReport("dedup", "key", rows_in=rows_in, rows_out=rows_out, removed={"exact": 2})
+    pattern = f"stage dedup: {rows_in:,} rows in, but {rows_out:,} out .* 2 removed"
+    with pytest.raises(BalanceError, match=pattern):
+        report.check_balance()
+
+
+def test_counters_add_up_and_the_peak_is_the_largest():
+    total = Counters()
+    for number in (1, 2, 3):
+        total.add(
+            Counters(
+                number, number, number, number, number, number, number, 0.5, 0.25, 10.0 / number
+            )
+        )
+    assert total == Counters(6, 6, 6, 6, 6, 6, 6, 1.5, 0.75, 10.0)
+
+
+def test_stopwatch_only_goes_forward():
+    watch = Stopwatch()
+    first = watch.seconds
+    assert 0 <= first <= watch.seconds
