@@ -86,7 +86,7 @@ def _attributes(context: StageContext, edges: pa.Table) -> Attributes:
         return pa.Table.from_batches(found, ATTRIBUTES)
 
     tables = run_tasks(context.spark(), gather, _fingerprint_urls(context))
-    table = pa.concat_tables(tables).sort_by("doc_id")
+    table = pa.concat_tables([ATTRIBUTES.empty_table(), *tables]).sort_by("doc_id")
     source = table["source"].to_numpy(zero_copy_only=False)
     return Attributes(table["doc_id"].to_numpy(), table["n_bytes"].to_numpy(), source)
 

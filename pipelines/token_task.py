@@ -41,7 +41,6 @@ class TokenTask:
 
     parts: tuple[Part, ...]
     ledger: tuple[LedgerFile, ...]
-    spec: TokenizerSpec
     storage: StorageOptions
     folders: Mapping[str, Url]
     layouts: Mapping[str, ParquetLayout]
@@ -60,14 +59,18 @@ class TokenResult:
     counters: Counters = field(default_factory=Counters)
 
 
-def run_token_task(task: TokenTask) -> TokenResult:
+def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
     """Encode the survivors of some row groups.
+
+    Args:
+        task: what to read and where to write.
+        spec: the tokenizer; apart from the tasks, so that Spark ships its megabytes only once.
 
     Raises:
         BalanceError: the engine and the reference disagree on a document of the sample.
     """
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
-    engine, stem = Engine.open(task.spec), task_stem("tokenize")
+    engine, stem = Engine.open(spec), task_stem("tokenize")
     result = TokenResult(engine=engine.encoder.name)
     writers = {
         table: TableWriter(store, folder, table, task.layouts[table], stem)
@@ -114,7 +117,7 @@ def survivors(
 def _check(engine: Engine, batch: pa.RecordBatch, task: TokenTask, result: TokenResult) -> None:
     wanted = min(task.check_documents - result.checked, batch.num_rows)
     if wanted > 0:
-        check_equal(engine, task.spec, batch.column("text").slice(0, wanted))
+        check_equal(engine, engine.spec, batch.column("text").slice(0, wanted))
         result.checked += wanted
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from strata.keys import stage_key
 from strata.pipelines.dedup import dedup_key
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
@@ -91,7 +93,6 @@ def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]
         TokenTask(
             parts=parts,
             ledger=ledger,
-            spec=spec,
             storage=context.storage_options,
             folders={name: tier.folder(settings.corpus, name) for name, tier in tiers.items()},
             layouts={name: tier.layout for name, tier in tiers.items()},
@@ -100,7 +101,7 @@ def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]
         for parts in token_parts(context)
     ]
     context.progress.start("tokenize", "encode, write tokens and clean", len(tasks))
-    results = run_tasks(context.spark(), run_token_task, tasks)
+    results = run_tasks(context.spark(), partial(run_token_task, spec=spec), tasks)
     context.progress.finish()
     return results
 

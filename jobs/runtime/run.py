@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from strata.errors import StrataError
 from strata.jobs.runtime.failures import translated
 from strata.jobs.runtime.progress import progress_for
 from strata.jobs.runtime.session import LazySession
@@ -89,8 +91,21 @@ def run_stages(settings: Settings, stages: Sequence[Stage], options: RunOptions)
         report.machine["parallelism"] = session.parallelism
         session.stop()
         report.seconds = watch.seconds
-        _finish(context, report)
+        _store(context, report)
     return report
+
+
+def _store(context: StageContext, report: RunReport) -> None:
+    try:
+        if report.status == "done":
+            report.tables = table_facts(context)
+        context.store.write_bytes(Url.parse(report.location), report.to_json())
+    except StrataError as error:
+        # What failed the run, such as a full disk, often fails its report too.
+        if report.status == "done":
+            raise
+        report.location = ""
+        sys.stderr.write(f"strata: the report of this run could not be stored: {error}\n")
 
 
 def _new_report(settings: Settings, options: RunOptions) -> RunReport:
@@ -107,12 +122,6 @@ def _new_report(settings: Settings, options: RunOptions) -> RunReport:
         machine=machine,
         location=str(reports_folder(settings) / f"{options.run_id}.json"),
     )
-
-
-def _finish(context: StageContext, report: RunReport) -> None:
-    if report.status == "done":
-        report.tables = table_facts(context)
-    context.store.write_bytes(Url.parse(report.location), report.to_json())
 
 
 def table_facts(context: StageContext) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from strata.errors import InputError, InputMissingError
+from strata.errors import InputError, InputMissingError, SettingsError
 from strata.pipelines.readers.columnar_json import metadata_of, names_of
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
@@ -34,7 +34,7 @@ def read_columnar(
         for batch in _batches(split, store, batch_bytes):
             yield _read(file, batch, row, max_document_bytes)
             row += batch.num_rows
-    except (BrokenFile, InputMissingError):
+    except (BrokenFile, InputMissingError, SettingsError):
         raise
     except (InputError, pa.ArrowException, ValueError, OverflowError) as error:
         raise BrokenFile(reject(file, row, RejectReason.CORRUPT_FILE, str(error))) from error

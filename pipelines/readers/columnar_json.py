@@ -8,6 +8,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from strata.pipelines.readers.columnar_times import plain_times
+
 __all__ = ["metadata_of", "names_of"]
 
 METADATA = "metadata"
@@ -20,6 +22,9 @@ def names_of(batch: pa.RecordBatch, column: str) -> pa.StringArray:
     values = _plain_column(batch.column(column))
     if pa.types.is_string(values.type) or pa.types.is_integer(values.type):
         return values.cast(pa.string())
+    if pa.types.is_floating(values.type):
+        # Not a number is how some libraries write a missing one.
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     texts = [None if value is None else _text(value) for value in values.to_pylist()]
     return pa.array(texts, pa.string())
 
@@ -48,26 +53,13 @@ def _plain_column(values: pa.Array) -> pa.Array:
         return _plain_column(values.cast(kind.value_type))
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return values.cast(pa.string())
-    if pa.types.is_timestamp(kind):
-        return _timestamps(values)
-    if pa.types.is_time(kind):
-        return values.cast(pa.string())
-    return values
-
-
-def _timestamps(values: pa.TimestampArray) -> pa.StringArray:
-    # Python has no nanoseconds, and not every machine a time zone database.
-    numbers = values.cast(pa.int64())
-    text = numbers.cast(pa.timestamp(values.type.unit)).cast(pa.string())
-    is_wild = pc.starts_with(text, "<value out of range")
-    iso = pc.replace_substring(text, " ", "T")
-    if values.type.tz is not None:
-        iso = pc.binary_join_element_wise(iso, "Z", "")
-    return pc.if_else(is_wild, numbers.cast(pa.string()), iso)
+    return plain_times(values)
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=repr).decode()
+    text = msgspec.json.encode(value, enc_hook=repr).decode()
+    # Such as a decimal number, a UUID, or bytes as base64.
+    return msgspec.json.decode(text, type=str) if text.startswith('"') else text
 
 
 def _object(row: dict[str, Any]) -> dict[str, Any]:

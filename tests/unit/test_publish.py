@@ -233,11 +233,10 @@ def run_publisher(settings, work, path):
 
 
 def test_publish_from_two_processes_loses_and_doubles_nothing(settings, make, tmp_path):
-    own = [[(f"{p}-{i}", make(100 * p + i)) for i in range(6)] for p in (1, 2)]
+    own = [[(f"{p}-{i}", make(100 * p + i)) for i in range(3)] for p in (1, 2)]
     shared = [[(f"shared-{i}", make(i)) for i in range(3)] for _ in (1, 2)]
     plans = [
-        [x for pair in zip(own[p][:3], shared[p], strict=True) for x in pair] + own[p][3:]
-        for p in (0, 1)
+        [step for pair in zip(own[p], shared[p], strict=True) for step in pair] for p in (0, 1)
     ]
     with ThreadPoolExecutor(2) as pool:
         results = list(
@@ -245,8 +244,8 @@ def test_publish_from_two_processes_loses_and_doubles_nothing(settings, make, tm
         )
     with open_corpus(settings) as corpus:
         table = corpus.table("clusters")
-        assert ids_of(table) == [0, 1, 2, *range(100, 106), *range(200, 206)]
-        assert len(table.snapshots()) == 15
+        assert ids_of(table) == [0, 1, 2, *range(100, 103), *range(200, 203)]
+        assert len(table.snapshots()) == 9
     assert sum(made is None for result in results for made in result) == 3
 
 
@@ -270,21 +269,21 @@ def test_publish_with_a_really_locked_database_is_transient(settings, make, tmp_
         assert ids_of(table) == [1, 2]
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_publish_columns_without_statistics_are_no_warning(settings, folder, caplog, name):
+def test_publish_columns_without_statistics_are_no_warning(settings, folder, caplog):
     kinds = {pa.float32(): 0.5, pa.bool_(): True, pa.binary(16): bytes(16)}
     kinds |= {pa.int64(): 1, pa.int32(): 1, pa.binary(256): bytes(256)}
     kinds |= {pa.string(): "s", pa.large_string(): "t"}
-    row = {field.name: kinds.get(field.type, [7]) for field in SCHEMAS[name]}
     with open_corpus(settings) as corpus:
-        with TableWriter(corpus.store, folder, name, LAYOUT, "t") as writer:
-            writer.write(pa.RecordBatch.from_pylist([row], schema=SCHEMAS[name]))
-        put(corpus.table(name), writer.close(), APPEND, "k")
-        iceberg = corpus.table(name).iceberg()
-        (file,) = live_files(iceberg.metadata, iceberg.io)
+        for name, schema in SCHEMAS.items():
+            row = {field.name: kinds.get(field.type, [7]) for field in schema}
+            with TableWriter(corpus.store, folder, name, LAYOUT, "t") as writer:
+                writer.write(pa.RecordBatch.from_pylist([row], schema=schema))
+            put(corpus.table(name), writer.close(), APPEND, "k")
+            iceberg = corpus.table(name).iceberg()
+            (file,) = live_files(iceberg.metadata, iceberg.io)
+            # Sizes are known of all columns.
+            assert len(file.column_sizes) == len(schema)
     assert [record for record in caplog.records if record.name.startswith("pyiceberg")] == []
-    # Sizes are known of all columns.
-    assert len(file.column_sizes) == len(SCHEMAS[name])
 
 
 def test_publish_properties_set_beside_an_append_are_both_kept(table, make, monkeypatch):
