@@ -40,7 +40,7 @@ class Corpus:
 
 
 def find_corpus(root: Path, scratch: Path) -> Corpus:
-    """The corpus named by STRATA_BENCH_CORPUS, the one beside the checkout, or the machine's own."""
+    """The corpus of STRATA_BENCH_CORPUS, else the one beside the checkout, else the machine's."""
     beside = root.parent / "shared" / "corpus"
     named = os.environ.get("STRATA_BENCH_CORPUS")
     folder = Path(named) if named else beside / "docs"

@@ -68,15 +68,11 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
         BalanceError: the rows written are not the rows that the sources should hold.
     """
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
-    layout = _layout(task)
-    writer = TableWriter(store, task.folder, task.table, layout, task_stem(task.stage))
-    try:
+    stem = task_stem(task.stage)
+    with TableWriter(store, task.folder, task.table, _layout(task), stem) as writer:
         seen = _copy(task, store, writer)
         files = writer.close()
         _check_rows(task, seen)
-    except BaseException:
-        writer.abort()
-        raise
     counters = cost.counters(store.meter)
     counters.files_written = len(files)
     return RewriteResult(task.sources, files, counters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,12 +73,12 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
     engine, stem = Engine.open(spec), task_stem("tokenize")
     result = TokenResult(engine=engine.encoder.name)
-    writers = {
-        table: TableWriter(store, folder, table, task.layouts[table], stem)
-        for table, folder in task.folders.items()
-    }
     tokens = text_bytes = 0
-    try:
+    with ExitStack() as stack:
+        writers = {
+            table: stack.enter_context(TableWriter(store, folder, table, task.layouts[table], stem))
+            for table, folder in task.folders.items()
+        }
         for batch in survivors(task.parts, task.ledger, store, result):
             _check(engine, batch, task, result)
             encoded = _token_rows(engine, batch)
@@ -87,10 +88,6 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
             tokens += int(encoded.column("n_tokens").to_numpy().sum())
             text_bytes += int(batch.column("n_bytes").to_numpy().sum())
         result.files = [file for writer in writers.values() for file in writer.close()]
-    except BaseException:
-        for writer in writers.values():
-            writer.abort()
-        raise
     result.counters = cost.counters(store.meter)
     result.counters.tokens, result.counters.text_bytes = tokens, text_bytes
     result.counters.files_written = len(result.files)

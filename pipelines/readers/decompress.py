@@ -16,9 +16,11 @@ from strata.pipelines.readers.split import Compression
 __all__ = ["DamagedStream", "plain_chunks"]
 
 READ_BYTES = 4 << 20
-# Fed at once: gzip expands at most 1,032-fold, the others 30,000-fold (a zstd block of one byte).
-FEED_BYTES = 1 << 10
-GZIP_FEED_BYTES = 32 << 10
+# Fed at once. Three bytes can expand to 128 KiB (a zstd block of one byte), so the feed is small
+# while data expand more than text does, and grows while they do not: small feeds halve the speed.
+SMALLEST_FEED = 1 << 10
+LARGEST_FEED = 32 << 10
+USUAL_EXPANSION = 64
 
 
 class DamagedStream(Exception):  # noqa: N818 - it names the stream, not the fault
@@ -74,8 +76,7 @@ def plain_chunks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
     chunks = _chunks(file)
     if compression is Compression.NONE:
         return chunks
-    feed = GZIP_FEED_BYTES if compression is Compression.GZIP else FEED_BYTES
-    return _decompressed(_slices(chunks, feed), DECOMPRESSORS[compression])
+    return _decompressed(chunks, DECOMPRESSORS[compression])
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -83,17 +84,33 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _slices(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        for start in range(0, len(chunk), size):
-            yield chunk[start : start + size]
+class _Feed:
+    """Cuts chunks into pieces whose decompressed size stays bounded."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._size = SMALLEST_FEED
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            start = 0
+            while start < len(chunk):
+                piece = chunk[start : start + self._size]
+                start += len(piece)
+                yield piece
+
+    def learn(self, fed: int, plain: int) -> None:
+        """Choose the size of the next piece from what the last one became."""
+        usual = plain <= USUAL_EXPANSION * fed
+        self._size = min(LARGEST_FEED, 2 * self._size) if usual else SMALLEST_FEED
 
 
 def _decompressed(chunks: Iterator[bytes], make: Callable[[], Decompressor]) -> Iterator[bytes]:
     current: Decompressor | None = None
     position = members = 0
-    for chunk in chunks:
-        rest = chunk
+    feed = _Feed(chunks)
+    for piece in feed:
+        rest = piece
         while rest:
             if current is None:
                 # Zero bytes after a member are padding (xz, tapes, block devices).
@@ -104,6 +121,7 @@ def _decompressed(chunks: Iterator[bytes], make: Callable[[], Decompressor]) -> 
                 members += 1
             plain = _fed(current, rest, position)
             position += len(plain)
+            feed.learn(len(rest), len(plain))
             if plain:
                 yield plain
             rest = current.unused_data if current.eof else b""

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import msgspec
 
 from strata.pipelines.readers.csv_lines import CsvLines
+from strata.pipelines.readers.lines import OTHER_FIELDS_BYTES
 from strata.pipelines.readers.records import ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 
 __all__ = ["read_delimited"]
 
-# A record has room for a text of doubled quotes, and for the other fields.
-DOUBLED = 2
-OTHER_FIELDS_BYTES = 1 << 20
+# Room for a text of doubled quotes.
+RECORD_OVERHEAD = 2
 
 
 def read_delimited(
@@ -33,7 +33,7 @@ def read_delimited(
     # A setting of the whole process; here the lines bound a record.
     csv.field_size_limit(sys.maxsize)
     delimiter = file.options.delimiter or ","
-    lines = CsvLines(chunks, delimiter, DOUBLED * max_document_bytes + OTHER_FIELDS_BYTES)
+    lines = CsvLines(chunks, delimiter, RECORD_OVERHEAD * max_document_bytes + OTHER_FIELDS_BYTES)
     records = _records(lines, delimiter)
     header = _header(file, records)
     if header is None:

@@ -103,12 +103,16 @@ class Shape:
         """The same for one record with any keys; where its own object has a key too, that loses."""
         values = self._unmapped(record)
         base = bytes(values.pop(METADATA, ABSENT))
-        merged = dict(sorted(values.items()))
-        if base[:1] == b"{":
-            merged = msgspec.json.decode(base, type=dict[str, msgspec.Raw]) | merged
-        elif base not in (b"", b"null"):
-            merged = {METADATA: msgspec.Raw(base)} | merged
-        return msgspec.json.encode(merged)
+        others = dict(sorted(values.items()))
+        if base[:1] != b"{":
+            own = {} if base in (b"", b"null") else {METADATA: msgspec.Raw(base)}
+            return msgspec.json.encode(own | others)
+        if any(_name(key)[:-1] in base for key in others):
+            own = msgspec.json.decode(base, type=dict[str, msgspec.Raw])
+            return msgspec.json.encode(own | others)
+        # Its members stay as they are, so that a record does not depend on those around it.
+        members = (base[1:-1].strip(), msgspec.json.encode(others)[1:-1])
+        return b"{%s}" % b",".join(part for part in members if part)
 
     def _unmapped(self, record: Any) -> dict[str, msgspec.Raw]:  # noqa: ANN401 - as above
         if isinstance(record, SlowRecord):

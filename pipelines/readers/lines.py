@@ -6,13 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-__all__ = ["BOM", "LineBlock", "RangeStart", "line_blocks", "range_chunks"]
+__all__ = [
+    "BOM",
+    "OTHER_FIELDS_BYTES",
+    "LineBlock",
+    "RangeStart",
+    "line_blocks",
+    "range_chunks",
+]
 
 BOM = b"\xef\xbb\xbf"
 READ_BYTES = 4 << 20
 # What is read at a time to find the end of a range's last line, which others read again.
 TAIL_BYTES = 256 << 10
 EXCERPT_BYTES = 800
+# Room that a record has for all fields but its text.
+OTHER_FIELDS_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

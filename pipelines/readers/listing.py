@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from glob import has_magic
 
 from strata.errors import InputMissingError, SettingsError
 from strata.pipelines.readers.split import Compression, InputFile, ReadOptions
@@ -16,6 +18,7 @@ from strata.storage.url import Url
 
 __all__ = ["FoundInput", "Listing", "list_inputs"]
 
+HIDDEN = (".", "_")
 SUFFIX_FORMATS: Mapping[str, InputFormat] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".jsonlines", ".json"), InputFormat.JSONL),
     **dict.fromkeys((".parquet", ".pq"), InputFormat.PARQUET),
@@ -131,12 +134,16 @@ def _skip_reason(url: Url, root: Url, form: InputFormat) -> str:
 
 
 def _is_hidden(url: Url, root: Url) -> bool:
-    # What the user named, and the folders above it, are the user's choice.
-    if url == root:
-        return False
-    below = str(url).removeprefix(str(root)) if url.is_below(root) else url.name
-    parts = [part for part in below.split("/") if part] or [url.name]
-    return any(part.startswith((".", "_")) and part != "__init__.py" for part in parts)
+    # What the user named, and the folders above it, are the user's choice; what * found is not.
+    pattern = str(root).split("/")
+    fixed = next((n for n, part in enumerate(pattern) if has_magic(part)), len(pattern))
+    named = [part for part in pattern[fixed:] if part.startswith(HIDDEN)]
+    return any(
+        part.startswith(HIDDEN)
+        and part != "__init__.py"
+        and not any(fnmatchcase(part, each) for each in named)
+        for part in str(url).split("/")[fixed:]
+    )
 
 
 @dataclass(frozen=True, slots=True)

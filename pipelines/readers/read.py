@@ -9,7 +9,7 @@ from strata.pipelines.readers.columnar import read_columnar
 from strata.pipelines.readers.decompress import DamagedStream, plain_chunks
 from strata.pipelines.readers.delimited import read_delimited
 from strata.pipelines.readers.jsonl import JsonLines
-from strata.pipelines.readers.lines import line_blocks, range_chunks
+from strata.pipelines.readers.lines import OTHER_FIELDS_BYTES, line_blocks, range_chunks
 from strata.pipelines.readers.records import ReadBatch, reject
 from strata.pipelines.readers.rejects import BrokenFile
 from strata.pipelines.readers.split import Compression, Split
@@ -56,7 +56,7 @@ def _read_stream(store: Store, split: Split, limits: ReadLimits) -> Iterator[Rea
             if file.compression is Compression.NONE:
                 piece = range_chunks(handle, split.start, split.end)
                 offset, chunks = piece.offset, piece.chunks
-            longest = LINE_OVERHEAD * limits.max_document_bytes
+            longest = LINE_OVERHEAD * limits.max_document_bytes + OTHER_FIELDS_BYTES
             lines = JsonLines(file, limits.max_document_bytes, longest)
             for block in line_blocks(chunks, offset, limits.batch_bytes, longest):
                 yield lines.read(block)

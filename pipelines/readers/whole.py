@@ -10,6 +10,10 @@ from strata.pipelines.readers.split import InputFile
 
 __all__ = ["read_whole"]
 
+# UTF-16 has two bytes where UTF-8 has one; both may begin with a byte order mark.
+RAW_OVERHEAD = 2
+LONGEST_MARK = 3
+
 
 def read_whole(
     file: InputFile, chunks: Iterator[bytes], max_document_bytes: int
@@ -17,16 +21,17 @@ def read_whole(
     """The document of a file, at position 0; an empty file has none. Its id is the file's URL."""
     parts: list[bytes] = []
     size = 0
+    longest = RAW_OVERHEAD * max_document_bytes + LONGEST_MARK
     for chunk in chunks:
         # Past the limit the rest is read but not kept: damage must not go unnoticed.
-        if size <= max_document_bytes:
+        if size <= longest:
             parts.append(chunk)
         size += len(chunk)
     if not size:
         return
     data = b"".join(parts)
     try:
-        columns = _document(file, data) if size <= max_document_bytes else None
+        columns = _document(file, data) if size <= longest else None
         reason = RejectReason.TOO_LONG
     except UnicodeDecodeError:
         columns, reason = None, RejectReason.INVALID_UTF8

@@ -70,7 +70,7 @@ def test_listing_passes_over_what_is_no_input_and_counts_it(tmp_path):
 
 def test_listing_folder_above_the_path_may_be_hidden(tmp_path):
     touch(tmp_path, ".cache/_in/a.jsonl")
-    for path in (".cache/_in", ".cache/_in/*.jsonl", ".cache/_in/a.jsonl", ".cache/*/*.jsonl"):
+    for path in (".cache/_in", ".cache/_in/*.jsonl", ".cache/_in/a.jsonl", ".cache/_*/*.jsonl"):
         assert names(listing(tmp_path / path), tmp_path) == [".cache/_in/a.jsonl"]
 
 
@@ -78,6 +78,20 @@ def test_listing_file_that_is_named_itself_is_never_hidden(tmp_path):
     touch(tmp_path, "_part.jsonl")
     assert names(listing(tmp_path / "_part.jsonl"), tmp_path) == ["_part.jsonl"]
     assert listing(tmp_path / "*.jsonl").skipped == {"hidden": 1}
+
+
+@pytest.mark.parametrize("path", ["out/*", "out/**", "*/*", "**/*.jsonl", "out", "*"])
+def test_listing_hidden_folder_that_a_glob_finds_is_passed_over(tmp_path, path):
+    touch(tmp_path, "out/a.jsonl", "out/_temporary/0/b.jsonl", "out/.tmp/c.jsonl")
+    found = listing(tmp_path / path)
+    assert names(found, tmp_path) == ["out/a.jsonl"]
+    assert set(found.skipped) == {"hidden"}
+
+
+@pytest.mark.parametrize("path", ["*/_raw/*.jsonl", "*/_*/*.jsonl", "out/_raw", "out/_ra?/*"])
+def test_listing_hidden_folder_that_a_glob_names_is_read(tmp_path, path):
+    touch(tmp_path, "out/_raw/a.jsonl")
+    assert names(listing(tmp_path / path), tmp_path) == ["out/_raw/a.jsonl"]
 
 
 def test_listing_order_is_by_section_then_by_url(tmp_path):
