@@ -19,6 +19,7 @@ from strata.pipelines.kernels.banding import Banding, choose_banding
 from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
 from strata.settings import DedupSettings
+from strata.storage.maintenance import STAGING
 from strata.storage.publish import PublishMode, publish
 from strata.storage.store import FsspecStore, MeteredStore
 from strata.storage.url import Url
@@ -92,7 +93,7 @@ def _scan(context: StageContext, banding: Banding, counters: Counters) -> list[S
         RowTask(some, banding)
         for some in group_files(urls, max(len(urls), spark.sparkContext.defaultParallelism))
     ]
-    folder = Url.parse(context.settings.warehouse) / "_staging" / context.run_id
+    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
     scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options)
 
     storage = context.storage_options

@@ -17,6 +17,7 @@ from strata.pipelines.token_task import Part, TokenResult, survivors
 from strata.pipelines.tokenizer_spec import TokenizerSpec, spec_from_json
 from strata.pipelines.tokenizer_training import train_bpe
 from strata.settings import TrainSettings
+from strata.storage.maintenance import STAGING
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.store import FsspecStore, StorageOptions
@@ -47,7 +48,7 @@ def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpe
     Raises:
         InputError: there is no survivor to train on.
     """
-    folder = Url.parse(context.settings.warehouse) / "_staging" / context.run_id
+    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
     layout = tier_of_table(context.settings, "clean").layout
     ledger, parts = ledger_files(context), token_parts(context)
     share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context), 1))

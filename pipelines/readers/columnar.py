@@ -46,7 +46,13 @@ def _batches(split: Split, store: Store, batch_bytes: int) -> Iterator[pa.Record
         # A file whose footer could not be read while planning is one split of unknown row groups.
         for group in range(split.start, min(split.end, scan.metadata.num_row_groups)):
             facts = scan.metadata.row_group(group)
-            yield from scan.batches(group, columns, rows_per_batch(facts, columns, batch_bytes))
+            missing = facts.num_rows
+            for batch in scan.batches(group, columns, rows_per_batch(facts, columns, batch_bytes)):
+                missing -= batch.num_rows
+                yield batch
+            if missing:
+                # Where a damaged footer disagrees with the pages, Arrow reads what there is.
+                raise InputError(f"row group {group} lacks {missing} of its rows")
 
 
 def _columns(file: InputFile, schema: pa.Schema) -> list[str]:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from strata.pipelines.readers.decompress import DamagedStream
+from strata.pipelines.readers.rejects import RejectReason
+
 __all__ = [
     "BOM",
     "OTHER_FIELDS_BYTES",
@@ -128,6 +131,9 @@ def range_chunks(file: BinaryIO, start: int, end: int) -> RangeStart:
     """The lines whose first byte lies in ``start <= byte < end``.
 
     Any set of ranges that covers a file gives every line exactly once.
+
+    Raises:
+        DamagedStream: the file has no byte ``end - 1``; also while the chunks are taken.
     """
     if start == 0:
         return RangeStart(0, _until(file, b"", 0, end) if end else iter(()))
@@ -140,7 +146,7 @@ def range_chunks(file: BinaryIO, start: int, end: int) -> RangeStart:
             offset += found + 1
             return RangeStart(offset, _until(file, chunk[found + 1 :], offset, end))
         if not chunk:
-            break
+            raise _shrunk(offset)
         offset += len(chunk)
     return RangeStart(offset, iter(()))
 
@@ -159,4 +165,11 @@ def _until(file: BinaryIO, chunk: bytes, offset: int, end: int) -> Iterator[byte
         offset += len(chunk)
         chunk = file.read(min(READ_BYTES, end - offset) if offset < end else TAIL_BYTES)
         if not chunk:
+            if offset < end:
+                raise _shrunk(offset)
             return
+
+
+def _shrunk(offset: int) -> DamagedStream:
+    what = "the file ends earlier than when it was listed"
+    return DamagedStream(what, offset, RejectReason.TRUNCATED_FILE)

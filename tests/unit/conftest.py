@@ -168,8 +168,12 @@ class Reader:
 
     def broken(self, name: str, data: bytes, **section: Any) -> Reject:
         """Write a file whose container is broken, and read it: the reject of the file."""
+        return self.broken_splits(self.splits(self.file(name, data, **section)))
+
+    def broken_splits(self, splits: Iterable[Split]) -> Reject:
+        """Read splits of a file that is broken: the reject of the file."""
         with pytest.raises(BrokenFile) as caught:
-            self.read(name, data, **section)
+            self.read_splits(splits)
         return caught.value.reject
 
 

@@ -1,4 +1,5 @@
 import io
+import itertools
 import random
 
 import pytest
@@ -89,6 +90,6 @@ def test_range_chunks_of_handles_with_short_reads_give_every_line_once():
     bounds = sorted({0, len(data), *rng.choices(range(len(data)), k=20)})
     pieces = [
         b"".join(range_chunks(Short(data), start, end).chunks)
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        for start, end in itertools.pairwise(bounds)
     ]
     assert b"".join(pieces) == data
