@@ -78,7 +78,12 @@ def _model_of(field: Schema, models: Mapping[str, Schema]) -> Schema | None:
 
 def _table(header: str, model: Schema, models: Mapping[str, Schema]) -> str:
     title = f"`{header}`" if header else "Top level"
-    lines = [f"#### {title}", "", "| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    lines = [
+        f"#### {title}",
+        "",
+        "| key | value | default | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
     required = model.get("required", ())
     for name, field in model["properties"].items():
         cells = (

@@ -81,6 +81,8 @@ def _notes(report: RunReport) -> list[str]:
     ratio = compression_ratio(report)
     if ratio:
         lines.append(f"compression: {ratio:.2f} to 1 (text of `documents` to its files on disk)")
+    for reason, number in _skipped(report).items():
+        lines.append(f"note: {number:,} input files passed over ({reason})")
     repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
     if repeated:
         lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")
@@ -92,6 +94,11 @@ def _notes(report: RunReport) -> list[str]:
     lines += [f"tables: {place.removeprefix('file://')}" for place in sorted(places - {""})]
     lines.append(f"report: {report.location.removeprefix('file://')}")
     return lines
+
+
+def _skipped(report: RunReport) -> Mapping[str, int]:
+    shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
+    return {} if shard is None else shard.details.get("files_skipped", {})
 
 
 def compression_ratio(report: RunReport) -> float:
