@@ -12,6 +12,7 @@ from strata.settings import CompressSettings
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_files
 from strata.storage.tiers import Tier, tier_of_table
+from strata.storage.url import Url
 
 __all__ = ["Group", "plan_compress", "plan_table", "run_compress"]
 
@@ -51,29 +52,40 @@ def plan_compress(context: StageContext) -> dict[str, list[Group]]:
     settings = context.settings
     return {
         table: plan_table(
-            context.corpus.table(table).files(), tier_of_table(settings, table), settings.compress
+            context.corpus.table(table).files(),
+            tier_of_table(settings, table),
+            settings.compress,
+            tier_of_table(settings, table).folder(settings.corpus, table),
         )
         for table in settings.compress.tables
     }
 
 
-def plan_table(files: Sequence[TableFile], tier: Tier, settings: CompressSettings) -> list[Group]:
+def plan_table(
+    files: Sequence[TableFile], tier: Tier, settings: CompressSettings, folder: Url
+) -> list[Group]:
     """Choose the files of one table that are rewritten.
+
+    Args:
+        files: the table's files.
+        tier: the table's tier.
+        settings: ``[compress]``.
+        folder: the table's folder in the tier; tiers may lie inside of one another.
 
     A file is rewritten when it lies outside its tier or in another codec, and when enough files of
     the table are small. Neighbours by document id go together.
     """
-    misplaced = [file for file in files if not _fits(file, tier)]
+    misplaced = [file for file in files if not _fits(file, tier, folder)]
     least = settings.min_fill * tier.layout.target_file_bytes
-    small = [file for file in files if _fits(file, tier) and file.n_bytes < least]
+    small = [file for file in files if _fits(file, tier, folder) and file.n_bytes < least]
     # A few small files are cheaper to read than to rewrite after every run.
     chosen = misplaced + (small if misplaced or len(small) >= settings.min_files else [])
     return _bins(sorted(chosen, key=lambda file: file.min_doc_id), tier)
 
 
-def _fits(file: TableFile, tier: Tier) -> bool:
+def _fits(file: TableFile, tier: Tier, folder: Url) -> bool:
     in_codec = (file.codec, file.level) == (tier.layout.codec, tier.layout.level)
-    return in_codec and file.location.is_below(tier.url)
+    return in_codec and file.location.is_below(folder)
 
 
 def _bins(files: Sequence[TableFile], tier: Tier) -> list[Group]:

@@ -170,11 +170,12 @@ def _account(plan: ShardPlan, outcome: _Outcome, report: StageReport) -> None:
     for count in outcome.inputs.values():
         report.rows_in += count.records
         for reason, number in count.rejected.items():
-            report.rejected[reason] = report.rejected.get(reason, 0) + number
+            report.rejected[str(reason)] = report.rejected.get(str(reason), 0) + number
     # A broken file is one record that could not be read.
     for reject in outcome.broken.values():
         report.rows_in += 1
-        report.rejected[reject.reason] = report.rejected.get(reject.reason, 0) + 1
+        reason = str(reject.reason)
+        report.rejected[reason] = report.rejected.get(reason, 0) + 1
     report.rows_out = sum(file.rows for file in outcome.files.get("documents", []))
     report.details |= {
         "input_files": len(plan.files),
@@ -200,13 +201,18 @@ def _check_reject_ratio(
     )
     report.details["reject_ratio"] = round(ratio, 6)
     if ratio > limit:
-        shown = [*outcome.broken.values(), *outcome.samples][:SHOWN]
+        seen = [*outcome.broken.values(), *outcome.samples]
+        shown = [reject for reject in seen if not reject.reason.harmless][:SHOWN]
         places = "; ".join(f"{r.reason} at {r.uri}:{r.position}" for r in shown)
         raise RejectLimitError(
-            f"{ratio:.2%} of the input is unreadable ({dict(sorted(harmful.items()))}), and "
+            f"{ratio:.2%} of the input is unreadable ({_counts(harmful)}), and "
             f"shard.max_reject_ratio allows {limit:.2%}; for example {places}",
             hint="mend the inputs, or raise the limit with --set shard.max_reject_ratio=…",
         )
+
+
+def _counts(rejected: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {number:,}" for reason, number in sorted(rejected.items()))
 
 
 def _rebalance(context: StageContext, outcome: _Outcome) -> None:

@@ -108,7 +108,8 @@ def _read_one(
             # After a broken file the rest is only checked, so that one more round mends all.
             if not result.broken:
                 gathered.add(batch)
-                result.samples.extend(batch.rejects[: REJECT_SAMPLES - len(result.samples)])
+                bad = [reject for reject in batch.rejects if not reject.reason.harmless]
+                result.samples.extend(bad[: REJECT_SAMPLES - len(result.samples)])
     except BrokenFile as broken:
         result.broken[split.file.ordinal] = broken.reject
 

@@ -45,8 +45,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         help="override a setting; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more")
-    parser.add_argument("-q", "--quiet", action="count", default=0, help="say less")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="show Spark's warnings; twice: its log"
+    )
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="no progress and no table")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

@@ -81,8 +81,14 @@ def _stages(context: StageContext, *, up_to_date: bool) -> dict[str, str]:
         "shard": "up to date" if up_to_date else "would run",
         "dedup": "up to date" if dedup_done else "would run",
         "tokenize": "would run unless up to date" if dedup_done else "would run",
-        "compress": f"would rewrite {moves}" if moves else "nothing to rewrite now",
+        "compress": _compress(moves, up_to_date=dedup_done),
     }
+
+
+def _compress(moves: dict[str, int], *, up_to_date: bool) -> str:
+    if not up_to_date:
+        return "would rewrite what the stages before leave outside of its tier"
+    return f"would rewrite {moves}" if moves else "up to date"
 
 
 def _table(context: StageContext, name: str) -> dict[str, Any]:

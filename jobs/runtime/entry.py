@@ -56,19 +56,18 @@ def _run(
         return 0
     from strata.jobs.runtime.run import RunOptions, run_stages
 
-    quiet = max(0, -verbosity(arguments))
-    options = RunOptions(command, run_id, arguments.master, quiet)
+    options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
     report = run_stages(settings, stages(), options)
-    _deliver(report, arguments, quiet)
+    _deliver(report, arguments)
     return 0
 
 
-def _deliver(report: RunReport, arguments: argparse.Namespace, quiet: int) -> None:
+def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
     if arguments.report:
         _write(arguments.report, report.to_json())
     if arguments.json:
         sys.stdout.write(report.to_json().decode() + "\n")
-    elif not quiet:
+    elif verbosity(arguments) >= 0:
         from strata.jobs.runtime.summary import show_summary
 
         show_summary(report)

@@ -158,10 +158,10 @@ class QuietProgress:
 
 
 def progress_for(
-    session: Callable[[], SparkSession | None], quiet: int
+    session: Callable[[], SparkSession | None], verbosity: int
 ) -> BarProgress | LineProgress | QuietProgress:
     """The progress that suits where stderr goes."""
-    if quiet:
+    if verbosity < 0:
         return QuietProgress()
     if sys.stderr.isatty():
         return BarProgress(TaskCount(session), Console(stderr=True))

@@ -35,7 +35,12 @@ class RunOptions:
     command: str
     run_id: str
     master: str | None = None
-    quiet: int = 0
+    verbosity: int = 0
+
+    @property
+    def log_level(self) -> str:
+        """What Spark's log says."""
+        return ("error", "warn", "info")[min(2, max(0, self.verbosity))]
 
 
 @dataclass(slots=True)
@@ -71,8 +76,8 @@ def run_stages(settings: Settings, stages: Sequence[Stage], options: RunOptions)
     """Run stages one after the other and store the report, also when one fails."""
     watch = Stopwatch()
     report = _new_report(settings, options)
-    session = LazySession(settings, options.master, options.run_id)
-    progress = progress_for(lambda: session() if session.started else None, options.quiet)
+    session = LazySession(settings, options.master, options.run_id, options.log_level)
+    progress = progress_for(lambda: session() if session.started else None, options.verbosity)
     context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
     try:
         for stage in stages:

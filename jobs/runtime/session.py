@@ -27,7 +27,7 @@ __all__ = ["LazySession", "local_master", "under_spark_submit"]
 MAX_FAILURES = 4
 # Spark's own default tells of host names and native libraries before any flag can stop it.
 LOGGING = """\
-rootLogger.level = error
+rootLogger.level = {level}
 rootLogger.appenderRef.stderr.ref = stderr
 appender.stderr.type = Console
 appender.stderr.name = stderr
@@ -38,10 +38,13 @@ appender.stderr.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOCAL_DEFAULTS: Mapping[str, str] = {
     "spark.app.name": "strata",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
     # Kernels and tokenizers keep their state in the worker, which must live as long as the job.
     "spark.python.worker.reuse": "true",
+}
+# Executors of a cluster must reach the driver; those of local mode are the driver.
+LOOPBACK: Mapping[str, str] = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
 }
 SQL_DEFAULTS: Mapping[str, str] = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
@@ -68,10 +71,13 @@ class LazySession:
     ``seconds`` is how long the start took; 0 while no JVM was needed.
     """
 
-    def __init__(self, settings: Settings, master: str | None, run_id: str) -> None:
+    def __init__(
+        self, settings: Settings, master: str | None, run_id: str, log_level: str = "error"
+    ) -> None:
         self._settings = settings
         self._master = master
         self._run_id = run_id
+        self._log_level = log_level
         self._session: SparkSession | None = None
         self.seconds = 0.0
 
@@ -107,10 +113,13 @@ class LazySession:
         if under_spark_submit():
             return _submitted(self._run_id)
         prepare_environment()
-        return _build(_local_properties(self._settings, self._master, self._run_id))
+        properties = _local_properties(self._settings, self._master, self._run_id, self._log_level)
+        return _build(properties)
 
 
-def _local_properties(settings: Settings, master: str | None, run_id: str) -> dict[str, str]:
+def _local_properties(
+    settings: Settings, master: str | None, run_id: str, log_level: str
+) -> dict[str, str]:
     given = {name: _text(value) for name, value in settings.spark.items()}
     properties = {**LOCAL_DEFAULTS, **SQL_DEFAULTS, "spark.app.name": f"strata {run_id}", **given}
     properties["spark.master"] = local_master(
@@ -119,8 +128,11 @@ def _local_properties(settings: Settings, master: str | None, run_id: str) -> di
     cores = re.match(r"local\[(\d+)", properties["spark.master"])
     parallel = int(cores[1]) if cores else os.cpu_count() or 2
     properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
+    if properties["spark.master"].startswith("local"):
+        properties = {**LOOPBACK, **properties}
     if "log4j2.configurationFile" not in properties.get(JAVA_OPTIONS, ""):
-        logging = cached_file("log4j2.properties", LOGGING).as_uri()
+        text = LOGGING.replace("{level}", log_level)
+        logging = cached_file(f"log4j2-{log_level}.properties", text).as_uri()
         option = f"-Dlog4j2.configurationFile={logging}"
         properties[JAVA_OPTIONS] = f"{option} {properties.get(JAVA_OPTIONS, '')}".strip()
     return properties
@@ -141,13 +153,14 @@ def prepare_environment() -> None:
     os.environ["JAVA_HOME"] = str(find_java().home)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
 def _build(properties: Mapping[str, str]) -> SparkSession:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
+    if properties["spark.master"].startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder
     for name, value in properties.items():
         builder = builder.config(name, value)

@@ -12,6 +12,8 @@ TARGET = 1000
 TIER = Tier("warm", Url.parse("file:///warm"), ParquetLayout("zstd", 9, 100, TARGET))
 SETTINGS = CompressSettings()
 
+FOLDER = Url.parse("file:///warm")
+
 
 def files_of(sizes, folder="/warm", codec="zstd", level=9):
     return [
@@ -23,19 +25,19 @@ def files_of(sizes, folder="/warm", codec="zstd", level=9):
 
 
 def test_plan_fitting_files_of_the_right_size_stay():
-    assert plan_table(files_of([1000, 900, 1100, 501]), TIER, SETTINGS) == []
-    assert plan_table([], TIER, SETTINGS) == []
+    assert plan_table(files_of([1000, 900, 1100, 501]), TIER, SETTINGS, FOLDER) == []
+    assert plan_table([], TIER, SETTINGS, FOLDER) == []
 
 
 def test_plan_few_small_files_stay_and_five_are_merged():
-    assert plan_table(files_of([10] * 4 + [900]), TIER, SETTINGS) == []
-    (group,) = plan_table(files_of([10] * 5 + [900]), TIER, SETTINGS)
+    assert plan_table(files_of([10] * 4 + [900]), TIER, SETTINGS, FOLDER) == []
+    (group,) = plan_table(files_of([10] * 5 + [900]), TIER, SETTINGS, FOLDER)
     assert [file.n_bytes for file in group.files] == [10] * 5
     assert group.pieces == 1
 
 
 def test_plan_fewer_small_files_are_enough_where_the_settings_say_so():
-    (group,) = plan_table(files_of([10, 10]), TIER, CompressSettings(min_files=2))
+    (group,) = plan_table(files_of([10, 10]), TIER, CompressSettings(min_files=2), FOLDER)
     assert len(group.files) == 2
 
 
@@ -52,12 +54,14 @@ def test_plan_fewer_small_files_are_enough_where_the_settings_say_so():
 )
 def test_plan_file_of_another_tier_or_codec_is_rewritten_alone(elsewhere):
     (moved,) = files_of([1000], **elsewhere)
-    (group,) = plan_table([moved, *files_of([1000, 900])], TIER, SETTINGS)
+    (group,) = plan_table([moved, *files_of([1000, 900])], TIER, SETTINGS, FOLDER)
     assert group.files == (moved,)
 
 
 def test_plan_moved_files_take_the_small_ones_along():
-    (group,) = plan_table([*files_of([10]), *files_of([700], folder="/hot")], TIER, SETTINGS)
+    (group,) = plan_table(
+        [*files_of([10]), *files_of([700], folder="/hot")], TIER, SETTINGS, FOLDER
+    )
     assert sorted(file.n_bytes for file in group.files) == [10, 700]
 
 
@@ -66,7 +70,7 @@ def test_plan_every_file_once_in_the_order_of_documents_in_pieces_near_the_targe
     rng = np.random.default_rng(seed)
     files = files_of(rng.integers(1, 3000, int(rng.integers(1, 60))), folder="/hot")
     shuffled = [files[n] for n in rng.permutation(len(files))]
-    groups = plan_table(shuffled, TIER, SETTINGS)
+    groups = plan_table(shuffled, TIER, SETTINGS, FOLDER)
     assert [file for group in groups for file in group.files] == files
     for group in groups:
         size = sum(file.n_bytes for file in group.files)
@@ -76,5 +80,11 @@ def test_plan_every_file_once_in_the_order_of_documents_in_pieces_near_the_targe
 
 
 def test_plan_one_huge_file_is_cut_into_files_of_the_target_size():
-    (group,) = plan_table(files_of([10_400], codec="gzip"), TIER, SETTINGS)
+    (group,) = plan_table(files_of([10_400], codec="gzip"), TIER, SETTINGS, FOLDER)
     assert group.pieces == 10
+
+
+def test_plan_file_of_a_tier_inside_the_tier_is_rewritten():
+    folder = Url.parse("file:///warm") / "web"
+    (group,) = plan_table(files_of([1000], folder="/warm/hot/web"), TIER, SETTINGS, folder)
+    assert len(group.files) == 1

@@ -117,7 +117,7 @@ def test_parquet_row_group_without_all_its_rows_breaks_the_file(reader, monkeypa
 
 def test_parquet_store_that_is_not_set_up_is_no_broken_file(reader):
     class Unset(FsspecStore):
-        def info(self, url):
+        def info(self, *_):
             raise SettingsError("no secret")
 
     splits = reader.splits(reader.file("a.parquet", parquet({"text": ["t"]})))

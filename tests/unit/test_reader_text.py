@@ -95,3 +95,11 @@ def test_text_format_takes_files_of_any_name(tmp_path):
     documents, _ = read_data(tmp_path, b'{"a": 1}', name="data.jsonl", format="text")
     assert documents[0]["text"] == '{"a": 1}'
     assert read_data(tmp_path, b"all", name="README", format="text")[0][0]["text"] == "all"
+
+
+def test_text_limit_counts_bytes_of_utf8_and_not_of_the_file(tmp_path):
+    utf16 = ("x" * 1000).encode("utf-16")
+    assert read_data(tmp_path, utf16, limit=1000, encoding="utf-16")[0][0]["text"] == "x" * 1000
+    assert read_data(tmp_path, b"\xef\xbb\xbf" + b"x" * 1000, limit=1000)[0]
+    documents, rejects = read_data(tmp_path, b"\xe9" * 501, limit=1000, encoding="latin-1")
+    assert (documents, [reject.reason for reject in rejects]) == ([], [RejectReason.TOO_LONG])
