@@ -223,7 +223,7 @@ class Settings(Model):
 
     corpus: str = Field(pattern=NAME)
     """Name of the corpus; its tables live in the namespace of this name."""
-    warehouse: str = "./warehouse"
+    warehouse: str = Field(default="./warehouse", min_length=1)
     """Folder of the catalog, the table metadata and the default tier: any fsspec URL, or a path."""
     inputs: tuple[InputSettings, ...] = Field(min_length=1)
     """What to read."""

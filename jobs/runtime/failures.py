@@ -18,6 +18,8 @@ INTERRUPTED = 130
 # How a worker's transient error reads inside the text of a Spark exception.
 TRANSIENT = re.compile(r"strata\.errors\.TransientError: (?P<reason>[^\n]+)")
 WORKER_DIED = "Python worker exited unexpectedly"
+# By name, so that no command imports Py4J to report its end.
+JVM_GONE = frozenset({"Py4JNetworkError", "ConnectionRefusedError"})
 
 
 def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None = None) -> int:
@@ -54,6 +56,16 @@ def translated(error: BaseException) -> StrataError | None:
         return TransientError(
             "a Python worker died again and again",
             hint="usually memory: fewer cores, a smaller shard.split_mb, or more memory",
+        )
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & JVM_GONE:
+        return TransientError(
+            "Spark's JVM ended in the middle of the job",
+            hint="usually memory or a kill: raise spark.driver.memory, then run it again",
+        )
+    if "java.lang.OutOfMemoryError" in text:
+        return MachineError(
+            "Spark's JVM has too little memory", hint="raise spark.driver.memory in [spark]"
         )
     if "No space left on device" in text:
         return MachineError(

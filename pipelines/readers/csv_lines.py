@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from strata.pipelines.readers.lines import BOM
 
 __all__ = ["CsvLines"]
 
-HEAD_BYTES = 800
+HEAD = 800
 
 
 class CsvLines:
@@ -22,30 +23,37 @@ class CsvLines:
     Args:
         chunks: the decompressed stream.
         delimiter: between fields.
-        longest: bytes of the largest record that is kept.
+        longest: bytes of the longest line, and characters of the largest record, that are kept.
 
     Attributes:
+        head: beginning of the current record.
         ended: whether the file ended within the current record.
     """
 
     def __init__(self, chunks: Iterator[bytes], delimiter: str, longest: int) -> None:
-        self._lines = _lines(_without_bom(chunks), delimiter, longest)
+        self._pieces = _pieces(_without_bom(chunks), delimiter, longest)
         self._longest = longest
         self._taken = 0
-        self._first: bytes | _LongLine = b""
+        self.head = ""
         self.ended = False
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            data, size = (line, len(line)) if isinstance(line, bytes) else (line.data, line.size)
-            within = self._taken
-            self._taken += size
-            if not within:
-                self._first = line
-            # Two quotes in a row stand for one within the field.
-            elif self.too_long and b'"' not in data.replace(b'""', b""):
-                continue
-            yield data.decode("utf-8", "surrogateescape")
+        for piece in self._pieces:
+            lines: Iterable[str]
+            if isinstance(piece, str):
+                # Unlike str.splitlines this takes nothing but a line feed for the end of a line.
+                lines, passed, head = io.StringIO(piece, newline="\n"), 0, ""
+            else:
+                lines, passed, head = [piece.text], piece.size - len(piece.text), piece.head
+            for line in lines:
+                taken = self._taken
+                self._taken = taken + len(line) + passed
+                if not taken:
+                    self.head = head or line[:HEAD]
+                # Two quotes in a row stand for one within the field.
+                elif self._taken > self._longest and '"' not in line.replace('""', ""):
+                    continue
+                yield line
         self.ended = self._taken > 0
 
     def start_record(self) -> None:
@@ -56,12 +64,6 @@ class CsvLines:
     def too_long(self) -> bool:
         """Whether the current record is too long."""
         return self._taken > self._longest
-
-    @property
-    def head(self) -> bytes:
-        """The beginning of the current record."""
-        first = self._first if isinstance(self._first, bytes) else self._first.head
-        return first[:HEAD_BYTES]
 
 
 @dataclass(slots=True)
@@ -74,38 +76,53 @@ class _LongLine:
         parts: what is left of it.
     """
 
-    head: bytes
+    head: str
     size: int
     parts: list[bytes] = field(default_factory=list)
 
     @property
-    def data(self) -> bytes:
-        return b"".join(self.parts)
+    def text(self) -> str:
+        return _text(b"".join(self.parts))
 
 
-def _lines(chunks: Iterator[bytes], delimiter: str, longest: int) -> Iterator[bytes | _LongLine]:
+def _pieces(chunks: Iterator[bytes], delimiter: str, longest: int) -> Iterator[str | _LongLine]:
+    """Whole lines, many in a piece, or one that is too long."""
     ordinary = re.compile(b'[^\r\n"%s]+' % re.escape(delimiter.encode()))
     parts: list[bytes] = []
     size = 0
     long: _LongLine | None = None
-    for chunk in chunks:
-        # Splitting a large chunk into lines at once is what makes this fast.
-        first, *others = chunk.split(b"\n")
-        ends = bool(others)
-        size += len(first) + ends
-        parts.append(first + b"\n" if ends else first)
+    for chunk in _with_line_ends(chunks, longest):
+        parts.append(chunk)
+        size += len(chunk)
         if size > longest:
-            long = long or _LongLine(b"".join(parts)[:HEAD_BYTES], size)
+            data = b"".join(parts)
+            long = long or _LongLine(_text(data[:HEAD]), size)
             long.size = size
-            long.parts.append(ordinary.sub(b"x", b"".join(parts)))
+            long.parts.append(ordinary.sub(b"x", data))
             parts = []
-        if ends:
-            yield long or b"".join(parts)
-            for line in others[:-1]:
-                yield line + b"\n"
-            parts, size, long = [others[-1]], len(others[-1]), None
+        if chunk.endswith(b"\n"):
+            yield long or _text(b"".join(parts))
+            parts, size, long = [], 0, None
     if size:
-        yield long or b"".join(parts)
+        yield long or _text(b"".join(parts))
+
+
+def _with_line_ends(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
+    """The rest of a line that began before, then whole lines, then the beginning of one."""
+    for chunk in chunks:
+        first = chunk.find(b"\n") + 1
+        last = chunk.rfind(b"\n") + 1
+        yield chunk[:first]
+        if last - first <= longest:
+            yield chunk[first:last]
+        else:
+            # One of them may be too long.
+            yield from io.BytesIO(chunk[first:last])
+        yield chunk[last:]
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _without_bom(chunks: Iterator[bytes]) -> Iterator[bytes]:

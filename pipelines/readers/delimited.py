@@ -62,7 +62,7 @@ class _Record:
 
     fields: list[str] | csv.Error
     too_long: bool
-    head: bytes
+    head: str
 
 
 def _records(lines: CsvLines, delimiter: str) -> Iterator[_Record]:
@@ -121,7 +121,7 @@ class _Batch:
             self.size += sum(map(len, fields))
             self._append(number, dict(zip(self._header, fields, strict=True)))
 
-    def _refuse(self, number: int, reason: RejectReason, record: bytes) -> None:
+    def _refuse(self, number: int, reason: RejectReason, record: str) -> None:
         one = reject(self._file, number, reason, record)
         self.records += 1
         self.size += len(one.uri) + len(one.excerpt)

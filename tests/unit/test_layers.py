@@ -84,7 +84,6 @@ def test_layers_packaged_files_are_valid(name):
         ("warehouse=s3://bucket/a=b", "s3://bucket/a=b"),
         ('warehouse="./x"', "./x"),
         ("warehouse = ./x", "./x"),
-        ("warehouse=", ""),
         ("warehouse=a\nb", "a\nb"),
     ],
 )
@@ -261,3 +260,8 @@ def test_layers_load_from_inside_a_zip(write, tmp_path):
     command = [sys.executable, "-c", code, str(archive), str(write(MINIMAL))]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout == "web\n"
+
+
+def test_layers_empty_warehouse_is_refused_by_name(write):
+    with pytest.raises(SettingsError, match="warehouse"):
+        load_settings(write(MINIMAL), ["warehouse="])

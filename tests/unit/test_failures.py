@@ -1,0 +1,73 @@
+"""Exit codes and the JSON line of every way in which a command can end badly."""
+
+import io
+import json
+
+import pytest
+
+from strata.errors import (
+    BalanceError,
+    ConflictError,
+    InputError,
+    MachineError,
+    RejectLimitError,
+    SettingsError,
+    TransientError,
+)
+from strata.jobs.runtime.failures import guarded
+
+
+class Py4JNetworkError(Exception):
+    pass
+
+
+def ends(error):
+    def work():
+        raise error
+
+    stream = io.StringIO()
+    code = guarded(work, "run-1", stream)
+    return code, json.loads(stream.getvalue().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        (SettingsError("s", hint="h"), 2, False),
+        (MachineError("s", hint="h"), 2, False),
+        (InputError("s", hint="h"), 3, False),
+        (RejectLimitError("s", hint="h"), 3, False),
+        (ConflictError("s", hint="h"), 4, False),
+        (BalanceError("s", hint="h"), 5, False),
+        (TransientError("s", hint="h"), 75, True),
+    ],
+)
+def test_guarded_known_error_its_code_and_hint(error, code, retryable):
+    assert ends(error) == (
+        code,
+        {"code": code, "reason": "s", "hint": "h", "retryable": retryable, "run_id": "run-1"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (RuntimeError("x strata.errors.TransientError: cannot read s3://b/k\n y"), 75, "s3://b/k"),
+        (RuntimeError("Python worker exited unexpectedly (crashed)"), 75, "worker"),
+        (RuntimeError("java.lang.OutOfMemoryError: Java heap space"), 2, "memory"),
+        (OSError("[Errno 28] No space left on device"), 2, "disk is full"),
+        (Py4JNetworkError("Answer from Java side is empty"), 75, "JVM"),
+        (ConnectionRefusedError("[Errno 111]"), 75, "JVM"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError"),
+    ],
+)
+def test_guarded_foreign_error_translated(error, code, words):
+    found, line = ends(error)
+
+    assert found == line["code"] == code
+    assert words in line["reason"]
+
+
+def test_guarded_no_error_returns_the_result():
+    assert guarded(lambda: 0) == 0
