@@ -129,7 +129,7 @@ def _damage_told(url: Url) -> Iterator[None]:
         yield
     except StrataError:
         raise
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         # Arrow reports damaged pages as OSError without a number; real ones have theirs.
         if isinstance(error, OSError) and error.errno:
             raise as_strata_error(error, url, "read") or error from error

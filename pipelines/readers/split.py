@@ -119,7 +119,7 @@ def _by_row_groups(file: InputFile, store: Store, split_bytes: int) -> list[Spli
             metadata = scan.metadata
             groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
             facts = [(group.num_rows, group.total_byte_size) for group in groups]
-    except (InputError, UnicodeDecodeError):
+    except InputError:
         # The task that reads it meets the damage again, and records it.
         return [_whole(file)]
     splits: list[Split] = []
