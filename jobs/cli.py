@@ -114,7 +114,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     def show(settings: Settings) -> None:
         from strata.jobs.runtime.dry_run import show_plan
 
-        show_plan(settings, as_json=arguments.json)
+        show_plan(settings, output=arguments.output)
 
     return _loaded(arguments, show)
 
@@ -146,7 +146,7 @@ def _export(arguments: argparse.Namespace) -> int:
         from strata.jobs.export_table import export_table
 
         export_table(
-            settings, arguments.table, arguments.format, arguments.to, as_json=arguments.json
+            settings, arguments.table, arguments.format, arguments.to, output=arguments.output
         )
 
     return _loaded(arguments, export)
@@ -165,7 +165,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     def explain(settings: Settings) -> None:
         from strata.jobs.explain_document import explain_document
 
-        explain_document(settings, arguments.document, as_json=arguments.json)
+        explain_document(settings, arguments.document, output=arguments.output)
 
     return _loaded(arguments, explain)
 
@@ -181,7 +181,7 @@ def _report(arguments: argparse.Namespace) -> int:
     def report(settings: Settings) -> None:
         from strata.jobs.show_report import show_report
 
-        show_report(settings, arguments.run_id, html=arguments.html, as_json=arguments.json)
+        show_report(settings, arguments.run_id, html=arguments.html, output=arguments.output)
 
     return _loaded(arguments, report)
 
@@ -221,7 +221,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
         file = arguments.file
         settings = load_settings(file, arguments.overrides).settings if file else None
-        return show_checks(settings, as_json=arguments.json)
+        return show_checks(settings, output=arguments.output)
 
     return guarded(run)
 

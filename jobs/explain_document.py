@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.progress import QuietProgress
 from strata.jobs.runtime.session import LazySession
 from strata.pipelines.document_trace import (
@@ -29,13 +30,13 @@ UNITS = {"jsonl": "byte", "parquet": "row", "csv": "record", "text": "byte"}
 WIDTH = 11
 
 
-def explain_document(settings: Settings, document: str, *, as_json: bool) -> None:
+def explain_document(settings: Settings, document: str, *, output: OutputForm) -> None:
     """Print what every table says of a document.
 
     Args:
         settings: the corpus.
         document: the user's id, a ``doc_id``, or ``uri:position`` of a record.
-        as_json: print JSON.
+        output: how it is printed.
 
     Raises:
         InputMissingError: nothing of that name was read.
@@ -44,7 +45,7 @@ def explain_document(settings: Settings, document: str, *, as_json: bool) -> Non
         session = LazySession(settings, None, "explain")
         context = StageContext(settings, corpus, "explain", session, QuietProgress())
         trace = trace_document(context, document)
-    if as_json:
+    if output is OutputForm.JSON:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
         return
     _show(trace, Console(soft_wrap=True))

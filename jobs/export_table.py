@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from strata.jobs.runtime.output import OutputForm
 from strata.pipelines.ledger_lookup import files_of_ledger, removed_ids
 from strata.settings import Settings
 from strata.storage.catalog import Corpus, open_corpus
@@ -38,7 +39,7 @@ CLUSTER_SCHEMA = pa.schema(
 
 
 def export_table(
-    settings: Settings, table: str, form: str, target: str, *, as_json: bool = False
+    settings: Settings, table: str, form: str, target: str, *, output: OutputForm = OutputForm.TEXT
 ) -> None:
     """Write a table below a folder as one file, in the order of the document ids.
 
@@ -47,7 +48,7 @@ def export_table(
         table: documents, clusters, rejects or tokens.
         form: parquet or jsonl.
         target: the folder, any fsspec URL or a path.
-        as_json: print the summary as JSON.
+        output: how the summary is printed.
     """
     store = FsspecStore(StorageOptions(settings.storage_options))
     url = Url.parse(target) / f"{table}.{form}"
@@ -57,7 +58,8 @@ def export_table(
         for count in WRITERS[form](sink, batches, _schema(table)):
             rows += count
     facts = {"table": table, "rows": rows, "file": str(url)}
-    line = msgspec.json.encode(facts).decode() if as_json else f"{rows:,} rows of {table} in {url}"
+    said = f"{rows:,} rows of {table} in {url}"
+    line = msgspec.json.encode(facts).decode() if output is OutputForm.JSON else said
     sys.stdout.write(line + "\n")
 
 

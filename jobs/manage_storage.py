@@ -55,7 +55,7 @@ def _tiers(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) ->
         )
     columns = ("tier", "files", "rows", "bytes", "layout", "url")
     facts = Facts("tiers", columns, rows, {"corpus": corpus.name})
-    show_facts(facts, as_json=arguments.json)
+    show_facts(facts, output=arguments.output)
 
 
 def _snapshots(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
@@ -69,7 +69,7 @@ def _snapshots(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
             rows.append(_snapshot_row(name, snapshot) | {"present": is_present})
     columns = ("table", "snapshot", "time", "operation", "rows", "files", "run", "present")
     facts = Facts("snapshots", columns, rows, {"corpus": corpus.name})
-    show_facts(facts, as_json=arguments.json)
+    show_facts(facts, output=arguments.output)
 
 
 def _snapshot_row(table: str, snapshot: TableSnapshot) -> dict[str, object]:
@@ -127,7 +127,7 @@ def _verify(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     }
     sentence = f"files read: {{files:,}}, rows: {{rows:,}}, findings: {len(rows):,}"
     facts = Facts("findings", ("table", "finding", "detail", "url"), rows, totals, sentence)
-    show_facts(facts, as_json=arguments.json)
+    show_facts(facts, output=arguments.output)
     _raise_findings(corpus.name, found)
 
 
@@ -166,7 +166,7 @@ def _expire(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
         sentence += "; `strata storage gc` deletes the files that only they needed"
     totals = {"corpus": corpus.name, "dry_run": arguments.dry_run}
     columns = ("table", "snapshot", "time", "operation", "rows", "run")
-    show_facts(Facts("expired", columns, rows, totals, sentence), as_json=arguments.json)
+    show_facts(Facts("expired", columns, rows, totals, sentence), output=arguments.output)
 
 
 def _gc(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
@@ -187,7 +187,7 @@ def _gc(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         totals,
         f"files {verb}: {{files:,}}, with {{bytes:,}} bytes",
     )
-    show_facts(facts, as_json=arguments.json)
+    show_facts(facts, output=arguments.output)
 
 
 def _orphan_row(file: FileInfo) -> dict[str, object]:

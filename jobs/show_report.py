@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.report_files import ReportFiles
 from strata.jobs.runtime.report_page import render_page
 from strata.jobs.runtime.run import RunReport
@@ -21,7 +22,7 @@ HISTORY = 10
 
 
 def show_report(
-    settings: Settings, run_id: str | None = None, *, html: Path | None, as_json: bool
+    settings: Settings, run_id: str | None = None, *, html: Path | None, output: OutputForm
 ) -> None:
     """Show the report of a run.
 
@@ -29,7 +30,7 @@ def show_report(
         settings: the corpus.
         run_id: the run; the newest one where it is None.
         html: file for an HTML page, instead of the table on the terminal.
-        as_json: print the report as it is stored.
+        output: JSON prints the report as it is stored.
 
     Raises:
         InputMissingError: the corpus has no report, or none of that run.
@@ -42,7 +43,7 @@ def show_report(
     if html is not None:
         page = Url.parse(html)
         store.write_bytes(page, render_page(report, history).encode())
-    if as_json:
+    if output is OutputForm.JSON:
         sys.stdout.write(report.to_json().decode() + "\n")
     elif html is not None:
         sys.stdout.write(f"page: {page.path}\n")

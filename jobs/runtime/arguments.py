@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from strata.jobs.runtime.failures import tell_failure
+from strata.jobs.runtime.output import OutputForm
 
 __all__ = ["Parser", "add_common", "add_run", "job_parser", "verbosity"]
 
@@ -44,7 +45,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         metavar="SECTION.KEY=VALUE",
         help="override a setting; may be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    parser.add_argument(
+        "--json",
+        dest="output",
+        action="store_const",
+        const=OutputForm.JSON,
+        default=OutputForm.TEXT,
+        help="print the result as JSON on stdout",
+    )
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show Spark's warnings; twice: its log"
     )

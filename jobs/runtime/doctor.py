@@ -17,6 +17,7 @@ from strata.jobs.runtime.machine_checks import (
     check_python,
     check_worker_python,
 )
+from strata.jobs.runtime.output import OutputForm
 from strata.settings import Settings
 
 __all__ = ["Check", "run_checks", "show_checks"]
@@ -45,14 +46,14 @@ def run_checks(settings: Settings | None) -> list[Check]:
     return checks
 
 
-def show_checks(settings: Settings | None, *, as_json: bool) -> int:
+def show_checks(settings: Settings | None, *, output: OutputForm) -> int:
     """Print the checks, one a line, or as a JSON array.
 
     Returns:
         0 when all is well, else the exit code of a machine that lacks something.
     """
     checks = run_checks(settings)
-    text = _json_text(checks) if as_json else _plain_text(checks)
+    text = _json_text(checks) if output is OutputForm.JSON else _plain_text(checks)
     sys.stdout.write(text)
     return 0 if all(check.ok for check in checks) else MachineError.exit_code
 

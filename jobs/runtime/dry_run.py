@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.progress import QuietProgress
 from strata.jobs.runtime.session import LazySession
 from strata.pipelines.compress import plan_compress
@@ -25,10 +26,10 @@ from strata.storage.tiers import landing_tier, tier_of_table
 __all__ = ["plan_facts", "show_plan"]
 
 
-def show_plan(settings: Settings, *, as_json: bool) -> None:
+def show_plan(settings: Settings, *, output: OutputForm) -> None:
     """Print what a run would do."""
     facts = plan_facts(settings)
-    if as_json:
+    if output is OutputForm.JSON:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode() + "\n")
         return
     console = Console(soft_wrap=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from strata.jobs.runtime.arguments import job_parser, verbosity
 from strata.jobs.runtime.failures import guarded
+from strata.jobs.runtime.output import OutputForm
 from strata.layers import load_settings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _run(
     if arguments.dry_run:
         from strata.jobs.runtime.dry_run import show_plan
 
-        show_plan(settings, as_json=arguments.json)
+        show_plan(settings, output=arguments.output)
         return 0
     from strata.jobs.runtime.run import RunOptions, run_stages
 
@@ -65,7 +66,7 @@ def _run(
 def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
     if arguments.report:
         _write(arguments.report, report.to_json())
-    if arguments.json:
+    if arguments.output is OutputForm.JSON:
         sys.stdout.write(report.to_json().decode() + "\n")
     elif verbosity(arguments) >= 0:
         from strata.jobs.runtime.summary import show_summary

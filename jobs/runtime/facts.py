@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.summary import size
 
 __all__ = ["Facts", "show_facts"]
@@ -41,9 +42,9 @@ class Facts:
     sentence: str = ""
 
 
-def show_facts(facts: Facts, *, as_json: bool) -> None:
+def show_facts(facts: Facts, *, output: OutputForm) -> None:
     """Print to stdout."""
-    if as_json:
+    if output is OutputForm.JSON:
         found = {**facts.totals, facts.name: facts.rows}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
         return

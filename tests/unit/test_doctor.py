@@ -12,6 +12,7 @@ from strata.jobs.runtime.machine_checks import (
     check_worker_python,
     memory_bytes,
 )
+from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.storage_checks import check_tiers
 from strata.settings import Settings
 
@@ -153,15 +154,15 @@ def checks(monkeypatch):
 
 
 def test_show_checks_failure_prints_remedy_and_fails(checks, capsys):
-    assert show_checks(None, as_json=False) == 2
+    assert show_checks(None, output=OutputForm.TEXT) == 2
     assert "-> mend" in capsys.readouterr().out
 
 
 def test_show_checks_json_is_an_array(checks, capsys):
-    show_checks(None, as_json=True)
+    show_checks(None, output=OutputForm.JSON)
     assert [row["ok"] for row in json.loads(capsys.readouterr().out)] == [True, False]
 
 
 def test_show_checks_all_well_is_zero(checks, capsys):
     checks.pop()
-    assert show_checks(None, as_json=False) == 0
+    assert show_checks(None, output=OutputForm.TEXT) == 0

@@ -5,6 +5,7 @@ import pytest
 
 from strata.errors import InputMissingError
 from strata.jobs.explain_document import explain_document
+from strata.jobs.runtime.output import OutputForm
 from strata.pipelines.compress import run_compress
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.document_trace import LedgerState, trace_document
@@ -169,12 +170,12 @@ def test_explain_ledger_of_other_settings_is_stale(folder, context):
 
 def test_explain_json_and_text_come_from_the_same_facts(folder, context, capsys):
     document = only(context, "near")
-    explain_document(settings_of(folder), "near", as_json=True)
+    explain_document(settings_of(folder), "near", output=OutputForm.JSON)
     facts = json.loads(capsys.readouterr().out)
     assert facts["documents"][0]["cluster"]["kept_id"] == "doc-1"
     assert facts["documents"][0]["doc_id"] == document.doc_id
     assert (facts["asked"], facts["matching"], facts["ledger"]) == ("near", 1, "current")
-    explain_document(settings_of(folder), "near", as_json=False)
+    explain_document(settings_of(folder), "near", output=OutputForm.TEXT)
     text = capsys.readouterr().out
     assert f"removed for doc-1 (doc_id {document.cluster.kept_doc_id}), in a cluster of 2" in text
     assert f"{document.uri}, byte {document.position:,} (file 1)" in text
@@ -190,10 +191,10 @@ def test_explain_json_and_text_come_from_the_same_facts(folder, context, capsys)
     ],
 )
 def test_explain_text_tells_every_kind_of_end(folder, context, capsys, asked, told):
-    explain_document(settings_of(folder), asked, as_json=False)
+    explain_document(settings_of(folder), asked, output=OutputForm.TEXT)
     assert told in capsys.readouterr().out
 
 
 def test_explain_stale_ledger_is_said_on_the_terminal(folder, context, capsys):
-    explain_document(settings_of(folder, dedup={"threshold": 0.9}), "near", as_json=False)
+    explain_document(settings_of(folder, dedup={"threshold": 0.9}), "near", output=OutputForm.TEXT)
     assert "changed since the last dedup" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.jobs.export_table import export_table
+from strata.jobs.runtime.output import OutputForm
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.shard import run_shard
 from strata.settings import Settings
@@ -84,7 +85,7 @@ def test_export_rejects_place_and_reason(corpus, tmp_path):
 
 @pytest.mark.parametrize("table", ["documents", "clusters", "rejects", "tokens"])
 def test_export_empty_corpus_writes_a_file_with_the_columns(corpus, tmp_path, table, capsys):
-    export_table(corpus.settings, table, "parquet", str(tmp_path / "out"), as_json=True)
+    export_table(corpus.settings, table, "parquet", str(tmp_path / "out"), output=OutputForm.JSON)
 
     assert json.loads(capsys.readouterr().out)["rows"] == 0
     assert "doc_id" in pq.read_schema(tmp_path / "out" / f"{table}.parquet").names or (

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from strata.errors import InputError, InputMissingError
+from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.run import RunReport, reports_folder
 from strata.jobs.show_report import HISTORY, show_report
 from strata.pipelines.stage import StageReport
@@ -24,13 +25,13 @@ def write(settings):
 
 
 def shown(settings, capsys, run_id=None):
-    show_report(settings, run_id, html=None, as_json=True)
+    show_report(settings, run_id, html=None, output=OutputForm.JSON)
     return json.loads(capsys.readouterr().out)
 
 
 def test_report_without_any_run_names_folder_and_remedy(settings):
     with pytest.raises(InputMissingError) as caught:
-        show_report(settings, None, html=None, as_json=False)
+        show_report(settings, None, html=None, output=OutputForm.TEXT)
     assert str(reports_folder(settings)) in caught.value.reason
     assert "strata run" in caught.value.hint
 
@@ -58,7 +59,7 @@ def test_report_by_run_id_finds_an_old_run(settings, write, capsys):
 def test_report_of_an_unknown_run_names_the_newest(settings, write, run_id):
     write("20260104-000000-1")
     with pytest.raises(InputMissingError) as caught:
-        show_report(settings, run_id, html=None, as_json=False)
+        show_report(settings, run_id, html=None, output=OutputForm.TEXT)
     assert "20260104-000000-1" in caught.value.hint
 
 
@@ -69,7 +70,7 @@ def test_report_as_json_is_the_stored_report(settings, write, capsys):
 
 def test_report_on_the_terminal_shows_stages(settings, write, capsys):
     write("one", stages=[StageReport("shard", "k", rows_in=1234, rows_out=1234)])
-    show_report(settings, None, html=None, as_json=False)
+    show_report(settings, None, html=None, output=OutputForm.TEXT)
     printed = capsys.readouterr().out
     assert "shard" in printed
     assert "1,234" in printed
@@ -78,7 +79,7 @@ def test_report_on_the_terminal_shows_stages(settings, write, capsys):
 def test_report_of_a_failed_run_prints_reason_and_hint_as_they_are(settings, write, capsys):
     error = {"type": "SettingsError", "reason": "no [tiers.hot] [/red]", "hint": "add [bold]"}
     write("one", status="failed", error=error)
-    show_report(settings, None, html=None, as_json=False)
+    show_report(settings, None, html=None, output=OutputForm.TEXT)
     printed = capsys.readouterr().out
     assert "failed: no [tiers.hot] [/red]" in printed
     assert "hint: add [bold]" in printed
@@ -88,7 +89,7 @@ def test_report_as_html_writes_a_page_with_the_history(settings, write, capsys, 
     for day in range(1, 5 + HISTORY):
         write(f"202601{day:02}-000000-1", f"2026-01-{day:02}T00:00:00+00:00")
     page = tmp_path / "new folder" / "report.html"
-    show_report(settings, None, html=page, as_json=False)
+    show_report(settings, None, html=page, output=OutputForm.TEXT)
     content = page.read_text(encoding="utf-8")
     assert content.startswith("<!DOCTYPE html>")
     assert content.count("-000000-1</th>") == HISTORY
@@ -102,13 +103,13 @@ def test_report_that_is_damaged_is_an_error_with_its_place(settings, write, dama
     url = write("one")
     FsspecStore().write_bytes(url, damage)
     with pytest.raises(InputError, match=r"one\.json"):
-        show_report(settings, None, html=None, as_json=False)
+        show_report(settings, None, html=None, output=OutputForm.TEXT)
 
 
 def test_report_of_a_newer_version_is_refused(settings, write):
     write("one", report_version=99)
     with pytest.raises(InputError, match="version 99"):
-        show_report(settings, None, html=None, as_json=False)
+        show_report(settings, None, html=None, output=OutputForm.TEXT)
 
 
 def test_report_of_a_remote_warehouse_is_read_through_its_store(write, settings, capsys):
