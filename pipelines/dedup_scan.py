@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strata.pipelines.dedup_rows import KeyKind, kind_of, sketch_words
+from strata.pipelines.edge_set import EdgeSet
 from strata.pipelines.kernels.buckets import BucketScanner, Edges
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
@@ -58,18 +59,16 @@ def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterato
         KeyKind.EQUAL: BucketScanner(1.0, MAX_HUBS),
         KeyKind.SAME_ID: BucketScanner(1.0, MAX_HUBS),
     }
-    found: dict[KeyKind, list[Edges]] = {kind: [] for kind in scanners}
+    found = {kind: EdgeSet() for kind in scanners}
     rows = documents = 0
     for batch in batches:
         rows += batch.num_rows
         documents += int(np.count_nonzero(kind_of(batch.column("key").to_numpy()) == KeyKind.EQUAL))
         for kind, scanner in scanners.items():
-            edges = _feed(scanner, batch, kind)
-            if len(edges.a):
-                found[kind].append(edges)
+            found[kind].add(_feed(scanner, batch, kind))
     table = _edge_table(found)
     url = _write(store, task.folder, table) if table.num_rows else None
-    same_id = sum(len(edges.a) for edges in found[KeyKind.SAME_ID])
+    same_id = len(found[KeyKind.SAME_ID].distinct().a)
     result = ScanResult(url, table.num_rows, rows, documents, same_id, cost.counters(store.meter))
     yield pa.RecordBatch.from_pydict({"result": [pickle.dumps(result)]})
 
@@ -82,23 +81,14 @@ def _feed(scanner: BucketScanner, batch: pa.RecordBatch, kind: KeyKind) -> Edges
     return scanner.feed(keys[chosen], doc_ids[chosen], sketches[chosen])
 
 
-def _edge_table(found: dict[KeyKind, list[Edges]]) -> pa.Table:
-    parts = [_unique(found[kind], kind) for kind in (KeyKind.SIMILAR, KeyKind.EQUAL)]
+def _edge_table(found: Mapping[KeyKind, EdgeSet]) -> pa.Table:
+    parts = []
+    for kind in (KeyKind.SIMILAR, KeyKind.EQUAL):
+        edges = found[kind].distinct()
+        equal = np.full(len(edges.a), kind == KeyKind.EQUAL)
+        columns = [edges.a, edges.b, edges.similarity, equal]
+        parts.append(pa.table(columns, schema=EDGE_SCHEMA))
     return pa.concat_tables(parts)
-
-
-def _unique(edges: list[Edges], kind: KeyKind) -> pa.Table:
-    if not edges:
-        return EDGE_SCHEMA.empty_table()
-    a = np.concatenate([part.a for part in edges])
-    b = np.concatenate([part.b for part in edges])
-    similarity = np.concatenate([part.similarity for part in edges])
-    order = np.lexsort((b, a))
-    a, b, similarity = a[order], b[order], similarity[order]
-    first = np.ones(len(a), bool)
-    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
-    equal = np.full(int(first.sum()), kind == KeyKind.EQUAL)
-    return pa.table([a[first], b[first], similarity[first], equal], schema=EDGE_SCHEMA)
 
 
 def _write(store: MeteredStore, folder: Url, table: pa.Table) -> str:
