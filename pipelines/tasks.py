@@ -49,6 +49,7 @@ def run_tasks(
 
     rdd = spark.sparkContext.parallelize(list(specs), len(specs))
     results: list[Result] = []
+    # One small result a task: this grows with the number of files, never with that of documents.
     for result in rdd.mapPartitions(each).collect():
         if isinstance(result, StrataError):
             raise result

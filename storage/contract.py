@@ -47,9 +47,9 @@ class ByteRange:
 class Output(io.BufferedIOBase):
     """A file being written: it appears when closed, and never when discarded or forgotten."""
 
+    @abstractmethod
     def discard(self) -> None:
         """Drop what was written; the target keeps its former content, if any."""
-        raise NotImplementedError
 
     def writable(self) -> bool:
         """True: this is an output."""

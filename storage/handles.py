@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
@@ -118,11 +119,13 @@ class _Staged(Output):
             self._drop()
             super().close()
 
+    @abstractmethod
     def _publish(self) -> None:
-        raise NotImplementedError
+        """Give the staged bytes their name."""
 
+    @abstractmethod
     def _drop(self) -> None:
-        raise NotImplementedError
+        """Remove the staged bytes."""
 
 
 class LocalOutput(_Staged):
