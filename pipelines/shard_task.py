@@ -21,7 +21,7 @@ from strata.storage.schemas import SCHEMAS
 from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
 from strata.storage.url import Url
 
-__all__ = ["InputCount", "ShardResult", "ShardTask", "run_shard_task"]
+__all__ = ["InputCount", "ShardResult", "ShardTask", "document_rows", "run_shard_task"]
 
 REJECT_SAMPLES = 5
 GATHER_BYTES = 4_000_000
@@ -136,7 +136,7 @@ class _Gathered:
     def flush(self) -> None:
         if not self._waiting:
             return
-        documents = _document_rows(_joined(self._waiting))
+        documents = document_rows(_joined(self._waiting))
         self._waiting, self._bytes = [], 0
         self.text_bytes += pc.sum(documents.column("n_bytes")).as_py()
         self._writers["documents"].write(documents)
@@ -156,7 +156,8 @@ def _count(batch: ReadBatch) -> InputCount:
     return InputCount(batch.records, batch.documents.num_rows, rejected)
 
 
-def _document_rows(read: pa.RecordBatch) -> pa.RecordBatch:
+def document_rows(read: pa.RecordBatch) -> pa.RecordBatch:
+    """What a reader gives, as rows of the table `documents`."""
     text = read.column("text")
     columns = {name: read.column(name) for name in read.schema.names}
     columns["n_bytes"] = pc.binary_length(text)

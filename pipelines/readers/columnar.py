@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from strata.errors import InputError, InputMissingError, SettingsError
 from strata.pipelines.readers.columnar_json import metadata_of, names_of
+from strata.pipelines.readers.columnar_metadata import StringParts
+from strata.pipelines.readers.json_bytes import mark_invalid
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, Split
@@ -105,17 +107,29 @@ def _good(file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int6
 def _invalid_rows(batch: pa.RecordBatch) -> list[int]:
     """Rows with a string, in any column, that is no UTF-8."""
     # Parquet's string type promises UTF-8, and nobody checks it.
+    bad = np.zeros(batch.num_rows, np.bool_)
+    for column in batch.columns:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            parts = StringParts.of(column.cast(pa.large_string()))
+            marks = np.zeros(batch.num_rows, np.bool_)
+            mark_invalid(parts.data, parts.offsets, marks)
+            bad |= marks & parts.valid
+        else:
+            bad[_invalid_values(column)] = True
+    return [int(row) for row in np.flatnonzero(bad)]
+
+
+def _invalid_values(column: pa.Array) -> list[int]:
     try:
-        for column in batch.columns:
-            column.validate(full=True)
+        column.validate(full=True)
     except pa.ArrowInvalid:
-        return [row for row in range(batch.num_rows) if not _is_valid(batch.slice(row, 1))]
+        return [row for row in range(len(column)) if not _is_valid(column.slice(row, 1))]
     return []
 
 
-def _is_valid(row: pa.RecordBatch) -> bool:
+def _is_valid(value: pa.Array) -> bool:
     try:
-        row.to_pylist()
+        value.to_pylist()
     except UnicodeDecodeError:
         return False
     return True

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from strata.pipelines.readers.columnar_metadata import (
+    JsonMember,
+    bare_of,
+    members_of,
+    objects_of,
+)
 from strata.pipelines.readers.columnar_times import plain_times
 
 __all__ = ["metadata_of", "names_of"]
@@ -36,13 +45,46 @@ def metadata_of(batch: pa.RecordBatch, mapped: frozenset[str]) -> pa.LargeString
     base that the others are added to.
     """
     names = [name for name in batch.schema.names if name not in mapped]
-    if not names:
-        return pa.nulls(batch.num_rows, pa.large_string())
+    columns = {name: _plain_column(batch.column(name)) for name in names}
+    own = columns.get(METADATA, pa.nulls(batch.num_rows))
+    kind = own.type
+    others = {name: values for name, values in columns.items() if name != METADATA}
+    if pa.types.is_struct(kind) and not others.keys() & set(kind.names):
+        members = [*members_of(own), *_members(others)]
+    elif pa.types.is_string(kind):
+        bare = bare_of(own.cast(pa.large_string()), list(others))
+        members = [JsonMember(b"", bare.text), *_members(others)]
+        if bare.odd.any():
+            return _mended(objects_of(members, batch.num_rows), columns, bare.odd)
+    elif pa.types.is_struct(kind):
+        return _row_by_row(columns)
+    else:
+        members = _members(columns)
+    return objects_of(members, batch.num_rows)
+
+
+def _members(columns: Mapping[str, pa.Array]) -> list[JsonMember]:
+    return [JsonMember.of(name, values) for name, values in columns.items()]
+
+
+def _mended(
+    objects: pa.LargeStringArray, columns: Mapping[str, pa.Array], odd: npt.NDArray[np.bool_]
+) -> pa.LargeStringArray:
+    """The objects, with those of odd rows made one by one."""
+    places = np.flatnonzero(odd)
+    slow = _row_by_row({name: values.take(pa.array(places)) for name, values in columns.items()})
+    order = np.arange(len(odd))
+    order[places] = len(odd) + np.arange(len(places))
+    return pa.concat_arrays([objects, slow]).take(pa.array(order))
+
+
+def _row_by_row(columns: Mapping[str, pa.Array]) -> pa.LargeStringArray:
     encoder = msgspec.json.Encoder(enc_hook=repr)
-    columns = [_plain_column(batch.column(name)) for name in names]
-    rows = pa.RecordBatch.from_arrays(columns, names=names).to_pylist()
+    rows = pa.RecordBatch.from_arrays([*columns.values()], names=[*columns]).to_pylist()
     objects = [_object(row) for row in rows]
-    encoded = [encoder.encode(each) if each else None for each in objects]
+    encoded = [
+        msgspec.json.format(encoder.encode(each), indent=-1) if each else None for each in objects
+    ]
     return pa.array(encoded, pa.large_binary()).cast(pa.large_string())
 
 

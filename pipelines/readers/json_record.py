@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 
 import msgspec
 
+from strata.pipelines.readers.json_values import DEEPEST
 from strata.pipelines.readers.rejects import RejectReason
+from strata.settings import FieldMapping
 
-__all__ = ["BadRecord", "check_text", "parse_record"]
+__all__ = ["METADATA", "BadRecord", "JsonRecord", "metadata_of", "parse_record"]
+
+METADATA = "metadata"
+Values = Mapping[str, msgspec.Raw]
+ABSENT = msgspec.Raw()
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class BadRecord(Exception):  # noqa: N818 - it names the record, not the fault
@@ -20,33 +31,92 @@ class BadRecord(Exception):  # noqa: N818 - it names the record, not the fault
         self.reason = reason
 
 
-def parse_record(line: bytes, text_field: str) -> Mapping[str, msgspec.Raw]:
-    """The values of a record by key.
+@dataclass(frozen=True, slots=True)
+class JsonRecord:
+    """The values of a document, null where it has none."""
+
+    text: str
+    id: str | None
+    lang: str | None
+    url: str | None
+    metadata: bytes | None
+
+
+def parse_record(line: bytes, fields: FieldMapping) -> JsonRecord:
+    """The document of a line.
 
     Raises:
-        BadRecord: the line is malformed, no object, or has no text.
+        BadRecord: the line is malformed, no object, too deeply nested, or without a text that a
+            document can have.
     """
     values = _parse(line)
-    if text_field not in values:
+    if fields.text not in values:
         raise BadRecord(RejectReason.MISSING_TEXT)
-    check_text(values[text_field])
-    return values
+    text = _text(values[fields.text])
+    mapped = (fields.text, fields.id, fields.lang, fields.url)
+    rest = {key: raw for key, raw in values.items() if key not in mapped}
+    if any(_is_too_deep(bytes(raw)) for raw in rest.values()):
+        raise BadRecord(RejectReason.TOO_DEEPLY_NESTED)
+    return JsonRecord(
+        text=text,
+        id=_name(values.get(fields.id, ABSENT)),
+        lang=_name(values.get(fields.lang, ABSENT)),
+        url=_name(values.get(fields.url, ABSENT)),
+        metadata=metadata_of(rest),
+    )
 
 
-def check_text(raw: msgspec.Raw) -> None:
-    """Check the type of a text.
+def metadata_of(values: Values) -> bytes | None:
+    """Values as one JSON object without insignificant white space; null where it would be empty.
 
-    Raises:
-        BadRecord: it is null, or no string.
+    The members of the object ``metadata`` come first, as they are; then the others by key. Where
+    its own object has a key too, that loses.
     """
+    others = dict(sorted((key, raw) for key, raw in values.items() if key != METADATA))
+    base = bytes(values.get(METADATA, ABSENT))
+    if base[:1] == b"{":
+        own = msgspec.json.decode(base, type=dict[str, msgspec.Raw])
+        if own.keys() & others.keys():
+            joined = msgspec.json.encode(own | others)
+        else:
+            members = (base[1:-1].strip(), msgspec.json.encode(others)[1:-1])
+            joined = b"{%s}" % b",".join(part for part in members if part)
+    else:
+        whole = {} if base in (b"", b"null") else {METADATA: values[METADATA]}
+        joined = msgspec.json.encode(whole | others)
+    dense = msgspec.json.format(joined, indent=-1)
+    return None if dense == b"{}" else dense
+
+
+def _text(raw: msgspec.Raw) -> str:
     first = bytes(memoryview(raw)[:1])
     if first == b"n":
         raise BadRecord(RejectReason.NULL_TEXT)
     if first != b'"':
         raise BadRecord(RejectReason.TEXT_NOT_STRING)
+    text = msgspec.json.decode(raw, type=str)
+    if not text:
+        raise BadRecord(RejectReason.EMPTY_TEXT)
+    if "\0" in text:
+        raise BadRecord(RejectReason.NUL_CHARACTER)
+    return text
 
 
-def _parse(line: bytes) -> Mapping[str, msgspec.Raw]:
+def _name(raw: msgspec.Raw) -> str | None:
+    text = bytes(raw)
+    if text in (b"", b"null"):
+        return None
+    return msgspec.json.decode(text, type=str) if text[:1] == b'"' else text.decode()
+
+
+def _is_too_deep(raw: bytes) -> bool:
+    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+        return False
+    steps = (STEPS.get(byte, 0) for byte in STRING.sub(b"", raw))
+    return max(accumulate(steps)) > DEEPEST
+
+
+def _parse(line: bytes) -> Values:
     try:
         line.decode()
     except UnicodeDecodeError as error:

@@ -65,16 +65,17 @@ def line_blocks(
 def _cut(
     chunks: Iterator[bytes], offset: int, block_bytes: int, longest_line: int
 ) -> Iterator[LineBlock]:
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     size = 0
     for chunk in _after_skips(chunks, skips := _Skips()):
         offset += skips.take()
         # Only the new chunk is searched: a line of many chunks must not cost their square.
         end = chunk.rfind(b"\n") + 1 if size + len(chunk) >= block_bytes else 0
         if end:
-            yield LineBlock(offset, b"".join([*parts, chunk[:end]]))
+            whole = memoryview(chunk)
+            yield LineBlock(offset, b"".join([*parts, whole[:end]]))
             offset += size + end
-            parts, size = [chunk[end:]], len(chunk) - end
+            parts, size = [whole[end:]], len(chunk) - end
             continue
         parts.append(chunk)
         size += len(chunk)

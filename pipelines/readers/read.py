@@ -59,7 +59,7 @@ def _read_stream(store: Store, split: Split, limits: ReadLimits) -> Iterator[Rea
             longest = LINE_OVERHEAD * limits.max_document_bytes + OTHER_FIELDS_BYTES
             lines = JsonLines(file, limits.max_document_bytes, longest)
             for block in line_blocks(chunks, offset, limits.batch_bytes, longest):
-                yield lines.read(block)
+                yield from lines.read(block)
             return
         chunks = plain_chunks(handle, file.compression)
         if file.format is InputFormat.CSV:

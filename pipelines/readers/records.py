@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 POSITION_BITS = 37
-NONE_REFUSED: Mapping[int, RejectReason] = MappingProxyType({})
 LARGEST_ORDINAL = 2 ** (63 - POSITION_BITS) - 1
 COLUMNS = pa.schema(
     [
@@ -131,7 +129,6 @@ def build_batch(
     rejects: Sequence[Reject],
     records: int,
     max_document_bytes: int,
-    refused: Mapping[int, RejectReason] = NONE_REFUSED,
 ) -> ReadBatch:
     """Columns to a batch; records that no document may come from become rejects.
 
@@ -141,12 +138,11 @@ def build_batch(
         rejects: those that could not.
         records: number of records that were seen.
         max_document_bytes: largest text.
-        refused: places in ``columns`` of records that the reader itself refuses.
 
     Raises:
         InputError: a position or the file's ordinal does not fit a document id.
     """
-    bad = {**_unfit(columns.text, max_document_bytes), **refused}
+    bad = _unfit(columns.text, max_document_bytes)
     more = [
         reject(file, int(columns.position[place]), reason, _beginning(columns.text[place]))
         for place, reason in bad.items()
@@ -198,9 +194,18 @@ def _unfit(text: pa.LargeStringArray, max_document_bytes: int) -> dict[int, Reje
     """Places of the texts that are empty, too long, or hold a NUL character."""
     lengths = pc.binary_length(text).to_numpy()
     bad = dict.fromkeys(np.flatnonzero(lengths == 0).tolist(), RejectReason.EMPTY_TEXT)
-    body = text.buffers()[2]
-    if body is not None and np.frombuffer(body, np.uint8).min(initial=1) == 0:
-        found = np.flatnonzero(pc.match_substring(text, "\0").to_numpy(zero_copy_only=False))
-        bad |= dict.fromkeys(found.tolist(), RejectReason.NUL_CHARACTER)
+    bad |= dict.fromkeys(_rows_with_nul(text), RejectReason.NUL_CHARACTER)
     too_long = np.flatnonzero(lengths > max_document_bytes).tolist()
     return bad | dict.fromkeys(too_long, RejectReason.TOO_LONG)
+
+
+def _rows_with_nul(text: pa.LargeStringArray) -> list[int]:
+    _, offsets, body = text.buffers()
+    if body is None:
+        return []
+    places = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
+    data = np.frombuffer(body, np.uint8)[places[0] : places[-1]]
+    if data.min(initial=1):
+        return []
+    found = np.searchsorted(places, np.flatnonzero(data == 0) + places[0], side="right") - 1
+    return [int(row) for row in np.unique(found)]

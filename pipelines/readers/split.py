@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -14,6 +15,9 @@ from strata.storage.store import Store
 from strata.storage.url import Url
 
 __all__ = ["Compression", "InputFile", "ReadOptions", "Split", "plan_splits"]
+
+# Reading a footer is waiting for a store, mostly.
+FOOTERS_AT_ONCE = 16
 
 
 class Compression(StrEnum):
@@ -96,12 +100,17 @@ def plan_splits(files: Sequence[InputFile], store: Store, split_bytes: int) -> l
 
     Plain JSON lines are cut by byte ranges, Parquet by row groups; other files are read whole.
     """
-    return [split for file in files for split in _splits_of(file, store, split_bytes)]
+    footers = [file for file in files if file.format is InputFormat.PARQUET]
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        found = pool.map(lambda file: _by_row_groups(file, store, split_bytes), footers)
+        pieces = [
+            next(found) if file.format is InputFormat.PARQUET else _cut(file, split_bytes)
+            for file in files
+        ]
+    return [split for of_file in pieces for split in of_file]
 
 
-def _splits_of(file: InputFile, store: Store, split_bytes: int) -> list[Split]:
-    if file.format is InputFormat.PARQUET:
-        return _by_row_groups(file, store, split_bytes)
+def _cut(file: InputFile, split_bytes: int) -> list[Split]:
     if file.format is InputFormat.JSONL and file.compression is Compression.NONE:
         pieces = max(1, round(file.size / split_bytes))
         bounds = [file.size * piece // pieces for piece in range(pieces + 1)]

@@ -122,6 +122,22 @@ def test_split_plan_keeps_the_order_and_reads_compressed_files_whole(tmp_path):
     assert splits[0].weight > 5000
 
 
+def test_split_plan_of_many_parquet_files_keeps_their_order_and_their_damage(tmp_path):
+    for number in range(40):
+        text = ["t" * number] * 10
+        pq.write_table(
+            pa.table({"text": text}), tmp_path / f"{number:02}.parquet", row_group_size=5
+        )
+    (tmp_path / "07.parquet").write_bytes(b"damaged")
+    (tmp_path / "08.jsonl").write_bytes(b'{"text": "b"}\n')
+    files = inputs(tmp_path)
+    splits = plan_splits(files, STORE, 1)
+    assert splits == [split for file in files for split in plan_splits([file], STORE, 1)]
+    ordinals = [split.file.ordinal for split in splits]
+    assert ordinals == sorted(ordinals)
+    assert [ordinals.count(number) for number in range(10)] == [*[2] * 7, 1, 14, 2]
+
+
 def test_split_of_an_empty_file_is_there_and_reads_nothing(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     splits = plan_splits(inputs(tmp_path), STORE, 1000)

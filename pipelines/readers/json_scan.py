@@ -1,0 +1,316 @@
+"""Lines of JSON to documents, straight from the bytes.
+
+One pass over a line checks all of its grammar, copies its text without escapes and puts its
+metadata together. A line that is out of the ordinary (malformed, without a text, with an escape in
+a key, with a key twice, ...) is only marked, for Python to look into. So the kernel may refuse what
+is well-formed, but never takes what is not.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from strata.pipelines.readers.json_bytes import (
+    BROKEN,
+    NONE,
+    WIDTH,
+    byte_at,
+    cached_kernel,
+    copy_raw,
+    copy_string,
+    is_utf8,
+    kernel,
+    skip_space,
+)
+from strata.pipelines.readers.json_values import DEEPEST, append_member, is_key, parse_object
+
+__all__ = ["LineRules", "LineTable", "ScanEnd", "scan_lines", "unescape_all"]
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+
+# Records with more members go the slow way.
+MOST_MEMBERS = 128
+NEWLINE, QUOTE, LOWER_N, OPEN_OBJECT, CLOSE_OBJECT = b'\n"n{}'
+# What bytes.strip takes for blank, but for the newline.
+BLANKS = tuple(b"\t\v\f\r ")
+TEXT, MAPPED, METADATA, ABSENT = 0, 4, 4, -1
+# No key in the data can be a quote.
+NO_KEY = np.frombuffer(b'"', np.uint8)
+
+
+class ScanWork(NamedTuple):
+    """The record at hand.
+
+    Attributes:
+        members: int64[most, 4], start and end of key and value.
+        own: int64[most, 4], the same of its own metadata.
+        mapped: int64[5], the members that are text, id, lang, url and metadata, or ABSENT.
+        others: int64[most], the other members, by key.
+        stack: uint8[DEEPEST + 1].
+    """
+
+    members: Places
+    own: Places
+    mapped: Places
+    others: Places
+    stack: Bytes
+
+
+class LineTable(NamedTuple):
+    """What a scan writes; rows are lines that became documents, odd ones those that did not.
+
+    Attributes:
+        start: int64[rows], where the line begins.
+        names: int64[3, rows, 2], start and end of the raw id, lang and url; 0 where absent.
+        text: uint8[total + json_bytes.WIDTH].
+        text_end: int64[rows].
+        metadata: uint8[total + json_bytes.WIDTH], JSON objects.
+        metadata_end: int64[rows].
+        odd: int64[odd, 2], start and end of lines that need a closer look.
+    work: what the scan itself needs.
+    """
+
+    start: Places
+    names: Places
+    text: Bytes
+    text_end: Places
+    metadata: Bytes
+    metadata_end: Places
+    odd: Places
+    work: ScanWork
+
+    @classmethod
+    def of(cls, lines: int, size: int) -> LineTable:
+        """A table for so many lines of ``size`` bytes together."""
+        return cls(
+            np.empty(lines, np.int64),
+            np.empty((3, lines, 2), np.int64),
+            np.empty(size + WIDTH, np.uint8),
+            np.empty(lines, np.int64),
+            np.empty(size + WIDTH, np.uint8),
+            np.empty(lines, np.int64),
+            np.empty((lines, 2), np.int64),
+            ScanWork(
+                np.empty((MOST_MEMBERS, 4), np.int64),
+                np.empty((MOST_MEMBERS, 4), np.int64),
+                np.empty(MAPPED + 1, np.int64),
+                np.empty(MOST_MEMBERS, np.int64),
+                np.empty(DEEPEST + 1, np.uint8),
+            ),
+        )
+
+
+class LineRules(NamedTuple):
+    """What is a document, and how it is called.
+
+    Attributes:
+        longest: bytes of the longest line.
+        keys: uint8[total], the keys of text, id, lang, url and metadata.
+        key_ends: int64[5], ends of the keys.
+    """
+
+    longest: int
+    keys: Bytes
+    key_ends: Places
+
+
+class ScanEnd(NamedTuple):
+    """Where the next line begins, and the rows and odd lines before it."""
+
+    place: int
+    rows: int
+    odd: int
+
+
+class _Ends(NamedTuple):
+    """Where a line ends, or BROKEN; where its text and its metadata end."""
+
+    line: int
+    text: int
+    metadata: int
+
+
+@cached_kernel
+def scan_lines(data: Bytes, place: int, rules: LineRules, table: LineTable) -> ScanEnd:
+    """Read lines until the data or the table end.
+
+    Args:
+        data: lines, each but the last with its newline.
+        place: where the first line begins.
+        rules: what to look for.
+        table: what to write; text and metadata have room for all lines.
+    """
+    rows = odd = NONE
+    ends = _Ends(place, NONE, NONE)
+    while place < len(data) and rows < len(table.start) and odd < len(table.odd):
+        start = place
+        while byte_at(data, place) in BLANKS:
+            place += 1
+        if place == len(data) or data[place] == NEWLINE:
+            place += 1
+            continue
+        found = _read(data, start, place, rules, table, ends)
+        if found.line == BROKEN:
+            place = start
+            while place < len(data) and data[place] != NEWLINE:
+                place += 1
+            table.odd[odd, 0], table.odd[odd, 1] = start, place
+            odd += 1
+        else:
+            ends, place = found, found.line
+            table.start[rows] = start
+            table.text_end[rows], table.metadata_end[rows] = ends.text, ends.metadata
+            _note_names(table, rows)
+            rows += 1
+        place += 1
+    return ScanEnd(min(place, len(data)), rows, odd)
+
+
+@kernel
+def _read(
+    data: Bytes, start: int, place: int, rules: LineRules, table: LineTable, ends: _Ends
+) -> _Ends:
+    """Read the line from ``start``, whose first character is at ``place``."""
+    none = _Ends(BROKEN, ends.text, ends.metadata)
+    work = table.work
+    text_key = rules.keys[: rules.key_ends[TEXT]]
+    record = parse_object(data, place, text_key, work.members, work.stack, table.text, ends.text)
+    if record.end == BROKEN:
+        return none
+    line_end = skip_space(data, record.end)
+    if line_end < len(data) and data[line_end] != NEWLINE:
+        return none
+    if line_end - start > rules.longest or not is_utf8(data, start, line_end):
+        return none
+    others = _sort_out(data, record.members, rules, work)
+    if others == BROKEN:
+        return none
+    metadata = _compose(data, others, table, record.text_end, ends.metadata)
+    return none if metadata == BROKEN else _Ends(line_end, record.text_end, metadata)
+
+
+@kernel
+def _sort_out(data: Bytes, count: int, rules: LineRules, work: ScanWork) -> int:
+    """Fill ``mapped`` and ``others``; the number of others, BROKEN for what is no document."""
+    work.mapped[:] = ABSENT
+    others = NONE
+    for number in range(count):
+        columns = _map(data, number, rules, work)
+        if columns == 0:
+            columns = others = _insert(data, number, others, work)
+        if columns == BROKEN:
+            return BROKEN
+    text = work.mapped[TEXT]
+    if text == ABSENT or data[work.members[text, 2]] != QUOTE:
+        return BROKEN
+    # Two bytes are the quotes of an empty text.
+    return others if work.members[text, 3] - work.members[text, 2] > 2 else BROKEN
+
+
+@kernel
+def _map(data: Bytes, number: int, rules: LineRules, work: ScanWork) -> int:
+    """The number of columns that a member feeds, BROKEN where one is fed already."""
+    start, end = work.members[number, 0], work.members[number, 1]
+    columns = first = NONE
+    for column in range(MAPPED + 1):
+        last = rules.key_ends[column]
+        # A mapped key is no metadata, whatever its name.
+        free = column != METADATA or not columns
+        if free and is_key(data, start, end, rules.keys[first:last]):
+            if work.mapped[column] != ABSENT:
+                return BROKEN
+            work.mapped[column] = number
+            columns += 1
+        first = last
+    return columns
+
+
+@kernel
+def _insert(data: Bytes, number: int, count: int, work: ScanWork) -> int:
+    """Put a member where its key belongs; the new number of others, BROKEN for a known key."""
+    at = count
+    while at > 0:
+        order = _compare(data, work.members[work.others[at - 1]], work.members[number])
+        if order == 0:
+            return BROKEN
+        if order < 0:
+            break
+        work.others[at] = work.others[at - 1]
+        at -= 1
+    work.others[at] = number
+    return count + 1
+
+
+@kernel
+def _compare(data: Bytes, one: Places, other: Places) -> int:
+    """Below 0 where the key of ``one`` comes first, 0 where they are the same."""
+    one_size, other_size = one[1] - one[0], other[1] - other[0]
+    for step in range(min(one_size, other_size)):
+        left, right = data[one[0] + step], data[other[0] + step]
+        if left != right:
+            return -1 if left < right else 1
+    return int(one_size - other_size)
+
+
+@kernel
+def _compose(data: Bytes, others: int, table: LineTable, text_at: int, begin: int) -> int:
+    """Write the metadata; where they end, BROKEN where they have a key twice."""
+    work, out = table.work, table.metadata
+    at = begin
+    base = work.mapped[METADATA]
+    value = work.members[base, 2] if base != ABSENT else 0
+    if base != ABSENT and data[value] == OPEN_OBJECT:
+        own = parse_object(data, value, NO_KEY, work.own, work.stack, table.text, text_at)
+        if own.end == BROKEN:
+            return BROKEN
+        for number in range(own.members):
+            for other in range(others):
+                if _compare(data, work.own[number], work.members[work.others[other]]) == 0:
+                    return BROKEN
+            at = append_member(data, work.own[number], out, begin, at)
+    elif base != ABSENT and data[value] != LOWER_N:
+        at = append_member(data, work.members[base], out, begin, at)
+    for other in range(others):
+        at = append_member(data, work.members[work.others[other]], out, begin, at)
+    if at > begin:
+        out[at] = CLOSE_OBJECT
+        at += 1
+    return at
+
+
+@kernel
+def _note_names(table: LineTable, row: int) -> None:
+    work = table.work
+    for column in range(len(table.names)):
+        member = work.mapped[column + 1]
+        for side in range(2):
+            place = 0 if member == ABSENT else work.members[member, 2 + side]
+            table.names[column, row, side] = place
+
+
+@cached_kernel
+def unescape_all(
+    data: Bytes, spans: Places, out: Bytes, ends: Places, valid: npt.NDArray[np.bool_]
+) -> None:
+    """Strings without quotes and escapes, other values as they are; null and absent: not valid.
+
+    Args:
+        data: the lines.
+        spans: int64[n, 2], start and end of each value; both 0 where absent.
+        out: uint8[total + json_bytes.WIDTH].
+        ends: int64[n], set to the end of each value in ``out``.
+        valid: bool[n], is set.
+    """
+    at = NONE
+    for row in range(len(spans)):
+        start, end = spans[row, 0], spans[row, 1]
+        valid[row] = end > start and data[start] != LOWER_N
+        if valid[row] and data[start] == QUOTE:
+            _, at = copy_string(data, start + 1, out, at)
+        elif valid[row]:
+            at = copy_raw(data, start, end, out, at)
+        ends[row] = at
