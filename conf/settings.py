@@ -120,6 +120,8 @@ class DedupSettings(Model):
     """Who survives, by priority: "first", "longest", "source:a,b" (earlier names first)."""
     write_clean: bool = True
     """Whether the survivors' text is written to `clean` in the tokenize pass."""
+    memory_documents: int = Field(default=2_000_000, ge=0)
+    """Documents up to which a dedup task holds all fingerprints; beyond it Spark shuffles them."""
     driver_edges: int = Field(default=20_000_000, ge=0)
     """Edges up to which the driver computes connected components itself; beyond it Spark does."""
 

@@ -1,8 +1,8 @@
 """The dedup stage: `fingerprints` to the ledger `clusters`.
 
-One shuffle brings equal keys together: bands of similar documents, hashes of equal ones, repeated
-ids. Each bucket is verified in place along star edges, connected components join the edges, and a
-rule elects the survivor of each.
+Sorting in memory, or one shuffle, brings equal keys together: bands of similar documents, hashes of
+equal ones, repeated ids. Each bucket is verified in place along star edges, connected components
+join the edges, and a rule elects the survivor of each.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import pyarrow as pa
 from strata.keys import stage_key
 from strata.pipelines.dedup_rows import RowTask, band_rows, group_files
 from strata.pipelines.dedup_scan import ScanResult, ScanTask, scan_partition
+from strata.pipelines.dedup_share import scan_share, share_tasks
 from strata.pipelines.kernels.banding import Banding, choose_banding
 from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.tasks import run_tasks
 from strata.settings import DedupSettings
 from strata.storage.maintenance import STAGING
 from strata.storage.publish import PublishMode, publish
@@ -48,7 +50,7 @@ def run_dedup(context: StageContext) -> StageReport:
     """Find duplicates, elect survivors and publish the ledger.
 
     Raises:
-        BalanceError: the shuffle lost or doubled a document.
+        BalanceError: a document was lost or doubled.
     """
     watch = Stopwatch()
     report = StageReport("dedup", dedup_key(context))
@@ -57,8 +59,13 @@ def run_dedup(context: StageContext) -> StageReport:
         report.status = StageStatus.SKIPPED
         return report
     banding = _banding(context.settings.dedup)
+    watch.lap("plan")
+    context.spark()
+    watch.lap("wait for Spark")
     results = _scan(context, banding, report.counters)
+    watch.lap("find edges")
     ledger = write_ledger(context, results)
+    watch.lap("ledger")
     _account(context, results, ledger, report)
     report.details |= {"bands": banding.bands, "rows": banding.rows}
     report.check_balance()
@@ -76,7 +83,8 @@ def run_dedup(context: StageContext) -> StageReport:
     report.counters.add(
         Counters(bytes_written=ledger.bytes_written, files_written=len(ledger.files))
     )
-    report.seconds = watch.seconds
+    watch.lap("publish")
+    report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 
@@ -87,16 +95,29 @@ def _banding(settings: DedupSettings) -> Banding:
 
 
 def _scan(context: StageContext, banding: Banding, counters: Counters) -> list[ScanResult]:
-    spark = context.spark()
-    urls = [file.url for file in context.corpus.table("fingerprints").files()]
+    """Find the edges: in memory while all fingerprints fit there, else through a shuffle."""
+    files = context.corpus.table("fingerprints").files()
+    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options)
+    urls = [file.url for file in files]
+    if sum(file.rows for file in files) > context.settings.dedup.memory_documents:
+        return _shuffle(context, urls, banding, scan, counters)
+    parallelism = context.spark().sparkContext.defaultParallelism if urls else 1
+    tasks = share_tasks(urls, banding, scan, parallelism)
+    context.progress.start("dedup", "sort bands, verify buckets", len(tasks))
+    results = run_tasks(context.spark(), scan_share, tasks)
+    context.progress.finish()
+    return results
+
+
+def _shuffle(
+    context: StageContext, urls: list[str], banding: Banding, scan: ScanTask, counters: Counters
+) -> list[ScanResult]:
+    spark, storage = context.spark(), context.storage_options
     tasks = [
         RowTask(some, banding)
         for some in group_files(urls, max(len(urls), spark.sparkContext.defaultParallelism))
     ]
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-    scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options)
-
-    storage = context.storage_options
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
     requests = spark.sparkContext.accumulator(0)
@@ -112,8 +133,6 @@ def _scan(context: StageContext, banding: Banding, counters: Counters) -> list[S
     def scan_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return scan_partition(batches, scan)
 
-    if not tasks:
-        return []
     context.progress.start("dedup", "shuffle bands, verify buckets", 0)
     rows = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(
         make_rows, "key long, doc_id long, sketch binary"
@@ -141,6 +160,6 @@ def _account(
         "clusters": ledger.clusters,
         "largest_cluster": ledger.largest,
         "edges": sum(result.edges for result in results),
-        "shuffled_rows": sum(result.rows for result in results),
+        "compared_rows": sum(result.rows for result in results),
         "repeated_ids": sum(result.same_id for result in results),
     }

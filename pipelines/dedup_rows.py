@@ -20,7 +20,18 @@ from strata.storage.scan import read_batches
 from strata.storage.store import Store
 from strata.storage.url import Url
 
-__all__ = ["ROW_SCHEMA", "KeyKind", "RowTask", "band_rows", "kind_of", "sketch_words"]
+__all__ = [
+    "ROW_SCHEMA",
+    "KeyKind",
+    "RowTask",
+    "band_rows",
+    "fixed_matrix",
+    "group_files",
+    "key_of",
+    "kind_of",
+    "sketch_words",
+    "spread",
+]
 
 # One batch of fingerprints becomes bands + 2 times as many rows.
 BATCH_BYTES = 2_000_000
@@ -68,26 +79,31 @@ def band_rows(task: RowTask, store: Store) -> Iterator[pa.RecordBatch]:
 def _rows(batch: pa.RecordBatch, banding: Banding) -> Iterator[pa.RecordBatch]:
     doc_ids = batch.column("doc_id").to_numpy()
     signature = fixed_matrix(batch.column("signature"))
-    hashes = fixed_matrix(batch.column("content_hash")).view(np.uint64)
     # A document without words is compared by its bytes only.
     worded = batch.column("n_shingles").to_numpy() > 0
     keys = band_keys(signature[worded], banding)
     packed = pack(signature[worded])
     yield _batch(
-        (keys & ~np.int64(3)).reshape(-1),
+        key_of(keys, KeyKind.SIMILAR).reshape(-1),
         np.repeat(doc_ids[worded], banding.bands),
         np.repeat(packed, banding.bands, axis=0),
     )
-    equal = (hashes[:, 0].view(np.int64) & ~np.int64(3)) | KeyKind.EQUAL
-    yield _batch(equal, doc_ids, spread(hashes[:, 1]))
+    hashes = fixed_matrix(batch.column("content_hash")).view(np.int64)
+    yield _batch(key_of(hashes[:, 0], KeyKind.EQUAL), doc_ids, spread(hashes[:, 1]))
     ids = batch.column("id_hash").to_numpy()
-    yield _batch((ids & ~np.int64(3)) | KeyKind.SAME_ID, doc_ids, spread(ids.view(np.uint64)))
+    yield _batch(key_of(ids, KeyKind.SAME_ID), doc_ids, spread(ids))
+
+
+def key_of(hashes: np.ndarray, kind: KeyKind) -> np.ndarray:
+    """Hashes as keys of a kind: int64[...] -> int64[...]."""
+    keys: np.ndarray = (hashes & ~np.int64(3)) | kind
+    return keys
 
 
 def spread(values: np.ndarray) -> np.ndarray:
-    """A hash as a sketch: equal hashes give equal sketches, others sketches that do not match."""
+    """Hashes, int64[n], as sketches: equal ones give equal sketches, others none that match."""
     steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SPREAD
-    words = (values[:, None] ^ steps[None, :]) * SPREAD
+    words = (values.view(np.uint64)[:, None] ^ steps[None, :]) * SPREAD
     mixed: np.ndarray = words ^ (words >> np.uint64(29)) * SPREAD
     return mixed
 

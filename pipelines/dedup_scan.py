@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 
 from strata.pipelines.dedup_rows import KeyKind, kind_of, sketch_words
 from strata.pipelines.edge_set import EdgeSet
-from strata.pipelines.kernels.buckets import BucketScanner, Edges
+from strata.pipelines.kernels.buckets import BucketScanner
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
 from strata.storage.url import Url
 
-__all__ = ["EDGE_SCHEMA", "ScanResult", "ScanTask", "read_edges", "scan_partition"]
+__all__ = ["EDGE_SCHEMA", "Scan", "ScanResult", "ScanTask", "read_edges", "scan_partition"]
 
 MAX_HUBS = 16
 EDGE_SCHEMA = pa.schema(
@@ -47,6 +47,41 @@ class ScanResult:
     counters: Counters
 
 
+class Scan:
+    """Buckets of all kinds on their way to edges; rows of a kind come sorted by (key, doc_id)."""
+
+    def __init__(self, threshold: float) -> None:
+        thresholds = {KeyKind.SIMILAR: threshold, KeyKind.EQUAL: 1.0, KeyKind.SAME_ID: 1.0}
+        self._scanners = {kind: BucketScanner(at, MAX_HUBS) for kind, at in thresholds.items()}
+        self._found = {kind: EdgeSet() for kind in thresholds}
+        self._rows = self._documents = 0
+
+    def count(self, rows: int, documents: int) -> None:
+        """Count rows that come, and documents among them."""
+        self._rows += rows
+        self._documents += documents
+
+    def feed(
+        self, kind: KeyKind, keys: np.ndarray, doc_ids: np.ndarray, sketches: np.ndarray
+    ) -> None:
+        """Take rows of one kind: int64[n], int64[n], uint64[n, SKETCH_WORDS]."""
+        self._found[kind].add(self._scanners[kind].feed(keys, doc_ids, sketches))
+
+    def finish(self, task: ScanTask, store: MeteredStore, cost: TaskCost) -> ScanResult:
+        """Write the edges and tell what was seen."""
+        table = _edge_table(self._found)
+        url = _write(store, task.folder, table) if table.num_rows else None
+        same_id = len(self._found[KeyKind.SAME_ID].distinct().a)
+        return ScanResult(
+            url=url,
+            edges=table.num_rows,
+            rows=self._rows,
+            documents=self._documents,
+            same_id=same_id,
+            counters=cost.counters(store.meter),
+        )
+
+
 def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterator[pa.RecordBatch]:
     """Verify the buckets of a partition whose rows are sorted by (key, doc_id).
 
@@ -54,31 +89,21 @@ def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterato
         One batch with one binary column: the pickled ScanResult.
     """
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
-    scanners = {
-        KeyKind.SIMILAR: BucketScanner(task.threshold, MAX_HUBS),
-        KeyKind.EQUAL: BucketScanner(1.0, MAX_HUBS),
-        KeyKind.SAME_ID: BucketScanner(1.0, MAX_HUBS),
-    }
-    found = {kind: EdgeSet() for kind in scanners}
-    rows = documents = 0
+    scan = Scan(task.threshold)
     for batch in batches:
-        rows += batch.num_rows
-        documents += int(np.count_nonzero(kind_of(batch.column("key").to_numpy()) == KeyKind.EQUAL))
-        for kind, scanner in scanners.items():
-            found[kind].add(_feed(scanner, batch, kind))
-    table = _edge_table(found)
-    url = _write(store, task.folder, table) if table.num_rows else None
-    same_id = len(found[KeyKind.SAME_ID].distinct().a)
-    result = ScanResult(url, table.num_rows, rows, documents, same_id, cost.counters(store.meter))
+        kinds = kind_of(batch.column("key").to_numpy())
+        scan.count(batch.num_rows, int(np.count_nonzero(kinds == KeyKind.EQUAL)))
+        for kind in KeyKind:
+            _feed(scan, batch, kinds, kind)
+    result = scan.finish(task, store, cost)
     yield pa.RecordBatch.from_pydict({"result": [pickle.dumps(result)]})
 
 
-def _feed(scanner: BucketScanner, batch: pa.RecordBatch, kind: KeyKind) -> Edges:
-    keys = batch.column("key").to_numpy()
-    chosen = np.flatnonzero(kind_of(keys) == kind)
-    doc_ids = batch.column("doc_id").to_numpy()
+def _feed(scan: Scan, batch: pa.RecordBatch, kinds: np.ndarray, kind: KeyKind) -> None:
+    chosen = np.flatnonzero(kinds == kind)
+    keys, doc_ids = batch.column("key").to_numpy(), batch.column("doc_id").to_numpy()
     sketches = sketch_words(batch.column("sketch"))
-    return scanner.feed(keys[chosen], doc_ids[chosen], sketches[chosen])
+    scan.feed(kind, keys[chosen], doc_ids[chosen], sketches[chosen])
 
 
 def _edge_table(found: Mapping[KeyKind, EdgeSet]) -> pa.Table:

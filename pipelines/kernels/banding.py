@@ -7,6 +7,7 @@ section 3.4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,17 +65,20 @@ def choose_banding(threshold: float) -> Banding:
     return Banding(SIGNATURE_BYTES, 1)
 
 
-def band_keys(signature: NDArray[np.uint8], banding: Banding) -> NDArray[np.int64]:
-    """Band keys, int64[n, bands], of signatures, uint8[n, 256].
+def band_keys(
+    signature: NDArray[np.uint8], banding: Banding, bands: Sequence[int] | None = None
+) -> NDArray[np.int64]:
+    """Band keys, int64[n, len(bands)], of signatures, uint8[n, 256]; all bands unless given.
 
     A key mixes the band's number with its bytes, so keys of different bands do not meet.
     """
-    keys = np.empty((len(signature), banding.bands), dtype=np.uint64)
+    chosen = range(banding.bands) if bands is None else bands
+    keys = np.empty((len(signature), len(chosen)), dtype=np.uint64)
     columns = np.ascontiguousarray(signature.T)
-    for band in range(banding.bands):
+    for place, band in enumerate(chosen):
         state = np.full(len(signature), (band + 1) * int(_FINISHER) % 2**64, dtype=np.uint64)
         for row in columns[band * banding.rows : (band + 1) * banding.rows]:
             state = (state ^ row) * _MULTIPLIER
             state ^= state >> np.uint64(32)
-        keys[:, band] = state * _FINISHER
+        keys[:, place] = state * _FINISHER
     return keys.view(np.int64)

@@ -73,7 +73,7 @@ def test_run_again_everything_skipped(context_of: Make, texts: list[str], tmp_pa
 
 
 @pytest.mark.parametrize(("partitions", "split_mb"), [(1, 0.01), (7, 1.0)])
-def test_run_other_partitions_same_content(
+def test_run_shuffled_other_partitions_same_content(
     context_of: Make,
     spark: SparkSession,
     texts: list[str],
@@ -84,7 +84,9 @@ def test_run_other_partitions_same_content(
     inputs = [{"path": str(write_shards(tmp_path / "in", texts, 4))}]
     usual = context_of(inputs, tokenize=TRAIN)
     run_all(usual)
-    other = context_of(inputs, "other", tokenize=TRAIN, shard={"split_mb": split_mb})
+    shuffled = {"memory_documents": 0}
+    split = {"split_mb": split_mb}
+    other = context_of(inputs, "other", tokenize=TRAIN, shard=split, dedup=shuffled)
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", partitions)
     try:
@@ -95,13 +97,14 @@ def test_run_other_partitions_same_content(
     assert contents(other) == contents(usual)
 
 
-def test_dedup_ledger_made_by_spark_same_as_by_driver(
+def test_dedup_ledger_made_by_spark_same_as_in_memory(
     context_of: Make, texts: list[str], tmp_path: Path
 ) -> None:
     inputs = [{"path": str(write_shards(tmp_path / "in", texts, 2))}]
     rules = ["longest", "first"]
     by_driver = context_of(inputs, "driver", dedup={"survivor": rules})
-    by_spark = context_of(inputs, "spark", dedup={"survivor": rules, "driver_edges": 0})
+    wide = {"survivor": rules, "memory_documents": 0, "driver_edges": 0}
+    by_spark = context_of(inputs, "spark", dedup=wide)
     for context in (by_driver, by_spark):
         run_shard(context)
         run_dedup(context)

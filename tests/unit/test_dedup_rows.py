@@ -14,40 +14,11 @@ from strata.pipelines.dedup_rows import (
 )
 from strata.pipelines.kernels.banding import Banding, band_keys
 from strata.pipelines.kernels.buckets import SKETCH_WORDS, BucketScanner, pack
-from strata.pipelines.kernels.content_hash import content_hash, hash64
-from strata.pipelines.kernels.minhash import sketch
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.schemas import SCHEMAS
+from tests.fingerprints import fingerprints
 
 BANDING = Banding(5, 3)
 WORDS = ["one text of some words", "one text of some words", "another text altogether", "x"]
 WORDLESS = ["...", "...", "!?", " \n "]
-
-
-def strings(values):
-    return pa.array(values, pa.large_string())
-
-
-def fingerprints(store, folder, texts, ids, group_bytes=32_000_000):
-    """A file of fingerprints of texts, made with the kernels; document ids count from 10."""
-    sketches = sketch(strings(texts), 3)
-    flat = [row.tobytes() for row in sketches.signature]
-    schema = SCHEMAS["fingerprints"]
-    columns = {
-        "doc_id": pa.array(np.arange(10, 10 + len(texts)), pa.int64()),
-        "source": pa.array(["s"] * len(texts)),
-        "n_bytes": pa.array([len(text) for text in texts], pa.int64()),
-        "n_shingles": pa.array(sketches.n_shingles),
-        "content_hash": content_hash(strings(texts)),
-        "id_hash": pa.array(hash64(strings(ids))),
-        "signature": pa.array(flat, schema.field("signature").type),
-    }
-    layout = ParquetLayout("zstd", 3, group_bytes, 128_000_000)
-    with TableWriter(store, folder, "fingerprints", layout, "test") as writer:
-        batch = pa.RecordBatch.from_arrays([columns[n] for n in schema.names], schema=schema)
-        writer.write(batch)
-        (file,) = writer.close()
-    return file.url, sketches
 
 
 def rows_of(store, *urls):

@@ -1,0 +1,137 @@
+"""LSH in memory, for a corpus whose fingerprints fit there: no shuffle, no Spark SQL.
+
+Every task reads all fingerprints and finds the buckets of its share of the bands by sorting. The
+buckets, and so the edges, are those of the shuffle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from strata.pipelines.dedup_rows import KeyKind, fixed_matrix, key_of, spread
+from strata.pipelines.dedup_scan import Scan, ScanResult, ScanTask
+from strata.pipelines.kernels.banding import Banding, band_keys
+from strata.pipelines.kernels.buckets import SKETCH_WORDS, pack
+from strata.pipelines.tasks import TaskCost
+from strata.storage.scan import read_batches
+from strata.storage.store import FsspecStore, MeteredStore, Store
+from strata.storage.url import Url
+
+__all__ = ["ShareTask", "scan_share", "share_tasks"]
+
+BATCH_BYTES = 4_000_000
+COLUMNS = ["doc_id", "n_shingles", "content_hash", "id_hash", "signature"]
+# Each task reads all fingerprints, which more tasks would do more often for ever less work.
+MOST_SHARES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ShareTask:
+    """All files of `fingerprints`, and what one task compares of the documents in them.
+
+    Attributes:
+        urls: the files.
+        banding: how signatures are cut into bands.
+        bands: numbers of the bands that the task compares.
+        kinds: kinds of keys other than bands that the task compares.
+        scan: how buckets are verified, and where the edges go.
+    """
+
+    urls: tuple[str, ...]
+    banding: Banding
+    bands: tuple[int, ...]
+    kinds: tuple[KeyKind, ...]
+    scan: ScanTask
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """Keys of one band or kind, with the documents that have one: int64[n], int64[n], u64[n, w]."""
+
+    kind: KeyKind
+    keys: np.ndarray
+    doc_ids: np.ndarray
+    sketches: np.ndarray
+
+    def buckets(self) -> _Keyed:
+        """Only the rows whose key another row has too, sorted by (key, doc_id)."""
+        order = np.argsort(self.keys, kind="stable")
+        keys = self.keys[order]
+        same = keys[1:] == keys[:-1]
+        shared = np.zeros(len(keys), bool)
+        shared[1:] |= same
+        shared[:-1] |= same
+        chosen = order[shared]
+        return _Keyed(self.kind, keys[shared], self.doc_ids[chosen], self.sketches[chosen])
+
+
+def share_tasks(
+    urls: Sequence[str], banding: Banding, scan: ScanTask, parallelism: int
+) -> list[ShareTask]:
+    """Deal the bands, equal texts and repeated ids out to tasks."""
+    if not urls:
+        return []
+    work = [*range(banding.bands), KeyKind.EQUAL, KeyKind.SAME_ID]
+    number = min(parallelism, MOST_SHARES, len(work))
+    return [
+        ShareTask(
+            tuple(urls),
+            banding,
+            bands=tuple(range(banding.bands)[part::number]),
+            kinds=tuple(each for each in work[part::number] if isinstance(each, KeyKind)),
+            scan=scan,
+        )
+        for part in range(number)
+    ]
+
+
+def scan_share(task: ShareTask) -> ScanResult:
+    """Find and verify the buckets of a share."""
+    cost, store = TaskCost(), MeteredStore(FsspecStore(task.scan.storage))
+    scan = Scan(task.scan.threshold)
+    for keyed in _read(task, store):
+        scan.count(len(keyed.keys), len(keyed.keys) if keyed.kind is KeyKind.EQUAL else 0)
+        rows = keyed.buckets()
+        scan.feed(rows.kind, rows.keys, rows.doc_ids, rows.sketches)
+    return scan.finish(task.scan, store, cost)
+
+
+def _read(task: ShareTask, store: Store) -> Iterator[_Keyed]:
+    columns = _columns(task, store)
+    # Buckets keep the order of their documents, which is that of the ids.
+    order = np.argsort(columns["doc_id"], kind="stable")
+    for name in columns:
+        columns[name] = columns[name][order]
+    doc_ids, worded = columns["doc_id"], columns["worded"]
+    for place in range(len(task.bands)):
+        keys = key_of(columns["keys"][worded, place], KeyKind.SIMILAR)
+        yield _Keyed(KeyKind.SIMILAR, keys, doc_ids[worded], columns["sketch"][worded])
+    hashes = {KeyKind.EQUAL: columns["content_hash"], KeyKind.SAME_ID: columns["id_hash"]}
+    for kind in task.kinds:
+        keys = key_of(hashes[kind][:, 0], kind)
+        yield _Keyed(kind, keys, doc_ids, spread(hashes[kind][:, -1]))
+
+
+def _columns(task: ShareTask, store: Store) -> dict[str, np.ndarray]:
+    parts: dict[str, list[np.ndarray]] = {
+        "doc_id": [np.empty(0, np.int64)],
+        "worded": [np.empty(0, bool)],
+        "keys": [np.empty((0, len(task.bands)), np.int64)],
+        "sketch": [np.empty((0, SKETCH_WORDS), np.uint64)],
+        "content_hash": [np.empty((0, 2), np.int64)],
+        "id_hash": [np.empty((0, 1), np.int64)],
+    }
+    for url in task.urls:
+        for batch in read_batches(store, Url.parse(url), COLUMNS, None, BATCH_BYTES):
+            signature = fixed_matrix(batch.column("signature"))
+            parts["doc_id"].append(batch.column("doc_id").to_numpy())
+            parts["worded"].append(batch.column("n_shingles").to_numpy() > 0)
+            parts["keys"].append(band_keys(signature, task.banding, task.bands))
+            parts["sketch"].append(pack(signature))
+            parts["content_hash"].append(fixed_matrix(batch.column("content_hash")).view(np.int64))
+            parts["id_hash"].append(batch.column("id_hash").to_numpy().reshape(-1, 1))
+    # Each list goes as soon as it is joined, so that memory does not hold everything twice.
+    return {name: np.concatenate(parts.pop(name)) for name in list(parts)}
