@@ -6,6 +6,7 @@ Commands import what they need when they run, so that ``--help`` and a wrong fla
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[Parser]
 
-__all__ = ["main"]
+__all__ = ["console", "main"]
 
 STAGE_JOBS = {
     "run": ("run_pipeline", "run every stage: shard, dedup, tokenize, compress"),
@@ -226,5 +227,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return guarded(run)
 
 
+def console() -> int:
+    """The command `strata`: `main`, and then a quick end of the process."""
+    code = main()
+    # At its exit the interpreter would collect for half a second what goes with the process anyway.
+    gc.freeze()
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console())

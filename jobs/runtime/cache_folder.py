@@ -6,6 +6,8 @@ import os
 import uuid
 from pathlib import Path
 
+from strata.errors import MachineError
+
 __all__ = ["cache_folder", "cached_file"]
 
 
@@ -16,11 +18,21 @@ def cache_folder() -> Path:
 
 
 def cached_file(name: str, content: str) -> Path:
-    """A file of the cache with this content, written in one step where it differs."""
+    """A file of the cache with this content, written in one step where it differs.
+
+    Raises:
+        MachineError: the cache folder cannot be written.
+    """
     file = cache_folder() / name
-    if not file.is_file() or file.read_text() != content:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{name}.{uuid.uuid4().hex}")
-        partial.write_text(content)
-        partial.replace(file)
+    try:
+        if not file.is_file() or file.read_text() != content:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_name(f"{name}.{uuid.uuid4().hex}")
+            partial.write_text(content)
+            partial.replace(file)
+    except OSError as error:
+        raise MachineError(
+            f"cannot write {file}: {error}",
+            hint="set XDG_CACHE_HOME to a folder that you may write to",
+        ) from error
     return file

@@ -7,16 +7,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.jobs.runtime.arguments import job_parser, verbosity
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
+from strata.jobs.runtime.run_options import RunOptions
+from strata.jobs.runtime.session import LazySession
 from strata.layers import load_settings
 
 if TYPE_CHECKING:
     from strata.jobs.runtime.run import RunReport, Stage
+    from strata.settings import Settings
 
 __all__ = ["job_main", "run_command"]
 
@@ -55,12 +59,35 @@ def _run(
 
         show_plan(settings, output=arguments.output)
         return 0
-    from strata.jobs.runtime.run import RunOptions, run_stages
-
     options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
-    report = run_stages(settings, stages(), options)
+    session = LazySession(settings, options.master, run_id, options.log_level)
+    if _needs_spark(settings):
+        session.begin()
+    try:
+        # These imports take as long as a JVM does to start.
+        from strata.jobs.runtime.run import run_stages
+
+        report = run_stages(settings, stages(), options, session)
+    finally:
+        session.stop()
     _deliver(report, arguments)
+    session.keep_class_data()
     return 0
+
+
+def _needs_spark(settings: Settings) -> bool:
+    """Whether Spark is certainly needed: a new corpus, and something to read.
+
+    A store elsewhere is not asked: what it answers would come too late to gain much.
+    """
+    paths = [
+        path
+        for each in settings.inputs
+        for path in ((each.path,) if isinstance(each.path, str) else each.path)
+    ]
+    new = not Path(settings.warehouse, settings.corpus).exists()
+    here = not any("://" in path for path in (settings.warehouse, *paths))
+    return new and here and all(next(iglob(path, recursive=True), "") for path in paths)
 
 
 def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:

@@ -2,6 +2,8 @@
 
 Spark always passes ``--add-modules=jdk.incubator.vector``, and a runtime without that module then
 refuses to start. The shim is a folder of links to the runtime whose ``bin/java`` drops the option.
+It also drops the first of two mentions of one archive from Spark's class path, which Java 21 would
+refuse together with the class data of all the others (:mod:`strata.jobs.runtime.class_data`).
 """
 
 from __future__ import annotations
@@ -15,13 +17,19 @@ from pathlib import Path
 from strata.errors import MachineError
 from strata.jobs.runtime.cache_folder import cache_folder
 
-__all__ = ["VECTOR_MODULE", "make_shim"]
+__all__ = ["VECTOR_MODULE", "is_shim", "make_shim"]
 
 VECTOR_MODULE = "--add-modules=jdk.incubator.vector"
 SHIM = """#!/bin/sh
 for argument do
   shift
-  [ "$argument" = {module} ] || set -- "$@" "$argument"
+  case $argument in
+    {module}) continue ;;
+    *:*/jars/slf4j-api-*.jar:*/jars/\\*)
+      before=${{argument%%/jars/slf4j-api-*}} after=${{argument#*/jars/slf4j-api-}}
+      argument=${{before%:*}}:${{after#*:}} ;;
+  esac
+  set -- "$@" "$argument"
 done
 exec {java} "$@"
 """
@@ -42,6 +50,11 @@ def make_shim(real: Path) -> Path:
     if not _is_complete(folder, real, script):
         _replace_shim(folder, real, script)
     return folder
+
+
+def is_shim(home: Path) -> bool:
+    """Whether a Java home is one that `make_shim` made."""
+    return home.parent == cache_folder() and home.name.startswith("java-")
 
 
 def _quoted(text: str) -> str:

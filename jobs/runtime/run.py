@@ -15,6 +15,7 @@ import msgspec
 from strata.errors import StrataError
 from strata.jobs.runtime.failures import translated
 from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.run_options import RunOptions
 from strata.jobs.runtime.session import LazySession
 from strata.pipelines.stage import StageContext, StageReport, Stopwatch
 from strata.settings import Settings
@@ -22,25 +23,10 @@ from strata.storage.catalog import open_corpus
 from strata.storage.url import Url
 from strata.version import VERSION
 
-__all__ = ["RunOptions", "RunReport", "Stage", "reports_folder", "run_stages"]
+__all__ = ["RunReport", "Stage", "reports_folder", "run_stages"]
 
 Stage = Callable[[StageContext], StageReport]
 REPORT_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How a run was asked for."""
-
-    command: str
-    run_id: str
-    master: str | None = None
-    verbosity: int = 0
-
-    @property
-    def log_level(self) -> str:
-        """What Spark's log says."""
-        return ("error", "warn", "info")[min(2, max(0, self.verbosity))]
 
 
 @dataclass(slots=True)
@@ -72,11 +58,22 @@ def reports_folder(settings: Settings) -> Url:
     return Url.parse(settings.warehouse) / settings.corpus / "reports"
 
 
-def run_stages(settings: Settings, stages: Sequence[Stage], options: RunOptions) -> RunReport:
-    """Run stages one after the other and store the report, also when one fails."""
+def run_stages(
+    settings: Settings,
+    stages: Sequence[Stage],
+    options: RunOptions,
+    session: LazySession,
+) -> RunReport:
+    """Run stages one after the other and store the report, also when one fails.
+
+    Args:
+        settings: the corpus.
+        stages: what is run.
+        options: how the run was asked for.
+        session: begun or not; it is stopped at the end.
+    """
     watch = Stopwatch()
     report = _new_report(settings, options)
-    session = LazySession(settings, options.master, options.run_id, options.log_level)
     progress = progress_for(lambda: session() if session.started else None, options.verbosity)
     context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
     try:

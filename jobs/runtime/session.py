@@ -10,16 +10,21 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from strata.errors import MachineError
 from strata.jobs.runtime.cache_folder import cached_file
+from strata.jobs.runtime.class_data import ClassData, class_data_of
+from strata.jobs.runtime.java import Java, find_java
 from strata.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
 
 __all__ = ["LazySession", "local_master", "under_spark_submit"]
 
@@ -40,7 +45,18 @@ LOCAL_DEFAULTS: Mapping[str, str] = {
     "spark.app.name": "strata",
     # Kernels and tokenizers keep their state in the worker, which must live as long as the job.
     "spark.python.worker.reuse": "true",
+    # Otherwise SQL and RDD jobs have workers of their own, each with its start and its memory.
+    "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
 }
+# C2 compiles what is ten times as hot as Java's own default: a short run is over before its effort
+# pays (4 s of processor time of 22), and a long one gets there soon enough.
+COMPILER = (
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+    "-XX:Tier4BackEdgeThreshold=400000",
+)
+DAEMON = "spark.python.daemon.module"
 # Executors of a cluster must reach the driver; those of local mode are the driver.
 LOOPBACK: Mapping[str, str] = {
     "spark.driver.bindAddress": "127.0.0.1",
@@ -68,7 +84,7 @@ def local_master(master: str) -> str:
 class LazySession:
     """A Spark session that starts when it is first asked for, and is stopped once.
 
-    ``seconds`` is how long the start took; 0 while no JVM was needed.
+    ``seconds`` is how long its start was waited for; 0 while no JVM was needed.
     """
 
     def __init__(
@@ -78,13 +94,26 @@ class LazySession:
         self._master = master
         self._run_id = run_id
         self._log_level = log_level
+        self._starting: Future[SparkSession] | None = None
         self._session: SparkSession | None = None
+        self._class_data: ClassData | None = None
         self.seconds = 0.0
 
     @property
     def started(self) -> bool:
         """Whether a JVM was needed."""
         return self._session is not None
+
+    def begin(self) -> None:
+        """Start in the background, while the driver does something else.
+
+        What goes wrong is told by the call that first asks for the session. Under spark-submit the
+        JVM runs already, and nothing is gained.
+        """
+        if self._starting is None and not under_spark_submit():
+            self._starting = Future()
+            # As a daemon it does not keep a command that fails meanwhile from ending.
+            threading.Thread(target=self._fulfil, args=(self._starting,), daemon=True).start()
 
     def __call__(self) -> SparkSession:
         """The session; starts it at the first call.
@@ -94,7 +123,7 @@ class LazySession:
         """
         if self._session is None:
             began = time.monotonic()
-            self._session = self._start()
+            self._session = self._starting.result() if self._starting else self._start()
             self.seconds = time.monotonic() - began
         return self._session
 
@@ -104,17 +133,46 @@ class LazySession:
         return self._session.sparkContext.defaultParallelism if self._session else 0
 
     def stop(self) -> None:
-        """Stop the session, if it was started."""
-        if self._session is not None:
-            self._session.stop()
-            self._session = None
+        """Stop the session, if it was started; a start that is under way is waited for."""
+        starting, session = self._starting, self._session
+        self._session = self._starting = None
+        # What is left to itself would still write to stderr, after the line that tells a failure.
+        if session is None and starting is not None and starting.exception() is None:
+            session = starting.result()
+        if session is not None:
+            session.stop()
+
+    def keep_class_data(self) -> None:
+        """See to it that the next start is faster, where this one had to go without class data."""
+        if self._class_data is not None:
+            self._class_data.build_in_background()
+
+    def _fulfil(self, starting: Future[SparkSession]) -> None:
+        try:
+            starting.set_result(self._start())
+        except BaseException as error:
+            starting.set_exception(error)
 
     def _start(self) -> SparkSession:
         if under_spark_submit():
             return _submitted(self._run_id)
-        prepare_environment()
+        java = prepare_environment()
         properties = _local_properties(self._settings, self._master, self._run_id, self._log_level)
-        return _build(properties)
+        if not properties["spark.master"].startswith("local"):
+            return _build(properties)
+        data = class_data_of(java, properties[JAVA_OPTIONS])
+        options = data.options() if data is not None else []
+        properties[JAVA_OPTIONS] = " ".join([*options, properties[JAVA_OPTIONS]])
+        session = _build(properties)
+        if data is not None and not (options and data.is_mapped(_jvm(session))):
+            self._class_data = data
+        return session
+
+
+def _jvm(session: SparkSession) -> int:
+    # The script that Python starts becomes the JVM: their process is the same.
+    gateway = session.sparkContext._gateway
+    return int(gateway.proc.pid) if gateway is not None else os.getpid()
 
 
 def _local_properties(
@@ -130,29 +188,41 @@ def _local_properties(
     properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
     if properties["spark.master"].startswith("local"):
         properties = {**LOOPBACK, **properties}
-    if "log4j2.configurationFile" not in properties.get(JAVA_OPTIONS, ""):
+        # Another interpreter may lack this package; its tasks tell so better than a daemon does.
+        if os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable:
+            properties.setdefault(DAEMON, "strata.jobs.runtime.worker_daemon")
+    properties[JAVA_OPTIONS] = _java_options(properties.get(JAVA_OPTIONS, ""), log_level)
+    return properties
+
+
+def _java_options(given: str, log_level: str) -> str:
+    """The JVM's options; those given come last, where they win."""
+    options = [*COMPILER, given]
+    if "log4j2.configurationFile" not in given:
         text = LOGGING.replace("{level}", log_level)
         logging = cached_file(f"log4j2-{log_level}.properties", text).as_uri()
-        option = f"-Dlog4j2.configurationFile={logging}"
-        properties[JAVA_OPTIONS] = f"{option} {properties.get(JAVA_OPTIONS, '')}".strip()
-    return properties
+        options.insert(0, f"-Dlog4j2.configurationFile={logging}")
+    return " ".join(options).strip()
 
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def prepare_environment() -> None:
+def prepare_environment() -> Java:
     """Point Spark at a Java that works and workers at this very interpreter.
+
+    Returns:
+        The Java.
 
     Raises:
         MachineError: there is no usable Java.
     """
-    from strata.jobs.runtime.java import find_java
-
-    os.environ["JAVA_HOME"] = str(find_java().home)
+    java = find_java()
+    os.environ["JAVA_HOME"] = str(java.home)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    return java
 
 
 def _build(properties: Mapping[str, str]) -> SparkSession:

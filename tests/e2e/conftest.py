@@ -69,7 +69,8 @@ class Project:
             stdin=subprocess.DEVNULL,
             text=True,
             cwd=self.folder,
-            env={**os.environ, **(env or {})},
+            # Commands of tests leave nothing behind that works on in the background.
+            env={**os.environ, "STRATA_CLASS_DATA": "off", **(env or {})},
             start_new_session=True,
         )
 

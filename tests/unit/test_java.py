@@ -144,6 +144,15 @@ def test_java_shim_drops_only_the_vector_option(packaged):
     assert "ARGUMENTS -Dx=a b --add-modules=java.sql \n" in answer
 
 
+def test_java_shim_names_no_archive_of_spark_twice(packaged):
+    spark = "/it has/pyspark"
+    twice = f"{spark}/conf/:{spark}/jars/slf4j-api-2.0.17.jar:{spark}/jars/*"
+
+    answer = run_java(find_java().home, "-cp", twice, "-Dx=/jars/slf4j-api-1.jar")
+
+    assert f"ARGUMENTS -cp {spark}/conf/:{spark}/jars/* -Dx=/jars/slf4j-api-1.jar\n" in answer
+
+
 def test_java_shim_keeps_the_rest_of_the_home(packaged):
     home = find_java().home
     assert (home / "lib").resolve() == packaged / "lib"

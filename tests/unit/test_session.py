@@ -1,7 +1,11 @@
 """Which properties a local session gets, and when Spark is started at all."""
 
+import sys
+
 import pytest
 
+from strata.errors import MachineError
+from strata.jobs.runtime import session as session_module
 from strata.jobs.runtime.session import LazySession, _local_properties, local_master
 from strata.settings import Settings
 
@@ -61,3 +65,67 @@ def test_lazy_session_stop_without_start_starts_nothing():
 
     assert not session.started
     assert session.parallelism == 0
+
+
+def test_properties_unwritable_cache_names_the_variable(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    with pytest.raises(MachineError) as caught:
+        properties_of("local[2]")
+
+    assert "XDG_CACHE_HOME" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("master", "python", "daemon"),
+    [
+        ("local[2]", sys.executable, "strata.jobs.runtime.worker_daemon"),
+        ("local[2]", "another/python", None),
+        ("spark://host:7077", sys.executable, None),
+    ],
+)
+def test_properties_daemon_only_where_it_can_be_imported(monkeypatch, master, python, daemon):
+    monkeypatch.setenv("PYSPARK_PYTHON", python)
+
+    assert properties_of(master).get("spark.python.daemon.module") == daemon
+
+
+def test_lazy_session_begun_tells_its_failure_to_who_asks(monkeypatch):
+    def no_java():
+        raise MachineError("there is no Java", hint="")
+
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    monkeypatch.setattr(session_module, "find_java", no_java)
+    session = LazySession(settings_of(), "local[1]", "run")
+
+    session.begin()
+
+    with pytest.raises(MachineError, match="no Java"):
+        session()
+    assert not session.started
+
+
+def test_lazy_session_begun_in_vain_stops_in_silence(monkeypatch):
+    def no_java():
+        raise MachineError("there is no Java", hint="")
+
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    monkeypatch.setattr(session_module, "find_java", no_java)
+    session = LazySession(settings_of(), "local[1]", "run")
+    session.begin()
+
+    session.stop()
+
+    assert not session.started
+
+
+def test_lazy_session_under_spark_submit_begins_nothing(monkeypatch):
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
+    monkeypatch.setattr(session_module, "find_java", lambda: pytest.fail("looked for a Java"))
+    session = LazySession(settings_of(), None, "run")
+
+    session.begin()
+    session.stop()
+
+    assert not session.started
