@@ -43,7 +43,8 @@ def run_compress(context: StageContext) -> StageReport:
         if groups:
             _rewrite(context, table, groups, report)
     report.check_balance()
-    report.seconds = watch.seconds
+    watch.lap("rewrite")
+    report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 

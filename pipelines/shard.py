@@ -83,11 +83,16 @@ def run_shard(context: StageContext) -> StageReport:
     if plan.done:
         report.status = StageStatus.SKIPPED
         return report
+    watch.lap("plan")
+    context.spark()
+    watch.lap("wait for Spark")
     outcome = _read_all(context, plan)
+    watch.lap("tasks")
     _account(plan, outcome, report)
     report.check_balance()
     _check_reject_ratio(context, plan, outcome, report)
     _rebalance(context, outcome)
+    watch.lap("balance files")
     _write_driver_rows(context, plan, outcome)
     for name in PUBLISHED:
         publish(
@@ -98,8 +103,9 @@ def run_shard(context: StageContext) -> StageReport:
             run_id=context.run_id,
             extra={"strata.settings-key": plan.settings_key},
         )
+    watch.lap("publish")
     report.counters = outcome.counters
-    report.seconds = watch.seconds
+    report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 

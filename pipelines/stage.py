@@ -51,9 +51,10 @@ class Counters:
     task_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_worker_mb: float = 0.0
+    peak_task_seconds: float = 0.0
 
     def add(self, other: Counters) -> None:
-        """Add the counters of one more task; the peak is the larger of both."""
+        """Add the counters of one more task; of a peak the larger counts."""
         for name in self.__slots__:
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, max(mine, theirs) if name.startswith("peak") else mine + theirs)
@@ -64,7 +65,7 @@ class StageReport:
     """The account of one stage.
 
     ``rows_in = rows_out + sum(rejected) + sum(removed)`` holds, or the stage has failed.
-    Seconds are wall-clock time, bytes are bytes on the stores.
+    Seconds are wall-clock time, in all and by phase; bytes are bytes on the stores.
     """
 
     stage: str
@@ -75,6 +76,7 @@ class StageReport:
     rejected: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -116,12 +118,19 @@ class StageContext:
 
 
 class Stopwatch:
-    """Seconds since it was made."""
+    """Seconds since it was made, and those of each phase."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
+        self._start = self._lap = time.monotonic()
+        self.phases: dict[str, float] = {}
 
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self._start
+
+    def lap(self, phase: str) -> None:
+        """Count the time since the last lap to a phase."""
+        now = time.monotonic()
+        self.phases[phase] = self.phases.get(phase, 0.0) + now - self._lap
+        self._lap = now

@@ -86,13 +86,15 @@ class TaskCost:
 
     def counters(self, meter: IoMeter) -> Counters:
         """The cost up to now."""
+        seconds = time.monotonic() - self._wall
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
         return Counters(
             bytes_read=meter.bytes_read,
             bytes_written=meter.bytes_written,
             read_requests=meter.read_requests,
             write_requests=meter.write_requests,
-            task_seconds=time.monotonic() - self._wall,
+            task_seconds=seconds,
             cpu_seconds=time.process_time() - self._cpu,
             peak_worker_mb=peak / 1e6,
+            peak_task_seconds=seconds,
         )

@@ -38,8 +38,13 @@ def run_tokenize(context: StageContext) -> StageReport:
     if _is_done(context, report.key):
         report.status = StageStatus.SKIPPED
         return report
+    watch.lap("plan")
+    context.spark()
+    watch.lap("wait for Spark")
     spec = loaded or trained_spec(context, _training(context.settings.tokenize))
+    watch.lap("train")
     results = _encode_all(context, spec)
+    watch.lap("tasks")
     files = _account(context, results, report)
     report.details |= {"tokenizer": spec.fingerprint, "vocab_size": spec.vocab_size}
     report.details["engine"] = sorted({result.engine for result in results})
@@ -54,7 +59,8 @@ def run_tokenize(context: StageContext) -> StageReport:
             extra={"strata.tokenizer": spec.fingerprint} if table == "tokens" else {},
         )
     _describe(context, spec)
-    report.seconds = watch.seconds
+    watch.lap("publish")
+    report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 

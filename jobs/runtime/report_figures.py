@@ -147,6 +147,12 @@ METRICS = (
         lambda s, cores: per(s.counters.cpu_seconds, s.seconds * cores),
         percent,
     ),
+    _Metric(
+        "Machine",
+        "longest task seconds",
+        lambda s, _: s.counters.peak_task_seconds or None,
+        decimal,
+    ),
     _Metric("Machine", "peak worker MB", lambda s, _: s.counters.peak_worker_mb or None, count),
 )
 

@@ -166,7 +166,8 @@ def _table(name: str, facts: Mapping[str, Any], whole: int) -> TableRow:
 
 def _details(stage: StageReport) -> StageDetails:
     key = (("content key", stage.key),) if stage.key else ()
-    return StageDetails(stage.stage, key + tuple(_flat(stage.details)))
+    phases = {"seconds": stage.phases} if stage.phases else {}
+    return StageDetails(stage.stage, key + tuple(_flat({**stage.details, **phases})))
 
 
 def _flat(details: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

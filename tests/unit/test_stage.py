@@ -35,3 +35,12 @@ def test_stopwatch_only_goes_forward():
     watch = Stopwatch()
     first = watch.seconds
     assert 0 <= first <= watch.seconds
+
+
+def test_stopwatch_laps_add_up_by_phase():
+    watch = Stopwatch()
+    for phase in ("read", "write", "read"):
+        watch.lap(phase)
+    assert list(watch.phases) == ["read", "write"]
+    assert min(watch.phases.values()) >= 0
+    assert sum(watch.phases.values()) <= watch.seconds
