@@ -11,7 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
+from strata.pipelines.tokenizer_training import train_bpe
+
 PARTS = 8
+TRAIN_BYTES = 8_000_000
+VOCABULARY = 32_000
 
 
 @dataclass(frozen=True)
@@ -27,16 +31,18 @@ class Corpus:
         found: list[str] = []
         size = 0
         for file in sorted(self.folder.glob("*.jsonl.zst")):
-            with file.open("rb") as raw:
-                data = (
-                    zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True).read()
-                )
-            for line in data.splitlines():
+            for line in decompressed(file).splitlines():
                 found.append(json.loads(line)["text"])
                 size += len(found[-1])
                 if size >= most_bytes:
                     return pa.array(found, pa.large_string())
         return pa.array(found, pa.large_string())
+
+
+def decompressed(file: Path) -> bytes:
+    """The content of a zstd file, of all its frames."""
+    reader = zstandard.ZstdDecompressor().stream_reader(file.read_bytes(), read_across_frames=True)
+    return reader.read()
 
 
 def find_corpus(root: Path, scratch: Path) -> Corpus:
@@ -48,6 +54,16 @@ def find_corpus(root: Path, scratch: Path) -> Corpus:
         evaluate = folder.parent / "evaluate.py"
         return Corpus(folder.parent.name, folder, evaluate if evaluate.is_file() else None)
     return Corpus("python", _from_python(scratch / "python"), None)
+
+
+def find_tokenizer(root: Path, corpus: Corpus, scratch: Path) -> Path:
+    """The GPT-2 tokenizer beside the checkout, else one trained on the corpus."""
+    beside = root.parent / "shared" / "tokenizers" / "gpt2" / "tokenizer.json"
+    if beside.is_file():
+        return beside
+    trained = scratch / "tokenizer.json"
+    trained.write_bytes(train_bpe(corpus.texts(TRAIN_BYTES), VOCABULARY))
+    return trained
 
 
 def _from_python(folder: Path) -> Path:

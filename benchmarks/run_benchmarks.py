@@ -9,92 +9,250 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import sys
 import tempfile
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+# Workers of local mode have it as well.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
-from benchmarks.corpus import find_corpus  # noqa: E402 (after the path)
-from benchmarks.parts import Figure, measure_parts  # noqa: E402
-from benchmarks.whole_run import WholeRun, measure_run  # noqa: E402
+from benchmarks import tables  # noqa: E402 (after the path)
+from benchmarks.corpus import Corpus, find_corpus, find_tokenizer  # noqa: E402
+from benchmarks.limit import Limit, measure_limit  # noqa: E402
+from benchmarks.object_store import measure_requests  # noqa: E402
+from benchmarks.parts import measure_parts  # noqa: E402
+from benchmarks.peers.run import PEERS, measure_peer  # noqa: E402
+from benchmarks.scale import scaled  # noqa: E402
+from benchmarks.scaling import (  # noqa: E402
+    Measured,
+    measure_odd_documents,
+    measure_sizes,
+)
+from benchmarks.startup import await_class_data, measure_startup  # noqa: E402
+from benchmarks.whole_run import Bench, WholeRun  # noqa: E402
 
 VERSIONS = ("corpus-strata", "pyspark", "pyarrow", "numba", "gigatoken", "tokenizers")
+RESULTS = ROOT / "benchmarks" / "results"
+# Peers that are measured on the large corpus too; the others would take hours.
+LARGE_PEERS = ("datatrove",)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of the benchmark: what it measures on, and what it has measured so far."""
+
+    scratch: Path
+    scale: int
+    rounds: int
+    venvs: Path
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The corpus as it is."""
+        return find_corpus(ROOT, self.scratch)
+
+    @cached_property
+    def large(self) -> Corpus:
+        """The corpus, repeated."""
+        return scaled(self.corpus, self.scale, self.scratch)
+
+    @cached_property
+    def tokenizer(self) -> Path:
+        """The tokenizer of all programs."""
+        return find_tokenizer(ROOT, self.corpus, self.scratch)
+
+    @cached_property
+    def cores(self) -> int:
+        """Cores that this process may use."""
+        return len(os.sched_getaffinity(0))
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Whole runs on the corpus as it is."""
+        return Bench(self.corpus, self.tokenizer, self.scratch / "run")
+
+    @cached_property
+    def limit(self) -> Limit:
+        """The limit on the large corpus, the median of the rounds."""
+        out = self.scratch / "limit"
+        found = [measure_limit(self.large.folder, self.tokenizer, out) for _ in range(self.rounds)]
+        return sorted(found, key=lambda each: each.total)[len(found) // 2]
+
+    @cached_property
+    def runs(self) -> list[WholeRun]:
+        """Whole runs on the large corpus, the fastest first."""
+        large = replace(self.bench, corpus=self.large)
+        return sorted((large.run() for _ in range(self.rounds)), key=lambda each: each.seconds)
+
+    @property
+    def median_run(self) -> WholeRun:
+        """The median of the runs."""
+        return self.runs[len(self.runs) // 2]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What one part of the benchmark found, for people and for programs."""
+
+    text: str
+    facts: Any
+
+
+def _parts(session: Session) -> Section:
+    parts = measure_parts(session.corpus, session.tokenizer, session.scratch / "parts")
+    return Section(tables.parts_table(parts), [asdict(part) for part in parts])
+
+
+def _run(session: Session) -> Section:
+    limit, run, cores = session.limit, session.median_run, session.cores
+    seconds = [each.seconds for each in session.runs]
+    text = tables.limit_table(limit) + tables.run_table(run, limit, cores, seconds)
+    text += tables.breakdown(run, limit, cores)
+    once = session.bench.run()
+    scores = session.bench.scores()
+    text += tables.quality_table(scores) if scores else ""
+    facts = {"limit": asdict(limit), "seconds": seconds, "report": run.report, "scores": scores}
+    return Section(text, {**facts, "once_seconds": once.seconds})
+
+
+def _peers(session: Session) -> Section:
+    once = session.bench.run()
+    runs = [("strata", once), ("strata", session.median_run)]
+    found = [
+        measure_peer(
+            name, corpus.folder, session.tokenizer, session.scratch, session.cores, session.venvs
+        )
+        for corpus, names in ((session.corpus, PEERS), (session.large, LARGE_PEERS))
+        for name in names
+    ]
+    text = tables.peers_table(found, runs)
+    large = next(each for each in reversed(found) if each.name in LARGE_PEERS)
+    if large.seconds:
+        ratio = sum(large.seconds.values()) / session.median_run.seconds
+        text += (
+            f"{large.name} takes {ratio:.1f} times as long as `strata run`, JVM start counted.\n\n"
+        )
+    return Section(text, [asdict(each) for each in found])
+
+
+def _scaling(session: Session) -> Section:
+    sizes = measure_sizes(session.bench, (1, 4, 16), session.scratch)
+    one = replace(session.bench, corpus=session.large).run("--master", "local[1]")
+    cores = [Measured("1 core", one), Measured(f"{session.cores} cores", session.median_run)]
+    text = tables.scaling_table("size", sizes) + tables.scaling_table(f"{session.scale}×", cores)
+    return Section(text, {"sizes": _memory(sizes), "cores": _memory(cores)})
+
+
+def _odd(session: Session) -> Section:
+    odd = measure_odd_documents(session.bench, session.scratch)
+    return Section(tables.scaling_table("the corpus and", odd), _memory(odd))
+
+
+def _memory(measured: list[Measured]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.name,
+            "text_mb": each.run.text_mb,
+            "seconds": each.run.seconds,
+            "session_seconds": each.run.session_seconds,
+            "peak_mb": each.run.peak_mb,
+            "stages": each.run.report["stages"],
+        }
+        for each in measured
+    ]
+
+
+def _startup(session: Session) -> Section:
+    seconds = measure_startup(session.bench, session.scratch)
+    return Section(tables.startup_table(seconds), seconds)
+
+
+def _requests(session: Session) -> Section:
+    corpus = scaled(session.corpus, 4, session.scratch)
+    traffic = measure_requests(corpus, session.tokenizer, session.scratch / "s3")
+    return Section(tables.requests_table(traffic), [asdict(each) for each in traffic])
+
+
+MEASURES: dict[str, Callable[[Session], Section]] = {
+    "parts": _parts,
+    "run": _run,
+    "peers": _peers,
+    "scaling": _scaling,
+    "odd": _odd,
+    "startup": _startup,
+    "requests": _requests,
+}
 
 
 def main() -> int:
     """Measure and write the tables."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="strata-bench-") as name:
+        scratch = arguments.keep or Path(name)
+        scratch.mkdir(parents=True, exist_ok=True)
+        session = Session(scratch, arguments.scale, arguments.rounds, scratch / "venvs")
+        await_class_data(session.bench, scratch)
+        machine = _machine(session)
+        # What was not measured now stays, if it is of the same machine and corpus.
+        sections = _former(machine) | dict(_measured(session, arguments.sections))
+    ordered = {name: sections[name] for name in MEASURES if name in sections}
+    RESULTS.mkdir(exist_ok=True)
+    head = f"Corpus `{machine['corpus']}`, {machine['cores']} cores.\n\n"
+    text = head + "".join(section["text"] for section in ordered.values())
+    (RESULTS / "results.md").write_text(text.rstrip() + "\n")
+    facts = {"machine": machine, "sections": ordered}
+    (RESULTS / "results.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return 0
+
+
+def _former(machine: dict[str, object]) -> dict[str, dict[str, Any]]:
+    file = RESULTS / "results.json"
+    if not file.is_file():
+        return {}
+    former: dict[str, Any] = json.loads(file.read_text())
+    return former["sections"] if former.get("machine") == machine else {}
+
+
+def _measured(session: Session, names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in names:
+        section = MEASURES[name](session)
+        sys.stdout.write(section.text)
+        sys.stdout.flush()
+        yield name, {"date": datetime.now(UTC).date().isoformat(), **asdict(section)}
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="runs, of which the median counts")
+    parser.add_argument("--scale", type=int, default=9, help="size of the large corpus, in corpora")
+    parser.add_argument("--keep", type=Path, help="folder that keeps corpora and peers for later")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="whole runs, of which the median counts"
-    )
-    parser.add_argument(
-        "--tokenizer", default="train = { vocab_size = 32000 }", help="[tokenize] line"
+        "sections", nargs="*", metavar="SECTION", help=f"what to measure: {', '.join(MEASURES)}"
     )
     arguments = parser.parse_args()
-    results = ROOT / "benchmarks" / "results"
-    results.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="strata-bench-") as name:
-        scratch = Path(name)
-        corpus = find_corpus(ROOT, scratch)
-        parts = measure_parts(corpus)
-        tokenizer = arguments.tokenizer
-        runs = [measure_run(corpus, scratch, tokenizer) for _ in range(arguments.rounds)]
-    run = sorted(runs, key=lambda each: each.seconds)[len(runs) // 2]
-    machine = {
-        "cores": os.cpu_count(),
+    unknown = set(arguments.sections) - set(MEASURES)
+    if unknown:
+        parser.error(f"unknown section: {', '.join(sorted(unknown))}")
+    arguments.sections = arguments.sections or list(MEASURES)
+    return arguments
+
+
+def _machine(session: Session) -> dict[str, object]:
+    return {
+        "corpus": session.corpus.name,
+        "cores": session.cores,
         "processor": platform.machine(),
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in VERSIONS},
     }
-    text = _markdown(corpus.name, machine, parts, run, [each.seconds for each in runs])
-    (results / "results.md").write_text(text)
-    facts = {
-        "corpus": corpus.name,
-        "machine": machine,
-        "parts": [asdict(part) for part in parts],
-        "run_seconds": [round(each.seconds, 2) for each in runs],
-        "again_seconds": round(run.again_seconds, 2),
-        "stages": _stages(run),
-        "scores": run.scores,
-    }
-    (results / "results.json").write_text(json.dumps(facts, indent=2) + "\n")
-    sys.stdout.write(text)
-    return 0
-
-
-def _stages(run: WholeRun) -> dict[str, float]:
-    stages = {stage["stage"]: round(stage["seconds"], 2) for stage in run.report["stages"]}
-    return {"start of Spark": round(run.report["session_seconds"], 2), **stages}
-
-
-def _markdown(
-    corpus: str,
-    machine: dict[str, object],
-    parts: list[Figure],
-    run: WholeRun,
-    seconds: list[float],
-) -> str:
-    lines = [f"Corpus `{corpus}`, {run.text_mb:.0f} MB of text, {machine['cores']} cores.", ""]
-    lines += ["| part, one core | MB/s | against |", "| --- | --- | --- |"]
-    for part in parts:
-        against = f"{part.ratio:.0f} × {part.against}" if part.ratio else ""
-        lines.append(f"| {part.name} | {part.rate:,.0f} | {against} |")
-    lines += ["", "| `strata run` | seconds |", "| --- | --- |"]
-    lines.append(
-        f"| command to exit, median of {len(seconds)} | {statistics.median(seconds):.1f} |"
-    )
-    lines += [f"| of it {name} | {value:.1f} |" for name, value in _stages(run).items()]
-    lines.append(f"| the same command again, nothing to do | {run.again_seconds:.1f} |")
-    if run.scores:
-        names = ("recall@0.8", "recall@0.9", "false_removals@0.7", "false_removals@0.8", "orphaned")
-        lines += ["", "| quality against exact Jaccard | |", "| --- | --- |"]
-        lines += [f"| {name} | {run.scores[name]} |" for name in names]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,150 @@
+"""Results as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.limit import Limit
+from benchmarks.object_store import StoreTraffic
+from benchmarks.parts import Figure
+from benchmarks.peers.run import PeerResult
+from benchmarks.scaling import Measured
+from benchmarks.whole_run import WholeRun
+
+__all__ = [
+    "breakdown",
+    "limit_table",
+    "parts_table",
+    "peers_table",
+    "quality_table",
+    "requests_table",
+    "run_table",
+    "scaling_table",
+    "startup_table",
+    "table",
+]
+
+QUALITY = ("recall@0.8", "recall@0.9", "false_removals@0.7", "false_removals@0.8", "orphaned")
+PHASES = ("minhash", "tokenize")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table with one blank line after it."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n\n"
+
+
+def parts_table(parts: Iterable[Figure]) -> str:
+    """Kernels and single steps, on one core."""
+    rows = [
+        (part.name, f"{part.rate:,.0f}", f"{part.ratio:.2g} × {part.against}" if part.ratio else "")
+        for part in parts
+    ]
+    return table(["part, one core", "MB/s", "against"], rows)
+
+
+def limit_table(limit: Limit) -> str:
+    """The steps of the program without Spark."""
+    megabytes = limit.text_bytes / 1e6
+    rows = [
+        (step, f"{seconds:.2f}", f"{seconds / megabytes * 1e3:.1f}")
+        for step, seconds in limit.seconds.items()
+    ]
+    rows.append(
+        (f"all: **{limit.rate:.1f} MB/s**", f"{limit.total:.2f}", f"{1e3 / limit.rate:.1f}")
+    )
+    return table([f"`limit.py`, one core, {megabytes:,.0f} MB", "seconds", "ms/MB"], rows)
+
+
+def run_table(run: WholeRun, limit: Limit, cores: int, seconds: Sequence[float]) -> str:
+    """A whole run by stages, and how near to the limit it comes."""
+    rows: list[Sequence[object]] = [
+        (f"command to exit, median of {len(seconds)}", f"{run.seconds:.1f}"),
+        ("start of Spark", f"{run.session_seconds:.1f}"),
+    ]
+    rows += [(each["stage"], f"{each['seconds']:.1f}") for each in run.report["stages"]]
+    share = run.text_mb / run.working_seconds / (limit.rate * cores)
+    rows.append((f"share of `limit.py` × {cores} cores, without the start", f"{share:.0%}"))
+    return table([f"`strata run`, {run.text_mb:,.0f} MB, {cores} cores", "seconds"], rows)
+
+
+def breakdown(run: WholeRun, limit: Limit, cores: int) -> str:
+    """Where the core seconds of a run go that the limit does not need."""
+    stages = run.report["stages"]
+    counters = [stage["counters"] for stage in stages]
+    in_tasks = sum(each["task_seconds"] for each in counters)
+    cpu = sum(each["cpu_seconds"] for each in counters)
+    phases = [
+        (name, seconds)
+        for stage in stages
+        for name, seconds in stage["phases"].items()
+        if name != "wait for Spark"
+    ]
+    parallel = sum(s for name, s in phases if name in ("tasks", "find edges"))
+    serial = sum(seconds for _, seconds in phases) - parallel
+    outside = run.working_seconds - parallel - serial
+    ideal = run.text_mb / limit.rate
+    parts = {
+        "the work of `limit.py`": ideal,
+        "more CPU in tasks: second pass, checks, statistics, tables, two caches": cpu - ideal,
+        "tasks that wait (disk, JVM, other processes)": in_tasks - cpu,
+        "cores without a task: scheduling, start of workers, skew at a stage's end": (
+            parallel * cores - in_tasks
+        ),
+        "driver alone: plan, ledger, commits": serial * cores,
+        "before and after the stages: imports, settings, report, stop": outside * cores,
+    }
+    whole = run.working_seconds * cores
+    rows = [(name, f"{part:.1f}", f"{part / whole:.0%}") for name, part in parts.items()]
+    return table([f"where {cores} cores × {run.working_seconds:.1f} s go", "core s", "share"], rows)
+
+
+def peers_table(peers: Iterable[PeerResult], runs: Iterable[tuple[str, WholeRun]]) -> str:
+    """Peers and whole runs, each with the corpus that it had."""
+    rows: list[Sequence[object]] = [
+        (name, f"{run.text_mb:,.0f}", "", "", f"{run.seconds:.1f}", run.stage("dedup")["rows_out"])
+        for name, run in runs
+    ]
+    for peer in peers:
+        parts = [f"{peer.seconds[p]:.1f}" if p in peer.seconds else "" for p in PHASES]
+        whole = f"{peer.process_seconds:.1f}" if peer.seconds else peer.note
+        name = f"{peer.name} {peer.version}"
+        rows.append((name, f"{peer.text_mb:,.0f}", *parts, whole, peer.survivors or ""))
+    return table(["", "MB", "MinHash s", "tokens s", "command to exit s", "survivors"], rows)
+
+
+def scaling_table(title: str, measured: Iterable[Measured]) -> str:
+    """Time for a GB and peaks of memory."""
+    rows = [
+        (
+            each.name,
+            f"{each.run.text_mb:,.0f}",
+            f"{each.run.working_seconds:.1f}",
+            f"{each.seconds_per_gb:.1f}",
+            *(f"{each.run.peak_mb.get(role, 0):,.0f}" for role in ("driver", "jvm", "worker")),
+        )
+        for each in measured
+    ]
+    head = [title, "MB", "s", "s/GB", "driver MB", "JVM MB", "worker MB"]
+    return table(head, rows)
+
+
+def startup_table(seconds: dict[str, float]) -> str:
+    """What a user waits for."""
+    return table(
+        ["command to exit", "seconds"], [(name, f"{s:.2f}") for name, s in seconds.items()]
+    )
+
+
+def requests_table(traffic: Iterable[StoreTraffic]) -> str:
+    """Requests counted at an S3 server."""
+    rows = [
+        (each.kind, each.requests, f"{each.megabytes:.1f}", f"{each.per_mb:.2f}")
+        for each in traffic
+    ]
+    return table(["S3 requests", "number", "MB", "per MB"], rows)
+
+
+def quality_table(scores: dict[str, object]) -> str:
+    """Scores of the survivors."""
+    return table(["quality against exact Jaccard", ""], [(name, scores[name]) for name in QUALITY])
