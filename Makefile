@@ -43,6 +43,10 @@ test-spark: $(READY) ## Run the tests on one shared Spark session
 test-e2e: $(READY) ## Run the tests of whole commands, under spark-submit too
 	$(PYTEST) tests/e2e
 
+.PHONY: test-performance
+test-performance: $(READY) ## Hold speed against its floors; wants a machine to itself
+	$(PYTEST) tests/performance
+
 .PHONY: test-services
 test-services: $(READY) ## Run the tests against real storage servers on loopback
 	$(PYTEST) tests/services
