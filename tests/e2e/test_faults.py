@@ -99,7 +99,7 @@ def _workers(group: int) -> Iterator[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        facts[int(folder.name)] = (int(fields[1]), int(fields[3]), b"pyspark.daemon" in command)
+        facts[int(folder.name)] = (int(fields[1]), int(fields[3]), b"worker_daemon" in command)
     for pid, (parent, session, is_daemon) in facts.items():
         if is_daemon and session == group and facts.get(parent, (0, 0, False))[2]:
             yield pid
