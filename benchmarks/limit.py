@@ -35,8 +35,8 @@ from strata.pipelines.kernels.components import components  # noqa: E402
 from strata.pipelines.kernels.content_hash import content_hash  # noqa: E402
 from strata.pipelines.kernels.minhash import sketch  # noqa: E402
 from strata.pipelines.readers.listing import list_inputs  # noqa: E402
-from strata.pipelines.readers.read import ReadLimits, read_split  # noqa: E402
-from strata.pipelines.readers.split import plan_splits  # noqa: E402
+from strata.pipelines.readers.read import read_split  # noqa: E402
+from strata.pipelines.readers.split import ReadLimits, plan_splits  # noqa: E402
 from strata.pipelines.tokenizer_encoders import GigatokenEncoder  # noqa: E402
 from strata.pipelines.tokenizer_spec import load_spec  # noqa: E402
 from strata.settings import InputSettings, TokenizeSettings  # noqa: E402

@@ -14,8 +14,8 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.kernels.banding import Banding, band_keys
-from strata.pipelines.kernels.buckets import SKETCH_WORDS, pack
+from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
+from strata.pipelines.kernels.buckets import pack
 from strata.storage.scan import read_batches
 from strata.storage.store import Store
 from strata.storage.url import Url

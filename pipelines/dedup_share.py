@@ -13,8 +13,8 @@ import numpy as np
 
 from strata.pipelines.dedup_rows import KeyKind, fixed_matrix, key_of, spread
 from strata.pipelines.dedup_scan import Scan, ScanResult, ScanTask
-from strata.pipelines.kernels.banding import Banding, band_keys
-from strata.pipelines.kernels.buckets import SKETCH_WORDS, pack
+from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
+from strata.pipelines.kernels.buckets import pack
 from strata.pipelines.tasks import TaskCost
 from strata.storage.scan import read_batches
 from strata.storage.store import FsspecStore, MeteredStore, Store

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from strata.errors import RejectLimitError
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.read import ReadLimits
 from strata.pipelines.readers.rejects import Reject, RejectReason
-from strata.pipelines.readers.split import Split, plan_splits
+from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.pipelines.registry import read_registry, registry_rows
 from strata.pipelines.rewrite import RewriteTask, SourceFile, balance, run_rewrite_task
 from strata.pipelines.shard_plan import ShardPlan, pack_splits, plan_shard

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from strata.errors import InputError
 from strata.keys import stage_key
-from strata.pipelines.kernels.minhash import SKETCH_VERSION
+from strata.pipelines.kernels.banding import SKETCH_VERSION
 from strata.pipelines.readers.listing import FoundInput, Listing
 from strata.pipelines.readers.split import InputFile, Split
 from strata.settings import Settings

@@ -1,4 +1,8 @@
-"""The shard pass in a worker: read splits, fingerprint, write Parquet, return descriptions."""
+"""The shard pass in a worker: read splits, fingerprint, write Parquet, return descriptions.
+
+Readers and kernels are imported by the functions that run in a worker: a driver, which only
+describes tasks, does without numba and its second of imports.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata.pipelines.kernels.content_hash import content_hash, hash64
-from strata.pipelines.kernels.minhash import sketch
-from strata.pipelines.readers.read import ReadBatch, ReadLimits, read_split
+from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
-from strata.pipelines.readers.split import Split
+from strata.pipelines.readers.split import ReadLimits, Split
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
@@ -101,6 +103,8 @@ def run_shard_task(task: ShardTask) -> ShardResult:
 def _read_one(
     split: Split, store: Store, limits: ReadLimits, gathered: _Gathered, result: ShardResult
 ) -> None:
+    from strata.pipelines.readers.read import read_split
+
     count = result.inputs.setdefault(split.file.ordinal, InputCount())
     try:
         for batch in read_split(store, split, limits):
@@ -158,6 +162,8 @@ def _count(batch: ReadBatch) -> InputCount:
 
 def document_rows(read: pa.RecordBatch) -> pa.RecordBatch:
     """What a reader gives, as rows of the table `documents`."""
+    from strata.pipelines.kernels.content_hash import content_hash
+
     text = read.column("text")
     columns = {name: read.column(name) for name in read.schema.names}
     columns["n_bytes"] = pc.binary_length(text)
@@ -167,6 +173,9 @@ def document_rows(read: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _fingerprint_rows(documents: pa.RecordBatch, ngram: int) -> pa.RecordBatch:
+    from strata.pipelines.kernels.content_hash import hash64
+    from strata.pipelines.kernels.minhash import sketch
+
     sketches = sketch(documents.column("text"), ngram)
     flat = np.ascontiguousarray(sketches.signature).reshape(-1)
     width = sketches.signature.shape[1]

@@ -1,10 +1,14 @@
-"""The tokenize pass in a worker: read, drop duplicates, encode, write `tokens` and `clean`."""
+"""The tokenize pass in a worker: read, drop duplicates, encode, write `tokens` and `clean`.
+
+Engines are imported by the functions that run in a worker, as kernels are in the shard pass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +16,15 @@ import pyarrow as pa
 from strata.pipelines.ledger_lookup import LedgerFile, removed_ids
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
-from strata.pipelines.tokenizer_engine import Engine
-from strata.pipelines.tokenizer_reference import check_equal
 from strata.pipelines.tokenizer_spec import TokenizerSpec
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
 from strata.storage.url import Url
+
+if TYPE_CHECKING:
+    from strata.pipelines.tokenizer_engine import Engine
 
 __all__ = ["Part", "TokenResult", "TokenTask", "run_token_task", "survivors"]
 
@@ -70,6 +75,8 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
     Raises:
         BalanceError: the engine and the reference disagree on a document of the sample.
     """
+    from strata.pipelines.tokenizer_engine import Engine
+
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
     engine, stem = Engine.open(spec), task_stem("tokenize")
     result = TokenResult(engine=engine.encoder.name)
@@ -112,6 +119,8 @@ def survivors(
 
 
 def _check(engine: Engine, batch: pa.RecordBatch, task: TokenTask, result: TokenResult) -> None:
+    from strata.pipelines.tokenizer_reference import check_equal
+
     wanted = min(task.check_documents - result.checked, batch.num_rows)
     if wanted > 0:
         check_equal(engine, engine.spec, batch.column("text").slice(0, wanted))

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from strata.jobs.runtime.cache_folder import cache_folder
 from strata.jobs.runtime.java import Java
-from strata.jobs.runtime.java_shim import is_shim
 from strata.version import VERSION
 
 __all__ = ["SWITCH", "ClassData", "class_data_of", "remove_old"]
@@ -34,9 +33,6 @@ KEPT = 3
 # A build that failed is tried again after a day, and what it left is rubbish after an hour.
 RETRY_SECONDS = 86_400
 DRAFT_SECONDS = 3_600
-# This Java refuses class data where the class path names an archive twice, as Spark's does with
-# slf4j-api; the shim drops the first mention.
-REFUSING = 21
 # Options of the user that decide about class data themselves.
 OWN = ("-Xshare", "-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-XX:DumpLoadedClassList")
 
@@ -132,8 +128,6 @@ def class_data_of(java: Java, given: str = "") -> ClassData | None:
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no"):
         return None
     if any(option.startswith(OWN) for option in given.split()):
-        return None
-    if java.version.feature == REFUSING and not is_shim(java.home):
         return None
     return ClassData(cache_folder() / "class-data", _key(java), java)
 

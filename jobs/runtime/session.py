@@ -20,6 +20,7 @@ from strata.errors import MachineError
 from strata.jobs.runtime.cache_folder import cached_file
 from strata.jobs.runtime.class_data import ClassData, class_data_of
 from strata.jobs.runtime.java import Java, find_java
+from strata.jobs.runtime.warm_daemon import DAEMON_MODULE, WarmDaemon
 from strata.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ __all__ = ["LazySession", "local_master", "under_spark_submit"]
 
 # local[N] alone gives up at the first failed task; so many attempts are a cluster's default.
 MAX_FAILURES = 4
-# Spark's own default tells of host names and native libraries before any flag can stop it.
+# Spark's own default tells of host names and native libraries before any flag can stop it; and a
+# gateway without a level of its own sets that of all to "warn".
 LOGGING = """\
 rootLogger.level = {level}
 rootLogger.appenderRef.stderr.ref = stderr
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = {level}
 appender.stderr.type = Console
 appender.stderr.name = stderr
 appender.stderr.target = SYSTEM_ERR
@@ -97,6 +101,7 @@ class LazySession:
         self._starting: Future[SparkSession] | None = None
         self._session: SparkSession | None = None
         self._class_data: ClassData | None = None
+        self._daemon: WarmDaemon | None = None
         self.seconds = 0.0
 
     @property
@@ -139,8 +144,13 @@ class LazySession:
         # What is left to itself would still write to stderr, after the line that tells a failure.
         if session is None and starting is not None and starting.exception() is None:
             session = starting.result()
-        if session is not None:
-            session.stop()
+        try:
+            if session is not None:
+                session.stop()
+        finally:
+            if self._daemon is not None:
+                self._daemon.stop()
+                self._daemon = None
 
     def keep_class_data(self) -> None:
         """See to it that the next start is faster, where this one had to go without class data."""
@@ -156,8 +166,10 @@ class LazySession:
     def _start(self) -> SparkSession:
         if under_spark_submit():
             return _submitted(self._run_id)
-        java = prepare_environment()
         properties = _local_properties(self._settings, self._master, self._run_id, self._log_level)
+        if properties.get(DAEMON) == DAEMON_MODULE:
+            self._daemon = WarmDaemon.start(properties)
+        java = prepare_environment()
         if not properties["spark.master"].startswith("local"):
             return _build(properties)
         data = class_data_of(java, properties[JAVA_OPTIONS])
@@ -190,7 +202,10 @@ def _local_properties(
         properties = {**LOOPBACK, **properties}
         # Another interpreter may lack this package; its tasks tell so better than a daemon does.
         if os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable:
-            properties.setdefault(DAEMON, "strata.jobs.runtime.worker_daemon")
+            properties.setdefault(DAEMON, DAEMON_MODULE)
+        if sys.platform == "linux":
+            # Arrow's own default gives large buffers back to the system and clears new pages again.
+            properties.setdefault("spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     properties[JAVA_OPTIONS] = _java_options(properties.get(JAVA_OPTIONS, ""), log_level)
     return properties
 

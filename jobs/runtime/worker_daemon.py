@@ -4,17 +4,26 @@ Spark starts it as ``python -m``, and forks every worker from it. What it has im
 have: numba and the compiled kernels alone cost a second of each worker otherwise. Spark's own
 daemon (``pyspark.daemon``) imports nothing before it forks, since a thread does not survive a fork
 and a lock that it held stays locked; so nothing imported here may leave a thread of its own.
+
+Importing takes as long as a JVM takes to start. So the driver starts this module as well, beside
+the JVM (:mod:`strata.jobs.runtime.warm_daemon`), to import and wait. The process that Spark starts
+then hands its pipes and its environment over to the waiting one, and only stands in for it.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
+import select
+import shutil
+import signal
+import socket
 import sys
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
-__all__ = ["PRELOADED", "preload", "without_spark_archives"]
+__all__ = ["PRELOADED", "WAITING", "WAIT_FLAG", "preload", "without_spark_archives"]
 
 # What the tasks of the stages run, and what these import only when they run.
 PRELOADED = (
@@ -22,11 +31,22 @@ PRELOADED = (
     "fsspec.implementations.local",
     "gigatoken",
     "tokenizers",
-    "strata.pipelines.dedup_scan",
+    "strata.pipelines.dedup_share",
+    "strata.pipelines.kernels.bucket_scan",
+    "strata.pipelines.kernels.content_hash",
+    "strata.pipelines.kernels.minhash",
+    "strata.pipelines.readers.read",
     "strata.pipelines.rewrite",
     "strata.pipelines.shard_task",
     "strata.pipelines.token_task",
+    "strata.pipelines.tokenizer_reference",
 )
+WAITING = "STRATA_WAITING_DAEMON"
+"""The variable that names the socket of a daemon that waits."""
+WAIT_FLAG = "--wait"
+"""The flag, before the number of a listening socket, of a daemon that is to wait."""
+TAKEN = b"+"
+STANDARD_FILES = (0, 1, 2)
 
 
 def without_spark_archives(path: list[str]) -> list[str]:
@@ -59,9 +79,74 @@ def preload() -> None:
     gc.freeze()
 
 
-if __name__ == "__main__":
+def _stand_in(place: str) -> bool:
+    """Hand pipes and environment to a daemon that waits, and last as long as it.
+
+    Returns:
+        False where none waits: each takes over from one process only.
+    """
+    facts = {"environment": dict(os.environ), "path": sys.path, "argv": sys.argv}
+    with socket.socket(socket.AF_UNIX) as link:
+        try:
+            link.connect(place)
+            socket.send_fds(link, [b"."], list(STANDARD_FILES))
+            link.sendall(json.dumps(facts).encode())
+            link.shutdown(socket.SHUT_WR)
+            taken = link.recv(len(TAKEN)) == TAKEN
+        except OSError:
+            return False
+        # Nothing more is sent: this returns when the daemon has ended.
+        return taken and link.recv(1) == b""
+
+
+def _wait(listener: socket.socket) -> socket.socket:
+    """Take the place of the process that asks first; end where the driver does.
+
+    Returns:
+        The link, to be kept open as long as this process lasts.
+    """
+    # The driver has the other end of stdin and never writes to it.
+    ready, _, _ = select.select([listener, 0], [], [])
+    # Whatever kills this process later, nothing of it stays on the disk.
+    shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
+    if listener not in ready:
+        sys.exit(0)
+    link, _ = listener.accept()
+    listener.close()
+    _, files, _, _ = socket.recv_fds(link, 1, len(STANDARD_FILES))
+    facts = json.loads(b"".join(iter(lambda: link.recv(1 << 16), b"")))
+    for target, file in zip(STANDARD_FILES, files, strict=True):
+        os.dup2(file, target)
+        os.close(file)
+    link.sendall(TAKEN)
+    os.environ.clear()
+    os.environ.update(facts["environment"])
+    sys.path[:], sys.argv[:] = facts["path"], facts["argv"]
+    return link
+
+
+def main() -> None:
+    """Be the daemon, or the process that Spark takes for it, or one that waits for such."""
     sys.path[:] = without_spark_archives(sys.path)
+    place, link = os.environ.pop(WAITING, ""), None
+    if WAIT_FLAG in sys.argv:
+        # An interrupt is the driver's to handle, as it is for the JVM.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        listener = socket.socket(fileno=int(sys.argv[-1]))
+        preload()
+        link = _wait(listener)
+    elif place and Path(place).exists() and _stand_in(place):
+        return
+    else:
+        preload()
     from pyspark.daemon import manager
 
-    preload()
-    manager()
+    try:
+        manager()
+    finally:
+        if link is not None:
+            link.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -16,9 +16,20 @@ from numpy.typing import NDArray
 
 from strata.errors import SettingsError
 
-__all__ = ["SIGNATURE_BYTES", "Banding", "band_keys", "choose_banding"]
+__all__ = [
+    "SIGNATURE_BYTES",
+    "SKETCH_VERSION",
+    "SKETCH_WORDS",
+    "Banding",
+    "band_keys",
+    "choose_banding",
+]
 
 SIGNATURE_BYTES: Final = 256
+SKETCH_WORDS: Final = SIGNATURE_BYTES // 64
+"""Length of a compact sketch, one bit of each signature byte, in 64-bit words."""
+SKETCH_VERSION: Final = 1
+"""Raised whenever signatures change, so that old ones are never compared with new ones."""
 MISS_RATE: Final = 0.001
 MAX_ROWS: Final = 6
 

@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from strata.errors import SettingsError
-from strata.pipelines.kernels.banding import SIGNATURE_BYTES
+from strata.pipelines.kernels.banding import SIGNATURE_BYTES, SKETCH_WORDS
 
-__all__ = ["SKETCH_WORDS", "BucketScanner", "Edges", "acceptance", "pack"]
+__all__ = ["BucketScanner", "Edges", "acceptance", "pack"]
 
 _BITS: Final = SIGNATURE_BYTES
-SKETCH_WORDS: Final = _BITS // 64
-"""Length of a compact sketch in 64-bit words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +82,12 @@ class BucketScanner:
         sketches: NDArray[np.uint64],
     ) -> Edges:
         """Edges that end in these rows: int64[m], int64[m] and uint64[m, SKETCH_WORDS]."""
+        # A driver makes scanners known to tasks, but only tasks have need of numba.
+        from strata.pipelines.kernels.bucket_scan import scan_buckets
+
         hub = np.empty(len(keys), np.int64)
         differing = np.empty(len(keys), np.int64)
-        _scan(
+        scan_buckets(
             np.ascontiguousarray(keys),
             np.ascontiguousarray(doc_ids),
             np.ascontiguousarray(sketches),
@@ -111,61 +111,3 @@ def _distinct_edges(
     first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
     similarity = 1 - 2 * differing[first] / _BITS
     return Edges(a[first], b[first], similarity.astype(np.float32))
-
-
-_READ_I64: Final = numba.types.Array(numba.int64, 1, "C", readonly=True)
-_READ_U64: Final = numba.types.Array(numba.uint64, 2, "C", readonly=True)
-_PAIRS: Final = np.uint64(0x3333333333333333)
-
-
-@numba.njit(cache=True)
-def _differing(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> int:
-    """Bits in which two compact sketches differ (Warren, Hacker's Delight, section 5-1)."""
-    count = np.uint64(0)
-    for i in range(SKETCH_WORDS):
-        x = a[i] ^ b[i]
-        x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
-        x = (x & _PAIRS) + ((x >> np.uint64(2)) & _PAIRS)
-        x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-        count += (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
-    return int(np.int64(count))
-
-
-@numba.njit(
-    (
-        *(_READ_I64, _READ_I64, _READ_U64, numba.int64, numba.int64[::1]),
-        *(numba.int64[::1], numba.uint64[:, ::1], numba.int64[::1], numba.int64[::1]),
-    ),
-    cache=True,
-    nogil=True,
-)
-def _scan(
-    keys: NDArray[np.int64],
-    doc_ids: NDArray[np.int64],
-    rows: NDArray[np.uint64],
-    max_differing: int,
-    state: NDArray[np.int64],
-    hubs: NDArray[np.int64],
-    sketches: NDArray[np.uint64],
-    hub: NDArray[np.int64],
-    differing: NDArray[np.int64],
-) -> None:
-    """State: the key of the open bucket, and how many hubs it has (0 before the first row)."""
-    key, n_hubs = state[0], state[1]
-    for i in range(len(keys)):
-        if keys[i] != key:
-            key, n_hubs = keys[i], 0
-        differing[i] = -1
-        known = False
-        for j in range(n_hubs):
-            known = known or hubs[j] == doc_ids[i]
-            count = _differing(rows[i], sketches[j])
-            if not known and count <= max_differing:
-                hub[i], differing[i] = hubs[j], count
-                break
-        if differing[i] < 0 and not known and n_hubs < len(hubs):
-            hubs[n_hubs] = doc_ids[i]
-            for word in range(SKETCH_WORDS):
-                sketches[n_hubs, word] = rows[i, word]
-            n_hubs += 1
-    state[0], state[1] = key, n_hubs

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 __all__ = ["Components", "components"]
 
@@ -30,6 +28,10 @@ def components(a: NDArray[np.int64], b: NDArray[np.int64]) -> Components:
 
     Edges may repeat, in either direction. Takes about 60 bytes per edge.
     """
+    # Where there is nothing to do, a run does without the half second that SciPy takes to load.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     nodes, index = np.unique(np.concatenate((a, b)), return_inverse=True)
     graph = coo_array(
         (np.ones(len(a), dtype=np.int8), (index[: len(a)], index[len(a) :])),

@@ -30,10 +30,7 @@ from strata.pipelines.kernels.shingles import (
 )
 from strata.pipelines.kernels.words import word_table
 
-__all__ = ["SKETCH_VERSION", "Sketches", "estimate", "sketch"]
-
-SKETCH_VERSION: Final = 1
-"""Raised whenever signatures change, so that old ones are never compared with new ones."""
+__all__ = ["Sketches", "estimate", "sketch"]
 
 _BINS: Final = SIGNATURE_BYTES
 _POOL: Final = 4 * MAX_WORDS  # shingles kept for the later rounds, before the pool is deduplicated

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from strata.pipelines.readers.columnar import read_columnar
 from strata.pipelines.readers.decompress import DamagedStream, plain_chunks
@@ -12,24 +11,15 @@ from strata.pipelines.readers.jsonl import JsonLines
 from strata.pipelines.readers.lines import OTHER_FIELDS_BYTES, line_blocks, range_chunks
 from strata.pipelines.readers.records import ReadBatch, reject
 from strata.pipelines.readers.rejects import BrokenFile
-from strata.pipelines.readers.split import Compression, Split
+from strata.pipelines.readers.split import Compression, ReadLimits, Split
 from strata.pipelines.readers.whole import read_whole
 from strata.settings import InputFormat
 from strata.storage.store import Store
 
-__all__ = ["ReadBatch", "ReadLimits", "read_split"]
+__all__ = ["read_split"]
 
-BATCH_BYTES = 8_000_000
 # Room for escapes: a letter of two bytes takes six where everything but ASCII is escaped.
 LINE_OVERHEAD = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ReadLimits:
-    """What bounds the memory of a reader, in bytes: the largest document, and a batch."""
-
-    max_document_bytes: int
-    batch_bytes: int = BATCH_BYTES
 
 
 def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:

@@ -14,10 +14,19 @@ from strata.storage.scan import open_parquet
 from strata.storage.store import Store
 from strata.storage.url import Url
 
-__all__ = ["Compression", "InputFile", "ReadOptions", "Split", "plan_splits"]
+__all__ = ["Compression", "InputFile", "ReadLimits", "ReadOptions", "Split", "plan_splits"]
 
+BATCH_BYTES = 8_000_000
 # Reading a footer is waiting for a store, mostly.
 FOOTERS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """What bounds the memory of a reader, in bytes: the largest document, and a batch."""
+
+    max_document_bytes: int
+    batch_bytes: int = BATCH_BYTES
 
 
 class Compression(StrEnum):

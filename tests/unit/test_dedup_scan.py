@@ -7,7 +7,8 @@ import pytest
 
 from strata.pipelines.dedup_rows import ROW_SCHEMA, KeyKind
 from strata.pipelines.dedup_scan import EDGE_SCHEMA, MAX_HUBS, ScanTask, read_edges, scan_partition
-from strata.pipelines.kernels.buckets import SKETCH_WORDS, acceptance
+from strata.pipelines.kernels.banding import SKETCH_WORDS
+from strata.pipelines.kernels.buckets import acceptance
 from strata.storage.store import StorageOptions
 
 THRESHOLD = 0.8

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from strata.errors import SettingsError
-from strata.pipelines.kernels.buckets import SKETCH_WORDS, BucketScanner, acceptance, pack
+from strata.pipelines.kernels.banding import SKETCH_WORDS
+from strata.pipelines.kernels.buckets import BucketScanner, acceptance, pack
 
 BITS = 64 * SKETCH_WORDS
 

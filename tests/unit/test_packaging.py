@@ -134,3 +134,16 @@ def test_archive_has_the_packages_of_the_project(tmp_path):
     assert set(PACKAGES) == set(PROJECT["tool"]["setuptools"]["packages"])
     names = zipfile.ZipFile(build_archive(tmp_path / "strata.zip")).namelist()
     assert {"strata/base.toml", "strata/pipelines/kernels/words.bin.zst"} <= set(names)
+
+
+def test_driver_imports_no_compiled_kernel_and_no_engine():
+    code = (
+        "import sys, strata.jobs.run_pipeline\n"
+        "heavy = {'numba', 'scipy', 'pyspark', 'gigatoken', 'tokenizers', 'pyiceberg'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert answer.stdout == "[]\n"

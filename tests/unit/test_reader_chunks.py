@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import zstandard
 
-from strata.pipelines.readers.read import ReadLimits
+from strata.pipelines.readers.split import ReadLimits
 from strata.storage.store import FsspecStore, Store
 
 JSONL = (

@@ -10,9 +10,9 @@ import zstandard
 
 from strata.errors import InputError
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.read import ReadLimits, read_split
+from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.rejects import BrokenFile, RejectReason
-from strata.pipelines.readers.split import plan_splits
+from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.settings import InputSettings
 from strata.storage.store import FsspecStore
 

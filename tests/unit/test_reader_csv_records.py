@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 
 from strata.pipelines.readers.csv_lines import CsvLines
-from strata.pipelines.readers.read import ReadLimits
 from strata.pipelines.readers.rejects import RejectReason
+from strata.pipelines.readers.split import ReadLimits
 
 LIMITS = ReadLimits(1000, batch_bytes=1000)
 # Longer than any record that a limit of 1000 bytes lets pass.

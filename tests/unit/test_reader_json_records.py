@@ -5,9 +5,8 @@ import tracemalloc
 
 import pytest
 
-from strata.pipelines.readers.read import ReadLimits
 from strata.pipelines.readers.rejects import RejectReason
-from strata.pipelines.readers.split import Split
+from strata.pipelines.readers.split import ReadLimits, Split
 
 GOOD = b'{"text":"good"}\n'
 # Records that need a closer look: a key in both objects, a key no decoder can have, a bad line.

@@ -103,7 +103,18 @@ def test_lazy_session_begun_tells_its_failure_to_who_asks(monkeypatch):
 
     with pytest.raises(MachineError, match="no Java"):
         session()
+    session.stop()
     assert not session.started
+
+
+def test_properties_local_workers_use_jemalloc_unless_told_otherwise():
+    name = "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL"
+    own = properties_of("local[2]", **{name: "system"})
+
+    assert own[name] == "system"
+    if sys.platform == "linux":
+        assert properties_of("local[2]")[name] == "jemalloc"
+    assert name not in properties_of("spark://host:7077")
 
 
 def test_lazy_session_begun_in_vain_stops_in_silence(monkeypatch):

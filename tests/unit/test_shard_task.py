@@ -10,9 +10,8 @@ import xxhash
 
 from strata.pipelines.kernels.minhash import sketch
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.read import ReadLimits
 from strata.pipelines.readers.rejects import RejectReason
-from strata.pipelines.readers.split import plan_splits
+from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.shard import run_shard
 from strata.pipelines.shard_task import ShardTask, run_shard_task
 from strata.settings import InputSettings, Settings

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.read import ReadLimits, read_split
-from strata.pipelines.readers.split import Split, plan_splits
+from strata.pipelines.readers.read import read_split
+from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.settings import InputSettings
 from strata.storage.store import FsspecStore
 

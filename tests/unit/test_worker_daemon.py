@@ -1,13 +1,16 @@
 """What the workers of local mode find imported when they are forked."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
 
 import pytest
 
-from strata.jobs.runtime.worker_daemon import PRELOADED, without_spark_archives
+from strata.jobs.runtime.warm_daemon import WarmDaemon
+from strata.jobs.runtime.worker_daemon import PRELOADED, WAITING, without_spark_archives
 
 PROBE = """
 import json, os, sys
@@ -47,3 +50,13 @@ def test_worker_daemon_drops_only_the_archives_of_spark():
     spark = ["/s/python/lib/pyspark.zip", "/s/python/lib/py4j-0.10.9.9-src.zip"]
 
     assert without_spark_archives([mine[0], *spark, *mine[1:]]) == mine
+
+
+def test_warm_daemon_without_a_socket_is_none(monkeypatch):
+    def refused(self, _):
+        raise OSError("no sockets here")
+
+    monkeypatch.setattr(socket.socket, "listen", refused)
+
+    assert WarmDaemon.start({}) is None
+    assert WAITING not in os.environ
