@@ -6,8 +6,10 @@ that are not special stay what they are.
 
 from __future__ import annotations
 
+import ctypes
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +31,7 @@ __all__ = ["Encoder", "GigatokenEncoder", "TiktokenEncoder", "TokenizersEncoder"
 
 # gigatoken keeps every piece of text that it has seen: 70 bytes a piece, 3 GB in 360 MB of text
 # without repetition. A model is loaded anew when the process has grown by this much.
-CACHE_BYTES = 512_000_000
+CACHE_BYTES = 128_000_000
 # Documents that a reference library turns into Python objects at once.
 REFERENCE_BATCH = 256
 RESIDENT = Path("/proc/self/statm")
@@ -87,6 +89,7 @@ class GigatokenEncoder(Encoder):
     def _renew(self) -> None:
         # The old model and its cache go before the new one comes.
         del self._model
+        _return_freed_memory()
         self._model = _gigatoken(self._spec, self._data)
         self._resident = _resident_bytes()
 
@@ -139,6 +142,12 @@ def _gigatoken(spec: TokenizerSpec, data: bytes) -> gigatoken.Tokenizer:
         return gigatoken.Tokenizer.from_json(data)
     with rank_file(data) as path:
         return gigatoken.Tokenizer.from_tiktoken(path, ENCODINGS[str(spec.encoding)], {})
+
+
+def _return_freed_memory() -> None:
+    """Give the system what was freed; glibc would keep the pages of a cache's many small pieces."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident_bytes() -> int:
