@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from benchmarks.corpus import Corpus, find_corpus, find_tokenizer  # noqa: E402
 from benchmarks.limit import Limit, measure_limit  # noqa: E402
 from benchmarks.object_store import measure_requests  # noqa: E402
 from benchmarks.parts import measure_parts  # noqa: E402
-from benchmarks.peers.run import PEERS, measure_peer  # noqa: E402
+from benchmarks.peers.run import PEERS, PeerResult, measure_peer  # noqa: E402
 from benchmarks.scale import scaled  # noqa: E402
 from benchmarks.scaling import (  # noqa: E402
     Measured,
@@ -38,6 +39,7 @@ from benchmarks.scaling import (  # noqa: E402
 )
 from benchmarks.startup import await_class_data, measure_startup  # noqa: E402
 from benchmarks.whole_run import Bench, WholeRun  # noqa: E402
+from strata.pipelines.kernels.minhash import sketch  # noqa: E402
 
 VERSIONS = ("corpus-strata", "pyspark", "pyarrow", "numba", "gigatoken", "tokenizers")
 RESULTS = ROOT / "benchmarks" / "results"
@@ -119,7 +121,8 @@ def _run(session: Session) -> Section:
     once = session.bench.run()
     scores = session.bench.scores()
     text += tables.quality_table(scores) if scores else ""
-    facts = {"limit": asdict(limit), "seconds": seconds, "report": run.report, "scores": scores}
+    facts = {"limit": asdict(limit), "seconds": seconds, "stages": run.report["stages"]}
+    facts |= {"scores": scores}
     return Section(text, {**facts, "once_seconds": once.seconds})
 
 
@@ -140,7 +143,26 @@ def _peers(session: Session) -> Section:
         text += (
             f"{large.name} takes {ratio:.1f} times as long as `strata run`, JVM start counted.\n\n"
         )
+    daft = next((each for each in found if each.name == "daft" and each.seconds), None)
+    if daft is not None:
+        text += _against_daft(session.corpus, daft)
     return Section(text, [asdict(each) for each in found])
+
+
+def _against_daft(corpus: Corpus, daft: PeerResult) -> str:
+    texts = corpus.texts(sys.maxsize)
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        sketch(texts, 5)
+        seconds.append(time.process_time() - start)
+    mine = texts.nbytes / 1e6 / min(seconds)
+    hashing, both = daft.rate("minhash"), daft.rate("normalize", "minhash")
+    return (
+        f"MinHash on one core: {mine:.0f} MB/s with normalisation, {mine / both:.1f} times Daft's "
+        f"{both:.0f} MB/s with its own, {mine / hashing:.1f} times Daft's {hashing:.0f} MB/s "
+        "without.\n\n"
+    )
 
 
 def _scaling(session: Session) -> Section:

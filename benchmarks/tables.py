@@ -59,13 +59,22 @@ def limit_table(limit: Limit) -> str:
 def run_table(run: WholeRun, limit: Limit, cores: int, seconds: Sequence[float]) -> str:
     """A whole run by stages, and how near to the limit it comes."""
     rows: list[Sequence[object]] = [
-        (f"command to exit, median of {len(seconds)}", f"{run.seconds:.1f}"),
-        ("start of Spark", f"{run.session_seconds:.1f}"),
+        (f"command to exit, median of {len(seconds)}", f"{run.seconds:.1f} s"),
+        ("start of Spark", f"{run.session_seconds:.1f} s"),
     ]
-    rows += [(each["stage"], f"{each['seconds']:.1f}") for each in run.report["stages"]]
+    rows += [(each["stage"], f"{each['seconds']:.1f} s") for each in run.report["stages"]]
     share = run.text_mb / run.working_seconds / (limit.rate * cores)
     rows.append((f"share of `limit.py` × {cores} cores, without the start", f"{share:.0%}"))
-    return table([f"`strata run`, {run.text_mb:,.0f} MB, {cores} cores", "seconds"], rows)
+    tokenize = run.stage("tokenize")
+    rate = tokenize["details"]["encode_mb_per_cpu_second"]
+    alone = limit.survivor_bytes / 1e6 / limit.seconds["encode"]
+    rows.append(("encoding in the job, MB/s of a core", f"{rate:.0f}"))
+    rows.append(("the same, of gigatoken alone in `limit.py`", f"{rate / alone:.0%}"))
+    bits = run.report["tables"]["tokens"]["bytes"] * 8 / tokenize["counters"]["tokens"]
+    rows.append(("bits a token on disk", f"{bits:.2f}"))
+    dedup = run.stage("dedup")["seconds"] / run.working_seconds
+    rows.append(("LSH, components and ledger, share of the run", f"{dedup:.1%}"))
+    return table([f"`strata run`, {run.text_mb:,.0f} MB, {cores} cores", ""], rows)
 
 
 def breakdown(run: WholeRun, limit: Limit, cores: int) -> str:

@@ -5,6 +5,7 @@ Engines are imported by the functions that run in a worker, as kernels are in th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class TokenResult:
     rows_in: int = 0
     removed: int = 0
     checked: int = 0
+    encode_cpu_seconds: float = 0.0
     engine: str = ""
     files: list[WrittenFile] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
@@ -89,7 +91,9 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
         }
         for batch in survivors(task.parts, task.ledger, store, result):
             _check(engine, batch, task, result)
+            began = time.process_time()
             encoded = _token_rows(engine, batch)
+            result.encode_cpu_seconds += time.process_time() - began
             writers["tokens"].write(encoded)
             if "clean" in writers:
                 writers["clean"].write(batch)

@@ -127,6 +127,9 @@ def _account(
     if removed:
         report.removed["duplicate"] = removed
     report.details["checked_documents"] = sum(result.checked for result in results)
+    if encoding := sum(result.encode_cpu_seconds for result in results):
+        rate = report.counters.text_bytes / 1e6 / encoding
+        report.details["encode_mb_per_cpu_second"] = round(rate, 1)
     return files
 
 
