@@ -19,8 +19,8 @@ from benchmarks.corpus import Corpus, decompressed
 from strata.pipelines.kernels.content_hash import content_hash
 from strata.pipelines.kernels.minhash import sketch
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.read import ReadLimits, read_split
-from strata.pipelines.readers.split import plan_splits
+from strata.pipelines.readers.read import read_split
+from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.shard_task import document_rows
 from strata.pipelines.tokenizer_engine import Engine
 from strata.pipelines.tokenizer_huggingface import without_special_tokens
@@ -169,6 +169,8 @@ def _reading(sample: Sample) -> Iterator[Part]:
     broken.write_bytes(b"".join(_with_bad_lines(lines)))
     table = pa.Table.from_batches(sample.batches).select(["id", "text", "lang", "url", "metadata"])
     pq.write_table(table, parquet, compression="zstd", compression_level=3, use_dictionary=False)
+    bare = folder / "sample-bare.parquet"
+    pq.write_table(table, bare, compression="none", use_dictionary=False)
 
     def reading(*files: Path) -> Callable[[], object]:
         return lambda: [batch.num_rows for file in files for batch in _read(file)]
@@ -188,6 +190,13 @@ def _reading(sample: Sample) -> Iterator[Part]:
         reading(parquet),
         "pyarrow alone",
         lambda: pq.ParquetFile(parquet).read(use_threads=False),
+    )
+    yield Part(
+        "read Parquet, not compressed",
+        size,
+        reading(bare),
+        "pyarrow alone",
+        lambda: pq.ParquetFile(bare).read(use_threads=False),
     )
 
 

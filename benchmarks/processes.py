@@ -74,11 +74,15 @@ def _note(pid: int, role: str | None, peaks: dict[str, float]) -> None:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    for task in (PROC / str(pid) / "task").glob("*/children"):
-        try:
-            children = [int(each) for each in task.read_text().split()]
-        except OSError:
-            continue
-        for child in children:
-            yield child
-            yield from _descendants(child)
+    for child in _children(pid):
+        yield child
+        yield from _descendants(child)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = list((PROC / str(pid) / "task").glob("*/children"))
+        return [int(child) for task in tasks for child in task.read_text().split()]
+    except OSError:
+        # It has just ended, or one of its threads has.
+        return []

@@ -55,6 +55,7 @@ class Session:
     scale: int
     rounds: int
     venvs: Path
+    peers: tuple[str, ...] = tuple(PEERS)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -135,10 +136,11 @@ def _peers(session: Session) -> Section:
         )
         for corpus, names in ((session.corpus, PEERS), (session.large, LARGE_PEERS))
         for name in names
+        if name in session.peers
     ]
     text = tables.peers_table(found, runs)
-    large = next(each for each in reversed(found) if each.name in LARGE_PEERS)
-    if large.seconds:
+    large = next((each for each in reversed(found) if each.name in LARGE_PEERS), None)
+    if large is not None and large.seconds:
         ratio = sum(large.seconds.values()) / session.median_run.seconds
         text += (
             f"{large.name} takes {ratio:.1f} times as long as `strata run`, JVM start counted.\n\n"
@@ -167,10 +169,16 @@ def _against_daft(corpus: Corpus, daft: PeerResult) -> str:
 
 def _scaling(session: Session) -> Section:
     sizes = measure_sizes(session.bench, (1, 4, 16), session.scratch)
-    one = replace(session.bench, corpus=session.large).run("--master", "local[1]")
-    cores = [Measured("1 core", one), Measured(f"{session.cores} cores", session.median_run)]
-    text = tables.scaling_table("size", sizes) + tables.scaling_table(f"{session.scale}×", cores)
+    large = replace(session.bench, corpus=session.large)
+    # One after the other: a shared machine is another one ten minutes later.
+    cores = [Measured(f"{number} cores", _on(large, number)) for number in (1, session.cores)]
+    text = tables.scaling_table("size", sizes) + tables.growth(sizes)
+    text += tables.scaling_table(f"{session.scale}×", cores)
     return Section(text, {"sizes": _memory(sizes), "cores": _memory(cores)})
+
+
+def _on(bench: Bench, cores: int) -> WholeRun:
+    return bench.run("--master", f"local[{cores}]")
 
 
 def _odd(session: Session) -> Section:
@@ -220,11 +228,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="strata-bench-") as name:
         scratch = arguments.keep or Path(name)
         scratch.mkdir(parents=True, exist_ok=True)
-        session = Session(scratch, arguments.scale, arguments.rounds, scratch / "venvs")
+        venvs, peers = scratch / "venvs", tuple(arguments.peers)
+        session = Session(scratch, arguments.scale, arguments.rounds, venvs, peers)
         await_class_data(session.bench, scratch)
         machine = _machine(session)
         # What was not measured now stays, if it is of the same machine and corpus.
-        sections = _former(machine) | dict(_measured(session, arguments.sections))
+        sections = _former(machine)
+        for name, section in _measured(session, arguments.sections):
+            sections[name] = section
+            _write(machine, sections)
+    return 0
+
+
+def _write(machine: dict[str, object], sections: dict[str, dict[str, Any]]) -> None:
     ordered = {name: sections[name] for name in MEASURES if name in sections}
     RESULTS.mkdir(exist_ok=True)
     head = f"Corpus `{machine['corpus']}`, {machine['cores']} cores.\n\n"
@@ -232,7 +248,6 @@ def main() -> int:
     (RESULTS / "results.md").write_text(text.rstrip() + "\n")
     facts = {"machine": machine, "sections": ordered}
     (RESULTS / "results.json").write_text(json.dumps(facts, indent=1) + "\n")
-    return 0
 
 
 def _former(machine: dict[str, object]) -> dict[str, dict[str, Any]]:
@@ -255,6 +270,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="runs, of which the median counts")
     parser.add_argument("--scale", type=int, default=9, help="size of the large corpus, in corpora")
+    parser.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which peers"
+    )
     parser.add_argument("--keep", type=Path, help="folder that keeps corpora and peers for later")
     parser.add_argument(
         "sections", nargs="*", metavar="SECTION", help=f"what to measure: {', '.join(MEASURES)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from benchmarks.limit import Limit
 from benchmarks.object_store import StoreTraffic
@@ -13,6 +14,7 @@ from benchmarks.whole_run import WholeRun
 
 __all__ = [
     "breakdown",
+    "growth",
     "limit_table",
     "parts_table",
     "peers_table",
@@ -136,6 +138,16 @@ def scaling_table(title: str, measured: Iterable[Measured]) -> str:
     ]
     head = [title, "MB", "s", "s/GB", "driver MB", "JVM MB", "worker MB"]
     return table(head, rows)
+
+
+def growth(sizes: Sequence[Measured]) -> str:
+    """What a further GB takes from one size to the next, without what every run takes."""
+    told = []
+    for less, more in pairwise(sizes):
+        seconds = more.run.working_seconds - less.run.working_seconds
+        each = seconds / (more.run.text_mb - less.run.text_mb) * 1e3
+        told.append(f"{each:.1f} s from {less.name} to {more.name}")
+    return f"A further GB takes {', '.join(told)}.\n\n"
 
 
 def startup_table(seconds: dict[str, float]) -> str:

@@ -22,7 +22,7 @@ _PART = 16 << 20
 @dataclass(frozen=True, slots=True)
 class _Part:
     start: int
-    data: bytes
+    data: memoryview
 
 
 class PrefetchedFile(io.RawIOBase):
@@ -51,7 +51,7 @@ class PrefetchedFile(io.RawIOBase):
         if not wanted:
             return []
         chunks = self._store.read_ranges(self._url, wanted)
-        return [_Part(r.start, chunk) for r, chunk in zip(wanted, chunks, strict=True)]
+        return [_Part(r.start, memoryview(chunk)) for r, chunk in zip(wanted, chunks, strict=True)]
 
     def readable(self) -> bool:
         """True: this is an input."""
@@ -71,8 +71,8 @@ class PrefetchedFile(io.RawIOBase):
         """Byte offset of the next read."""
         return self._at
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Read up to ``size`` bytes, or to the end."""
+    def read(self, size: int | None = -1) -> bytes | memoryview:
+        """Read up to ``size`` bytes, or to the end; what was fetched ahead is not copied."""
         rest = max(0, self._size - self._at)
         count = rest if size is None or size < 0 else min(size, rest)
         data = self._cached(count)
@@ -83,9 +83,9 @@ class PrefetchedFile(io.RawIOBase):
 
     def readall(self) -> bytes:
         """Read to the end."""
-        return self.read()
+        return bytes(self.read())
 
-    def _cached(self, count: int) -> bytes | None:
+    def _cached(self, count: int) -> bytes | memoryview | None:
         for part in (*self._parts, *self._tail):
             offset = self._at - part.start
             if offset >= 0 and offset + count <= len(part.data):

@@ -15,6 +15,7 @@ from strata.pipelines.readers.json_bytes import mark_invalid
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, Split
+from strata.pipelines.readers.utf8 import are_utf8
 from strata.storage.scan import open_parquet, rows_per_batch
 from strata.storage.store import Store
 
@@ -111,9 +112,10 @@ def _invalid_rows(batch: pa.RecordBatch) -> list[int]:
     for column in batch.columns:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             parts = StringParts.of(column.cast(pa.large_string()))
-            marks = np.zeros(batch.num_rows, np.bool_)
-            mark_invalid(parts.data, parts.offsets, marks)
-            bad |= marks & parts.valid
+            if not are_utf8(parts.data, parts.offsets):
+                marks = np.zeros(batch.num_rows, np.bool_)
+                mark_invalid(parts.data, parts.offsets, marks)
+                bad |= marks & parts.valid
         else:
             bad[_invalid_values(column)] = True
     return [int(row) for row in np.flatnonzero(bad)]
