@@ -106,7 +106,8 @@ def _wait(listener: socket.socket) -> socket.socket:
         The link, to be kept open as long as this process lasts.
     """
     # The driver has the other end of stdin and never writes to it.
-    ready, _, _ = select.select([listener, 0], [], [])
+    sources: list[socket.socket | int] = [listener, 0]
+    ready, _, _ = select.select(sources, [], [])
     # Whatever kills this process later, nothing of it stays on the disk.
     shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
     if listener not in ready:

@@ -62,7 +62,7 @@ def _is_whole(data: Bytes, start: int, end: int) -> bool:
         place = stop
     if end - start < BEHIND:
         return True
-    return data[end - 1] < 0xC0 and data[end - 2] < 0xE0 and data[end - 3] < 0xF0
+    return bool(data[end - 1] < 0xC0 and data[end - 2] < 0xE0 and data[end - 3] < 0xF0)
 
 
 @kernel
@@ -71,7 +71,7 @@ def _is_ascii(block: Bytes) -> bool:
     # An iterator would not become a vector.
     for place in range(len(block)):
         found |= block[place]
-    return found < 0x80
+    return bool(found < 0x80)
 
 
 @kernel
