@@ -46,3 +46,5 @@ if ! has_java; then
   install --editable '.[dev,s3,jre]'
 fi
 "$venv/bin/python" -c 'from strata.jobs.runtime.java import find_java as f; j = f(); print("Java", j.version, "at", j.home)'
+echo "Compiling the kernels"
+"$venv/bin/python" -m strata.jobs.runtime.compile_kernels

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from strata.jobs.runtime.warm_daemon import DAEMON_MODULE
 from tests.e2e.conftest import TIMEOUT, Project
 
 SEED = 20_260
+# As a process is started; the JVM has the module among its properties.
+DAEMON = f"-m\0{DAEMON_MODULE}\0".encode()
 # Parts of the progress lines after which the run is killed, and the longest wait after the line.
 MOMENTS = [
     ("strata: shard: read", 4.0),
@@ -99,7 +102,7 @@ def _workers(group: int) -> Iterator[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        facts[int(folder.name)] = (int(fields[1]), int(fields[3]), b"worker_daemon" in command)
+        facts[int(folder.name)] = (int(fields[1]), int(fields[3]), DAEMON in command)
     for pid, (parent, session, is_daemon) in facts.items():
         if is_daemon and session == group and facts.get(parent, (0, 0, False))[2]:
             yield pid

@@ -1,0 +1,86 @@
+"""Compiles the kernels of all stages, so that the first run and the first tests find them made.
+
+``make venv`` ends with it: a few made-up documents go through the tasks, without Spark.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strata.pipelines.dedup_scan import ScanTask
+from strata.pipelines.dedup_share import scan_share, share_tasks
+from strata.pipelines.kernels.banding import choose_banding
+from strata.pipelines.readers.listing import list_inputs
+from strata.pipelines.readers.split import ReadLimits, plan_splits
+from strata.pipelines.shard_task import ShardResult, ShardTask, run_shard_task
+from strata.pipelines.token_task import Part, TokenTask, run_token_task
+from strata.pipelines.tokenizer_spec import spec_from_json
+from strata.pipelines.tokenizer_training import train_bpe
+from strata.settings import InputSettings, TokenizeSettings
+from strata.storage.options import StorageOptions
+from strata.storage.parquet import ParquetLayout
+from strata.storage.store import FsspecStore
+from strata.storage.url import Url
+
+__all__ = ["compile_kernels", "main"]
+
+TEXTS = [f'number {n // 2} of a few "texts", größer als 中文 {n // 2}\n' * 3 for n in range(20)]
+TABLES = ("documents", "fingerprints", "rejects", "tokens", "clean")
+LAYOUT = ParquetLayout("zstd", 1, 1_000_000, 10_000_000)
+
+
+def compile_kernels(folder: Path) -> None:
+    """Run what the tasks of shard, dedup and tokenize run, on inputs of two formats.
+
+    Args:
+        folder: where the inputs and the tables are written.
+    """
+    _write_inputs(folder)
+    folders = {table: Url.parse(folder / table) for table in TABLES}
+    layouts = dict.fromkeys(TABLES, LAYOUT)
+    done = _shard(folder, folders, layouts)
+    urls = {table: [file.url for file in done.files if file.table == table] for table in TABLES}
+    scan = ScanTask(0.8, Url.parse(folder / "edges"), StorageOptions())
+    for share in share_tasks(urls["fingerprints"], choose_banding(0.8), scan, 1):
+        scan_share(share)
+    parts = tuple(Part(url, (0,), 0, 0) for url in urls["documents"])
+    trained = train_bpe(pa.array(TEXTS, pa.large_string()), 300)
+    spec = spec_from_json(trained, TokenizeSettings(eos=True))
+    run_token_task(
+        TokenTask(parts, (), StorageOptions(), {"tokens": folders["tokens"]}, layouts, 1), spec
+    )
+
+
+def _shard(folder: Path, folders: dict[str, Url], layouts: dict[str, ParquetLayout]) -> ShardResult:
+    store = FsspecStore()
+    found = list_inputs(store, [InputSettings(path=str(folder / "in*"))]).files
+    files = [each.numbered(number) for number, each in enumerate(found)]
+    splits = tuple(plan_splits(files, store, 1_000_000))
+    return run_shard_task(
+        ShardTask(splits, StorageOptions(), folders, layouts, 5, ReadLimits(1_000_000))
+    )
+
+
+def _write_inputs(folder: Path) -> None:
+    rows = [
+        {"id": str(number), "text": text, "page": number, "title": "a", "metadata": '{"a": 1}'}
+        for number, text in enumerate(TEXTS)
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    pq.write_table(pa.Table.from_pylist(rows), folder / "in.parquet")
+
+
+def main() -> None:
+    """Compile, and leave nothing but the cache of the kernels."""
+    with tempfile.TemporaryDirectory(prefix="strata-kernels-") as folder:
+        compile_kernels(Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The kernels that tasks call are compiled beforehand."""
+
+from numba.core.dispatcher import Dispatcher
+
+from strata.jobs.runtime.compile_kernels import compile_kernels
+from strata.pipelines import tokenizer_frame
+from strata.pipelines.kernels import bucket_scan, content_hash, minhash
+from strata.pipelines.readers import json_compose, json_scan, utf8
+
+# Kernels that Python calls; those that only other kernels call are compiled with these.
+CALLED = (
+    bucket_scan.scan_buckets,
+    content_hash._hash_all,
+    json_compose.add_members,
+    json_compose.bare_members,
+    json_compose.quote_all,
+    json_scan.scan_lines,
+    json_scan.unescape_all,
+    minhash._sketch_all,
+    tokenizer_frame._copy,
+    utf8.are_utf8,
+)
+
+
+def test_compile_kernels_leaves_none_to_the_first_run(tmp_path):
+    assert all(isinstance(kernel, Dispatcher) for kernel in CALLED)
+
+    compile_kernels(tmp_path)
+
+    assert [kernel.__name__ for kernel in CALLED if not kernel.signatures] == []
