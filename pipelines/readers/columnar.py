@@ -21,6 +21,9 @@ from strata.storage.store import Store
 
 __all__ = ["read_columnar"]
 
+# Of larger batches jemalloc takes most pages anew from the system; that costs more than the calls
+# that smaller batches need.
+BATCH_BYTES = 4_000_000
 STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
@@ -34,7 +37,7 @@ def read_columnar(
     """
     file, row = split.file, split.first_row
     try:
-        for batch in _batches(split, store, batch_bytes):
+        for batch in _batches(split, store, min(batch_bytes, BATCH_BYTES)):
             yield _read(file, batch, row, max_document_bytes)
             row += batch.num_rows
     except (BrokenFile, InputMissingError, SettingsError):
