@@ -28,6 +28,7 @@ __all__ = ["SWITCH", "ClassData", "class_data_of", "remove_old"]
 
 SWITCH = "STRATA_CLASS_DATA"
 BUILDER = "strata.jobs.runtime.class_data_build"
+PROCESSES = Path("/proc")
 # Archives of so many pairs of Java and Spark are kept; each is 160 MB.
 KEPT = 3
 # A build that failed is tried again after a day, and what it left is rubbish after an hour.
@@ -78,7 +79,7 @@ class ClassData:
     def is_mapped(self, pid: int) -> bool:
         """Whether a JVM has taken the archive; where the system does not tell, it has."""
         try:
-            maps = Path(f"/proc/{pid}/maps").read_text()
+            maps = (PROCESSES / str(pid) / "maps").read_text()
         except OSError:
             return True
         return self.archive is not None and str(self.archive) in maps

@@ -1,7 +1,6 @@
 """Which archive of class data a JVM is shown, and which are kept."""
 
 import os
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -143,11 +142,22 @@ def test_class_data_build_in_unwritable_cache_does_nothing(tmp_path, builders, c
     assert builders == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
-def test_class_data_not_mapped_by_a_process_that_does_not_know_it(data):
-    keep(data)
+def test_class_data_mapped_is_what_the_system_says(data, tmp_path, monkeypatch):
+    archive = keep(data)
+    monkeypatch.setattr(class_data, "PROCESSES", tmp_path / "proc")
+    for pid, mapped in ((1, str(archive)), (2, "/lib/libc.so")):
+        (tmp_path / f"proc/{pid}").mkdir(parents=True)
+        (tmp_path / f"proc/{pid}/maps").write_text(f"7f00-7f01 r--p 0 00:00 1 {mapped}\n")
 
-    assert not data.is_mapped(os.getpid())
+    assert data.is_mapped(1)
+    assert not data.is_mapped(2)
+
+
+def test_class_data_where_the_system_does_not_tell_counts_as_mapped(data, tmp_path, monkeypatch):
+    keep(data)
+    monkeypatch.setattr(class_data, "PROCESSES", tmp_path / "none")
+
+    assert data.is_mapped(os.getpid())
 
 
 def test_class_data_old_archives_and_broken_drafts_are_removed(data):
