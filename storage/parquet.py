@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 
 from strata.settings import TierSettings
 from strata.storage.contract import Output, Store
@@ -92,7 +93,8 @@ class WrittenFile:
         url: where it is.
         rows: number of rows.
         n_bytes: size on disk.
-        footer: the pickled ``pyarrow.parquet.FileMetaData``.
+        footer: the pickled ``pyarrow.parquet.FileMetaData``, compressed: the driver holds one for
+            each file that a stage writes.
     """
 
     table: str
@@ -104,7 +106,7 @@ class WrittenFile:
     @property
     def metadata(self) -> pq.FileMetaData:
         """The Parquet footer."""
-        return pickle.loads(self.footer)
+        return pickle.loads(zstandard.decompress(self.footer))
 
 
 class TableWriter:
@@ -161,7 +163,13 @@ class TableWriter:
         size = self._output.tell()
         self._output.close()
         self._done.append(
-            WrittenFile(self._table, str(self._url), footer.num_rows, size, pickle.dumps(footer))
+            WrittenFile(
+                self._table,
+                str(self._url),
+                footer.num_rows,
+                size,
+                zstandard.compress(pickle.dumps(footer)),
+            )
         )
         self._parquet = self._output = None
 

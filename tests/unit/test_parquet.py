@@ -74,6 +74,13 @@ def test_parquet_footer_travels_with_field_ids_codec_and_version(store, folder):
     ]
 
 
+def test_parquet_description_of_a_file_is_small_for_the_driver(store, folder):
+    # Row groups and columns of a file of the usual size.
+    (file,) = write(store, folder, [documents(i, [noise(12_000)] * 2) for i in range(0, 16, 2)])
+    assert file.metadata.num_row_groups >= 8
+    assert len(pickle.dumps(file)) < 5_000
+
+
 def test_parquet_small_columns_have_statistics_and_long_ones_no_dictionary(store, folder):
     (file,) = write(store, folder, [documents(7, ["x"] * 5)])
     group = file.metadata.row_group(0)
