@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import awkward
@@ -164,13 +165,10 @@ def _read(file: Path) -> Iterator[pa.RecordBatch]:
 def _reading(sample: Sample) -> Iterator[Part]:
     size, folder = sample.text_bytes, sample.folder
     lines = b"".join(map(decompressed, sample.files))
-    plain, broken, parquet = (folder / f"sample.{end}" for end in ("jsonl", "bad.jsonl", "parquet"))
+    plain, broken = folder / "sample.jsonl", folder / "sample.bad.jsonl"
     plain.write_bytes(lines)
     broken.write_bytes(b"".join(_with_bad_lines(lines)))
     table = pa.Table.from_batches(sample.batches).select(["id", "text", "lang", "url", "metadata"])
-    pq.write_table(table, parquet, compression="zstd", compression_level=3, use_dictionary=False)
-    bare = folder / "sample-bare.parquet"
-    pq.write_table(table, bare, compression="none", use_dictionary=False)
 
     def reading(*files: Path) -> Callable[[], object]:
         return lambda: [batch.num_rows for file in files for batch in _read(file)]
@@ -184,20 +182,18 @@ def _reading(sample: Sample) -> Iterator[Part]:
         "without broken lines",
         reading(plain),
     )
-    yield Part(
-        "read Parquet (zstd 3) to Arrow",
-        size,
-        reading(parquet),
-        "pyarrow alone",
-        lambda: pq.ParquetFile(parquet).read(use_threads=False),
-    )
-    yield Part(
-        "read Parquet, not compressed",
-        size,
-        reading(bare),
-        "pyarrow alone",
-        lambda: pq.ParquetFile(bare).read(use_threads=False),
-    )
+    for name, codec in ((" (zstd 3) to Arrow", "zstd"), (", not compressed", "none")):
+        parquet = folder / f"sample.{codec}.parquet"
+        level = 3 if codec == "zstd" else None
+        pq.write_table(
+            table, parquet, compression=codec, compression_level=level, use_dictionary=False
+        )
+        alone = partial(_read_alone, parquet)
+        yield Part(f"read Parquet{name}", size, reading(parquet), "pyarrow alone", alone)
+
+
+def _read_alone(file: Path) -> pa.Table:
+    return pq.ParquetFile(file).read(use_threads=False)
 
 
 def _with_bad_lines(lines: bytes) -> Iterator[bytes]:

@@ -91,20 +91,25 @@ def test_properties_daemon_only_where_it_can_be_imported(monkeypatch, master, py
     assert properties_of(master).get("spark.python.daemon.module") == daemon
 
 
-def test_lazy_session_begun_tells_its_failure_to_who_asks(monkeypatch):
+@pytest.fixture
+def javaless(monkeypatch):
+    """A session on a machine without a Java."""
+
     def no_java():
         raise MachineError("there is no Java", hint="")
 
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
     monkeypatch.setattr(session_module, "find_java", no_java)
-    session = LazySession(settings_of(), "local[1]", "run")
+    return LazySession(settings_of(), "local[1]", "run")
 
-    session.begin()
+
+def test_lazy_session_begun_tells_its_failure_to_who_asks(javaless):
+    javaless.begin()
 
     with pytest.raises(MachineError, match="no Java"):
-        session()
-    session.stop()
-    assert not session.started
+        javaless()
+    javaless.stop()
+    assert not javaless.started
 
 
 def test_properties_local_workers_use_jemalloc_unless_told_otherwise():
@@ -117,18 +122,12 @@ def test_properties_local_workers_use_jemalloc_unless_told_otherwise():
     assert name not in properties_of("spark://host:7077")
 
 
-def test_lazy_session_begun_in_vain_stops_in_silence(monkeypatch):
-    def no_java():
-        raise MachineError("there is no Java", hint="")
+def test_lazy_session_begun_in_vain_stops_in_silence(javaless):
+    javaless.begin()
 
-    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
-    monkeypatch.setattr(session_module, "find_java", no_java)
-    session = LazySession(settings_of(), "local[1]", "run")
-    session.begin()
+    javaless.stop()
 
-    session.stop()
-
-    assert not session.started
+    assert not javaless.started
 
 
 def test_lazy_session_under_spark_submit_begins_nothing(monkeypatch):
