@@ -76,6 +76,11 @@ class Java:
     version: JavaVersion
     kind: JavaKind
 
+    @property
+    def runtime(self) -> Path:
+        """Where the runtime itself is, behind the shim."""
+        return (self.home / "lib").resolve().parent
+
 
 @dataclass(frozen=True, slots=True)
 class _Probe:

@@ -47,7 +47,7 @@ def check_java() -> Check:
         java = find_java()
     except MachineError as error:
         return Check.failed("Java", error, "")
-    return Check("Java", ok=True, detail=f"{java.version} ({java.kind}) at {java.home}")
+    return Check("Java", ok=True, detail=f"{java.version} ({java.kind}) at {java.runtime}")
 
 
 def check_python() -> Check:

@@ -7,7 +7,7 @@ import pytest
 
 from strata.errors import MachineError
 from strata.jobs.runtime import java
-from strata.jobs.runtime.java import Java, JavaKind, JavaVersion, find_java
+from strata.jobs.runtime.java import JavaKind, JavaVersion, find_java
 
 MODULE = "--add-modules=jdk.incubator.vector"
 
@@ -31,11 +31,6 @@ echo '    java.version = {version}' >&2
     (home / "bin/java").chmod(0o755)
     (home / "bin/keytool").write_text("")
     return home
-
-
-def behind(found: Java) -> Path:
-    """The home that a shim stands for."""
-    return (found.home / "lib").resolve().parent
 
 
 @pytest.fixture
@@ -94,7 +89,7 @@ def test_java_home_good_is_preferred_to_path(machine, monkeypatch):
     (machine / "path/java").symlink_to(other / "bin/java")
     monkeypatch.setenv("JAVA_HOME", str(home))
     found = find_java()
-    assert (behind(found), found.version, found.kind) == (
+    assert (found.runtime, found.version, found.kind) == (
         home,
         JavaVersion(21, 0, 8),
         JavaKind.SYSTEM,
@@ -104,13 +99,13 @@ def test_java_home_good_is_preferred_to_path(machine, monkeypatch):
 def test_java_on_path_only_reports_its_home_not_the_link(machine):
     home = fake_java(machine / "real", "17.0.15")
     (machine / "path/java").symlink_to(home / "bin/java")
-    assert behind(find_java()) == home
+    assert find_java().runtime == home
 
 
 def test_java_home_refused_falls_back_to_installed_one(machine, monkeypatch):
     monkeypatch.setenv("JAVA_HOME", str(fake_java(machine / "old", "11.0.2")))
     home = fake_java(machine / "jvm/java-17", "17.0.15")
-    assert behind(find_java()) == home
+    assert find_java().runtime == home
 
 
 def test_java_none_at_all_names_remedy(machine):
