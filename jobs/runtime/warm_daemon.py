@@ -38,8 +38,9 @@ class WarmDaemon:
         """
         size = len(EXECUTOR_VARIABLES)
         mine = {n[size:]: v for n, v in properties.items() if n.startswith(EXECUTOR_VARIABLES)}
-        folder = Path(tempfile.mkdtemp(prefix="strata-daemon-"))
+        folder: Path | None = None
         try:
+            folder = Path(tempfile.mkdtemp(prefix="strata-daemon-"))
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(folder / "socket"))
                 listener.listen(1)
@@ -51,8 +52,9 @@ class WarmDaemon:
                     env={**os.environ, **mine},
                 )
         except OSError:
-            # Spark starts one of its own then, and only time is lost.
-            shutil.rmtree(folder, ignore_errors=True)
+            # No room, or a path too long for a socket. Spark starts a daemon of its own then.
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             return None
         os.environ[WAITING] = str(folder / "socket")
         return cls(process, folder)

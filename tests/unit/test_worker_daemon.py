@@ -2,10 +2,12 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
+
+import pytest
 
 from strata.jobs.runtime.warm_daemon import WarmDaemon
 from strata.jobs.runtime.worker_daemon import PRELOADED, WAITING, without_spark_archives
@@ -54,11 +56,12 @@ def test_worker_daemon_drops_only_the_archives_of_spark():
     assert without_spark_archives([mine[0], *spark, *mine[1:]]) == mine
 
 
-def test_warm_daemon_without_a_socket_is_none(monkeypatch):
-    def refused(self, _):
-        raise OSError("no sockets here")
-
-    monkeypatch.setattr(socket.socket, "listen", refused)
+@pytest.mark.parametrize("folder", ["n" * 120, "missing/folder"])
+def test_warm_daemon_where_no_socket_can_be_is_none(tmp_path, monkeypatch, folder):
+    # A path too long for a socket, and no folder for temporary files at all.
+    (tmp_path / ("n" * 120)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
 
     assert WarmDaemon.start({}) is None
     assert WAITING not in os.environ
+    assert list((tmp_path / ("n" * 120)).iterdir()) == []
