@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from abc import abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
@@ -142,7 +143,9 @@ class LocalOutput(_Staged):
         os.replace(self._staging, self._url.path)
 
     def _drop(self) -> None:
-        self._inner.close()
+        # On a full disk the last bytes cannot be written, which must not hide why they are dropped.
+        with suppress(OSError):
+            self._inner.close()
         os.unlink(self._staging)
 
 
@@ -180,7 +183,8 @@ class RenamedOutput(_Staged):
         _move(self._filesystem, self._staging.path, target)
 
     def _drop(self) -> None:
-        self._inner.close()
+        with suppress(OSError):
+            self._inner.close()
         self._filesystem.rm_file(self._staging.path)
 
 

@@ -1,6 +1,7 @@
 import errno
 import os
 import pickle
+import resource
 
 import fsspec
 import pytest
@@ -245,3 +246,24 @@ def test_store_fault_with_a_server_error_behind_it_is_transient():
     error.__cause__ = RuntimeError("503")
     error.__cause__.response = {"ResponseMetadata": {"HTTPStatusCode": 503}}
     assert isinstance(as_strata_error(error, Url.parse("s3://b/k"), "read"), TransientError)
+
+
+@pytest.fixture
+def file_size_limit():
+    """Files of this process end at 2 MB, as on a disk that has no more room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_store_output_that_found_no_room_is_discarded_in_silence(tmp_path, file_size_limit):
+    output = FsspecStore().create(Url.parse(tmp_path / "out/x"))
+    output.write(bytes(1_900_000))
+    output.write(bytes(600_000))
+    with pytest.raises(OSError, match="x"):
+        output.write(bytes(600_000))
+
+    output.discard()
+
+    assert list((tmp_path / "out").iterdir()) == []
