@@ -24,7 +24,11 @@ __all__ = [
     "TrainSettings",
 ]
 
-TABLES = ("inputs", "documents", "rejects", "fingerprints", "clusters", "clean", "tokens")
+TABLES = (
+    *("inputs", "documents", "rejects", "fingerprints"),
+    *("edges", "clusters"),
+    *("clean", "tokens"),
+)
 WAREHOUSE_TIER = "warehouse"
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 Scalar = bool | int | float | str
@@ -184,7 +188,7 @@ class TokenizeSettings(Model):
 class CompressSettings(Model):
     """``[compress]``: compaction and rewriting into the tiers."""
 
-    tables: tuple[str, ...] = ("documents", "fingerprints", "clean", "tokens")
+    tables: tuple[str, ...] = ("documents", "fingerprints", "edges", "clean", "tokens")
     """Tables that are compacted and put into their tier."""
     min_fill: float = Field(default=0.5, gt=0, le=1)
     """A file below this share of the tier's target size is small, and merged with others."""

@@ -1,49 +1,44 @@
-"""The dedup stage: `fingerprints` to the ledger `clusters`.
+"""The dedup stage: `fingerprints` to verified pairs, `edges`, and these to the ledger `clusters`.
 
 Sorting in memory, or one shuffle, brings equal keys together: bands of similar documents, hashes of
 equal ones, repeated ids. Each bucket is verified in place along star edges, connected components
-join the edges, and a rule elects the survivor of each.
+join the edges, and a rule elects the survivor of each. What an earlier run compared is not compared
+again; another survivor rule makes only the ledger anew.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
-
-import pyarrow as pa
+from collections.abc import Mapping
 
 from strata.keys import stage_key
-from strata.pipelines.dedup_rows import RowTask, band_rows, group_files
-from strata.pipelines.dedup_scan import ScanResult, ScanTask, scan_partition
-from strata.pipelines.dedup_share import scan_share, share_tasks
+from strata.pipelines.covered import Covered, coverage, coverage_properties, covered
+from strata.pipelines.edge_search import EdgeSearch, find_edges
+from strata.pipelines.edge_table import write_edges
 from strata.pipelines.kernels.banding import Banding, choose_banding
+from strata.pipelines.ledger_change import replaced_survivors
 from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
-from strata.pipelines.tasks import run_tasks
 from strata.settings import DedupSettings
-from strata.storage.maintenance import STAGING
 from strata.storage.publish import PublishMode, publish
-from strata.storage.store import FsspecStore, MeteredStore
 from strata.storage.url import Url
 
-__all__ = ["dedup_key", "run_dedup"]
+__all__ = ["dedup_key", "edges_key", "run_dedup"]
 
+# Raise it when the code changes which pairs are found, or the rows of `edges`.
+EDGES_VERSION = 1
 # Raise it when the code changes which documents are removed, or the rows of the ledger.
-VERSION = 1
+VERSION = 2
+
+
+def edges_key(context: StageContext) -> str:
+    """Key of the edges that the present documents and settings give."""
+    documents = context.corpus.table("documents").content_key or ""
+    return stage_key("edges", EDGES_VERSION, [documents], {"search": _search_key(context)})
 
 
 def dedup_key(context: StageContext) -> str:
     """Key of the ledger that the present documents and settings give."""
-    settings = context.settings.dedup
-    banding = _banding(settings)
-    decisive = {
-        "threshold": settings.threshold,
-        "bands": banding.bands,
-        "rows": banding.rows,
-        "survivor": list(settings.survivor),
-    }
-    documents = context.corpus.table("documents").content_key or ""
-    return stage_key("dedup", VERSION, [documents], decisive)
+    return stage_key("dedup", VERSION, [edges_key(context)], _election(context))
 
 
 def run_dedup(context: StageContext) -> StageReport:
@@ -58,28 +53,27 @@ def run_dedup(context: StageContext) -> StageReport:
     if clusters.content_key == report.key:
         report.status = StageStatus.SKIPPED
         return report
-    banding = _banding(context.settings.dedup)
     watch.lap("plan")
     context.spark()
     watch.lap("wait for Spark")
-    results = _scan(context, banding, report.counters)
-    watch.lap("find edges")
-    ledger = write_ledger(context, results)
+    _publish_edges(context, report, watch)
+    ledger = write_ledger(context)
     watch.lap("ledger")
-    _account(context, results, ledger, report)
-    report.details |= {"bands": banding.bands, "rows": banding.rows}
+    _account(context, ledger, report)
     report.check_balance()
+    rule_key = stage_key("ledger", VERSION, [_search_key(context)], _election(context))
+    before = covered(context.corpus, clusters, rule_key)
+    replaced = replaced_survivors(context, ledger.files, before.last_doc_id)
+    report.details |= {"survivors_replaced": replaced.number, "first_replaced": replaced.first}
+    watch.lap("compare with the ledger before")
     publish(
         clusters,
         ledger.files,
         mode=PublishMode.OVERWRITE,
         content_key=report.key,
         run_id=context.run_id,
+        extra=_coverage(context, rule_key),
     )
-    for result in results:
-        report.counters.add(result.counters)
-        if result.url is not None:
-            context.store.delete(Url.parse(result.url))
     report.counters.add(
         Counters(bytes_written=ledger.bytes_written, files_written=len(ledger.files))
     )
@@ -88,78 +82,85 @@ def run_dedup(context: StageContext) -> StageReport:
     return report
 
 
+def _election(context: StageContext) -> dict[str, object]:
+    return {"survivor": list(context.settings.dedup.survivor)}
+
+
+def _coverage(context: StageContext, settings_key: str) -> Mapping[str, str]:
+    return coverage_properties(
+        coverage(context.corpus),
+        documents_key=context.corpus.table("documents").content_key or "",
+        settings_key=settings_key,
+    )
+
+
+def _search_key(context: StageContext) -> str:
+    """Key of what decides the edges, but for the documents."""
+    settings = context.settings.dedup
+    banding = _banding(settings)
+    decisive = {"threshold": settings.threshold, "bands": banding.bands, "rows": banding.rows}
+    return stage_key("search", EDGES_VERSION, [], decisive)
+
+
 def _banding(settings: DedupSettings) -> Banding:
     if settings.bands is not None and settings.rows is not None:
         return Banding(settings.bands, settings.rows)
     return choose_banding(settings.threshold)
 
 
-def _scan(context: StageContext, banding: Banding, counters: Counters) -> list[ScanResult]:
-    """Find the edges: in memory while all fingerprints fit there, else through a shuffle."""
-    files = context.corpus.table("fingerprints").files()
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-    scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options)
-    urls = [file.url for file in files]
-    if sum(file.rows for file in files) > context.settings.dedup.memory_documents:
-        return _shuffle(context, urls, banding, scan, counters)
-    parallelism = context.spark().sparkContext.defaultParallelism if urls else 1
-    tasks = share_tasks(urls, banding, scan, parallelism)
-    context.progress.start("dedup", "sort bands, verify buckets", len(tasks))
-    results = run_tasks(context.spark(), scan_share, tasks)
-    context.progress.finish()
-    return results
-
-
-def _shuffle(
-    context: StageContext, urls: list[str], banding: Banding, scan: ScanTask, counters: Counters
-) -> list[ScanResult]:
-    spark, storage = context.spark(), context.storage_options
-    tasks = [
-        RowTask(some, banding)
-        for some in group_files(urls, max(len(urls), spark.sparkContext.defaultParallelism))
-    ]
-    # Rows stream through the shuffle, so what the readers cost comes back beside them.
-    read = spark.sparkContext.accumulator(0)
-    requests = spark.sparkContext.accumulator(0)
-
-    def make_rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        store = MeteredStore(FsspecStore(storage))
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from band_rows(tasks[number], store)
-        read.add(store.meter.bytes_read)
-        requests.add(store.meter.read_requests)
-
-    def scan_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return scan_partition(batches, scan)
-
-    context.progress.start("dedup", "shuffle bands, verify buckets", 0)
-    rows = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(
-        make_rows, "key long, doc_id long, sketch binary"
+def _publish_edges(context: StageContext, report: StageReport, watch: Stopwatch) -> None:
+    """Bring `edges` up to date."""
+    edges, search_key = context.corpus.table("edges"), _search_key(context)
+    seen = covered(context.corpus, edges, search_key)
+    search = _search(context, seen)
+    report.details |= {"bands": search.banding.bands, "rows": search.banding.rows}
+    report.details["new_documents"] = search.new_documents
+    report.rows_in = coverage(context.corpus).documents
+    if edges.content_key == edges_key(context):
+        report.rows_out = seen.documents
+        return
+    results = find_edges(context, search, report.counters)
+    watch.lap("find edges")
+    # Each new document sent exactly one row by its bytes, so the search is checked to be complete.
+    report.rows_out = seen.documents + sum(result.documents for result in results)
+    report.check_balance()
+    known = [file.url for file in edges.files()] if seen.documents else []
+    files = write_edges(context, results, known)
+    publish(
+        edges,
+        files,
+        mode=PublishMode.APPEND if known else PublishMode.OVERWRITE,
+        content_key=edges_key(context),
+        run_id=context.run_id,
+        extra=_coverage(context, search_key),
     )
-    grouped = rows.repartition("key").sortWithinPartitions("key", "doc_id")
-    # One small row a partition: the description of its edge file.
-    results = grouped.mapInArrow(scan_rows, "result binary").toArrow()
-    context.progress.finish()
-    counters.add(Counters(bytes_read=int(read.value), read_requests=int(requests.value)))
-    return [pickle.loads(value) for value in results["result"].to_pylist()]
+    for result in results:
+        report.counters.add(result.counters)
+        if result.url is not None:
+            context.store.delete(Url.parse(result.url))
+    report.details |= {
+        "compared_rows": sum(result.rows for result in results),
+        "repeated_ids": sum(result.same_id for result in results),
+    }
+    watch.lap("edges")
 
 
-def _account(
-    context: StageContext,
-    results: list[ScanResult],
-    ledger: WrittenLedger,
-    report: StageReport,
-) -> None:
-    report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
-    # Each document sent exactly one row by its bytes, so the shuffle is checked to be complete.
-    seen = sum(result.documents for result in results)
+def _search(context: StageContext, seen: Covered) -> EdgeSearch:
+    own = tuple(context.corpus.table("fingerprints").files())
+    return EdgeSearch(
+        banding=_banding(context.settings.dedup),
+        own=own,
+        foreign=(),
+        documents=sum(file.rows for file in own),
+        seen=seen,
+    )
+
+
+def _account(context: StageContext, ledger: WrittenLedger, report: StageReport) -> None:
     report.removed = dict(sorted(ledger.removed.items()))
-    report.rows_out = seen - sum(ledger.removed.values())
+    report.rows_out -= sum(ledger.removed.values())
     report.details |= {
         "clusters": ledger.clusters,
         "largest_cluster": ledger.largest,
-        "edges": sum(result.edges for result in results),
-        "compared_rows": sum(result.rows for result in results),
-        "repeated_ids": sum(result.same_id for result in results),
+        "edges": sum(file.rows for file in context.corpus.table("edges").files()),
     }

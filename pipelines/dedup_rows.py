@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack
+from strata.pipelines.key_filter import KeyFilter
 from strata.storage.scan import read_batches
 from strata.storage.store import Store
 from strata.storage.url import Url
 
 __all__ = [
     "ROW_SCHEMA",
+    "FingerprintFile",
     "KeyKind",
     "RowTask",
     "band_rows",
@@ -29,6 +32,7 @@ __all__ = [
     "group_files",
     "key_of",
     "kind_of",
+    "new_keys",
     "sketch_words",
     "spread",
 ]
@@ -56,11 +60,27 @@ class KeyKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RowTask:
-    """Files of `fingerprints` that one task turns into rows."""
+class FingerprintFile:
+    """A file of `fingerprints`; ``shift`` is added to its document ids.
 
-    urls: tuple[str, ...]
+    Documents of other corpora get ids below 0, so that they differ from our own and sort first.
+    """
+
+    url: str
+    shift: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowTask:
+    """Files of `fingerprints` that one task turns into rows.
+
+    Documents up to ``seen_to`` were compared with each other by an earlier run: they only matter
+    where they meet one that comes after them.
+    """
+
+    files: tuple[FingerprintFile, ...]
     banding: Banding
+    seen_to: int = -1
 
 
 def kind_of(keys: np.ndarray) -> np.ndarray:
@@ -68,30 +88,66 @@ def kind_of(keys: np.ndarray) -> np.ndarray:
     return keys & 3
 
 
-def band_rows(task: RowTask, store: Store) -> Iterator[pa.RecordBatch]:
-    """The rows of all documents of a task, in batches of ROW_SCHEMA."""
-    for url in task.urls:
-        for batch in read_batches(store, Url.parse(url), COLUMNS, None, BATCH_BYTES):
+def band_rows(task: RowTask, store: Store, met: KeyFilter | None) -> Iterator[pa.RecordBatch]:
+    """The rows of all documents of a task, in batches of ROW_SCHEMA.
+
+    Args:
+        task: the files.
+        store: where they are.
+        met: keys of the new documents; of all others only rows with such a key come. None where
+            everything is new.
+    """
+    for keyed in _keyed(task, store):
+        chosen = slice(None) if met is None else _meeting(keyed, task.seen_to, met)
+        yield _batch(keyed.keys[chosen], keyed.doc_ids[chosen], keyed.sketches[chosen])
+
+
+def new_keys(task: RowTask, store: Store, n_bits: int) -> KeyFilter:
+    """The keys of the new documents of a task."""
+    found = KeyFilter.empty(n_bits)
+    for keyed in _keyed(task, store):
+        found.add(keyed.keys[keyed.doc_ids > task.seen_to])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """Rows of one kind: int64[n], int64[n] and uint64[n, SKETCH_WORDS]."""
+
+    keys: np.ndarray
+    doc_ids: np.ndarray
+    sketches: np.ndarray
+
+
+def _meeting(keyed: _Keyed, seen_to: int, met: KeyFilter) -> np.ndarray:
+    meeting: np.ndarray = (keyed.doc_ids > seen_to) | met.holds(keyed.keys)
+    return meeting
+
+
+def _keyed(task: RowTask, store: Store) -> Iterator[_Keyed]:
+    for file in task.files:
+        for batch in read_batches(store, Url.parse(file.url), COLUMNS, None, BATCH_BYTES):
             if batch.num_rows:
-                yield from _rows(batch, task.banding)
+                yield from _kinds(batch, batch.column("doc_id").to_numpy() + file.shift, task)
 
 
-def _rows(batch: pa.RecordBatch, banding: Banding) -> Iterator[pa.RecordBatch]:
-    doc_ids = batch.column("doc_id").to_numpy()
+def _kinds(batch: pa.RecordBatch, doc_ids: np.ndarray, task: RowTask) -> Iterator[_Keyed]:
     signature = fixed_matrix(batch.column("signature"))
     # A document without words is compared by its bytes only.
     worded = batch.column("n_shingles").to_numpy() > 0
-    keys = band_keys(signature[worded], banding)
-    packed = pack(signature[worded])
-    yield _batch(
+    keys = band_keys(signature[worded], task.banding)
+    bands = task.banding.bands
+    yield _Keyed(
         key_of(keys, KeyKind.SIMILAR).reshape(-1),
-        np.repeat(doc_ids[worded], banding.bands),
-        np.repeat(packed, banding.bands, axis=0),
+        np.repeat(doc_ids[worded], bands),
+        np.repeat(pack(signature[worded]), bands, axis=0),
     )
     hashes = fixed_matrix(batch.column("content_hash")).view(np.int64)
-    yield _batch(key_of(hashes[:, 0], KeyKind.EQUAL), doc_ids, spread(hashes[:, 1]))
-    ids = batch.column("id_hash").to_numpy()
-    yield _batch(key_of(ids, KeyKind.SAME_ID), doc_ids, spread(ids))
+    yield _Keyed(key_of(hashes[:, 0], KeyKind.EQUAL), doc_ids, spread(hashes[:, 1]))
+    # An id is repeated within a corpus, not between two.
+    own = doc_ids >= 0
+    ids = batch.column("id_hash").to_numpy()[own]
+    yield _Keyed(key_of(ids, KeyKind.SAME_ID), doc_ids[own], spread(ids))
 
 
 def key_of(hashes: np.ndarray, kind: KeyKind) -> np.ndarray:
@@ -139,11 +195,8 @@ def sketch_words(column: pa.BinaryArray) -> np.ndarray:
     )
 
 
-def group_files(urls: Sequence[str], tasks: int) -> list[tuple[str, ...]]:
+def group_files(files: Sequence[FingerprintFile], tasks: int) -> list[tuple[FingerprintFile, ...]]:
     """Deal files out to at most so many tasks, keeping neighbours together."""
-    number = min(tasks, len(urls))
-    return (
-        [tuple(part) for part in np.array_split(np.array(urls, dtype=object), number)]
-        if urls
-        else []
-    )
+    number = min(tasks, len(files))
+    bounds = [len(files) * place // max(number, 1) for place in range(number + 1)]
+    return [tuple(files[a:b]) for a, b in pairwise(bounds)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -28,16 +29,23 @@ EDGE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ScanTask:
-    """How to verify a bucket, and the folder for the edges."""
+    """How to verify a bucket, and the folder for the edges.
+
+    Documents up to ``seen_to`` were counted by an earlier run.
+    """
 
     threshold: float
     folder: Url
     storage: StorageOptions
+    seen_to: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """The edges of one shuffle partition; no file where it has none."""
+    """The edges of one shuffle partition; no file where it has none.
+
+    ``documents`` counts the new ones among those that the partition saw by their bytes.
+    """
 
     url: str | None
     edges: int
@@ -92,7 +100,8 @@ def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterato
     scan = Scan(task.threshold)
     for batch in batches:
         kinds = kind_of(batch.column("key").to_numpy())
-        scan.count(batch.num_rows, int(np.count_nonzero(kinds == KeyKind.EQUAL)))
+        new = batch.column("doc_id").to_numpy() > task.seen_to
+        scan.count(batch.num_rows, int(np.count_nonzero((kinds == KeyKind.EQUAL) & new)))
         for kind in KeyKind:
             _feed(scan, batch, kinds, kind)
     result = scan.finish(task, store, cost)
@@ -110,14 +119,16 @@ def _edge_table(found: Mapping[KeyKind, EdgeSet]) -> pa.Table:
     parts = []
     for kind in (KeyKind.SIMILAR, KeyKind.EQUAL):
         edges = found[kind].distinct()
-        equal = np.full(len(edges.a), kind == KeyKind.EQUAL)
-        columns = [edges.a, edges.b, edges.similarity, equal]
+        # Two documents of other corpora are not ours to compare.
+        own = edges.b >= 0
+        equal = np.full(int(own.sum()), kind == KeyKind.EQUAL)
+        columns = [edges.a[own], edges.b[own], edges.similarity[own], equal]
         parts.append(pa.table(columns, schema=EDGE_SCHEMA))
     return pa.concat_tables(parts)
 
 
 def _write(store: MeteredStore, folder: Url, table: pa.Table) -> str:
-    url = folder / f"{task_stem('edges')}.parquet"
+    url = folder / f"{task_stem('edges')}-{uuid4().hex}.parquet"
     with store.create(url) as sink:
         pq.write_table(table, sink, compression="zstd", compression_level=1)
     return str(url)

@@ -1,7 +1,8 @@
 """LSH in memory, for a corpus whose fingerprints fit there: no shuffle, no Spark SQL.
 
 Every task reads all fingerprints and finds the buckets of its share of the bands by sorting. The
-buckets, and so the edges, are those of the shuffle.
+buckets, and so the edges, are those of the shuffle. Documents that an earlier run compared are
+sorted only where they share a key with a new one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strata.pipelines.dedup_rows import KeyKind, fixed_matrix, key_of, spread
+from strata.pipelines.dedup_rows import FingerprintFile, KeyKind, fixed_matrix, key_of, spread
 from strata.pipelines.dedup_scan import Scan, ScanResult, ScanTask
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack
@@ -33,15 +34,17 @@ class ShareTask:
     """All files of `fingerprints`, and what one task compares of the documents in them.
 
     Attributes:
-        urls: the files.
+        files: the files.
         banding: how signatures are cut into bands.
+        seen_to: documents up to here were compared with each other by an earlier run.
         bands: numbers of the bands that the task compares.
         kinds: kinds of keys other than bands that the task compares.
         scan: how buckets are verified, and where the edges go.
     """
 
-    urls: tuple[str, ...]
+    files: tuple[FingerprintFile, ...]
     banding: Banding
+    seen_to: int
     bands: tuple[int, ...]
     kinds: tuple[KeyKind, ...]
     scan: ScanTask
@@ -56,6 +59,14 @@ class _Keyed:
     doc_ids: np.ndarray
     sketches: np.ndarray
 
+    def meeting(self, seen_to: int) -> _Keyed:
+        """Without old documents whose key no new one has."""
+        new = self.doc_ids > seen_to
+        if new.all():
+            return self
+        chosen = new | np.isin(self.keys, self.keys[new])
+        return _Keyed(self.kind, self.keys[chosen], self.doc_ids[chosen], self.sketches[chosen])
+
     def buckets(self) -> _Keyed:
         """Only the rows whose key another row has too, sorted by (key, doc_id)."""
         order = np.argsort(self.keys, kind="stable")
@@ -69,17 +80,21 @@ class _Keyed:
 
 
 def share_tasks(
-    urls: Sequence[str], banding: Banding, scan: ScanTask, parallelism: int
+    files: Sequence[FingerprintFile],
+    banding: Banding,
+    scan: ScanTask,
+    parallelism: int,
 ) -> list[ShareTask]:
     """Deal the bands, equal texts and repeated ids out to tasks."""
-    if not urls:
+    if not files:
         return []
     work = [*range(banding.bands), KeyKind.EQUAL, KeyKind.SAME_ID]
     number = min(parallelism, MOST_SHARES, len(work))
     return [
         ShareTask(
-            tuple(urls),
+            tuple(files),
             banding,
+            scan.seen_to,
             bands=tuple(range(banding.bands)[part::number]),
             kinds=tuple(each for each in work[part::number] if isinstance(each, KeyKind)),
             scan=scan,
@@ -92,8 +107,10 @@ def scan_share(task: ShareTask) -> ScanResult:
     """Find and verify the buckets of a share."""
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.scan.storage))
     scan = Scan(task.scan.threshold)
-    for keyed in _read(task, store):
-        scan.count(len(keyed.keys), len(keyed.keys) if keyed.kind is KeyKind.EQUAL else 0)
+    for read in _read(task, store):
+        keyed = read.meeting(task.seen_to)
+        new = int(np.count_nonzero(keyed.doc_ids > task.seen_to))
+        scan.count(len(keyed.keys), new if keyed.kind is KeyKind.EQUAL else 0)
         rows = keyed.buckets()
         scan.feed(rows.kind, rows.keys, rows.doc_ids, rows.sketches)
     return scan.finish(task.scan, store, cost)
@@ -110,9 +127,12 @@ def _read(task: ShareTask, store: Store) -> Iterator[_Keyed]:
         keys = key_of(columns["keys"][worded, place], KeyKind.SIMILAR)
         yield _Keyed(KeyKind.SIMILAR, keys, doc_ids[worded], columns["sketch"][worded])
     hashes = {KeyKind.EQUAL: columns["content_hash"], KeyKind.SAME_ID: columns["id_hash"]}
+    # An id is repeated within a corpus, not between two.
+    own = {KeyKind.EQUAL: np.ones(len(doc_ids), bool), KeyKind.SAME_ID: doc_ids >= 0}
     for kind in task.kinds:
-        keys = key_of(hashes[kind][:, 0], kind)
-        yield _Keyed(kind, keys, doc_ids, spread(hashes[kind][:, -1]))
+        chosen = hashes[kind][own[kind]]
+        keys = key_of(chosen[:, 0], kind)
+        yield _Keyed(kind, keys, doc_ids[own[kind]], spread(chosen[:, -1]))
 
 
 def _columns(task: ShareTask, store: Store) -> dict[str, np.ndarray]:
@@ -124,10 +144,10 @@ def _columns(task: ShareTask, store: Store) -> dict[str, np.ndarray]:
         "content_hash": [np.empty((0, 2), np.int64)],
         "id_hash": [np.empty((0, 1), np.int64)],
     }
-    for url in task.urls:
-        for batch in read_batches(store, Url.parse(url), COLUMNS, None, BATCH_BYTES):
+    for file in task.files:
+        for batch in read_batches(store, Url.parse(file.url), COLUMNS, None, BATCH_BYTES):
             signature = fixed_matrix(batch.column("signature"))
-            parts["doc_id"].append(batch.column("doc_id").to_numpy())
+            parts["doc_id"].append(batch.column("doc_id").to_numpy() + file.shift)
             parts["worded"].append(batch.column("n_shingles").to_numpy() > 0)
             parts["keys"].append(band_keys(signature, task.banding, task.bands))
             parts["sketch"].append(pack(signature))

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.dedup_scan import EDGE_SCHEMA, ScanResult, read_edges
+from strata.pipelines.edge_table import edge_frame, edge_urls, load_edges
 from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
 from strata.pipelines.stage import StageContext
+from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import run_tasks, task_stem
 from strata.pipelines.wide_ledger import wide_ledger
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.parquet import WrittenFile
 from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
-from strata.storage.tiers import tier_of_table
+from strata.storage.store import FsspecStore, StorageOptions
 from strata.storage.url import Url
 
 __all__ = ["WrittenLedger", "write_ledger"]
@@ -57,23 +56,23 @@ class WrittenLedger:
         self.bytes_written += other.bytes_written
 
 
-def write_ledger(context: StageContext, results: Sequence[ScanResult]) -> WrittenLedger:
-    """Turn the edge files into the files of `clusters`, sorted by document id.
+def write_ledger(context: StageContext) -> WrittenLedger:
+    """Turn the table `edges` into the files of `clusters`, sorted by document id.
 
     Both ways give the same rows; ``dedup.driver_edges`` chooses.
     """
-    edges = sum(result.edges for result in results)
+    edges = sum(file.rows for file in context.corpus.table("edges").files())
     if edges <= context.settings.dedup.driver_edges:
-        return _on_driver(context, results)
-    return _on_spark(context, results)
+        return _on_driver(context)
+    return _on_spark(context)
 
 
-def _on_driver(context: StageContext, results: Sequence[ScanResult]) -> WrittenLedger:
-    edges = read_edges(context.store, results)
+def _on_driver(context: StageContext) -> WrittenLedger:
+    edges = load_edges(context.store, edge_urls(context))
     rules = context.settings.dedup.survivor
     attributes = _attributes(context, edges) if needs_attributes(rules) else None
     rows = ledger_rows(edges, rules, attributes)
-    return _Target.of(context).write(iter([rows]), "dedup-driver")
+    return _write(TableTarget.of(context, "clusters"), iter([rows]), "dedup-driver")
 
 
 def _attributes(context: StageContext, edges: pa.Table) -> Attributes:
@@ -106,28 +105,25 @@ def _attribute_batches(url: str, storage: StorageOptions) -> Iterator[pa.RecordB
         yield pa.RecordBatch.from_arrays(batch.columns, schema=ATTRIBUTES)
 
 
-def _on_spark(context: StageContext, results: Sequence[ScanResult]) -> WrittenLedger:
-    storage, target, spark = context.storage_options, _Target.of(context), context.spark()
-    edge_urls = [result.url for result in results if result.url is not None]
+def _on_spark(context: StageContext) -> WrittenLedger:
+    storage, target, spark = (
+        context.storage_options,
+        TableTarget.of(context, "clusters"),
+        context.spark(),
+    )
     documents = _fingerprint_urls(context)
 
-    def edges(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for number in _numbers(numbers):
-            url = Url.parse(edge_urls[number])
-            yield from read_batches(FsspecStore(storage), url, EDGE_SCHEMA.names, None, BATCH_BYTES)
-
     def attributes(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for number in _numbers(numbers):
-            yield from _attribute_batches(documents[number], storage)
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from _attribute_batches(documents[number], storage)
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        part = target.write(batches, task_stem("dedup"))
+        part = _write(target, batches, task_stem("dedup"))
         yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
 
     ledger = wide_ledger(
-        spark.range(0, len(edge_urls), 1, len(edge_urls)).mapInArrow(
-            edges, "a long, b long, similarity float, equal boolean"
-        ),
+        edge_frame(context, edge_urls(context)),
         spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
             attributes, "doc_id long, n_bytes long, source string"
         ),
@@ -141,37 +137,16 @@ def _on_spark(context: StageContext, results: Sequence[ScanResult]) -> WrittenLe
     return written
 
 
-def _numbers(batches: Iterator[pa.RecordBatch]) -> Iterator[int]:
-    for batch in batches:
-        yield from batch.column(0).to_pylist()
+def _write(target: TableTarget, batches: Iterator[pa.RecordBatch], stem: str) -> WrittenLedger:
+    """Write and count sorted rows of the ledger."""
+    written = WrittenLedger()
 
+    def counted() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                written.count(batch)
+            yield batch
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Where the ledger is written."""
-
-    storage: StorageOptions
-    folder: Url
-    layout: ParquetLayout
-
-    @classmethod
-    def of(cls, context: StageContext) -> _Target:
-        tier = tier_of_table(context.settings, "clusters")
-        folder = tier.folder(context.settings.corpus, "clusters")
-        return cls(context.storage_options, folder, tier.layout)
-
-    def write(self, batches: Iterator[pa.RecordBatch], stem: str) -> WrittenLedger:
-        """Write sorted rows of the ledger."""
-        store, schema = MeteredStore(FsspecStore(self.storage)), SCHEMAS["clusters"]
-        written = WrittenLedger()
-        with TableWriter(store, self.folder, "clusters", self.layout, stem) as writer:
-            for batch in batches:
-                rows = pa.RecordBatch.from_arrays(
-                    [batch.column(name) for name in schema.names], schema=schema
-                )
-                if rows.num_rows:
-                    writer.write(rows)
-                    written.count(rows)
-            written.files = writer.close()
-        written.bytes_written = store.meter.bytes_written
-        return written
+    rows = target.write(counted(), stem)
+    written.files, written.bytes_written = rows.files, rows.bytes_written
+    return written

@@ -24,6 +24,7 @@ from strata.pipelines.stage import Counters, StageContext, StageReport, StageSta
 from strata.pipelines.tasks import run_tasks
 from strata.storage.parquet import TableWriter, WrittenFile
 from strata.storage.publish import publish
+from strata.storage.records import SETTINGS_KEY
 from strata.storage.store import MeteredStore
 from strata.storage.tiers import Tier, landing_tier, tier_of_table
 from strata.storage.url import Url
@@ -100,7 +101,7 @@ def run_shard(context: StageContext) -> StageReport:
             mode=plan.mode,
             content_key=plan.key,
             run_id=context.run_id,
-            extra={"strata.settings-key": plan.settings_key},
+            extra={SETTINGS_KEY: plan.settings_key},
         )
     watch.lap("publish")
     report.counters = outcome.counters
@@ -117,7 +118,7 @@ def plan_of(context: StageContext) -> Planned:
         read_registry(context.corpus, context.store),
         context.settings,
         keys=tuple(table.content_key for table in tables),
-        settings_key=tables[-1].latest_property("strata.settings-key"),
+        settings_key=tables[-1].latest_property(SETTINGS_KEY),
     )
     return Planned(plan, listing.skipped)
 

@@ -46,9 +46,13 @@ def carries_key(metadata: TableMetadata, content_key: str) -> bool:
     return False
 
 
-def live_files(metadata: TableMetadata, io: FileIO) -> list[DataFile]:
-    """The data files of the present snapshot."""
-    snapshot = metadata.current_snapshot()
+def live_files(
+    metadata: TableMetadata, io: FileIO, snapshot_id: int | None = None
+) -> list[DataFile]:
+    """The data files of a snapshot; of the present one unless its id is given."""
+    snapshot = (
+        metadata.current_snapshot() if snapshot_id is None else metadata.snapshot_by_id(snapshot_id)
+    )
     manifests = snapshot.manifests(io) if snapshot else []
     return [
         entry.data_file

@@ -44,7 +44,7 @@ _DICTIONARY = frozenset({"source", "lang", "method", "status", "format", "reason
 _NO_STATISTICS = frozenset(
     {"text", "metadata", "signature", "content_hash", "excerpt", "tokens.list.element"}
 )
-_SORTED_NUMBERS = frozenset({"doc_id", "kept_id"})
+_SORTED_NUMBERS = frozenset({"doc_id", "kept_id", "a", "b"})
 
 
 @dataclass(frozen=True, slots=True)

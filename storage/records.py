@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from strata.storage.url import Url
 
-__all__ = ["CONTENT_KEY", "PREFIX", "RUN_ID", "TableFile", "TableSnapshot"]
+__all__ = ["CONTENT_KEY", "PREFIX", "RUN_ID", "SETTINGS_KEY", "TableFile", "TableSnapshot"]
 
 PREFIX = "strata."
 CONTENT_KEY = "strata.content-key"
 RUN_ID = "strata.run-id"
+SETTINGS_KEY = "strata.settings-key"
 
 
 @dataclass(frozen=True, slots=True)

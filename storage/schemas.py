@@ -1,4 +1,4 @@
-"""Arrow schemas of the seven tables, with the Parquet field ids that Iceberg tracks columns by.
+"""Arrow schemas of the tables, with the Parquet field ids that Iceberg tracks columns by.
 
 An id belongs to its column for ever: a new column takes the next free number, a dropped one
 leaves a gap.
@@ -15,6 +15,7 @@ __all__ = [
     "CLEAN",
     "CLUSTERS",
     "DOCUMENTS",
+    "EDGES",
     "FIELD_ID",
     "FINGERPRINTS",
     "HASH_BYTES",
@@ -102,6 +103,15 @@ CLUSTERS = pa.schema(
     ]
 )
 
+EDGES = pa.schema(
+    [
+        _required("a", pa.int64(), 1),
+        _required("b", pa.int64(), 2),
+        _required("similarity", pa.float32(), 3),
+        _required("equal", pa.bool_(), 4),
+    ]
+)
+
 TOKENS = pa.schema(
     [
         _required("doc_id", pa.int64(), 1),
@@ -117,6 +127,7 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
         "documents": DOCUMENTS,
         "rejects": REJECTS,
         "fingerprints": FINGERPRINTS,
+        "edges": EDGES,
         "clusters": CLUSTERS,
         "clean": CLEAN,
         "tokens": TOKENS,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError
+from strata.errors import ConflictError, SettingsError
 from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url
@@ -49,16 +49,41 @@ class CorpusTable:
         self._folder = folder
         self.name = name
 
-    def files(self) -> list[TableFile]:
-        """The data files of the present snapshot, ordered by smallest document id."""
+    def files(self, snapshot: int | None = None) -> list[TableFile]:
+        """The data files of a snapshot, the present one by default, by smallest document id.
+
+        Raises:
+            SettingsError: there is no such snapshot.
+        """
         from strata.storage.history import describe_file, live_files
 
         table = self.existing()
         if table is None:
             return []
+        if snapshot is not None:
+            self._known(table.metadata, snapshot)
         bounded = frozenset({1} if "doc_id" in SCHEMAS[self.name].names else ())
-        found = [describe_file(file, bounded) for file in live_files(table.metadata, table.io)]
+        listed = live_files(table.metadata, table.io, snapshot)
+        found = [describe_file(file, bounded) for file in listed]
         return sorted(found, key=lambda file: (file.min_doc_id, file.url))
+
+    def _known(self, metadata: TableMetadata, snapshot: int) -> None:
+        if metadata.snapshot_by_id(snapshot) is None:
+            kept = ", ".join(str(each.snapshot_id) for each in metadata.snapshots) or "none"
+            raise SettingsError(
+                f"table {'.'.join(self._identifier)} has no snapshot {snapshot}",
+                hint=f"its snapshots are: {kept}",
+            )
+
+    def carries(self, content_key: str) -> bool:
+        """Whether a result is still in the table: appended to since, but never overwritten.
+
+        A result whose snapshot has expired counts as gone.
+        """
+        from strata.storage.history import carries_key
+
+        metadata = self._metadata()
+        return metadata is not None and carries_key(metadata, content_key)
 
     @property
     def content_key(self) -> str | None:

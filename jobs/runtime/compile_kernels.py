@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from strata.pipelines.dedup_rows import FingerprintFile
 from strata.pipelines.dedup_scan import ScanTask
 from strata.pipelines.dedup_share import scan_share, share_tasks
 from strata.pipelines.kernels.banding import choose_banding
@@ -46,7 +47,8 @@ def compile_kernels(folder: Path) -> None:
     done = _shard(folder, folders, layouts)
     urls = {table: [file.url for file in done.files if file.table == table] for table in TABLES}
     scan = ScanTask(0.8, Url.parse(folder / "edges"), StorageOptions())
-    for share in share_tasks(urls["fingerprints"], choose_banding(0.8), scan, 1):
+    fingerprints = [FingerprintFile(url) for url in urls["fingerprints"]]
+    for share in share_tasks(fingerprints, choose_banding(0.8), scan, 1):
         scan_share(share)
     parts = tuple(Part(url, (0,), 0, 0) for url in urls["documents"])
     trained = train_bpe(pa.array(TEXTS, pa.large_string()), 300)

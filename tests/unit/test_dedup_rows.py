@@ -4,11 +4,13 @@ import pytest
 
 from strata.pipelines.dedup_rows import (
     ROW_SCHEMA,
+    FingerprintFile,
     KeyKind,
     RowTask,
     band_rows,
     group_files,
     kind_of,
+    new_keys,
     sketch_words,
     spread,
 )
@@ -22,7 +24,8 @@ WORDLESS = ["...", "...", "!?", " \n "]
 
 
 def rows_of(store, *urls):
-    return pa.Table.from_batches(band_rows(RowTask(urls, BANDING), store), ROW_SCHEMA)
+    task = RowTask(tuple(map(FingerprintFile, urls)), BANDING)
+    return pa.Table.from_batches(band_rows(task, store, None), ROW_SCHEMA)
 
 
 def keys_of(table, kind):
@@ -81,6 +84,32 @@ def test_rows_row_groups_and_files_do_not_change_them(store, folder):
     assert rows_of(store, one, many).num_rows == 2 * rows_of(store, one).num_rows
 
 
+def test_rows_of_old_documents_come_only_with_a_key_of_a_new_one(store, folder):
+    texts = [f"text number {n} of some words" for n in range(30)]
+    # Documents 30 to 39 are new; each of them is a copy of one of the first ten.
+    url, _ = fingerprints(store, folder, [*texts, *texts[:10]], map(str, range(40)), first=0)
+    task = RowTask((FingerprintFile(url),), BANDING, seen_to=29)
+    met = new_keys(task, store, 1 << 20)
+    everything = rows_of(store, url)
+
+    table = pa.Table.from_batches(band_rows(task, store, met), ROW_SCHEMA)
+
+    keys, doc_ids = everything["key"].to_numpy(), everything["doc_id"].to_numpy()
+    chosen = (doc_ids > 29) | np.isin(keys, keys[doc_ids > 29])
+    assert 0 < chosen.sum() < len(chosen)
+    assert table.equals(everything.filter(pa.array(chosen)))
+
+
+def test_rows_of_another_corpus_are_below_zero_and_repeat_no_id(store, folder):
+    url, _ = fingerprints(store, folder, WORDS, "abcd")
+    task = RowTask((FingerprintFile(url, -1000),), BANDING)
+
+    table = pa.Table.from_batches(band_rows(task, store, None), ROW_SCHEMA)
+
+    assert set(table["doc_id"].to_pylist()) == {-990, -989, -988, -987}
+    assert KeyKind.SAME_ID not in kind_of(table["key"].to_numpy())
+
+
 def test_spread_different_hashes_never_match_at_threshold_one():
     rng = np.random.default_rng(1)
     some = rng.integers(0, 2**64, 2_000, np.uint64, endpoint=False)
@@ -117,9 +146,9 @@ def test_sketch_words_of_no_rows_are_none():
 
 @pytest.mark.parametrize(("files", "tasks"), [(0, 3), (1, 3), (3, 3), (10, 3), (10, 1), (4, 100)])
 def test_group_files_deals_all_of_them_out_in_order(files, tasks):
-    urls = [f"file:///{n}" for n in range(files)]
-    groups = group_files(urls, tasks)
-    assert [url for group in groups for url in group] == urls
+    given = [FingerprintFile(f"file:///{n}") for n in range(files)]
+    groups = group_files(given, tasks)
+    assert [file for group in groups for file in group] == given
     assert len(groups) == min(files, tasks)
     sizes = {len(group) for group in groups}
     assert max(sizes, default=0) - min(sizes, default=0) <= 1

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.dedup_rows import ROW_SCHEMA, RowTask, band_rows
+from strata.pipelines.dedup_rows import ROW_SCHEMA, FingerprintFile, RowTask, band_rows
 from strata.pipelines.dedup_scan import ScanTask, read_edges, scan_partition
 from strata.pipelines.dedup_share import MOST_SHARES, scan_share, share_tasks
 from strata.pipelines.kernels.banding import Banding
@@ -31,14 +31,14 @@ def texts_with_copies(seed):
 
 
 @pytest.fixture(params=[1, 2])
-def urls(request, store, folder):
+def files(request, store, folder):
     texts = texts_with_copies(request.param)
     ids = [f"id{number % 50}" for number in range(len(texts))]
     middle = len(texts) // 2
     # The file with the later documents comes first, as after a compaction.
     later, _ = fingerprints(store, folder, texts[middle:], ids[middle:], first=1000 + middle)
     earlier, _ = fingerprints(store, folder, texts[:middle], ids[:middle], first=1000)
-    return (later, earlier)
+    return (FingerprintFile(later), FingerprintFile(earlier))
 
 
 def edges_of(store, results):
@@ -46,21 +46,23 @@ def edges_of(store, results):
     return sorted({tuple(row.values()) for row in rows})
 
 
-def shuffled(store, urls, scan):
-    table = pa.Table.from_batches(band_rows(RowTask(urls, BANDING), store), ROW_SCHEMA)
+def shuffled(store, files, scan):
+    table = pa.Table.from_batches(band_rows(RowTask(files, BANDING), store, None), ROW_SCHEMA)
     ordered = table.sort_by([("key", "ascending"), ("doc_id", "ascending")]).combine_chunks()
     (answer,) = scan_partition(iter(ordered.to_batches()), scan)
     return pickle.loads(answer.column(0)[0].as_py())
 
 
 @pytest.mark.parametrize("parallelism", [1, 2, 5, 100])
-def test_share_any_number_of_tasks_finds_the_edges_of_the_shuffle(store, folder, urls, parallelism):
+def test_share_any_number_of_tasks_finds_the_edges_of_the_shuffle(
+    store, folder, files, parallelism
+):
     scan = ScanTask(0.8, folder, StorageOptions({}))
-    tasks = share_tasks(urls, BANDING, scan, parallelism)
+    tasks = share_tasks(files, BANDING, scan, parallelism)
 
     results = [scan_share(task) for task in tasks]
 
-    expected = shuffled(store, urls, scan)
+    expected = shuffled(store, files, scan)
     assert expected.edges > 20
     assert edges_of(store, results) == edges_of(store, [expected])
     assert sum(result.documents for result in results) == expected.documents
@@ -75,7 +77,9 @@ def test_share_no_fingerprints_no_tasks(folder):
 
 def test_share_file_without_rows_no_edges(store, folder):
     url, _ = fingerprints(store, folder, ["..."], ["a"])
-    (task,) = share_tasks([url], BANDING, ScanTask(0.8, folder, StorageOptions({})), 1)
+    (task,) = share_tasks(
+        [FingerprintFile(url)], BANDING, ScanTask(0.8, folder, StorageOptions({})), 1
+    )
 
     result = scan_share(task)
 

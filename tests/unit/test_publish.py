@@ -10,7 +10,7 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
 
-from strata.errors import ConflictError, TransientError
+from strata.errors import ConflictError, SettingsError, TransientError
 from strata.storage.catalog import open_corpus
 from strata.storage.commits import AppendCommit, OverwriteCommit
 from strata.storage.history import live_files
@@ -90,6 +90,27 @@ def test_publish_appended_key_is_found_behind_others(table, make):
     put(table, make(3), OVERWRITE, "c")
     assert put(table, make(1), APPEND, "a") is not None
     assert ids_of(table) == [1, 3]
+
+
+def test_files_of_an_older_snapshot_are_those_of_its_time(table, make):
+    first = put(table, make(1, 2), APPEND, "a")
+    put(table, make(3), OVERWRITE, "b")
+    assert [file.rows for file in table.files(first)] == [2]
+    assert [file.rows for file in table.files()] == [1]
+    with pytest.raises(SettingsError, match="no snapshot 7") as told:
+        table.files(7)
+    assert str(first) in str(told.value.hint)
+
+
+def test_carries_a_result_until_it_is_overwritten(table, make):
+    assert not table.carries("a")
+    put(table, make(1), APPEND, "a")
+    put(table, make(2), APPEND, "b")
+    assert table.carries("a")
+    assert table.carries("b")
+    put(table, make(3), OVERWRITE, "c")
+    assert not table.carries("a")
+    assert table.carries("c")
 
 
 def test_publish_overwrite_back_to_an_older_key_is_done(table, make):
