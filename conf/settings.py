@@ -31,6 +31,7 @@ TABLES = (
 )
 WAREHOUSE_TIER = "warehouse"
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
+CORPUS_AT = r"^[A-Za-z][A-Za-z0-9_-]{0,62}(@[0-9]{1,19})?$"
 Scalar = bool | int | float | str
 
 
@@ -124,6 +125,8 @@ class DedupSettings(Model):
     """Who survives, by priority: "first", "longest", "source:a,b" (earlier names first)."""
     write_clean: bool = True
     """Whether the survivors' text is written to `clean` in the tokenize pass."""
+    against: tuple[Annotated[str, Field(pattern=CORPUS_AT)], ...] = ()
+    """Other corpora of the catalog, as NAME or NAME@SNAPSHOT: what they have is removed here."""
     memory_documents: int = Field(default=2_000_000, ge=0)
     """Documents up to which a dedup task holds all fingerprints; beyond it Spark shuffles them."""
     driver_edges: int = Field(default=20_000_000, ge=0)

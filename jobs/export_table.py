@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from strata.jobs.runtime.output import OutputForm
+from strata.pipelines.foreign import origins_of
+from strata.pipelines.foreign_names import foreign_names
 from strata.pipelines.ledger_lookup import files_of_ledger, removed_ids
 from strata.settings import Settings
 from strata.storage.catalog import Corpus, open_corpus
@@ -34,6 +37,7 @@ CLUSTER_SCHEMA = pa.schema(
         ("cluster_size", pa.int64()),
         ("method", pa.string()),
         ("similarity", pa.float32()),
+        ("kept_corpus", pa.string()),
     ]
 )
 
@@ -112,9 +116,27 @@ def _clusters(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
     }
     columns_out["id"] = names["id"].take(pa.array(own))
     columns_out["source"] = names["source"].take(pa.array(own))
-    columns_out["kept_id"] = names["id"].take(pa.array(kept))
+    abroad = _abroad(corpus, store, kept_ids)
+    columns_out["kept_id"] = pc.coalesce(abroad["id"], names["id"].take(pa.array(kept)))
+    columns_out["kept_corpus"] = abroad["corpus"]
     table = pa.table([columns_out[name] for name in CLUSTER_SCHEMA.names], schema=CLUSTER_SCHEMA)
     yield from table.to_batches(max_chunksize=CLUSTER_ROWS)
+
+
+def _abroad(corpus: Corpus, store: Store, kept_ids: np.ndarray) -> pa.Table:
+    """Id and corpus of the survivors that are documents of other corpora, null for ours."""
+    numbers = np.unique(kept_ids[kept_ids < 0])
+    origins = origins_of(corpus.table("clusters"))
+    found = foreign_names(corpus, store, numbers.tolist(), origins)
+    names = [found[number] for number in numbers.tolist()]
+    place = np.searchsorted(numbers, kept_ids)
+    indices = pa.array(place, mask=kept_ids >= 0)
+    return pa.table(
+        {
+            "id": pa.array([name.id for name in names], pa.string()).take(indices),
+            "corpus": pa.array([name.corpus for name in names], pa.string()).take(indices),
+        }
+    )
 
 
 def _names(corpus: Corpus, store: Store, doc_ids: np.ndarray) -> pa.Table:

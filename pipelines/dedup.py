@@ -14,6 +14,7 @@ from strata.keys import stage_key
 from strata.pipelines.covered import Covered, coverage, coverage_properties, covered
 from strata.pipelines.edge_search import EdgeSearch, find_edges
 from strata.pipelines.edge_table import write_edges
+from strata.pipelines.foreign import AGAINST, foreign_corpora, origins_json
 from strata.pipelines.kernels.banding import Banding, choose_banding
 from strata.pipelines.ledger_change import replaced_survivors
 from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
@@ -87,11 +88,12 @@ def _election(context: StageContext) -> dict[str, object]:
 
 
 def _coverage(context: StageContext, settings_key: str) -> Mapping[str, str]:
-    return coverage_properties(
+    reached = coverage_properties(
         coverage(context.corpus),
         documents_key=context.corpus.table("documents").content_key or "",
         settings_key=settings_key,
     )
+    return {**reached, AGAINST: origins_json(foreign_corpora(context))}
 
 
 def _search_key(context: StageContext) -> str:
@@ -99,7 +101,8 @@ def _search_key(context: StageContext) -> str:
     settings = context.settings.dedup
     banding = _banding(settings)
     decisive = {"threshold": settings.threshold, "bands": banding.bands, "rows": banding.rows}
-    return stage_key("search", EDGES_VERSION, [], decisive)
+    others = [corpus.key for corpus in foreign_corpora(context)]
+    return stage_key("search", EDGES_VERSION, others, decisive)
 
 
 def _banding(settings: DedupSettings) -> Banding:
@@ -115,6 +118,8 @@ def _publish_edges(context: StageContext, report: StageReport, watch: Stopwatch)
     search = _search(context, seen)
     report.details |= {"bands": search.banding.bands, "rows": search.banding.rows}
     report.details["new_documents"] = search.new_documents
+    others = {corpus.origin.corpus: corpus.rows for corpus in foreign_corpora(context)}
+    report.details |= {"against": others} if others else {}
     report.rows_in = coverage(context.corpus).documents
     if edges.content_key == edges_key(context):
         report.rows_out = seen.documents
@@ -147,11 +152,12 @@ def _publish_edges(context: StageContext, report: StageReport, watch: Stopwatch)
 
 def _search(context: StageContext, seen: Covered) -> EdgeSearch:
     own = tuple(context.corpus.table("fingerprints").files())
+    others = foreign_corpora(context)
     return EdgeSearch(
         banding=_banding(context.settings.dedup),
         own=own,
-        foreign=(),
-        documents=sum(file.rows for file in own),
+        foreign=tuple(file for corpus in others for file in corpus.files),
+        documents=sum(file.rows for file in own) + sum(corpus.rows for corpus in others),
         seen=seen,
     )
 

@@ -25,7 +25,7 @@ from strata.pipelines.dedup_rows import (
 from strata.pipelines.dedup_scan import ScanResult, ScanTask, scan_partition
 from strata.pipelines.dedup_share import scan_share, share_tasks
 from strata.pipelines.kernels.banding import Banding
-from strata.pipelines.key_filter import KeyFilter, filter_bits
+from strata.pipelines.key_filter import MOST_BITS, KeyFilter, filter_bits
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.maintenance import STAGING
@@ -74,9 +74,15 @@ class EdgeSearch:
         return sum(file.rows for file in self.own) - self.seen.documents
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every document is new."""
-        return not self.foreign and self.seen.last_doc_id < 0
+    def new_keys(self) -> int:
+        """Keys of the new documents."""
+        return self.new_documents * (self.banding.bands + 2)
+
+    @property
+    def can_filter(self) -> bool:
+        """Whether rows can be left out because no new document has their key."""
+        whole = not self.foreign and self.seen.last_doc_id < 0
+        return not whole and self.new_keys < MOST_BITS
 
 
 def find_edges(context: StageContext, search: EdgeSearch, counters: Counters) -> list[ScanResult]:
@@ -104,7 +110,7 @@ def _shuffle(
 ) -> list[ScanResult]:
     spark, storage = context.spark(), context.storage_options
     tasks = _row_tasks(context, search, search.files)
-    met = spark.sparkContext.broadcast(None if search.is_whole else _met(context, search))
+    met = spark.sparkContext.broadcast(_met(context, search) if search.can_filter else None)
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
     requests = spark.sparkContext.accumulator(0)
@@ -142,7 +148,7 @@ def _row_tasks(
 
 def _met(context: StageContext, search: EdgeSearch) -> KeyFilter:
     storage = context.storage_options
-    n_bits = filter_bits(search.new_documents * (search.banding.bands + 2))
+    n_bits = filter_bits(search.new_keys)
 
     def collect(task: RowTask) -> KeyFilter:
         return new_keys(task, FsspecStore(storage), n_bits)

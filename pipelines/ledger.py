@@ -52,6 +52,9 @@ def ledger_rows(
 ) -> pa.RecordBatch:
     """The ledger: a row for every document that has a duplicate, sorted by document id.
 
+    Documents of other corpora (ids below 0) count as members of their clusters and survive before
+    any of ours, but have no rows.
+
     Args:
         edges: verified edges a, b, similarity, equal (see dedup_scan.EDGE_SCHEMA).
         rules: survivor rules.
@@ -77,7 +80,9 @@ def ledger_rows(
         "similarity": pa.array(strongest),
     }
     schema = SCHEMAS["clusters"]
-    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    rows = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    # The nodes are sorted.
+    return rows.slice(int(np.searchsorted(nodes, 0)))
 
 
 def _elect(
@@ -86,14 +91,23 @@ def _elect(
     if attributes is None:
         keys = [nodes]
     else:
-        place = np.searchsorted(attributes.doc_id, nodes)
-        keys = [key[place] for key in rank(rules, attributes)]
+        own = nodes >= 0
+        place = np.searchsorted(attributes.doc_id, nodes[own])
+        keys = [_spread(own, key[place], nodes) for key in rank(rules, attributes)]
+        keys = [own, *keys]
     order = np.lexsort((*reversed(keys), cluster))
     first = np.ones(len(nodes), bool)
     first[1:] = cluster[order][1:] != cluster[order][:-1]
     survivors = np.empty(int(first.sum()), np.int64)
     survivors[cluster[order][first]] = nodes[order][first]
     return survivors[cluster] if len(nodes) else nodes
+
+
+def _spread(own: np.ndarray, key: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """A key of our own documents as a key of all; others are told apart by their ids alone."""
+    spread = nodes.copy()
+    spread[own] = key
+    return spread
 
 
 def _exact(

@@ -24,6 +24,8 @@ __all__ = ["WrittenLedger", "write_ledger"]
 
 ATTRIBUTES = pa.schema([("doc_id", pa.int64()), ("n_bytes", pa.int64()), ("source", pa.string())])
 BATCH_BYTES = 4_000_000
+# Reason of removal, beside the methods of the ledger.
+IN_OTHER_CORPUS = "in_other_corpus"
 
 
 @dataclass(slots=True)
@@ -39,7 +41,9 @@ class WrittenLedger:
     def count(self, rows: pa.RecordBatch) -> None:
         """Count some rows of the ledger."""
         kept = rows.column("kept").to_numpy(zero_copy_only=False)
-        methods = np.array(rows.column("method").to_pylist(), dtype=str)[~kept]
+        methods = np.array(rows.column("method").to_pylist(), dtype=object)
+        methods[rows.column("kept_id").to_numpy() < 0] = IN_OTHER_CORPUS
+        methods = methods[~kept].astype(str)
         for name, number in zip(*np.unique(methods, return_counts=True), strict=True):
             self.removed[str(name)] = self.removed.get(str(name), 0) + int(number)
         self.clusters += int(kept.sum())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from strata.errors import RejectLimitError
+from strata.pipelines.foreign import FINGERPRINT_FORMAT, fingerprint_format
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
@@ -101,7 +102,10 @@ def run_shard(context: StageContext) -> StageReport:
             mode=plan.mode,
             content_key=plan.key,
             run_id=context.run_id,
-            extra={SETTINGS_KEY: plan.settings_key},
+            extra={
+                SETTINGS_KEY: plan.settings_key,
+                FINGERPRINT_FORMAT: fingerprint_format(context.settings.dedup.ngram),
+            },
         )
     watch.lap("publish")
     report.counters = outcome.counters

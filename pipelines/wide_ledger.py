@@ -27,13 +27,15 @@ def wide_ledger(edges: DataFrame, attributes: DataFrame, rules: Sequence[str]) -
     from pyspark.sql import functions as f
 
     labels = wide_components(edges.select("a", "b")).localCheckpoint()
-    ranked = labels.join(attributes, "doc_id") if rules[0] != "first" else labels
+    # Documents of other corpora have no attributes here, and survive before ours.
+    ranked = labels.join(attributes, "doc_id", "left") if rules[0] != "first" else labels
+    own = (f.col("doc_id") >= 0).alias("own")
     elected = ranked.groupBy("root").agg(
-        f.min(f.struct(*_rank(rules), f.col("doc_id"))).getField("doc_id").alias("kept_id"),
+        f.min(f.struct(own, *_rank(rules), f.col("doc_id"))).getField("doc_id").alias("kept_id"),
         f.count("*").alias("cluster_size"),
     )
     rows = labels.join(elected, "root").join(_strongest(edges), "doc_id")
-    return _with_method(rows, edges)
+    return _with_method(rows, edges).where("doc_id >= 0")
 
 
 def _rank(rules: Sequence[str]) -> list[Column]:

@@ -54,6 +54,22 @@ class Corpus:
             )
         return CorpusTable(self._catalog, self.name, name, self.warehouse / self.name / name)
 
+    def sibling(self, name: str) -> Corpus:
+        """Another corpus of the same catalog.
+
+        Raises:
+            SettingsError: there is no such corpus.
+        """
+        from strata.storage.publish import catalog_errors
+
+        with catalog_errors(name):
+            present = sorted(identifier[-1] for identifier in self._catalog.list_namespaces())
+        if name not in present:
+            raise SettingsError(
+                f"the catalog has no corpus {name!r}", hint=f"it has: {', '.join(present)}"
+            )
+        return Corpus(name, self.warehouse, self._catalog, self.store)
+
     def existing_tables(self) -> list[str]:
         """Names of the tables that something was published to, in the order of the stages."""
         from strata.storage.publish import catalog_errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -10,7 +11,7 @@ from typing import NoReturn
 from strata.jobs.runtime.failures import tell_failure
 from strata.jobs.runtime.output import OutputForm
 
-__all__ = ["Parser", "add_common", "add_run", "job_parser", "verbosity"]
+__all__ = ["Parser", "add_common", "add_run", "all_overrides", "job_parser", "verbosity"]
 
 USAGE = 2
 
@@ -69,6 +70,21 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done; starts no JVM"
     )
+
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="CORPUS[@SNAPSHOT]",
+        help="remove what another corpus has, as dedup.against does; may be repeated",
+    )
+
+
+def all_overrides(arguments: argparse.Namespace) -> list[str]:
+    """What --set says, and what flags say in short for settings."""
+    short = {"dedup.against": arguments.against}
+    said = [f"{name}={json.dumps(values)}" for name, values in short.items() if values]
+    return [*arguments.overrides, *said]
 
 
 def verbosity(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import job_parser, verbosity
+from strata.jobs.runtime.arguments import all_overrides, job_parser, verbosity
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.run_options import RunOptions
@@ -53,7 +53,7 @@ def _run(
     arguments: argparse.Namespace,
     run_id: str,
 ) -> int:
-    settings = load_settings(arguments.file, arguments.overrides).settings
+    settings = load_settings(arguments.file, all_overrides(arguments)).settings
     if arguments.dry_run:
         from strata.jobs.runtime.dry_run import show_plan
 
