@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from strata.pipelines.edge_table import edge_frame, edge_urls, load_edges
 from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
+from strata.pipelines.pair_files import PairFolder
 from strata.pipelines.stage import StageContext
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import run_tasks, task_stem
@@ -126,15 +127,19 @@ def _on_spark(context: StageContext) -> WrittenLedger:
         part = _write(target, batches, task_stem("dedup"))
         yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
 
+    folder = PairFolder.of(context, "components")
     ledger = wide_ledger(
         edge_frame(context, edge_urls(context)),
         spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
             attributes, "doc_id long, n_bytes long, source string"
         ),
         context.settings.dedup.survivor,
+        folder,
+        context.settings.dedup.driver_edges,
     )
     sorted_rows = ledger.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
     parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
+    folder.clear()
     written = WrittenLedger()
     for part in parts:
         written.add(pickle.loads(part))

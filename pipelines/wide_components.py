@@ -1,92 +1,153 @@
 """Connected components on Spark, for more edges than the driver should hold.
 
-Alternating large-star and small-star (Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii:
-"Connected Components in MapReduce and Beyond", SoCC 2014, section 3), with O(log² n) rounds.
+Local contractions (Łącki, Mirrokni, Włodarczyk: "Connected Components at Scale via Local
+Contractions", 2018, section 3): in a round every node joins the neighbour that comes first in a
+random order, if it comes before the node itself, and the graph of the joined nodes is the next one.
+It has about half of the nodes, so all rounds together cost twice the first; a graph small enough is
+finished by the driver. Labels then flow back through the rounds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from strata.errors import BalanceError
+from strata.pipelines.kernels.components import components, scramble, unscramble
+from strata.pipelines.pair_files import Change, PairFiles, PairFolder, Pairs
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["wide_components"]
+__all__ = ["Labels", "wide_components"]
 
-# Paths of 2^32 nodes end far earlier; more rounds than this would be a defect.
+# A round halves the nodes: 2^64 of them are not more than this.
 MOST_ROUNDS = 64
+# So many edges of a partition are reduced to a forest at once, in some 60 bytes each.
+FOREST_EDGES = 1_000_000
 
 
-def wide_components(edges: DataFrame) -> DataFrame:
-    """Label the nodes of a graph with the smallest node of their component.
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Which nodes are connected.
+
+    Attributes:
+        files: pairs of a node and a node of its component, the same for the whole component.
+        rounds: rounds that Spark made before the driver took over.
+    """
+
+    files: PairFiles
+    rounds: int
+
+
+def wide_components(edges: DataFrame, folder: PairFolder, driver_edges: int) -> Labels:
+    """Label the nodes of a graph by component.
 
     Args:
-        edges: columns a and b (long); direction and repetition do not matter.
-
-    Returns:
-        Columns doc_id and root (long), one row a node.
+        edges: two long columns; direction, repetition and self loops do not matter.
+        folder: where the graph of each round is kept.
+        driver_edges: edges from which on the driver finishes the work.
 
     Raises:
         BalanceError: no convergence; a defect.
     """
+    graph = folder.write(edges, _forests)
+    joins: list[PairFiles] = []
+    while graph.rows > driver_edges:
+        if len(joins) == MOST_ROUNDS:
+            raise BalanceError(
+                f"connected components did not converge in {MOST_ROUNDS} rounds",
+                hint="this is a defect, please report it",
+            )
+        joins.append(_joined(folder, graph, order=len(joins)))
+        smaller = _contracted(folder, graph, joins[-1])
+        folder.delete(graph)
+        graph = smaller
+    labels = _finished(folder, graph)
+    folder.delete(graph)
+    return Labels(_flowed_back(folder, joins, labels), len(joins))
+
+
+def _joined(folder: PairFolder, graph: PairFiles, order: int) -> PairFiles:
+    """Pairs of a node and the node that it joins, which may be itself."""
     from pyspark.sql import functions as f
 
-    original = edges
-    edges = _settled(
-        edges.select(f.greatest("a", "b").alias("u"), f.least("a", "b").alias("v")).where("u <> v")
-    )
-    state = _digest(edges)
-    for _ in range(MOST_ROUNDS):
-        edges = _settled(_small_star(_large_star(edges)))
-        reached = _digest(edges)
-        if reached == state:
-            return _labels(original, edges)
-        state = reached
-    raise BalanceError(
-        f"connected components did not converge in {MOST_ROUNDS} rounds",
-        hint="this is a defect, please report it",
-    )
+    edges = folder.read(graph, ("u", "v"), _scrambled(order))
+    both = edges.union(edges.select("v", "u"))
+    first = both.groupBy("u").agg(f.min("v").alias("v"))
+    return folder.write(first.select("u", f.least("u", "v")), _unscrambled(order))
 
 
-def _labels(original: DataFrame, stars: DataFrame) -> DataFrame:
+def _contracted(folder: PairFolder, graph: PairFiles, joins: PairFiles) -> PairFiles:
+    """The graph of the joined nodes."""
+    edges = folder.read(graph, ("u", "v"))
+    left = folder.read(joins, ("u", "a"))
+    right = folder.read(joins, ("v", "b"))
+    smaller = edges.join(left, "u").join(right, "v").select("a", "b").where("a <> b")
+    return folder.write(smaller, _forests)
+
+
+def _finished(folder: PairFolder, graph: PairFiles) -> PairFiles:
+    edges = folder.load(graph)
+    found = components(edges.x, edges.y)
+    return folder.save(Pairs(found.nodes, found.root))
+
+
+def _flowed_back(folder: PairFolder, joins: list[PairFiles], labels: PairFiles) -> PairFiles:
     from pyspark.sql import functions as f
 
-    leaves = stars.select(f.col("u").alias("doc_id"), f.col("v").alias("root"))
-    roots = stars.select(f.col("v").alias("doc_id"), f.col("v").alias("root")).distinct()
-    # A node whose only edge is to itself is in no star.
-    alone = original.where("a = b").select(f.col("a").alias("doc_id"), f.col("a").alias("root"))
-    known = leaves.union(roots)
-    return known.union(alone.distinct().join(known, "doc_id", "left_anti"))
+    known = folder.read(labels, ("node", "root"))
+    for files in reversed(joins):
+        joined = folder.read(files, ("node", "v"))
+        above = known.select(f.col("node").alias("v"), "root")
+        # A component that was joined to one node is not in the next graph.
+        known = joined.join(above, "v", "left").select(
+            "node", f.coalesce("root", "v").alias("root")
+        )
+    result = folder.write(known) if joins else labels
+    for files in joins:
+        folder.delete(files)
+    if joins:
+        folder.delete(labels)
+    return result
 
 
-def _large_star(edges: DataFrame) -> DataFrame:
-    from pyspark.sql import functions as f
+def _scrambled(order: int) -> Change:
+    def change(parts: Iterator[Pairs]) -> Iterator[Pairs]:
+        return (Pairs(scramble(part.x, order), scramble(part.y, order)) for part in parts)
 
-    both = edges.union(edges.select(f.col("v").alias("u"), f.col("u").alias("v")))
-    smallest = both.groupBy("u").agg(f.min("v").alias("m"))
-    linked = both.where("v > u").join(smallest, "u")
-    return linked.select(f.col("v").alias("u"), f.least("u", "m").alias("v"))
+    return change
 
 
-def _small_star(edges: DataFrame) -> DataFrame:
-    from pyspark.sql import functions as f
+def _unscrambled(order: int) -> Change:
+    def change(parts: Iterator[Pairs]) -> Iterator[Pairs]:
+        return (Pairs(unscramble(part.x, order), unscramble(part.y, order)) for part in parts)
 
-    # Every edge already leads from the larger node to the smaller one.
-    smallest = edges.groupBy("u").agg(f.min("v").alias("m"))
-    members = edges.join(smallest, "u").select(f.col("v").alias("u"), f.col("m").alias("v"))
-    hubs = smallest.select("u", f.col("m").alias("v"))
-    return members.union(hubs).where("u <> v")
+    return change
 
 
-def _settled(edges: DataFrame) -> DataFrame:
-    # Without a checkpoint each round would run all rounds before it again.
-    return edges.distinct().localCheckpoint()
+def _forests(parts: Iterator[Pairs]) -> Iterator[Pairs]:
+    """Fewer edges that connect the same nodes: stars, of so many edges at a time."""
+    waiting: list[Pairs] = []
+    count = 0
+    for part in parts:
+        waiting.append(part)
+        count += len(part.x)
+        if count >= FOREST_EDGES:
+            yield _forest(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield _forest(waiting)
 
 
-def _digest(edges: DataFrame) -> tuple[int, int]:
-    from pyspark.sql import functions as f
-
-    row = edges.agg(f.count("*"), f.bit_xor(f.xxhash64("u", "v"))).first()
-    return (int(row[0]), int(row[1] or 0)) if row is not None else (0, 0)
+def _forest(parts: list[Pairs]) -> Pairs:
+    a, b = (np.concatenate(each) for each in ([p.x for p in parts], [p.y for p in parts]))
+    found = components(a, b)
+    # A node whose only edge is to itself keeps it, or it would be forgotten.
+    leaf = found.nodes != found.root
+    lonely = ~np.isin(found.nodes, found.root[leaf]) & ~leaf
+    kept = leaf | lonely
+    return Pairs(found.nodes[kept], found.root[kept])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from strata.pipelines.pair_files import PairFolder
 from strata.pipelines.wide_components import wide_components
 
 if TYPE_CHECKING:
@@ -13,20 +14,30 @@ if TYPE_CHECKING:
 __all__ = ["wide_ledger"]
 
 
-def wide_ledger(edges: DataFrame, attributes: DataFrame, rules: Sequence[str]) -> DataFrame:
+def wide_ledger(
+    edges: DataFrame,
+    attributes: DataFrame,
+    rules: Sequence[str],
+    folder: PairFolder,
+    driver_edges: int,
+) -> DataFrame:
     """The ledger of a graph of verified edges.
 
     Args:
         edges: a, b (long), similarity (float), equal (boolean).
         attributes: doc_id, n_bytes (long), source (string) of at least all documents in an edge.
         rules: survivor rules.
+        folder: where the components of documents, and of equal texts, are kept.
+        driver_edges: edges from which on the driver finishes the components.
 
     Returns:
         The columns of `clusters`, unordered.
     """
     from pyspark.sql import functions as f
 
-    labels = wide_components(edges.select("a", "b")).localCheckpoint()
+    clusters = wide_components(edges.select("a", "b"), folder, driver_edges)
+    texts = wide_components(edges.where("equal").select("a", "b"), folder, driver_edges)
+    labels = folder.read(clusters.files, ("doc_id", "root"))
     # Documents of other corpora have no attributes here, and survive before ours.
     ranked = labels.join(attributes, "doc_id", "left") if rules[0] != "first" else labels
     own = (f.col("doc_id") >= 0).alias("own")
@@ -35,7 +46,7 @@ def wide_ledger(edges: DataFrame, attributes: DataFrame, rules: Sequence[str]) -
         f.count("*").alias("cluster_size"),
     )
     rows = labels.join(elected, "root").join(_strongest(edges), "doc_id")
-    return _with_method(rows, edges).where("doc_id >= 0")
+    return _with_method(rows, folder.read(texts.files, ("doc_id", "text"))).where("doc_id >= 0")
 
 
 def _rank(rules: Sequence[str]) -> list[Column]:
@@ -64,13 +75,11 @@ def _strongest(edges: DataFrame) -> DataFrame:
     return ends.groupBy("doc_id").agg(f.max("similarity").alias("similarity"))
 
 
-def _with_method(rows: DataFrame, edges: DataFrame) -> DataFrame:
+def _with_method(rows: DataFrame, texts: DataFrame) -> DataFrame:
     from pyspark.sql import functions as f
 
-    texts = wide_components(edges.where("equal").select("a", "b"))
-    own = texts.select("doc_id", f.col("root").alias("text"))
-    of_kept = texts.select(f.col("doc_id").alias("kept_id"), f.col("root").alias("kept_text"))
-    joined = rows.join(own, "doc_id", "left").join(of_kept, "kept_id", "left")
+    of_kept = texts.select(f.col("doc_id").alias("kept_id"), f.col("text").alias("kept_text"))
+    joined = rows.join(texts, "doc_id", "left").join(of_kept, "kept_id", "left")
     joined = joined.withColumn(
         "same",
         f.coalesce("text", "doc_id") == f.coalesce("kept_text", "kept_id"),

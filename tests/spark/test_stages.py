@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
@@ -291,14 +290,3 @@ def test_run_tasks_terminal_error_keeps_type_without_retry(
         run_tasks(spark, work, [1])
 
     assert calls.read_text() == "."
-
-
-def test_wide_ledger_long_path_one_cluster(spark: SparkSession) -> None:
-    from strata.pipelines.wide_components import wide_components
-
-    nodes = 3000
-    path = pa.table({"a": list(range(nodes - 1)), "b": list(range(1, nodes))})
-    labels = wide_components(spark.createDataFrame(path)).toArrow()
-
-    assert sorted(labels["doc_id"].to_pylist()) == list(range(nodes))
-    assert set(labels["root"].to_pylist()) == {0}

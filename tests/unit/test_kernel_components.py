@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.kernels.components import components
+from strata.pipelines.kernels.components import components, scramble, unscramble
 
 
 def naive(a, b):
@@ -52,3 +52,29 @@ def test_components_of_self_edges_and_repeats_are_their_own():
 def test_components_of_no_edges_are_empty():
     result = components(np.empty(0, np.int64), np.empty(0, np.int64))
     assert len(result.nodes) == len(result.root) == 0
+
+
+def naive_scramble(node, order):
+    x = (node ^ order * 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    x ^= x >> 31
+    return x - 2**64 if x >= 2**63 else x
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 63])
+def test_scramble_gives_the_names_of_splitmix_and_back(order):
+    corners = [-(2**63), -1, 0, 1, 2**63 - 1]
+    nodes = np.array([*corners, *np.random.default_rng(order).integers(-(2**63), 2**63, 200)])
+    names = scramble(nodes, order)
+    expected = [naive_scramble(node, order) if order else node for node in nodes.tolist()]
+    assert names.tolist() == expected
+    assert np.array_equal(unscramble(names, order), nodes)
+
+
+def test_scramble_orders_neighbours_at_random_in_each_order():
+    nodes = np.arange(20_000)
+    one, other = scramble(nodes, 1), scramble(nodes, 2)
+    assert np.mean(one[1:] > one[:-1]) == pytest.approx(0.5, abs=0.02)
+    agree = np.mean((one[1:] > one[:-1]) == (other[1:] > other[:-1]))
+    assert agree == pytest.approx(0.5, abs=0.02)
