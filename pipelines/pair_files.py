@@ -1,7 +1,7 @@
 """Pairs of 64-bit numbers in files of a run's staging folder, between one Spark job and the next.
 
 A local checkpoint is lost with an executor, and a reliable one needs a filesystem of Hadoop. These
-files lie on the store of the warehouse, tell how many rows they have, and go when nobody needs them.
+files lie on the store of the warehouse, tell how many rows they have, and go when they are read.
 """
 
 from __future__ import annotations

@@ -81,4 +81,5 @@ def _offset(order: int) -> np.uint64:
 
 def _unshift(y: NDArray[np.uint64], shift: np.uint64) -> NDArray[np.uint64]:
     """The x with ``y = x ^ (x >> shift)``; three steps undo any shift above 21."""
-    return y ^ (y >> shift) ^ (y >> (shift * np.uint64(2)))
+    x: NDArray[np.uint64] = y ^ (y >> shift) ^ (y >> (shift * np.uint64(2)))
+    return x
