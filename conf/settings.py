@@ -17,6 +17,7 @@ __all__ = [
     "FieldMapping",
     "InputFormat",
     "InputSettings",
+    "LinkRule",
     "Settings",
     "ShardSettings",
     "TierSettings",
@@ -110,6 +111,13 @@ class ShardSettings(Model):
     """What to do when an input that was read before has changed or is gone."""
 
 
+class LinkRule(StrEnum):
+    """Which documents a survivor stands for."""
+
+    CLUSTER = "cluster"
+    DIRECT = "direct"
+
+
 class DedupSettings(Model):
     """``[dedup]``: finding duplicates and electing survivors."""
 
@@ -123,6 +131,9 @@ class DedupSettings(Model):
     """Rows of an LSH band; follows from the threshold unless given."""
     survivor: tuple[str, ...] = ("first",)
     """Who survives, by priority: "first", "longest", "source:a,b" (earlier names first)."""
+    link: LinkRule = LinkRule.CLUSTER
+    """cluster: one survives of all that a chain of similar pairs links; direct: only documents
+    that are similar to the survivor itself are removed."""
     write_clean: bool = True
     """Whether the survivors' text is written to `clean` in the tokenize pass."""
     against: tuple[Annotated[str, Field(pattern=CORPUS_AT)], ...] = ()

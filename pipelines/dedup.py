@@ -84,7 +84,8 @@ def run_dedup(context: StageContext) -> StageReport:
 
 
 def _election(context: StageContext) -> dict[str, object]:
-    return {"survivor": list(context.settings.dedup.survivor)}
+    settings = context.settings.dedup
+    return {"survivor": list(settings.survivor), "link": str(settings.link)}
 
 
 def _coverage(context: StageContext, settings_key: str) -> Mapping[str, str]:

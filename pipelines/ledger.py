@@ -11,7 +11,7 @@ import pyarrow as pa
 from strata.pipelines.kernels.components import components
 from strata.storage.schemas import SCHEMAS
 
-__all__ = ["Attributes", "ledger_rows", "needs_attributes", "rank"]
+__all__ = ["Attributes", "election_order", "ledger_rows", "needs_attributes", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +85,32 @@ def ledger_rows(
     return rows.slice(int(np.searchsorted(nodes, 0)))
 
 
-def _elect(
+def election_order(
     nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
 ) -> np.ndarray:
+    """Order by cluster, and in it by the survivor rules: int64[n], the best of each first.
+
+    Args:
+        nodes: int64[n], documents.
+        cluster: int64[n], the cluster of each.
+        rules: survivor rules.
+        attributes: of all documents of this corpus; None where the ids alone decide.
+    """
     if attributes is None:
         keys = [nodes]
     else:
         own = nodes >= 0
         place = np.searchsorted(attributes.doc_id, nodes[own])
         keys = [_spread(own, key[place], nodes) for key in rank(rules, attributes)]
+        # Documents of other corpora come first.
         keys = [own, *keys]
-    order = np.lexsort((*reversed(keys), cluster))
+    return np.lexsort((*reversed(keys), cluster))
+
+
+def _elect(
+    nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
+) -> np.ndarray:
+    order = election_order(nodes, cluster, rules, attributes)
     first = np.ones(len(nodes), bool)
     first[1:] = cluster[order][1:] != cluster[order][:-1]
     survivors = np.empty(int(first.sum()), np.int64)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from strata.pipelines.direct_links import direct_edges, gather_members
 from strata.pipelines.edge_table import edge_frame, edge_urls, load_edges
 from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
 from strata.pipelines.pair_files import PairFolder
@@ -16,6 +17,7 @@ from strata.pipelines.stage import StageContext
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import run_tasks, task_stem
 from strata.pipelines.wide_ledger import wide_ledger
+from strata.settings import LinkRule
 from strata.storage.parquet import WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.store import FsspecStore, StorageOptions
@@ -75,6 +77,9 @@ def write_ledger(context: StageContext) -> WrittenLedger:
 def _on_driver(context: StageContext) -> WrittenLedger:
     edges = load_edges(context.store, edge_urls(context))
     rules = context.settings.dedup.survivor
+    if context.settings.dedup.link is LinkRule.DIRECT:
+        members = gather_members(context, edges)
+        edges = direct_edges(edges, members, rules, context.settings.dedup.threshold)
     attributes = _attributes(context, edges) if needs_attributes(rules) else None
     rows = ledger_rows(edges, rules, attributes)
     return _write(TableTarget.of(context, "clusters"), iter([rows]), "dedup-driver")
