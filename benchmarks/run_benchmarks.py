@@ -12,7 +12,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,6 +27,13 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
 from benchmarks import tables  # noqa: E402 (after the path)
 from benchmarks.corpus import Corpus, find_corpus, find_tokenizer  # noqa: E402
+from benchmarks.dedup_cost import (  # noqa: E402
+    DEDUP_PEERS,
+    LARGE_DEDUP_PEERS,
+    of_peer,
+    of_run,
+    ratios,
+)
 from benchmarks.limit import Limit, measure_limit  # noqa: E402
 from benchmarks.object_store import measure_requests  # noqa: E402
 from benchmarks.parts import measure_parts  # noqa: E402
@@ -131,12 +138,9 @@ def _peers(session: Session) -> Section:
     once = session.bench.run()
     runs = [("strata", once), ("strata", session.median_run)]
     found = [
-        measure_peer(
-            name, corpus.folder, session.tokenizer, session.scratch, session.cores, session.venvs
-        )
-        for corpus, names in ((session.corpus, PEERS), (session.large, LARGE_PEERS))
-        for name in names
-        if name in session.peers
+        each
+        for corpus, names in ((session.corpus, tuple(PEERS)), (session.large, LARGE_PEERS))
+        for each in _measured_peers(session, corpus, names)
     ]
     text = tables.peers_table(found, runs)
     large = next((each for each in reversed(found) if each.name in LARGE_PEERS), None)
@@ -149,6 +153,33 @@ def _peers(session: Session) -> Section:
     if daft is not None:
         text += _against_daft(session.corpus, daft)
     return Section(text, [asdict(each) for each in found])
+
+
+def _dedup(session: Session) -> Section:
+    once = session.bench.run()
+    mine = of_run(once, session.bench.scores())
+    small = [of_peer(each) for each in _measured_peers(session, session.corpus, DEDUP_PEERS)]
+    large = of_run(session.median_run, {})
+    others = [of_peer(each) for each in _measured_peers(session, session.large, LARGE_DEDUP_PEERS)]
+    text = tables.dedup_table([mine, *small, large, *others])
+    text += ratios(mine, small) + ratios(large, others)
+    return Section(text, [asdict(each) for each in (mine, *small, large, *others)])
+
+
+def _measured_peers(session: Session, corpus: Corpus, names: Sequence[str]) -> list[PeerResult]:
+    return [
+        measure_peer(
+            name,
+            corpus.folder,
+            session.tokenizer,
+            session.scratch,
+            session.cores,
+            session.venvs,
+            corpus.evaluate,
+        )
+        for name in names
+        if name in session.peers
+    ]
 
 
 def _against_daft(corpus: Corpus, daft: PeerResult) -> str:
@@ -215,6 +246,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "parts": _parts,
     "run": _run,
     "peers": _peers,
+    "dedup": _dedup,
     "scaling": _scaling,
     "odd": _odd,
     "startup": _startup,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from benchmarks.dedup_cost import DedupCost
 from benchmarks.limit import Limit
 from benchmarks.object_store import StoreTraffic
 from benchmarks.parts import Figure
@@ -14,6 +15,7 @@ from benchmarks.whole_run import WholeRun
 
 __all__ = [
     "breakdown",
+    "dedup_table",
     "growth",
     "limit_table",
     "parts_table",
@@ -27,7 +29,7 @@ __all__ = [
 ]
 
 QUALITY = ("recall@0.8", "recall@0.9", "false_removals@0.7", "false_removals@0.8", "orphaned")
-PHASES = ("minhash", "tokenize")
+PHASES = ("minhash", "filter", "tokenize")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -113,7 +115,15 @@ def breakdown(run: WholeRun, limit: Limit, cores: int) -> str:
 def peers_table(peers: Iterable[PeerResult], runs: Iterable[tuple[str, WholeRun]]) -> str:
     """Peers and whole runs, each with the corpus that it had."""
     rows: list[Sequence[object]] = [
-        (name, f"{run.text_mb:,.0f}", "", "", f"{run.seconds:.1f}", run.stage("dedup")["rows_out"])
+        (
+            name,
+            f"{run.text_mb:,.0f}",
+            "",
+            "",
+            "",
+            f"{run.seconds:.1f}",
+            run.stage("dedup")["rows_out"],
+        )
         for name, run in runs
     ]
     for peer in peers:
@@ -121,7 +131,24 @@ def peers_table(peers: Iterable[PeerResult], runs: Iterable[tuple[str, WholeRun]
         whole = f"{peer.process_seconds:.1f}" if peer.seconds else peer.note
         name = f"{peer.name} {peer.version}"
         rows.append((name, f"{peer.text_mb:,.0f}", *parts, whole, peer.survivors or ""))
-    return table(["", "MB", "MinHash s", "tokens s", "command to exit s", "survivors"], rows)
+    return table(
+        ["", "MB", "MinHash s", "filter s", "tokens s", "command to exit s", "survivors"], rows
+    )
+
+
+def dedup_table(rows: Iterable[DedupCost]) -> str:
+    """What deduplication costs and how good it is, a line a program and corpus."""
+    lines = [
+        (
+            each.name,
+            f"{each.text_mb:,.0f}",
+            f"{each.seconds:.1f}" if each.seconds else each.note,
+            f"{each.microseconds:,.0f}" if each.seconds else "",
+            *(each.scores.get(name, "") for name in QUALITY),
+        )
+        for each in rows
+    ]
+    return table(["deduplication", "MB", "s", "µs/document", *QUALITY], lines)
 
 
 def scaling_table(title: str, measured: Iterable[Measured]) -> str:

@@ -1,7 +1,8 @@
 """datatrove: its four MinHash stages, then its tokenization of what they kept.
 
 `tuned` splits words at blanks instead of with spaCy, reads signatures in whole files, forks its
-workers, and writes zstd without the shuffle of tokens; `default` leaves all that as it comes.
+workers, and writes zstd without the shuffle of tokens; `default` leaves all that as it comes;
+`dedup` is `tuned` without tokenization.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from datatrove.utils.stats import PipelineStats
 from datatrove.utils.word_tokenizers import WordTokenizer
 from tokenizers import Tokenizer
 
-from benchmarks.peers.measure import Answer, Clock, Task, read_task
+from benchmarks.peers.measure import (
+    Answer,
+    Clock,
+    Task,
+    read_records,
+    read_task,
+    write_survivors,
+)
 
 TASKS = 8
 END = "<|endoftext|>"
@@ -45,26 +53,31 @@ class SplitWords(WordTokenizer):
 
 def main() -> None:
     """Run the stages and tell what they kept."""
-    task = read_task(__doc__, ("tuned", "default"))
+    task = read_task(__doc__, ("tuned", "default", "dedup"))
     clock = Clock()
     with clock.phase("minhash"):
         signature = _run(task, "signature", [_reader(task), _signature(task)])
         _run(task, "buckets", [_buckets(task)], CONFIG.num_buckets)
         _run(task, "cluster", [_cluster(task)], 1)
+    with clock.phase("filter"):
         kept = _run(task, "filter", [_reader(task), _filter(task), _writer(task)])
-    with clock.phase("tokenize"):
-        tokens = _run(task, "tokenize", [JsonlReader(str(task.out / "kept")), _tokenizer(task)])
+    tokens = None
+    if task.variant != "dedup":
+        with clock.phase("tokenize"):
+            stats = _run(task, "tokenize", [JsonlReader(str(task.out / "kept")), _tokenizer(task)])
+        tokens = _total(stats, "Writer", "tokens")
+    write_survivors(task, (each["id"] for each in read_records(task.out / "kept")))
     Answer(
         "datatrove",
         documents_in=_total(signature, "MinHash stage 1", "total"),
         survivors=_total(kept, "MinHash stage 4", "forwarded"),
-        tokens=_total(tokens, "Writer", "tokens"),
+        tokens=tokens,
         note=task.variant,
     ).print_with(clock)
 
 
 def _run(task: Task, name: str, pipeline: list[Any], tasks: int = 0) -> PipelineStats:
-    start = {"start_method": "fork"} if task.variant == "tuned" else {}
+    start = {"start_method": "fork"} if task.variant != "default" else {}
     executor = LocalPipelineExecutor(
         pipeline,
         tasks=tasks or min(TASKS, len(task.inputs)),
@@ -81,13 +94,13 @@ def _reader(task: Task) -> JsonlReader:
 
 def _signature(task: Task) -> MinhashDedupSignature:
     step = MinhashDedupSignature(str(task.out / "signatures"), CONFIG)
-    if task.variant == "tuned":
+    if task.variant != "default":
         step.word_tokenizer = SplitWords()
     return step
 
 
 def _buffer(task: Task) -> dict[str, int]:
-    return {"lines_to_buffer": -1} if task.variant == "tuned" else {}
+    return {"lines_to_buffer": -1} if task.variant != "default" else {}
 
 
 def _buckets(task: Task) -> MinhashDedupBuckets:
@@ -105,12 +118,12 @@ def _filter(task: Task) -> MinhashDedupFilter:
 
 
 def _writer(task: Task) -> JsonlWriter:
-    how = {"compression": "zstd"} if task.variant == "tuned" else {}
+    how = {"compression": "zstd"} if task.variant != "default" else {}
     return JsonlWriter(str(task.out / "kept"), **how)
 
 
 def _tokenizer(task: Task) -> DocumentTokenizer:
-    how = {"shuffle_documents": False} if task.variant == "tuned" else {}
+    how = {"shuffle_documents": False} if task.variant != "default" else {}
     known = Tokenizer.from_file(str(task.tokenizer)).token_to_id(END) is not None
     end = END if known else None
     return DocumentTokenizer(

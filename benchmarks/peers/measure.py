@@ -10,11 +10,13 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+
+SURVIVORS = "survivors.jsonl"
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,25 @@ class Answer:
 
 def read_documents(task: Task) -> Iterator[dict[str, str]]:
     """The documents as records, file by file."""
+    return read_records(task.docs)
+
+
+def read_records(folder: Path) -> Iterator[dict[str, str]]:
+    """The records of all *.jsonl.zst of a folder, file by file."""
     # Not of the standard library; each peer that reads by itself has it.
     import zstandard
 
-    for file in task.inputs:
+    for file in sorted(folder.glob("*.jsonl.zst")):
         with file.open("rb") as raw:
             data = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
             for line in io.TextIOWrapper(data, encoding="utf-8", newline="\n"):
                 yield json.loads(line)
+
+
+def write_survivors(task: Task, ids: Iterable[str]) -> None:
+    """Tell whom the deduplication kept, for who scores it; not a part of any phase."""
+    lines = [json.dumps({"id": each}) for each in ids]
+    (task.out / SURVIVORS).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def tree_cpu_seconds() -> float:

@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import zstandard
 
+from benchmarks.peers.measure import SURVIVORS
 from benchmarks.peers.venvs import REQUIREMENTS, NotInstallableError, peer_python
 
 HERE = Path(__file__).resolve().parent
@@ -41,6 +42,7 @@ class Peer:
 PEERS = {
     "datatrove": Peer(HERE / "datatrove_run.py", REQUIREMENTS / "datatrove.txt", "tuned"),
     "datatrove-default": Peer(HERE / "datatrove_run.py", REQUIREMENTS / "datatrove.txt"),
+    "datatrove-dedup": Peer(HERE / "datatrove_run.py", REQUIREMENTS / "datatrove.txt", "dedup"),
     "daft": Peer(HERE / "daft_minhash.py", REQUIREMENTS / "daft.txt"),
     "text-dedup": Peer(HERE / "text_dedup_run.py", REQUIREMENTS / "text-dedup.txt", "tuned"),
     "text-dedup-default": Peer(HERE / "text_dedup_run.py", REQUIREMENTS / "text-dedup.txt"),
@@ -65,6 +67,7 @@ class PeerResult:
         survivors: how many its deduplication kept, None where it only signs them.
         tokens: how many it wrote, None where it has no tokenization.
         note: its variant, or what went wrong.
+        scores: of its survivors, where they could be scored.
     """
 
     name: str
@@ -77,6 +80,7 @@ class PeerResult:
     survivors: int | None = None
     tokens: int | None = None
     note: str = ""
+    scores: Mapping[str, Any] = field(default_factory=dict)
 
     def rate(self, *phases: str) -> float:
         """MB of text a processor second, over these phases."""
@@ -94,6 +98,7 @@ def measure_peer(
     scratch: Path,
     workers: int,
     venvs: Path | None = None,
+    evaluate: Path | None = None,
 ) -> PeerResult:
     """Install a peer if need be, and run it on a corpus.
 
@@ -104,6 +109,7 @@ def measure_peer(
         scratch: folder for what the peer writes, which goes when it is done.
         workers: processes (threads of Spark) that it may use.
         venvs: folder that keeps the environments, by default one in scratch.
+        evaluate: a program that scores survivors against exact Jaccard, where there is one.
     """
     peer = PEERS[name]
     try:
@@ -116,7 +122,8 @@ def measure_peer(
     asked = {"docs": corpus_folder, "out": out, "tokenizer": tokenizer}
     options = [f"--{option}={path.resolve()}" for option, path in asked.items()]
     try:
-        return run_peer(name, peer, python, [*options, f"--workers={workers}"], _mb(corpus_folder))
+        found = run_peer(name, peer, python, [*options, f"--workers={workers}"], _mb(corpus_folder))
+        return replace(found, scores=_scores(evaluate, out / SURVIVORS))
     finally:
         shutil.rmtree(out, ignore_errors=True)
 
@@ -148,6 +155,15 @@ def run_peer(name: str, peer: Peer, python: Path, options: list[str], text_mb: f
         note = f"ended with code {process.returncode}: {_last_line(complaints)}"
         return PeerResult(name, note=note[:NOTE_CHARACTERS])
     return _read_answer(name, _last_line(answer), seconds, text_mb)
+
+
+def _scores(evaluate: Path | None, survivors: Path) -> Mapping[str, Any]:
+    if evaluate is None or not survivors.is_file():
+        return {}
+    command = [sys.executable, str(evaluate), str(survivors)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    scores: Mapping[str, Any] = json.loads(done.stdout)
+    return scores
 
 
 def _read_answer(name: str, line: str, seconds: float, text_mb: float) -> PeerResult:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import os
 
-from benchmarks.peers.measure import Answer, Clock, Task, read_documents, read_task
+from benchmarks.peers.measure import (
+    Answer,
+    Clock,
+    Task,
+    read_documents,
+    read_task,
+    write_survivors,
+)
 
 
 def main() -> None:
@@ -21,10 +28,11 @@ def main() -> None:
     clock = Clock()
     with clock.phase("minhash"):
         deduplicate(_arguments(task), standalone_mode=False)
-    kept = len(load_from_disk(str(task.out / "kept")))
+    kept = load_from_disk(str(task.out / "kept"))
+    write_survivors(task, kept["id"])
     documents = sum(1 for _ in read_documents(task))
     note = f"{task.variant}; deletes documents under 5 words"
-    Answer("text-dedup", documents, survivors=kept, note=note).print_with(clock)
+    Answer("text-dedup", documents, survivors=len(kept), note=note).print_with(clock)
 
 
 def _arguments(task: Task) -> list[str]:
