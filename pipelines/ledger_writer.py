@@ -5,23 +5,28 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.direct_links import direct_edges, gather_members
+from strata.pipelines.direct_links import direct_edges, gather_members, member_files
 from strata.pipelines.edge_table import edge_frame, edge_urls, load_edges
 from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
 from strata.pipelines.pair_files import PairFolder
 from strata.pipelines.stage import StageContext
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import run_tasks, task_stem
+from strata.pipelines.wide_direct import MEMBER_COLUMNS, plain_members, wide_direct_edges
 from strata.pipelines.wide_ledger import wide_ledger
 from strata.settings import LinkRule
 from strata.storage.parquet import WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.store import FsspecStore, StorageOptions
 from strata.storage.url import Url
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 __all__ = ["WrittenLedger", "write_ledger"]
 
@@ -134,7 +139,7 @@ def _on_spark(context: StageContext) -> WrittenLedger:
 
     folder = PairFolder.of(context, "components")
     ledger = wide_ledger(
-        edge_frame(context, edge_urls(context)),
+        _wide_edges(context, folder),
         spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
             attributes, "doc_id long, n_bytes long, source string"
         ),
@@ -149,6 +154,27 @@ def _on_spark(context: StageContext) -> WrittenLedger:
     for part in parts:
         written.add(pickle.loads(part))
     return written
+
+
+def _wide_edges(context: StageContext, folder: PairFolder) -> DataFrame:
+    edges, settings = edge_frame(context, edge_urls(context)), context.settings.dedup
+    if settings.link is LinkRule.CLUSTER:
+        return edges
+    files, storage, spark = member_files(context), context.storage_options, context.spark()
+
+    def members(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from plain_members(files[number], storage)
+
+    return wide_direct_edges(
+        edges,
+        spark.range(0, len(files), 1, max(1, len(files))).mapInArrow(members, MEMBER_COLUMNS),
+        settings.survivor,
+        settings.threshold,
+        folder,
+        settings.driver_edges,
+    )
 
 
 def _write(target: TableTarget, batches: Iterator[pa.RecordBatch], stem: str) -> WrittenLedger:

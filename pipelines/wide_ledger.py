@@ -11,7 +11,7 @@ from strata.pipelines.wide_components import wide_components
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["wide_ledger"]
+__all__ = ["election_keys", "wide_ledger"]
 
 
 def wide_ledger(
@@ -40,29 +40,42 @@ def wide_ledger(
     labels = folder.read(clusters.files, ("doc_id", "root"))
     # Documents of other corpora have no attributes here, and survive before ours.
     ranked = labels.join(attributes, "doc_id", "left") if rules[0] != "first" else labels
-    own = (f.col("doc_id") >= 0).alias("own")
+    best = f.min(f.struct(*election_keys(rules))).getField("doc_id")
     elected = ranked.groupBy("root").agg(
-        f.min(f.struct(own, *_rank(rules), f.col("doc_id"))).getField("doc_id").alias("kept_id"),
+        best.alias("kept_id"),
         f.count("*").alias("cluster_size"),
     )
     rows = labels.join(elected, "root").join(_strongest(edges), "doc_id")
     return _with_method(rows, folder.read(texts.files, ("doc_id", "text"))).where("doc_id >= 0")
 
 
+def election_keys(rules: Sequence[str]) -> list[Column]:
+    """Sort keys of documents in a cluster, most important first: the smallest survives.
+
+    Needs doc_id, and where the rules ask for more than it, n_bytes and source. Documents of other
+    corpora come first, in the order of their ids alone.
+    """
+    from pyspark.sql import functions as f
+
+    own = f.col("doc_id") >= 0
+    ranks = [f.when(own, key).alias(f"k{number}") for number, key in enumerate(_rank(rules))]
+    return [own.alias("own"), *ranks, f.col("doc_id")]
+
+
 def _rank(rules: Sequence[str]) -> list[Column]:
     from pyspark.sql import functions as f
 
     keys = []
-    for number, rule in enumerate(rules):
+    for rule in rules:
         kind, _, names = rule.partition(":")
         if kind == "first":
             break
         if kind == "longest":
-            keys.append((-f.col("n_bytes")).alias(f"k{number}"))
+            keys.append(-f.col("n_bytes"))
         else:
             order = [name.strip() for name in names.split(",")]
             place = f.array_position(f.lit(order), f.col("source"))
-            keys.append(f.when(place == 0, len(order) + 1).otherwise(place).alias(f"k{number}"))
+            keys.append(f.when(place == 0, len(order) + 1).otherwise(place))
     return keys
 
 

@@ -19,6 +19,8 @@ from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.tokens import run_tokenize
+from strata.storage.scan import read_batches
+from strata.storage.schemas import SCHEMAS
 from tests.texts import json_lines, library_texts, with_copies, write_shards
 
 Make = Callable[..., StageContext]
@@ -96,20 +98,36 @@ def test_run_shuffled_other_partitions_same_content(
     assert contents(other) == contents(usual)
 
 
+@pytest.mark.parametrize("link", ["cluster", "direct"])
 def test_dedup_ledger_made_by_spark_same_as_in_memory(
-    context_of: Make, texts: list[str], tmp_path: Path
+    context_of: Make, texts: list[str], tmp_path: Path, link: str
 ) -> None:
-    inputs = [{"path": str(write_shards(tmp_path / "in", texts, 2))}]
-    rules = ["longest", "first"]
-    by_driver = context_of(inputs, "driver", dedup={"survivor": rules})
-    wide = {"survivor": rules, "memory_documents": 0, "driver_edges": 0}
+    words = [f"w{number}" for number in range(400)]
+    drifting = [" ".join(words[start : start + 300]) for start in range(0, 100, 25)]
+    other = context_of([{"path": str(write_shards(tmp_path / "old", texts[5:9], 1))}], "old")
+    run_shard(other)
+    inputs = [{"path": str(write_shards(tmp_path / "in", [*texts, *drifting], 2))}]
+    dedup = {"survivor": ["longest", "first"], "link": link, "against": ["old"]}
+    by_driver = context_of(inputs, "driver", dedup=dedup)
+    wide = {**dedup, "memory_documents": 0, "driver_edges": 0}
     by_spark = context_of(inputs, "spark", dedup=wide)
     for context in (by_driver, by_spark):
         run_shard(context)
         run_dedup(context)
 
-    assert rows(by_spark, "clusters") == rows(by_driver, "clusters")
-    assert rows(by_spark, "clusters")
+    assert ledger(by_spark) == ledger(by_driver)
+    assert min(row["kept_id"] for row in ledger(by_spark)) < 0 < len(ledger(by_spark))
+
+
+def ledger(context: StageContext) -> list[dict[str, Any]]:
+    return [
+        row
+        for file in context.corpus.table("clusters").files()
+        for batch in read_batches(
+            context.store, file.location, SCHEMAS["clusters"].names, None, 10**6
+        )
+        for row in batch.to_pylist()
+    ]
 
 
 def test_shard_truncated_file_costs_only_that_file(
