@@ -142,6 +142,8 @@ class DedupSettings(Model):
     """Documents up to which a dedup task holds all fingerprints; beyond it Spark shuffles them."""
     driver_edges: int = Field(default=20_000_000, ge=0)
     """Edges up to which the driver computes connected components itself; beyond it Spark does."""
+    audit_documents: int = Field(default=1_000, ge=0, le=100_000)
+    """Removed documents, and as many kept ones, checked for the report's error bars; 0: none."""
 
     @field_validator("survivor")
     @classmethod

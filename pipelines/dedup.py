@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from strata.keys import stage_key
+from strata.pipelines.audit import audited
 from strata.pipelines.covered import Covered, coverage, coverage_properties, covered
 from strata.pipelines.edge_search import EdgeSearch, find_edges
 from strata.pipelines.edge_table import write_edges
@@ -67,6 +68,8 @@ def run_dedup(context: StageContext) -> StageReport:
     replaced = replaced_survivors(context, ledger.files, before.last_doc_id)
     report.details |= {"survivors_replaced": replaced.number, "first_replaced": replaced.first}
     watch.lap("compare with the ledger before")
+    report.details |= audited(context, ledger, report)
+    watch.lap("audit")
     publish(
         clusters,
         ledger.files,

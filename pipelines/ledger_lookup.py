@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from strata.storage.scan import read_batches
+from strata.storage.parquet import WrittenFile
+from strata.storage.scan import group_bounds, open_parquet, rows_per_batch
 from strata.storage.store import Store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from strata.storage.catalog import CorpusTable
 
-__all__ = ["LedgerFile", "files_of_ledger", "removed_ids"]
+__all__ = ["LedgerFile", "files_of_ledger", "files_written", "removed_ids"]
 
 BATCH_BYTES = 8_000_000
 
@@ -36,15 +37,32 @@ def files_of_ledger(clusters: CorpusTable) -> tuple[LedgerFile, ...]:
     )
 
 
+def files_written(files: Sequence[WrittenFile]) -> tuple[LedgerFile, ...]:
+    """Files of a ledger that is not published yet."""
+    bounds = [group_bounds(file.metadata, "doc_id") for file in files]
+    return tuple(
+        LedgerFile(file.url, int(of_file[:, 0].min()), int(of_file[:, 1].max()))
+        for file, of_file in zip(files, bounds, strict=True)
+    )
+
+
 def removed_ids(ledger: Sequence[LedgerFile], low: int, high: int, store: Store) -> np.ndarray:
     """Ids of the removed documents between low and high, both included: int64[n], sorted."""
     found = [np.empty(0, np.int64)]
     for file in ledger:
         if file.max_doc_id < low or file.min_doc_id > high:
             continue
-        columns = ["doc_id", "kept"]
-        for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES):
-            doc_ids = batch.column("doc_id").to_numpy()
-            gone = ~batch.column("kept").to_numpy(zero_copy_only=False)
-            found.append(doc_ids[gone & (doc_ids >= low) & (doc_ids <= high)])
+        found += _removed_between(Url.parse(file.url), low, high, store)
     return np.sort(np.concatenate(found))
+
+
+def _removed_between(url: Url, low: int, high: int, store: Store) -> Iterator[np.ndarray]:
+    columns = ["doc_id", "kept"]
+    with open_parquet(store, url) as scan:
+        bounds = group_bounds(scan.metadata, "doc_id")
+        for group in np.flatnonzero((bounds[:, 0] <= high) & (bounds[:, 1] >= low)):
+            rows = rows_per_batch(scan.metadata.row_group(int(group)), columns, BATCH_BYTES)
+            for batch in scan.batches(int(group), columns, rows):
+                doc_ids = batch.column("doc_id").to_numpy()
+                gone = ~batch.column("kept").to_numpy(zero_copy_only=False)
+                yield doc_ids[gone & (doc_ids >= low) & (doc_ids <= high)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,7 +16,7 @@ from strata.storage.faults import as_strata_error
 from strata.storage.ranges import PrefetchedFile
 from strata.storage.url import Url
 
-__all__ = ["ParquetScan", "open_parquet", "read_batches"]
+__all__ = ["ParquetScan", "group_bounds", "open_parquet", "read_batches", "rows_per_batch"]
 
 _TAIL = 256 << 10
 # A row group with more compressed bytes than this is streamed by column, not fetched whole.
@@ -95,6 +96,20 @@ def read_batches(
         for group in groups:
             rows = rows_per_batch(scan.metadata.row_group(group), columns, batch_bytes)
             yield from scan.batches(group, columns, rows)
+
+
+def group_bounds(metadata: pq.FileMetaData, column: str) -> np.ndarray:
+    """Smallest and largest value of an integer column in each row group: int64[g, 2].
+
+    Where another writer left no statistics, any value may be in a row group.
+    """
+    anything = np.iinfo(np.int64)
+    bounds = np.full((metadata.num_row_groups, 2), (anything.min, anything.max), np.int64)
+    for group in range(metadata.num_row_groups):
+        for chunk in _columns(metadata.row_group(group), [column]):
+            if chunk.is_stats_set and chunk.statistics.has_min_max:
+                bounds[group] = chunk.statistics.min, chunk.statistics.max
+    return bounds
 
 
 def rows_per_batch(group: pq.RowGroupMetaData, columns: Sequence[str], batch_bytes: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from strata.jobs.runtime import report_figures as figures
+from strata.jobs.runtime.report_audit import error_bars
 from strata.jobs.runtime.report_charts import funnel, past_runs, time_bars
 from strata.jobs.runtime.run import RunReport
 from strata.jobs.runtime.summary import compression_ratio, size
@@ -125,6 +126,8 @@ def _tiles(report: RunReport) -> Iterator[Tile]:
     if steps:
         kept = f"{figures.percent(steps[-1].share)} of {steps[0].rows:,} {steps[0].label}"
         yield Tile(steps[-1].label, f"{steps[-1].rows:,}", kept)
+    for bar in error_bars(report):
+        yield Tile(bar.label, bar.value, f"{bar.interval} {bar.meaning}")
     yield from _token_tile(report)
     if ratio := compression_ratio(report):
         yield Tile("compression", f"{ratio:.2f} : 1", "text of documents to files on disk")

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from strata.jobs.runtime.report_audit import audit_lines
 from strata.jobs.runtime.run import RunReport
 from strata.pipelines.stage import StageReport, StageStatus
 
@@ -86,6 +87,7 @@ def _notes(report: RunReport) -> list[str]:
     repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
     if repeated:
         lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")
+    lines += audit_lines(report)
     start = report.session_seconds
     session = f", {start:.1f} s of it the start of Spark" if start else ""
     lines.append(f"total: {report.seconds:.1f} s{session}")

@@ -1,0 +1,246 @@
+"""Printed error bars: what a sample of the documents says of the ledger, by exact Jaccard.
+
+Removed documents tell how often a removal was right, kept ones what was overlooked. A sampled
+document is looked up among all documents of the corpus by its signature, at a similarity so far
+below the threshold that hardly a duplicate is lost; what meets there is compared by its texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from strata.pipelines.audit_sample import (
+    Fate,
+    FingerprintRows,
+    Sample,
+    SampleTask,
+    sample_documents,
+)
+from strata.pipelines.audit_scan import (
+    MARGIN,
+    Candidates,
+    Neighbours,
+    ScanTask,
+    agreement,
+    chosen_for_check,
+    scan_task,
+)
+from strata.pipelines.dedup_rows import group_files
+from strata.pipelines.exact_pairs import Pairs, exact_jaccard
+from strata.pipelines.intervals import (
+    CONFIDENCE,
+    Estimate,
+    found_share,
+    share_of,
+    total_of,
+    weighted_total,
+)
+from strata.pipelines.ledger_lookup import LedgerFile, files_written
+from strata.pipelines.ledger_writer import WrittenLedger
+from strata.pipelines.stage import Counters, StageContext, StageReport
+from strata.pipelines.tasks import run_tasks
+
+__all__ = ["audit", "audited"]
+
+TASKS_PER_CORE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A sample with the exact similarities of its candidates.
+
+    Attributes:
+        sample: the sampled documents.
+        neighbours: what was found for them.
+        jaccard: float64[k], of the candidates.
+        threshold: from which on a pair is one of duplicates.
+        weight: float64[k], near pairs that a candidate stands for; 0 where it was not chosen for
+            that.
+    """
+
+    sample: Sample
+    neighbours: Neighbours
+    jaccard: np.ndarray
+    threshold: float
+    weight: np.ndarray
+
+    def sampled(self, fate: Fate) -> int:
+        """Sampled documents of this fate."""
+        return int(self.sample.copies[self.sample.rows.fate == fate].sum())
+
+    def with_duplicate(self, fate: Fate, similarity: float) -> int:
+        """Sampled documents with another one at this similarity; of kept ones, another kept one."""
+        own = self.sample.rows.fate == fate
+        equal = self.neighbours.equal.sum(axis=1) > 1
+        candidates = self.neighbours.candidates
+        similar = np.zeros(len(own), bool)
+        similar[candidates.member[self.jaccard >= similarity]] = True
+        return int(self.sample.copies[own & (equal | similar)].sum())
+
+    def duplicates(self, fate: Fate) -> list[float]:
+        """Pairs of each sampled document, a pair of two removed ones at each of them a half."""
+        share = np.array([1.0, 0.5])
+        equal = self.neighbours.equal.copy()
+        members = np.arange(len(equal))
+        equal[members, self.sample.rows.fate] -= 1
+        pairs = (equal * share).sum(axis=1)
+        true = self.jaccard >= self.threshold
+        candidates = self.neighbours.candidates
+        np.add.at(pairs, candidates.member, self.weight * true * share[candidates.fate])
+        own = self.sample.rows.fate == fate
+        return np.repeat(pairs[own], self.sample.copies[own]).tolist()
+
+
+def audited(context: StageContext, ledger: WrittenLedger, report: StageReport) -> dict[str, Any]:
+    """The audit of a ledger that is not published yet, as a detail of the report of its stage."""
+    if not context.settings.dedup.audit_documents:
+        return {}
+    removed = sum(ledger.removed.values())
+    files = files_written(ledger.files)
+    return {"audit": audit(context, files, removed, report.key, report.counters)}
+
+
+def audit(
+    context: StageContext,
+    ledger: Sequence[LedgerFile],
+    removed: int,
+    key: str,
+    counters: Counters,
+) -> dict[str, Any]:
+    """Check a ledger on a sample.
+
+    Args:
+        context: the corpus.
+        ledger: the files of the ledger.
+        removed: how many documents it removes.
+        key: of the ledger; it decides which documents are sampled.
+        counters: what the tasks cost is added here.
+
+    Returns:
+        For the report of the stage: size of the sample, and estimates as value, low and high.
+    """
+    total = sum(file.rows for file in context.corpus.table("fingerprints").files())
+    population = {Fate.KEPT: total - removed, Fate.REMOVED: removed}
+    seed = int(key[:16], 16)
+    sample = _sample(context, ledger, population, seed)
+    neighbours = _neighbours(context, ledger, sample, seed, counters)
+    jaccard = exact_jaccard(context, _pairs(sample, neighbours.candidates), counters)
+    threshold = context.settings.dedup.threshold
+    weight = _weights(neighbours, seed, agreement(threshold))
+    checked = _Checked(sample, neighbours, jaccard, threshold, weight)
+    return _result(checked, population)
+
+
+def _sample(
+    context: StageContext,
+    ledger: Sequence[LedgerFile],
+    population: Mapping[Fate, int],
+    seed: int,
+) -> Sample:
+    wanted = context.settings.dedup.audit_documents
+    kept, removed = (min(1.0, wanted / max(1, population[fate])) for fate in Fate)
+    tasks = [
+        SampleTask(urls, tuple(ledger), (kept, removed), seed, context.storage_options)
+        for urls in _file_groups(context)
+    ]
+    context.progress.start("dedup", "audit: sample", len(tasks))
+    parts = run_tasks(context.spark(), sample_documents, tasks)
+    context.progress.finish()
+    return Sample.of(FingerprintRows.join([FingerprintRows.empty(), *parts]))
+
+
+def _file_groups(context: StageContext) -> list[tuple[str, ...]]:
+    urls = [file.url for file in context.corpus.table("fingerprints").files()]
+    # The results of all tasks reach the driver at once: they must not become more with the corpus.
+    cores = context.spark().sparkContext.defaultParallelism
+    return group_files(urls, TASKS_PER_CORE * cores)
+
+
+def _neighbours(
+    context: StageContext,
+    ledger: Sequence[LedgerFile],
+    sample: Sample,
+    seed: int,
+    counters: Counters,
+) -> Neighbours:
+    threshold = context.settings.dedup.threshold
+    tasks = [
+        ScanTask(urls, tuple(ledger), threshold, seed, context.storage_options)
+        for urls in _file_groups(context)
+    ]
+    shared = context.spark().sparkContext.broadcast(sample)
+
+    def scan(task: ScanTask) -> Neighbours:
+        return scan_task(task, shared.value)
+
+    found = Neighbours.none(len(sample.copies))
+    context.progress.start("dedup", "audit: look for neighbours", len(tasks))
+    for each in run_tasks(context.spark(), scan, tasks):
+        found.add(each, seed, agreement(threshold))
+    context.progress.finish()
+    counters.add(found.counters)
+    return found
+
+
+def _pairs(sample: Sample, candidates: Candidates) -> Pairs:
+    rows, member = sample.rows, candidates.member
+    together = rows.n_shingles[member] + candidates.n_shingles
+    return Pairs(rows.doc_id[member], candidates.doc_id, together)
+
+
+def _weights(neighbours: Neighbours, seed: int, least: int) -> np.ndarray:
+    candidates = neighbours.candidates
+    chosen = chosen_for_check(candidates, seed, least)
+    near = neighbours.near.sum(axis=1)
+    checked = np.bincount(candidates.member[chosen], minlength=len(near))
+    weight: np.ndarray = (chosen * near[candidates.member]) / np.maximum(
+        checked[candidates.member], 1
+    )
+    return weight
+
+
+def _result(checked: _Checked, population: Mapping[Fate, int]) -> dict[str, Any]:
+    threshold, near = checked.threshold, round(checked.threshold - MARGIN, 6)
+    sampled = {fate: checked.sampled(fate) for fate in Fate}
+    result: dict[str, Any] = {
+        "confidence": CONFIDENCE,
+        "threshold": threshold,
+        "near": near,
+        "removed_documents": sampled[Fate.REMOVED],
+        "kept_documents": sampled[Fate.KEPT],
+        "compared_pairs": len(checked.jaccard),
+    }
+
+    def share(fate: Fate, similarity: float) -> dict[str, float]:
+        hits = checked.with_duplicate(fate, similarity)
+        return asdict(share_of(hits, sampled[fate], population[fate]))
+
+    if sampled[Fate.REMOVED]:
+        result["precision"] = share(Fate.REMOVED, threshold)
+        result["precision_near"] = share(Fate.REMOVED, near)
+        recall = _recall(checked, sampled, population)
+        if recall is not None:
+            result["recall"] = asdict(recall)
+    if sampled[Fate.KEPT]:
+        result["kept_with_duplicate"] = share(Fate.KEPT, threshold)
+    return result
+
+
+def _recall(
+    checked: _Checked, sampled: Mapping[Fate, int], population: Mapping[Fate, int]
+) -> Estimate | None:
+    """Of the pairs at the threshold, the share of which at most one document was kept."""
+    found = total_of(checked.duplicates(Fate.REMOVED), population[Fate.REMOVED])
+    if not found.value:
+        return None
+    if not sampled[Fate.KEPT]:
+        return Estimate(1.0, 0.0, 1.0)
+    # A missed pair is found at each of its two ends.
+    missed = weighted_total(
+        checked.duplicates(Fate.KEPT), sampled[Fate.KEPT], population[Fate.KEPT]
+    ).times(0.5)
+    return found_share(replace(found, low=max(found.low, 0.5)), missed)

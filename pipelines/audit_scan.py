@@ -1,0 +1,185 @@
+"""The neighbours of sampled documents in the whole corpus, by their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from math import floor, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from strata.pipelines.audit_sample import Fate, FingerprintRows, Sample, draw, fingerprint_rows
+from strata.pipelines.kernels.banding import SIGNATURE_BYTES
+from strata.pipelines.ledger_lookup import LedgerFile
+from strata.pipelines.stage import Counters
+from strata.pipelines.tasks import TaskCost
+from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["CHECKED", "MARGIN", "Candidates", "Neighbours", "ScanTask", "agreement", "scan_task"]
+
+CHECKED = 4
+"""Neighbours of a sampled document that are compared exactly, apart from the most similar one."""
+MARGIN = 0.1
+"""How far below the threshold a document still counts as a near miss."""
+# A pair at the threshold agrees in fewer places in 1 of 30,000 cases.
+ERRORS = 4
+WAITING_PAIRS = 500_000
+
+
+def agreement(similarity: float) -> int:
+    """Places of a signature that pairs of this Jaccard similarity agree in, less four errors."""
+    agree = similarity + (1 - similarity) / 256
+    return floor(SIGNATURE_BYTES * agree - ERRORS * sqrt(SIGNATURE_BYTES * agree * (1 - agree)))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pairs of a member of the sample and a document, to be compared exactly: all int64[k].
+
+    Attributes:
+        member: index in the sample.
+        doc_id: the other document.
+        fate: its fate, see Fate.
+        n_shingles: its shingles, repetitions counted.
+        agree: places in which the two signatures agree.
+    """
+
+    member: np.ndarray
+    doc_id: np.ndarray
+    fate: np.ndarray
+    n_shingles: np.ndarray
+    agree: np.ndarray
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """All pairs of some parts, of at least one."""
+        return cls(
+            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No pairs."""
+        return cls(*(np.empty(0, np.int64) for _ in fields(cls)))
+
+    def take(self, chosen: np.ndarray) -> Self:
+        """Some of the pairs, by index or mask."""
+        return type(self)(*(getattr(self, each.name)[chosen] for each in fields(self)))
+
+
+@dataclass(slots=True)
+class Neighbours:
+    """What documents of the corpus have in common with a sample of n.
+
+    Attributes:
+        equal: int64[n, 2], documents of equal text by fate, the member itself among them.
+        near: int64[n, 2], documents of similar signature by fate.
+        candidates: of the near ones, CHECKED for each member, chosen by hash; and the most similar
+            one, also where it is only nearly similar enough.
+        counters: what it cost.
+    """
+
+    equal: np.ndarray
+    near: np.ndarray
+    candidates: Candidates
+    counters: Counters
+
+    @classmethod
+    def none(cls, members: int) -> Self:
+        """Nothing seen yet."""
+        counts = np.zeros((members, 2), np.int64)
+        return cls(counts, counts.copy(), Candidates.empty(), Counters())
+
+    def add(self, other: Neighbours, seed: int, least: int) -> None:
+        """Add what another task saw; ``least`` places must agree in a near pair."""
+        self.equal += other.equal
+        self.near += other.near
+        both = Candidates.join([self.candidates, other.candidates])
+        self.candidates = both.take(chosen_for_check(both, seed, least) | most_similar(both))
+        self.counters.add(other.counters)
+
+
+def chosen_for_check(found: Candidates, seed: int, least: int) -> np.ndarray:
+    """The CHECKED near pairs of each member with the smallest hash: bool[k]."""
+    near = np.flatnonzero(found.agree >= least)
+    priority = draw(found.doc_id[near], draw(found.member[near], seed))
+    order = near[np.lexsort((found.doc_id[near], priority, found.member[near]))]
+    member = found.member[order]
+    rank = np.arange(len(order)) - np.searchsorted(member, member)
+    chosen = np.zeros(len(found.member), bool)
+    chosen[order[rank < CHECKED]] = True
+    return chosen
+
+
+def most_similar(found: Candidates) -> np.ndarray:
+    """The pair of each member that agrees most: bool[k]."""
+    order = np.lexsort((found.doc_id, -found.agree, found.member))
+    first = np.ones(len(order), bool)
+    first[1:] = found.member[order][1:] != found.member[order][:-1]
+    chosen = np.zeros(len(order), bool)
+    chosen[order[first]] = True
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """Files of `fingerprints` to look for neighbours in.
+
+    Attributes:
+        urls: the files.
+        ledger: the files of the ledger.
+        threshold: Jaccard similarity of duplicates.
+        seed: of the choice of pairs.
+        storage: options of the stores.
+    """
+
+    urls: tuple[str, ...]
+    ledger: tuple[LedgerFile, ...]
+    threshold: float
+    seed: int
+    storage: StorageOptions
+
+
+def scan_task(task: ScanTask, sample: Sample) -> Neighbours:
+    """Compare all documents of some files with the sample."""
+    from strata.pipelines.kernels.probing import Index
+
+    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    lower = max(0.0, task.threshold - MARGIN)
+    index = Index(sample.rows.signature, lower, agreement(lower))
+    least = agreement(task.threshold)
+    members = len(sample.copies)
+    found, waiting = Neighbours.none(members), Neighbours.none(members)
+    for url in task.urls:
+        for rows in fingerprint_rows(url, task.ledger, store):
+            for pairs in index.near(rows.signature):
+                _count(sample, rows, pairs, least, waiting)
+                if len(waiting.candidates.member) > WAITING_PAIRS:
+                    found.add(waiting, task.seed, least)
+                    waiting = Neighbours.none(members)
+    found.add(waiting, task.seed, least)
+    found.counters = cost.counters(store.meter)
+    return found
+
+
+def _count(
+    sample: Sample, rows: FingerprintRows, pairs: np.ndarray, least: int, into: Neighbours
+) -> None:
+    row, member, agree = pairs.T
+    fate, members = rows.fate[row], sample.rows
+    of_removed = members.fate[member] == Fate.REMOVED
+    # Whether a kept document was overlooked is a question of kept ones alone.
+    asked = of_removed | (fate == Fate.KEPT)
+    equal = asked & (rows.content[row] == members.content[member]).all(axis=1)
+    np.add.at(into.equal, (member[equal], fate[equal]), 1)
+    # Documents without a word have no similarity but that of their bytes.
+    similar = asked & ~equal & (rows.n_shingles[row] > 0) & (members.n_shingles[member] > 0)
+    near = similar & (agree >= least)
+    np.add.at(into.near, (member[near], fate[near]), 1)
+    told = near | (similar & of_removed)
+    found = Candidates(member, rows.doc_id[row], fate, rows.n_shingles[row], agree).take(told)
+    into.candidates = Candidates.join([into.candidates, found])

@@ -1,0 +1,210 @@
+"""The exact Jaccard similarity of chosen pairs, from the shingles of only those documents.
+
+One round of tasks reads the row groups that hold a wanted document and stages its set of shingle
+hashes; a second round compares the sets. Text stays in the tasks that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strata.errors import ConflictError
+from strata.pipelines.dedup_rows import group_files
+from strata.pipelines.stage import Counters, StageContext
+from strata.pipelines.tasks import TaskCost, run_tasks, task_stem
+from strata.storage.maintenance import STAGING
+from strata.storage.scan import group_bounds, open_parquet, read_batches, rows_per_batch
+from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.url import Url
+
+if TYPE_CHECKING:
+    from strata.pipelines.kernels.shingle_sets import ShingleSets
+
+__all__ = ["Pairs", "exact_jaccard"]
+
+TEXT_BYTES = 4_000_000
+HASH_BYTES = 8_000_000
+# Sets that a comparing task holds at most, as far as one pair allows.
+TASK_BYTES = 128_000_000
+STAGED = pa.schema([("doc_id", pa.int64()), ("hashes", pa.large_list(pa.uint64()))])
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of documents to compare, all int64[n].
+
+    Attributes:
+        a: doc_id.
+        b: doc_id.
+        n_shingles: shingles of both together, repetitions counted.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    n_shingles: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class _StageTask:
+    """Files of `documents`, and the documents in them whose shingles are wanted."""
+
+    urls: tuple[str, ...]
+    wanted: np.ndarray
+    ngram: int
+    folder: Url
+    storage: StorageOptions
+
+
+@dataclass(frozen=True, slots=True)
+class _CompareTask:
+    """Pairs to compare, and the staged files in which their sets are."""
+
+    urls: tuple[str, ...]
+    a: np.ndarray
+    b: np.ndarray
+    storage: StorageOptions
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    url: str | None
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    similarity: np.ndarray
+    counters: Counters
+
+
+def exact_jaccard(context: StageContext, pairs: Pairs, counters: Counters) -> np.ndarray:
+    """Jaccard similarity of the sets of word n-grams of each pair: float64[n].
+
+    Args:
+        context: the corpus.
+        pairs: few enough for the driver.
+        counters: what the tasks cost is added here.
+
+    Raises:
+        ConflictError: a document of a pair is not in `documents`.
+    """
+    if not len(pairs.a):
+        return np.empty(0)
+    staged = run_tasks(context.spark(), _stage, _stage_tasks(context, pairs))
+    urls = tuple(each.url for each in staged if each.url is not None)
+    tasks = [
+        _CompareTask(urls, pairs.a[part], pairs.b[part], context.storage_options)
+        for part in _shares(pairs)
+    ]
+    compared = run_tasks(context.spark(), _compare, tasks)
+    for cost in (*(each.counters for each in staged), *(each.counters for each in compared)):
+        counters.add(cost)
+    for url in urls:
+        context.store.delete(Url.parse(url))
+    similarity = np.empty(len(pairs.a))
+    for part, result in zip(_shares(pairs), compared, strict=True):
+        similarity[part] = result.similarity
+    return similarity
+
+
+def _stage_tasks(context: StageContext, pairs: Pairs) -> list[_StageTask]:
+    wanted = np.unique(np.concatenate([pairs.a, pairs.b]))
+    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    files = [
+        file
+        for file in context.corpus.table("documents").files()
+        if np.searchsorted(wanted, file.min_doc_id)
+        < np.searchsorted(wanted, file.max_doc_id, side="right")
+    ]
+    # More tasks than cores: what is wanted may be anywhere.
+    number = 2 * context.spark().sparkContext.defaultParallelism
+    ngram, storage = context.settings.dedup.ngram, context.storage_options
+    return [
+        _StageTask(urls, wanted, ngram, folder, storage)
+        for urls in group_files([file.url for file in files], number)
+    ]
+
+
+def _shares(pairs: Pairs) -> list[np.ndarray]:
+    """Indices of pairs by task, so that pairs with a document in common come together."""
+    order = np.lexsort((pairs.b, pairs.a))
+    share = np.cumsum(8 * pairs.n_shingles[order]) // TASK_BYTES
+    return np.split(order, np.flatnonzero(np.diff(share)) + 1)
+
+
+def _stage(task: _StageTask) -> _Staged:
+    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    url = task.folder / f"{task_stem('shingles')}.parquet"
+    found = _wanted_sets(task, store)
+    first = next(found, None)
+    if first is None:
+        return _Staged(None, cost.counters(store.meter))
+    with (
+        store.create(url) as sink,
+        pq.ParquetWriter(sink, STAGED, compression="none", use_dictionary=False) as writer,
+    ):
+        writer.write_batch(first)
+        for batch in found:
+            writer.write_batch(batch)
+    return _Staged(str(url), cost.counters(store.meter))
+
+
+def _wanted_sets(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:
+    from strata.pipelines.kernels.shingle_sets import shingle_sets
+
+    for batch in _wanted_texts(task, store):
+        sets = shingle_sets(batch.column("text"), task.ngram)
+        hashes = pa.LargeListArray.from_arrays(pa.array(sets.offsets), pa.array(sets.hashes))
+        yield pa.RecordBatch.from_arrays([batch.column("doc_id"), hashes], schema=STAGED)
+
+
+def _wanted_texts(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:
+    columns = ["doc_id", "text"]
+    for url in task.urls:
+        with open_parquet(store, Url.parse(url)) as scan:
+            bounds = group_bounds(scan.metadata, "doc_id")
+            first = np.searchsorted(task.wanted, bounds[:, 0])
+            last = np.searchsorted(task.wanted, bounds[:, 1], side="right")
+            for group in np.flatnonzero(first < last):
+                rows = rows_per_batch(scan.metadata.row_group(int(group)), columns, TEXT_BYTES)
+                for batch in scan.batches(int(group), columns, rows):
+                    keep = np.isin(batch.column("doc_id").to_numpy(), task.wanted)
+                    if keep.any():
+                        yield batch.filter(pa.array(keep))
+
+
+def _compare(task: _CompareTask) -> _Compared:
+    from strata.pipelines.kernels.shingle_sets import jaccard
+
+    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    wanted = np.unique(np.concatenate([task.a, task.b]))
+    sets = _read_sets(task.urls, wanted, store)
+    left, right = np.searchsorted(wanted, task.a), np.searchsorted(wanted, task.b)
+    return _Compared(jaccard(sets, left, right), cost.counters(store.meter))
+
+
+def _read_sets(urls: Sequence[str], wanted: np.ndarray, store: Store) -> ShingleSets:
+    """The staged sets of documents, in the order of their ids."""
+    from strata.pipelines.kernels.shingle_sets import ShingleSets
+
+    found = [STAGED.empty_table()]
+    for url in urls:
+        for batch in read_batches(store, Url.parse(url), STAGED.names, None, HASH_BYTES):
+            keep = np.isin(batch.column("doc_id").to_numpy(), wanted)
+            found.append(pa.Table.from_batches([batch.filter(pa.array(keep))], STAGED))
+    table = pa.concat_tables(found).sort_by("doc_id").combine_chunks()
+    if not np.array_equal(table["doc_id"].to_numpy(), wanted):
+        missing = np.setdiff1d(wanted, table["doc_id"].to_numpy())
+        raise ConflictError(
+            f"{len(missing):,} documents of `fingerprints` are not in `documents`, "
+            f"for example doc_id {missing[:1].tolist()}",
+            hint="run `strata shard` first",
+        )
+    hashes = table["hashes"].combine_chunks()
+    return ShingleSets(hashes.offsets.to_numpy(), hashes.values.to_numpy())
