@@ -29,7 +29,7 @@ from strata.pipelines.audit_scan import (
     chosen_for_check,
     scan_task,
 )
-from strata.pipelines.dedup_rows import group_files
+from strata.pipelines.dedup_rows import FingerprintFile, group_files
 from strata.pipelines.exact_pairs import Pairs, exact_jaccard
 from strata.pipelines.intervals import (
     CONFIDENCE,
@@ -144,8 +144,8 @@ def _sample(
     wanted = context.settings.dedup.audit_documents
     kept, removed = (min(1.0, wanted / max(1, population[fate])) for fate in Fate)
     tasks = [
-        SampleTask(urls, tuple(ledger), (kept, removed), seed, context.storage_options)
-        for urls in _file_groups(context)
+        SampleTask(files, tuple(ledger), (kept, removed), seed, context.storage_options)
+        for files in _file_groups(context)
     ]
     context.progress.start("dedup", "audit: sample", len(tasks))
     parts = run_tasks(context.spark(), sample_documents, tasks)
@@ -153,11 +153,11 @@ def _sample(
     return Sample.of(FingerprintRows.join([FingerprintRows.empty(), *parts]))
 
 
-def _file_groups(context: StageContext) -> list[tuple[str, ...]]:
-    urls = [file.url for file in context.corpus.table("fingerprints").files()]
+def _file_groups(context: StageContext) -> list[tuple[FingerprintFile, ...]]:
+    files = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
     # The results of all tasks reach the driver at once: they must not become more with the corpus.
     cores = context.spark().sparkContext.defaultParallelism
-    return group_files(urls, TASKS_PER_CORE * cores)
+    return group_files(files, TASKS_PER_CORE * cores)
 
 
 def _neighbours(
@@ -169,8 +169,8 @@ def _neighbours(
 ) -> Neighbours:
     threshold = context.settings.dedup.threshold
     tasks = [
-        ScanTask(urls, tuple(ledger), threshold, seed, context.storage_options)
-        for urls in _file_groups(context)
+        ScanTask(files, tuple(ledger), threshold, seed, context.storage_options)
+        for files in _file_groups(context)
     ]
     shared = context.spark().sparkContext.broadcast(sample)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.dedup_rows import fixed_matrix
+from strata.pipelines.dedup_rows import FingerprintFile, fixed_matrix
 from strata.pipelines.ledger_lookup import LedgerFile, removed_ids
 from strata.storage.scan import group_bounds, open_parquet, rows_per_batch
 from strata.storage.schemas import SIGNATURE_BYTES
@@ -94,19 +94,20 @@ class FingerprintRows:
 
 
 def fingerprint_rows(
-    url: str, ledger: Sequence[LedgerFile], store: Store
+    file: FingerprintFile, ledger: Sequence[LedgerFile], store: Store
 ) -> Iterator[FingerprintRows]:
     """The rows of a file of `fingerprints`, in batches of bounded size."""
-    with open_parquet(store, Url.parse(url)) as scan:
-        for group, (low, high) in enumerate(group_bounds(scan.metadata, "doc_id")):
+    with open_parquet(store, Url.parse(file.url)) as scan:
+        bounds = group_bounds(scan.metadata, "doc_id") + file.shift
+        for group, (low, high) in enumerate(bounds):
             removed = removed_ids(ledger, int(low), int(high), store)
             rows = rows_per_batch(scan.metadata.row_group(group), COLUMNS, BATCH_BYTES)
             for batch in scan.batches(group, COLUMNS, rows):
-                yield _rows(batch, removed)
+                yield _rows(batch, file.shift, removed)
 
 
-def _rows(batch: pa.RecordBatch, removed: np.ndarray) -> FingerprintRows:
-    doc_ids = batch.column("doc_id").to_numpy()
+def _rows(batch: pa.RecordBatch, shift: int, removed: np.ndarray) -> FingerprintRows:
+    doc_ids = batch.column("doc_id").to_numpy() + shift
     return FingerprintRows(
         doc_ids,
         np.isin(doc_ids, removed).astype(np.int64),
@@ -121,14 +122,14 @@ class SampleTask:
     """Files of `fingerprints` to take documents from.
 
     Attributes:
-        urls: the files.
+        files: the files.
         ledger: the files of the ledger.
         share: of the kept and of the removed documents, the shares that are taken.
         seed: of the choice.
         storage: options of the stores.
     """
 
-    urls: tuple[str, ...]
+    files: tuple[FingerprintFile, ...]
     ledger: tuple[LedgerFile, ...]
     share: tuple[float, float]
     seed: int
@@ -140,8 +141,8 @@ def sample_documents(task: SampleTask) -> FingerprintRows:
     store = MeteredStore(FsspecStore(task.storage))
     limits = np.array([min(share * 2.0**64, 2.0**64 - 2048) for share in task.share])
     parts = [FingerprintRows.empty()]
-    for url in task.urls:
-        for rows in fingerprint_rows(url, task.ledger, store):
+    for file in task.files:
+        for rows in fingerprint_rows(file, task.ledger, store):
             chosen = draw(rows.doc_id, task.seed) <= limits[rows.fate]
             parts.append(rows.take(chosen))
     return FingerprintRows.join(parts)

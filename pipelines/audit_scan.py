@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from strata.pipelines.audit_sample import Fate, FingerprintRows, Sample, draw, fingerprint_rows
+from strata.pipelines.dedup_rows import FingerprintFile
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.ledger_lookup import LedgerFile
 from strata.pipelines.stage import Counters
@@ -130,14 +131,14 @@ class ScanTask:
     """Files of `fingerprints` to look for neighbours in.
 
     Attributes:
-        urls: the files.
+        files: the files.
         ledger: the files of the ledger.
         threshold: Jaccard similarity of duplicates.
         seed: of the choice of pairs.
         storage: options of the stores.
     """
 
-    urls: tuple[str, ...]
+    files: tuple[FingerprintFile, ...]
     ledger: tuple[LedgerFile, ...]
     threshold: float
     seed: int
@@ -154,8 +155,8 @@ def scan_task(task: ScanTask, sample: Sample) -> Neighbours:
     least = agreement(task.threshold)
     members = len(sample.copies)
     found, waiting = Neighbours.none(members), Neighbours.none(members)
-    for url in task.urls:
-        for rows in fingerprint_rows(url, task.ledger, store):
+    for file in task.files:
+        for rows in fingerprint_rows(file, task.ledger, store):
             for pairs in index.near(rows.signature):
                 _count(sample, rows, pairs, least, waiting)
                 if len(waiting.candidates.member) > WAITING_PAIRS:

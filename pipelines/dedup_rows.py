@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,7 @@ __all__ = [
     "spread",
 ]
 
+File = TypeVar("File")
 # One batch of fingerprints becomes bands + 2 times as many rows.
 BATCH_BYTES = 2_000_000
 COLUMNS = ["doc_id", "n_shingles", "content_hash", "id_hash", "signature"]
@@ -195,7 +197,7 @@ def sketch_words(column: pa.BinaryArray) -> np.ndarray:
     )
 
 
-def group_files(files: Sequence[FingerprintFile], tasks: int) -> list[tuple[FingerprintFile, ...]]:
+def group_files(files: Sequence[File], tasks: int) -> list[tuple[File, ...]]:
     """Deal files out to at most so many tasks, keeping neighbours together."""
     number = min(tasks, len(files))
     bounds = [len(files) * place // max(number, 1) for place in range(number + 1)]

@@ -30,7 +30,7 @@ from strata.pipelines.kernels.shingles import (
 )
 from strata.pipelines.kernels.words import word_table
 
-__all__ = ["Sketches", "estimate", "sketch"]
+__all__ = ["Sketches", "distinct_first", "estimate", "sketch"]
 
 _BINS: Final = SIGNATURE_BYTES
 _POOL: Final = 4 * MAX_WORDS  # shingles kept for the later rounds, before the pool is deduplicated
@@ -131,7 +131,7 @@ def _later_rounds(
 
 
 @numba.njit(cache=True)
-def _distinct(pool: NDArray[np.uint64], kept: int) -> int:
+def distinct_first(pool: NDArray[np.uint64], kept: int) -> int:
     """Move the distinct values of ``pool[:kept]``, none of which is 0, to its front; how many."""
     size = 16
     while size < 2 * kept:
@@ -186,7 +186,7 @@ def _fill_bins(
         found = int(np.int64(end)) - ngram
         roll_shingles(words, np.uint64(found), ngram, rolled)
         if kept + MAX_WORDS > len(pool):
-            kept = _distinct(pool, kept)
+            kept = distinct_first(pool, kept)
             pool = _with_room(pool, kept)
         step = int(filled < _BINS)
         skip = min(found, max(0, ngram - 1 - n_words))
@@ -197,7 +197,7 @@ def _fill_bins(
         filled = _first_round(rolled[:1], bins, pool, 0, 1)
         kept = 1
     if 0 < filled < _BINS:
-        _later_rounds(pool, _distinct(pool, kept), bins, filled)
+        _later_rounds(pool, distinct_first(pool, kept), bins, filled)
     return n_words - ngram + 1 if n_words >= ngram else min(n_words, 1)
 
 

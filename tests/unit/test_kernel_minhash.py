@@ -5,10 +5,8 @@ import pyarrow as pa
 import pytest
 
 from strata.pipelines.kernels.minhash import estimate, sketch
-from strata.pipelines.kernels.words import BREAK_AFTER, BREAK_BEFORE, word_table
+from tests.shingles import BASE, M, mix, shingles_of
 
-M = 2**64 - 1
-BASE = 0x9E3779B97F4A7C15
 TEXTS = [
     "",
     " .,!\n",
@@ -25,53 +23,9 @@ TEXTS = [
 ]
 
 
-def mix(x):
-    x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & M
-    x = ((x ^ x >> 27) * 0x94D049BB133111EB) & M
-    return x ^ x >> 31
-
-
-FACTORS = [mix(i * BASE & M) | 1 for i in range(1, 65)]
-
-
-def words_of(text):
-    """Lists of lower-case code points."""
-    words = [[]]
-    for char in text:
-        entry = int(word_table()[ord(char)])
-        if entry == 0 or entry & BREAK_BEFORE:
-            words.append([])
-        if entry:
-            words[-1].append(entry & 0x1FFFFF)
-        if entry & BREAK_AFTER:
-            words.append([])
-    return [word for word in words if word]
-
-
-def hash_of(word):
-    total, position = 0, 0
-    for code in word:
-        total, position = (total + code * FACTORS[position]) & M, position + 1
-        if position == 64:
-            total, position = mix(total), 1
-    return ((total ^ total >> 32) * 0xD6E8FEB86659FD93) & M
-
-
-def shingles_of(text, ngram):
-    hashes = [hash_of(word) for word in words_of(text)]
-    runs = [hashes[i : i + ngram] for i in range(max(1, len(hashes) - ngram + 1))]
-    found = []
-    for run in filter(None, runs):
-        state = 0
-        for value in run:
-            state = (state * BASE + value) & M
-        found.append(mix(state) | 1)
-    return found
-
-
 def naive(text, ngram):
     """Fast Similarity Sketching, as the paper has it."""
-    shingles, bins, number = shingles_of(text, ngram), {}, 0
+    shingles, bins, number = [each | 1 for each in shingles_of(text, ngram)], {}, 0
     while shingles and len(bins) < 256:
         for shingle in set(shingles):
             x = mix((shingle + number * BASE) & M) if number else shingle
