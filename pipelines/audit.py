@@ -24,13 +24,14 @@ from strata.pipelines.audit_scan import (
     MARGIN,
     Candidates,
     Neighbours,
-    ScanTask,
+    NeighbourTask,
     agreement,
     chosen_for_check,
-    scan_task,
+    find_neighbours,
 )
 from strata.pipelines.dedup_rows import FingerprintFile, group_files
 from strata.pipelines.exact_pairs import Pairs, exact_jaccard
+from strata.pipelines.foreign import foreign_corpora
 from strata.pipelines.intervals import (
     CONFIDENCE,
     Estimate,
@@ -43,6 +44,7 @@ from strata.pipelines.ledger_lookup import LedgerFile, files_written
 from strata.pipelines.ledger_writer import WrittenLedger
 from strata.pipelines.stage import Counters, StageContext, StageReport
 from strata.pipelines.tasks import run_tasks
+from strata.pipelines.text_files import foreign_texts, own_texts
 
 __all__ = ["audit", "audited"]
 
@@ -123,12 +125,20 @@ def audit(
     Returns:
         For the report of the stage: size of the sample, and estimates as value, low and high.
     """
+    others = foreign_corpora(context)
+    elsewhere = foreign_texts(context, others)
+    if elsewhere is None:
+        return {"not_made": "another corpus has no longer the texts of its fingerprints"}
     total = sum(file.rows for file in context.corpus.table("fingerprints").files())
     population = {Fate.KEPT: total - removed, Fate.REMOVED: removed}
     seed = int(key[:16], 16)
     sample = _sample(context, ledger, population, seed)
-    neighbours = _neighbours(context, ledger, sample, seed, counters)
-    jaccard = exact_jaccard(context, _pairs(sample, neighbours.candidates), counters)
+    foreign = [file for corpus in others for file in corpus.files]
+    neighbours = _neighbours(context, ledger, foreign, sample, seed, counters)
+    texts, pairs = own_texts(context) + elsewhere, _pairs(sample, neighbours.candidates)
+    context.progress.start("dedup", "audit: compare", 0)
+    jaccard = exact_jaccard(context, texts, pairs, counters)
+    context.progress.finish()
     threshold = context.settings.dedup.threshold
     weight = _weights(neighbours, seed, agreement(threshold))
     checked = _Checked(sample, neighbours, jaccard, threshold, weight)
@@ -145,7 +155,7 @@ def _sample(
     kept, removed = (min(1.0, wanted / max(1, population[fate])) for fate in Fate)
     tasks = [
         SampleTask(files, tuple(ledger), (kept, removed), seed, context.storage_options)
-        for files in _file_groups(context)
+        for files in _file_groups(context, [])
     ]
     context.progress.start("dedup", "audit: sample", len(tasks))
     parts = run_tasks(context.spark(), sample_documents, tasks)
@@ -153,29 +163,32 @@ def _sample(
     return Sample.of(FingerprintRows.join([FingerprintRows.empty(), *parts]))
 
 
-def _file_groups(context: StageContext) -> list[tuple[FingerprintFile, ...]]:
-    files = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
+def _file_groups(
+    context: StageContext, foreign: Sequence[FingerprintFile]
+) -> list[tuple[FingerprintFile, ...]]:
+    own = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
     # The results of all tasks reach the driver at once: they must not become more with the corpus.
     cores = context.spark().sparkContext.defaultParallelism
-    return group_files(files, TASKS_PER_CORE * cores)
+    return group_files([*own, *foreign], TASKS_PER_CORE * cores)
 
 
 def _neighbours(
     context: StageContext,
     ledger: Sequence[LedgerFile],
+    foreign: Sequence[FingerprintFile],
     sample: Sample,
     seed: int,
     counters: Counters,
 ) -> Neighbours:
     threshold = context.settings.dedup.threshold
     tasks = [
-        ScanTask(files, tuple(ledger), threshold, seed, context.storage_options)
-        for files in _file_groups(context)
+        NeighbourTask(files, tuple(ledger), threshold, seed, context.storage_options)
+        for files in _file_groups(context, foreign)
     ]
     shared = context.spark().sparkContext.broadcast(sample)
 
-    def scan(task: ScanTask) -> Neighbours:
-        return scan_task(task, shared.value)
+    def scan(task: NeighbourTask) -> Neighbours:
+        return find_neighbours(task, shared.value)
 
     found = Neighbours.none(len(sample.copies))
     context.progress.start("dedup", "audit: look for neighbours", len(tasks))

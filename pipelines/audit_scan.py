@@ -20,7 +20,15 @@ from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["CHECKED", "MARGIN", "Candidates", "Neighbours", "ScanTask", "agreement", "scan_task"]
+__all__ = [
+    "CHECKED",
+    "MARGIN",
+    "Candidates",
+    "NeighbourTask",
+    "Neighbours",
+    "agreement",
+    "find_neighbours",
+]
 
 CHECKED = 4
 """Neighbours of a sampled document that are compared exactly, apart from the most similar one."""
@@ -127,7 +135,7 @@ def most_similar(found: Candidates) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class ScanTask:
+class NeighbourTask:
     """Files of `fingerprints` to look for neighbours in.
 
     Attributes:
@@ -145,7 +153,7 @@ class ScanTask:
     storage: StorageOptions
 
 
-def scan_task(task: ScanTask, sample: Sample) -> Neighbours:
+def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
     """Compare all documents of some files with the sample."""
     from strata.pipelines.kernels.probing import Index
 

@@ -18,6 +18,7 @@ from strata.errors import ConflictError
 from strata.pipelines.dedup_rows import group_files
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import TaskCost, run_tasks, task_stem
+from strata.pipelines.text_files import TextFile
 from strata.storage.maintenance import STAGING
 from strata.storage.scan import group_bounds, open_parquet, read_batches, rows_per_batch
 from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pairs", "exact_jaccard"]
 
+TASKS_PER_CORE = 2
 TEXT_BYTES = 4_000_000
 HASH_BYTES = 8_000_000
 # Sets that a comparing task holds at most, as far as one pair allows.
@@ -54,7 +56,8 @@ class Pairs:
 class _StageTask:
     """Files of `documents`, and the documents in them whose shingles are wanted."""
 
-    urls: tuple[str, ...]
+    number: int
+    files: tuple[TextFile, ...]
     wanted: np.ndarray
     ngram: int
     folder: Url
@@ -83,20 +86,23 @@ class _Compared:
     counters: Counters
 
 
-def exact_jaccard(context: StageContext, pairs: Pairs, counters: Counters) -> np.ndarray:
+def exact_jaccard(
+    context: StageContext, texts: Sequence[TextFile], pairs: Pairs, counters: Counters
+) -> np.ndarray:
     """Jaccard similarity of the sets of word n-grams of each pair: float64[n].
 
     Args:
         context: the corpus.
+        texts: where the texts are.
         pairs: few enough for the driver.
         counters: what the tasks cost is added here.
 
     Raises:
-        ConflictError: a document of a pair is not in `documents`.
+        ConflictError: the text of a document is not there.
     """
     if not len(pairs.a):
         return np.empty(0)
-    staged = run_tasks(context.spark(), _stage, _stage_tasks(context, pairs))
+    staged = run_tasks(context.spark(), _stage, _stage_tasks(context, texts, pairs))
     urls = tuple(each.url for each in staged if each.url is not None)
     tasks = [
         _CompareTask(urls, pairs.a[part], pairs.b[part], context.storage_options)
@@ -113,21 +119,23 @@ def exact_jaccard(context: StageContext, pairs: Pairs, counters: Counters) -> np
     return similarity
 
 
-def _stage_tasks(context: StageContext, pairs: Pairs) -> list[_StageTask]:
+def _stage_tasks(
+    context: StageContext, texts: Sequence[TextFile], pairs: Pairs
+) -> list[_StageTask]:
     wanted = np.unique(np.concatenate([pairs.a, pairs.b]))
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
     files = [
         file
-        for file in context.corpus.table("documents").files()
+        for file in texts
         if np.searchsorted(wanted, file.min_doc_id)
         < np.searchsorted(wanted, file.max_doc_id, side="right")
     ]
     # More tasks than cores: what is wanted may be anywhere.
-    number = 2 * context.spark().sparkContext.defaultParallelism
+    number = TASKS_PER_CORE * context.spark().sparkContext.defaultParallelism
     ngram, storage = context.settings.dedup.ngram, context.storage_options
     return [
-        _StageTask(urls, wanted, ngram, folder, storage)
-        for urls in group_files([file.url for file in files], number)
+        _StageTask(place, some, wanted, ngram, folder, storage)
+        for place, some in enumerate(group_files(files, number))
     ]
 
 
@@ -140,7 +148,7 @@ def _shares(pairs: Pairs) -> list[np.ndarray]:
 
 def _stage(task: _StageTask) -> _Staged:
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
-    url = task.folder / f"{task_stem('shingles')}.parquet"
+    url = task.folder / f"{task_stem('shingles')}-{task.number}.parquet"
     found = _wanted_sets(task, store)
     first = next(found, None)
     if first is None:
@@ -166,17 +174,19 @@ def _wanted_sets(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:
 
 def _wanted_texts(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:
     columns = ["doc_id", "text"]
-    for url in task.urls:
-        with open_parquet(store, Url.parse(url)) as scan:
-            bounds = group_bounds(scan.metadata, "doc_id")
+    for file in task.files:
+        with open_parquet(store, Url.parse(file.url)) as scan:
+            bounds = group_bounds(scan.metadata, "doc_id") + file.shift
             first = np.searchsorted(task.wanted, bounds[:, 0])
             last = np.searchsorted(task.wanted, bounds[:, 1], side="right")
             for group in np.flatnonzero(first < last):
                 rows = rows_per_batch(scan.metadata.row_group(int(group)), columns, TEXT_BYTES)
                 for batch in scan.batches(int(group), columns, rows):
-                    keep = np.isin(batch.column("doc_id").to_numpy(), task.wanted)
+                    doc_ids = batch.column("doc_id").to_numpy() + file.shift
+                    keep = np.isin(doc_ids, task.wanted)
                     if keep.any():
-                        yield batch.filter(pa.array(keep))
+                        text = batch.column("text").filter(pa.array(keep))
+                        yield pa.RecordBatch.from_arrays([doc_ids[keep], text], names=columns)
 
 
 def _compare(task: _CompareTask) -> _Compared:
@@ -202,8 +212,8 @@ def _read_sets(urls: Sequence[str], wanted: np.ndarray, store: Store) -> Shingle
     if not np.array_equal(table["doc_id"].to_numpy(), wanted):
         missing = np.setdiff1d(wanted, table["doc_id"].to_numpy())
         raise ConflictError(
-            f"{len(missing):,} documents of `fingerprints` are not in `documents`, "
-            f"for example doc_id {missing[:1].tolist()}",
+            f"the texts of {len(missing):,} documents of `fingerprints` are not in `documents`, "
+            f"for example of doc_id {missing[0]}",
             hint="run `strata shard` first",
         )
     hashes = table["hashes"].combine_chunks()

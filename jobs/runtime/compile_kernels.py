@@ -9,13 +9,17 @@ import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from strata.pipelines.audit_sample import Sample, SampleTask, sample_documents
+from strata.pipelines.audit_scan import NeighbourTask, find_neighbours
 from strata.pipelines.dedup_rows import FingerprintFile
 from strata.pipelines.dedup_scan import ScanTask
 from strata.pipelines.dedup_share import scan_share, share_tasks
 from strata.pipelines.kernels.banding import choose_banding
+from strata.pipelines.kernels.shingle_sets import jaccard, shingle_sets
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.shard_task import ShardResult, ShardTask, run_shard_task
@@ -50,12 +54,21 @@ def compile_kernels(folder: Path) -> None:
     fingerprints = [FingerprintFile(url) for url in urls["fingerprints"]]
     for share in share_tasks(fingerprints, choose_banding(0.8), scan, 1):
         scan_share(share)
+    _audit(tuple(fingerprints))
     parts = tuple(Part(url, (0,), 0, 0) for url in urls["documents"])
     trained = train_bpe(pa.array(TEXTS, pa.large_string()), 300)
     spec = spec_from_json(trained, TokenizeSettings(eos=True))
     run_token_task(
         TokenTask(parts, (), StorageOptions(), {"tokens": folders["tokens"]}, layouts, 1), spec
     )
+
+
+def _audit(fingerprints: tuple[FingerprintFile, ...]) -> None:
+    storage = StorageOptions()
+    sample = sample_documents(SampleTask(fingerprints, (), (1.0, 1.0), 0, storage))
+    find_neighbours(NeighbourTask(fingerprints, (), 0.8, 0, storage), Sample.of(sample))
+    sets = shingle_sets(pa.array(TEXTS, pa.large_string()), 5)
+    jaccard(sets, np.zeros(1, np.int64), np.zeros(1, np.int64))
 
 
 def _shard(folder: Path, folders: dict[str, Url], layouts: dict[str, ParquetLayout]) -> ShardResult:

@@ -49,7 +49,9 @@ def error_bars(report: RunReport) -> Iterator[ErrorBar]:
 def audit_lines(report: RunReport) -> Iterator[str]:
     """The audit as lines of text."""
     audit = _audit(report)
-    if not audit:
+    if "not_made" in audit:
+        yield f"audit: not made, {audit['not_made']}"
+    if "removed_documents" not in audit:
         return
     removed, kept = audit["removed_documents"], audit["kept_documents"]
     yield (

@@ -35,6 +35,8 @@ PRELOADED = (
     "strata.pipelines.kernels.bucket_scan",
     "strata.pipelines.kernels.content_hash",
     "strata.pipelines.kernels.minhash",
+    "strata.pipelines.kernels.probing",
+    "strata.pipelines.kernels.shingle_sets",
     "strata.pipelines.readers.read",
     "strata.pipelines.rewrite",
     "strata.pipelines.shard_task",

@@ -130,6 +130,25 @@ def ledger(context: StageContext) -> list[dict[str, Any]]:
     ]
 
 
+def test_dedup_audit_same_for_other_partitions_and_files(
+    context_of: Make, texts: list[str], tmp_path: Path
+) -> None:
+    inputs = [{"path": str(write_shards(tmp_path / "in", texts, 2))}]
+    dedup = {"audit_documents": 30}
+    usual = context_of(inputs, "usual", dedup=dedup)
+    split = {"split_mb": 0.01, "target_file_mb": 0.02}
+    other = context_of(inputs, "other", dedup=dedup | {"memory_documents": 0}, shard=split)
+    for context in (usual, other):
+        run_shard(context)
+
+    audits = [run_dedup(context).details["audit"] for context in (usual, other)]
+
+    assert audits[0] == audits[1]
+    assert audits[0]["precision"]["value"] == 1
+    assert audits[0]["removed_documents"] >= 19
+    assert len(other.corpus.table("documents").files()) > 2
+
+
 def test_shard_truncated_file_costs_only_that_file(
     context_of: Make, texts: list[str], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from strata.pipelines.exact_pairs import Pairs, exact_jaccard
 from strata.pipelines.ledger_lookup import files_of_ledger
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import Counters
+from strata.pipelines.text_files import own_texts
 from strata.settings import Settings
 from strata.storage.scan import read_batches
 from strata.storage.url import Url
@@ -166,18 +167,24 @@ def test_audit_same_key_same_result(context, report):
     assert once != other
 
 
-def deduplicated(tmp_path, texts, **dedup):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.jsonl").write_bytes(json_lines(texts))
+def sharded(tmp_path, corpus, texts, **dedup):
+    folder = tmp_path / f"in-{corpus}"
+    folder.mkdir()
+    for part, text in enumerate(texts):
+        (folder / f"part-{part}.jsonl").write_bytes(json_lines([text], part))
     settings = Settings(
-        corpus="web",
+        corpus=corpus,
         warehouse=str(tmp_path / "wh"),
-        inputs=[{"path": str(tmp_path / "in")}],
+        inputs=[{"path": str(folder)}],
         dedup=dedup,
     )
     context = sequential_context(settings)
     run_shard(context)
-    return run_dedup(context).details
+    return context
+
+
+def deduplicated(tmp_path, texts, **dedup):
+    return run_dedup(sharded(tmp_path, "web", texts, **dedup)).details
 
 
 def test_audit_large_family_compares_few_of_its_pairs(tmp_path):
@@ -199,6 +206,18 @@ def test_audit_without_duplicates_only_kept_documents(tmp_path):
     assert found["kept_with_duplicate"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
+def test_audit_of_what_another_corpus_has_reads_its_texts(tmp_path):
+    texts = texts_with_copies(5, 6)
+    near = [f"{text} and a word more" for text in texts if len(text) > 10]
+    sharded(tmp_path, "old", near, ngram=NGRAM)
+    context = sharded(tmp_path, "web", texts, ngram=NGRAM, against=["old"])
+
+    found = run_dedup(context).details["audit"]
+
+    assert found["removed_documents"] > 5
+    assert found["precision"]["low"] == found["recall"]["value"] == 1
+
+
 def test_audit_off_nothing_told(tmp_path):
     assert "audit" not in deduplicated(tmp_path, ["one", "one"], audit_documents=0)
 
@@ -208,13 +227,15 @@ def test_exact_jaccard_equals_naive_oracle_in_any_order(context, report, truth):
     chosen = list(pairs)[::-3]
     a, b = np.array(chosen).T
 
-    found = exact_jaccard(context, Pairs(a, b, np.full(len(a), 10**6)), Counters())
+    found = exact_jaccard(
+        context, own_texts(context), Pairs(a, b, np.full(len(a), 10**6)), Counters()
+    )
 
     assert len(chosen) > 30
     assert found.tolist() == [jaccard_of(texts[x], texts[y], NGRAM) for x, y in chosen]
 
 
 def test_exact_jaccard_unknown_document_told(context, report, truth):
-    known = np.array(sorted(truth[0]))[:1]
-    with pytest.raises(ConflictError, match=r"not in `documents`.*\[12345\]"):
-        exact_jaccard(context, Pairs(known, np.array([12345]), np.array([8])), Counters())
+    pairs = Pairs(np.array(sorted(truth[0]))[:1], np.array([12345]), np.array([8]))
+    with pytest.raises(ConflictError, match=r"not in `documents`.* 12345"):
+        exact_jaccard(context, own_texts(context), pairs, Counters())

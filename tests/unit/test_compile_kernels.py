@@ -4,7 +4,7 @@ from numba.core.dispatcher import Dispatcher
 
 from strata.jobs.runtime.compile_kernels import compile_kernels
 from strata.pipelines import tokenizer_frame
-from strata.pipelines.kernels import bucket_scan, content_hash, minhash
+from strata.pipelines.kernels import bucket_scan, content_hash, minhash, probing, shingle_sets
 from strata.pipelines.readers import json_compose, json_scan, utf8
 
 # Kernels that Python calls; those that only other kernels call are compiled with these.
@@ -17,6 +17,10 @@ CALLED = (
     json_scan.scan_lines,
     json_scan.unescape_all,
     minhash._sketch_all,
+    probing._insert,
+    probing._probe,
+    shingle_sets._collect_all,
+    shingle_sets._count_shared,
     tokenizer_frame._copy,
     utf8.are_utf8,
 )

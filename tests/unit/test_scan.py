@@ -8,7 +8,7 @@ import pytest
 
 from strata.errors import InputError, MachineError, TransientError
 from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import open_parquet, read_batches
+from strata.storage.scan import group_bounds, open_parquet, read_batches
 from strata.storage.schemas import DOCUMENTS
 from strata.storage.store import FsspecStore, MeteredStore
 from strata.storage.url import Url
@@ -157,3 +157,30 @@ def test_scan_file_of_another_writer_without_our_types(store, folder):
 def test_scan_empty_table_gives_no_rows(store, folder):
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), (folder / "x.parquet").path)
     assert sum(batch.num_rows for batch in read(store, folder / "x.parquet", ["text"])) == 0
+
+
+def test_group_bounds_are_smallest_and_largest_of_each_row_group(store, folder):
+    layout = ParquetLayout("zstd", 1, row_group_bytes=2_000, target_file_bytes=128_000_000)
+    (url,) = write(store, folder, [documents(n * 100, ["x" * 50] * 60) for n in range(3)], layout)
+
+    with open_parquet(store, url) as scan:
+        bounds = group_bounds(scan.metadata, "doc_id")
+        expected = [
+            [column.to_numpy().min(), column.to_numpy().max()]
+            for column in (
+                scan.parquet.read_row_group(group, ["doc_id"])["doc_id"]
+                for group in range(scan.metadata.num_row_groups)
+            )
+        ]
+
+    assert len(expected) > 3
+    assert bounds.tolist() == expected
+
+
+def test_group_bounds_without_statistics_leave_all_possible(store, folder):
+    url = folder / "plain.parquet"
+    with store.create(url) as sink:
+        pq.write_table(pa.table({"doc_id": [5, 6]}), sink, write_statistics=False)
+
+    with open_parquet(store, url) as scan:
+        assert group_bounds(scan.metadata, "doc_id").tolist() == [[-(2**63), 2**63 - 1]]
