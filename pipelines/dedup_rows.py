@@ -2,7 +2,7 @@
 
 The two low bits of a key say what equal keys mean, so that one shuffle finds equal texts,
 similar texts and repeated ids. A row is (key, doc_id, sketch); the sketch lets a bucket be verified
-in place.
+in place. A document that joins a hub of a heavy key before the shuffle has a row for that pair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
-from strata.pipelines.kernels.buckets import pack
+from strata.pipelines.kernels.buckets import Edges, distinct_edges, pack
+from strata.pipelines.kernels.hubs import NO_HUBS, Hubs, Joined
 from strata.pipelines.key_filter import KeyFilter
 from strata.storage.scan import read_batches
 from strata.storage.store import Store
@@ -27,12 +28,15 @@ __all__ = [
     "ROW_SCHEMA",
     "FingerprintFile",
     "KeyKind",
+    "Keyed",
     "RowTask",
     "band_rows",
     "fixed_matrix",
     "group_files",
     "key_of",
+    "keyed_rows",
     "kind_of",
+    "link_pairs",
     "new_keys",
     "sketch_words",
     "spread",
@@ -59,6 +63,8 @@ class KeyKind(IntEnum):
     SIMILAR = 0
     EQUAL = 1
     SAME_ID = 2
+    LINK = 3
+    """Nothing: the row is a pair found before the shuffle, and its key only spreads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,9 @@ def kind_of(keys: np.ndarray) -> np.ndarray:
     return keys & 3
 
 
-def band_rows(task: RowTask, store: Store, met: KeyFilter | None) -> Iterator[pa.RecordBatch]:
+def band_rows(
+    task: RowTask, store: Store, met: KeyFilter | None, hubs: Hubs = NO_HUBS
+) -> Iterator[pa.RecordBatch]:
     """The rows of all documents of a task, in batches of ROW_SCHEMA.
 
     Args:
@@ -98,8 +106,14 @@ def band_rows(task: RowTask, store: Store, met: KeyFilter | None) -> Iterator[pa
         store: where they are.
         met: keys of the new documents; of all others only rows with such a key come. None where
             everything is new.
+        hubs: those of heavy keys; who joins one is not compared again.
     """
-    for keyed in _keyed(task, store):
+    for every in keyed_rows(task, store):
+        keyed = every
+        if len(hubs.keys):
+            joined = hubs.join(every.keys, every.doc_ids, every.sketches)
+            yield _link_rows(every, joined, hubs, task.seen_to)
+            keyed = every.chosen(joined.differing < 0)
         chosen = slice(None) if met is None else _meeting(keyed, task.seen_to, met)
         yield _batch(keyed.keys[chosen], keyed.doc_ids[chosen], keyed.sketches[chosen])
 
@@ -107,49 +121,91 @@ def band_rows(task: RowTask, store: Store, met: KeyFilter | None) -> Iterator[pa
 def new_keys(task: RowTask, store: Store, n_bits: int) -> KeyFilter:
     """The keys of the new documents of a task."""
     found = KeyFilter.empty(n_bits)
-    for keyed in _keyed(task, store):
+    for keyed in keyed_rows(task, store):
         found.add(keyed.keys[keyed.doc_ids > task.seen_to])
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Keyed:
+class Keyed:
     """Rows of one kind: int64[n], int64[n] and uint64[n, SKETCH_WORDS]."""
 
     keys: np.ndarray
     doc_ids: np.ndarray
     sketches: np.ndarray
 
+    def chosen(self, rows: np.ndarray) -> Keyed:
+        """Some of the rows: bool[n]."""
+        return Keyed(self.keys[rows], self.doc_ids[rows], self.sketches[rows])
 
-def _meeting(keyed: _Keyed, seen_to: int, met: KeyFilter) -> np.ndarray:
+
+def _meeting(keyed: Keyed, seen_to: int, met: KeyFilter) -> np.ndarray:
     meeting: np.ndarray = (keyed.doc_ids > seen_to) | met.holds(keyed.keys)
     return meeting
 
 
-def _keyed(task: RowTask, store: Store) -> Iterator[_Keyed]:
+def keyed_rows(task: RowTask, store: Store, every: int = 1) -> Iterator[Keyed]:
+    """The keys of all documents of a task, or of one of so many, one kind after the other."""
+    passed = 0
     for file in task.files:
         for batch in read_batches(store, Url.parse(file.url), COLUMNS, None, BATCH_BYTES):
-            if batch.num_rows:
-                yield from _kinds(batch, batch.column("doc_id").to_numpy() + file.shift, task)
+            drawn = batch if every == 1 else batch.take(_evenly(passed, batch.num_rows, every))
+            passed += batch.num_rows
+            if drawn.num_rows:
+                yield from _kinds(drawn, drawn.column("doc_id").to_numpy() + file.shift, task)
 
 
-def _kinds(batch: pa.RecordBatch, doc_ids: np.ndarray, task: RowTask) -> Iterator[_Keyed]:
+def _evenly(passed: int, rows: int, every: int) -> pa.Int64Array:
+    return pa.array(np.arange(-passed % every, rows, every))
+
+
+def _kinds(batch: pa.RecordBatch, doc_ids: np.ndarray, task: RowTask) -> Iterator[Keyed]:
     signature = fixed_matrix(batch.column("signature"))
     # A document without words is compared by its bytes only.
     worded = batch.column("n_shingles").to_numpy() > 0
     keys = band_keys(signature[worded], task.banding)
     bands = task.banding.bands
-    yield _Keyed(
+    yield Keyed(
         key_of(keys, KeyKind.SIMILAR).reshape(-1),
         np.repeat(doc_ids[worded], bands),
         np.repeat(pack(signature[worded]), bands, axis=0),
     )
     hashes = fixed_matrix(batch.column("content_hash")).view(np.int64)
-    yield _Keyed(key_of(hashes[:, 0], KeyKind.EQUAL), doc_ids, spread(hashes[:, 1]))
+    yield Keyed(key_of(hashes[:, 0], KeyKind.EQUAL), doc_ids, spread(hashes[:, 1]))
     # An id is repeated within a corpus, not between two.
     own = doc_ids >= 0
     ids = batch.column("id_hash").to_numpy()[own]
-    yield _Keyed(key_of(ids, KeyKind.SAME_ID), doc_ids[own], spread(ids))
+    yield Keyed(key_of(ids, KeyKind.SAME_ID), doc_ids[own], spread(ids))
+
+
+def _link_rows(keyed: Keyed, joined: Joined, hubs: Hubs, seen_to: int) -> pa.RecordBatch:
+    """One row for every pair of a new document and the hub that it joins.
+
+    The words of its sketch are the hub, the bits that differ, and the kind of key.
+    """
+    # What an earlier run compared is known.
+    rows = np.flatnonzero((joined.differing >= 0) & (keyed.doc_ids > seen_to))
+    hub, doc_ids = hubs.doc_ids[joined.hub[rows]], keyed.doc_ids[rows]
+    order = np.lexsort((hub, doc_ids))
+    rows, hub, doc_ids = rows[order], hub[order], doc_ids[order]
+    # Bands find the same pair again and again.
+    once = np.ones(len(rows), bool)
+    once[1:] = (doc_ids[1:] != doc_ids[:-1]) | (hub[1:] != hub[:-1])
+    rows, hub, doc_ids = rows[once], hub[once], doc_ids[once]
+    words = [hub, joined.differing[rows], kind_of(keyed.keys[rows]), np.zeros(len(rows), np.int64)]
+    return _batch((doc_ids << 2) | KeyKind.LINK, doc_ids, np.stack(words, axis=1).view(np.uint64))
+
+
+def link_pairs(rows: pa.RecordBatch) -> dict[KeyKind, Edges]:
+    """The pairs of rows of kind LINK, by the kind of key that they share."""
+    doc_ids = rows.column("doc_id").to_numpy()
+    hub, differing, kinds, _ = sketch_words(rows.column("sketch")).view(np.int64).T
+    return {
+        KeyKind(kind): distinct_edges(
+            hub[kinds == kind], doc_ids[kinds == kind], differing[kinds == kind]
+        )
+        for kind in np.unique(kinds).tolist()
+    }
 
 
 def key_of(hashes: np.ndarray, kind: KeyKind) -> np.ndarray:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strata.pipelines.dedup_rows import KeyKind, kind_of, sketch_words
+from strata.pipelines.dedup_rows import KeyKind, kind_of, link_pairs, sketch_words
 from strata.pipelines.edge_set import EdgeSet
-from strata.pipelines.kernels.buckets import BucketScanner
+from strata.pipelines.kernels.buckets import BucketScanner, Edges
 from strata.pipelines.stage import Counters
+from strata.pipelines.staged_file import StagedFile
 from strata.pipelines.tasks import TaskCost, task_stem
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
 from strata.storage.url import Url
 
-__all__ = ["EDGE_SCHEMA", "Scan", "ScanResult", "ScanTask", "read_edges", "scan_partition"]
+__all__ = [
+    "EDGE_SCHEMA",
+    "Scan",
+    "ScanResult",
+    "ScanTask",
+    "edge_file",
+    "read_edges",
+    "scan_partition",
+]
 
 MAX_HUBS = 16
 EDGE_SCHEMA = pa.schema(
@@ -56,13 +66,21 @@ class ScanResult:
 
 
 class Scan:
-    """Buckets of all kinds on their way to edges; rows of a kind come sorted by (key, doc_id)."""
+    """Buckets of all kinds on their way to edges; rows of a kind come sorted by (key, doc_id).
 
-    def __init__(self, threshold: float) -> None:
+    Args:
+        threshold: Jaccard similarity that makes an edge of similar documents.
+        file: takes the edges.
+    """
+
+    def __init__(self, threshold: float, file: StagedFile) -> None:
         thresholds = {KeyKind.SIMILAR: threshold, KeyKind.EQUAL: 1.0, KeyKind.SAME_ID: 1.0}
         self._scanners = {kind: BucketScanner(at, MAX_HUBS) for kind, at in thresholds.items()}
-        self._found = {kind: EdgeSet() for kind in thresholds}
-        self._rows = self._documents = 0
+        self._file = file
+        self._found = {
+            kind: EdgeSet(partial(self._write, kind)) for kind in (KeyKind.SIMILAR, KeyKind.EQUAL)
+        }
+        self._rows = self._documents = self._same_id = 0
 
     def count(self, rows: int, documents: int) -> None:
         """Count rows that come, and documents among them."""
@@ -73,21 +91,41 @@ class Scan:
         self, kind: KeyKind, keys: np.ndarray, doc_ids: np.ndarray, sketches: np.ndarray
     ) -> None:
         """Take rows of one kind: int64[n], int64[n], uint64[n, SKETCH_WORDS]."""
-        self._found[kind].add(self._scanners[kind].feed(keys, doc_ids, sketches))
+        self._take(kind, self._scanners[kind].feed(keys, doc_ids, sketches))
 
-    def finish(self, task: ScanTask, store: MeteredStore, cost: TaskCost) -> ScanResult:
-        """Write the edges and tell what was seen."""
-        table = _edge_table(self._found)
-        url = _write(store, task.folder, table) if table.num_rows else None
-        same_id = len(self._found[KeyKind.SAME_ID].distinct().a)
+    def link(self, kind: KeyKind, pairs: Edges) -> None:
+        """Take pairs of one kind that were found before the shuffle."""
+        self._take(kind, pairs)
+
+    def finish(self) -> None:
+        """Write what waits."""
+        for found in self._found.values():
+            found.finish()
+
+    def result(self, counters: Counters) -> ScanResult:
+        """What was seen, once the file is closed."""
         return ScanResult(
-            url=url,
-            edges=table.num_rows,
+            url=self._file.url,
+            edges=self._file.rows,
             rows=self._rows,
             documents=self._documents,
-            same_id=same_id,
-            counters=cost.counters(store.meter),
+            same_id=self._same_id,
+            counters=counters,
         )
+
+    def _take(self, kind: KeyKind, edges: Edges) -> None:
+        if kind in self._found:
+            self._found[kind].add(edges)
+        else:
+            # A document has one id, so no pair comes again.
+            self._same_id += len(edges.a)
+
+    def _write(self, kind: KeyKind, edges: Edges) -> None:
+        # Two documents of other corpora are not ours to compare.
+        own = edges.b >= 0
+        equal = np.full(int(own.sum()), kind == KeyKind.EQUAL)
+        columns = [edges.a[own], edges.b[own], edges.similarity[own], equal]
+        self._file.write(pa.table(columns, schema=EDGE_SCHEMA))
 
 
 def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterator[pa.RecordBatch]:
@@ -97,15 +135,27 @@ def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterato
         One batch with one binary column: the pickled ScanResult.
     """
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
-    scan = Scan(task.threshold)
-    for batch in batches:
-        kinds = kind_of(batch.column("key").to_numpy())
-        new = batch.column("doc_id").to_numpy() > task.seen_to
-        scan.count(batch.num_rows, int(np.count_nonzero((kinds == KeyKind.EQUAL) & new)))
-        for kind in KeyKind:
-            _feed(scan, batch, kinds, kind)
-    result = scan.finish(task, store, cost)
+    with edge_file(task, store) as file:
+        scan = Scan(task.threshold, file)
+        for batch in batches:
+            kinds, doc_ids = (
+                kind_of(batch.column("key").to_numpy()),
+                batch.column("doc_id").to_numpy(),
+            )
+            new = np.count_nonzero((kinds == KeyKind.EQUAL) & (doc_ids > task.seen_to))
+            scan.count(batch.num_rows, int(new))
+            for kind in (KeyKind.SIMILAR, KeyKind.EQUAL, KeyKind.SAME_ID):
+                _feed(scan, batch, kinds, kind)
+            _link(scan, batch, kinds)
+        scan.finish()
+    result = scan.result(cost.counters(store.meter))
     yield pa.RecordBatch.from_pydict({"result": [pickle.dumps(result)]})
+
+
+def edge_file(task: ScanTask, store: Store) -> StagedFile:
+    """The file for the edges of one scan."""
+    name = f"{task_stem('edges')}-{uuid4().hex}.parquet"
+    return StagedFile(store, task.folder / name, EDGE_SCHEMA)
 
 
 def _feed(scan: Scan, batch: pa.RecordBatch, kinds: np.ndarray, kind: KeyKind) -> None:
@@ -115,23 +165,15 @@ def _feed(scan: Scan, batch: pa.RecordBatch, kinds: np.ndarray, kind: KeyKind) -
     scan.feed(kind, keys[chosen], doc_ids[chosen], sketches[chosen])
 
 
-def _edge_table(found: Mapping[KeyKind, EdgeSet]) -> pa.Table:
-    parts = []
-    for kind in (KeyKind.SIMILAR, KeyKind.EQUAL):
-        edges = found[kind].distinct()
-        # Two documents of other corpora are not ours to compare.
-        own = edges.b >= 0
-        equal = np.full(int(own.sum()), kind == KeyKind.EQUAL)
-        columns = [edges.a[own], edges.b[own], edges.similarity[own], equal]
-        parts.append(pa.table(columns, schema=EDGE_SCHEMA))
-    return pa.concat_tables(parts)
-
-
-def _write(store: MeteredStore, folder: Url, table: pa.Table) -> str:
-    url = folder / f"{task_stem('edges')}-{uuid4().hex}.parquet"
-    with store.create(url) as sink:
-        pq.write_table(table, sink, compression="zstd", compression_level=1)
-    return str(url)
+def _link(scan: Scan, batch: pa.RecordBatch, kinds: np.ndarray) -> None:
+    """Take the pairs that were found before the shuffle."""
+    if not (kinds == KeyKind.LINK).any():
+        return
+    pairs = link_pairs(batch.filter(pa.array(kinds == KeyKind.LINK)))
+    for kind, edges in pairs.items():
+        scan.link(kind, edges)
+        # Only new documents are linked.
+        scan.count(0, len(edges.a) if kind is KeyKind.EQUAL else 0)
 
 
 def read_edges(store: FsspecStore, results: Sequence[ScanResult]) -> pa.Table:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strata.pipelines.dedup_rows import FingerprintFile, KeyKind, fixed_matrix, key_of, spread
-from strata.pipelines.dedup_scan import Scan, ScanResult, ScanTask
+from strata.pipelines.dedup_scan import Scan, ScanResult, ScanTask, edge_file
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack
 from strata.pipelines.tasks import TaskCost
@@ -106,14 +106,16 @@ def share_tasks(
 def scan_share(task: ShareTask) -> ScanResult:
     """Find and verify the buckets of a share."""
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.scan.storage))
-    scan = Scan(task.scan.threshold)
-    for read in _read(task, store):
-        keyed = read.meeting(task.seen_to)
-        new = int(np.count_nonzero(keyed.doc_ids > task.seen_to))
-        scan.count(len(keyed.keys), new if keyed.kind is KeyKind.EQUAL else 0)
-        rows = keyed.buckets()
-        scan.feed(rows.kind, rows.keys, rows.doc_ids, rows.sketches)
-    return scan.finish(task.scan, store, cost)
+    with edge_file(task.scan, store) as file:
+        scan = Scan(task.scan.threshold, file)
+        for read in _read(task, store):
+            keyed = read.meeting(task.seen_to)
+            new = int(np.count_nonzero(keyed.doc_ids > task.seen_to))
+            scan.count(len(keyed.keys), new if keyed.kind is KeyKind.EQUAL else 0)
+            rows = keyed.buckets()
+            scan.feed(rows.kind, rows.keys, rows.doc_ids, rows.sketches)
+        scan.finish()
+    return scan.result(cost.counters(store.meter))
 
 
 def _read(task: ShareTask, store: Store) -> Iterator[_Keyed]:

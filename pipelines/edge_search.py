@@ -24,6 +24,7 @@ from strata.pipelines.dedup_rows import (
 )
 from strata.pipelines.dedup_scan import ScanResult, ScanTask, scan_partition
 from strata.pipelines.dedup_share import scan_share, share_tasks
+from strata.pipelines.heavy_keys import HeavyRule, find_hubs
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.key_filter import MOST_BITS, KeyFilter, filter_bits
 from strata.pipelines.stage import Counters, StageContext
@@ -37,6 +38,7 @@ __all__ = ["EdgeSearch", "find_edges"]
 
 # Each task of this step holds a filter, and the driver joins them.
 MOST_FILTER_TASKS = 8
+HEAVY = HeavyRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _shuffle(
     spark, storage = context.spark(), context.storage_options
     tasks = _row_tasks(context, search, search.files)
     met = spark.sparkContext.broadcast(_met(context, search) if search.can_filter else None)
+    hubs = spark.sparkContext.broadcast(find_hubs(context, tasks, search.documents, HEAVY))
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
     requests = spark.sparkContext.accumulator(0)
@@ -119,7 +122,7 @@ def _shuffle(
         store = MeteredStore(FsspecStore(storage))
         for batch in numbers:
             for number in batch.column(0).to_pylist():
-                yield from band_rows(tasks[number], store, met.value)
+                yield from band_rows(tasks[number], store, met.value, hubs.value)
         read.add(store.meter.bytes_read)
         requests.add(store.meter.read_requests)
 

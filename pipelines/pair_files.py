@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from strata.pipelines.stage import StageContext
+from strata.pipelines.staged_file import StagedFile
 from strata.pipelines.tasks import task_stem
 from strata.storage.maintenance import STAGING
 from strata.storage.scan import read_batches
@@ -149,15 +149,7 @@ def _load(store: FsspecStore, url: str) -> Iterator[Pairs]:
 
 def _write(store: FsspecStore, url: Url, parts: Iterator[Pairs]) -> int:
     """Write a file, unless there is nothing to write; how many pairs."""
-    first = next(parts, None)
-    if first is None:
-        return 0
-    rows = 0
-    with store.create(url) as sink, pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
-        pairs: Pairs | None = first
-        while pairs is not None:
-            table = pa.table([pa.array(pairs.x), pa.array(pairs.y)], schema=SCHEMA)
-            writer.write_table(table)
-            rows += table.num_rows
-            pairs = next(parts, None)
-    return rows
+    with StagedFile(store, url, SCHEMA) as file:
+        for pairs in parts:
+            file.write(pa.table([pa.array(pairs.x), pa.array(pairs.y)], schema=SCHEMA))
+    return file.rows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 
-__all__ = ["scan_buckets"]
+__all__ = ["join_hubs", "scan_buckets"]
 
 _READ_I64: Final = numba.types.Array(numba.int64, 1, "C", readonly=True)
 _READ_U64: Final = numba.types.Array(numba.uint64, 2, "C", readonly=True)
@@ -81,3 +81,56 @@ def scan_buckets(
                 sketches[n_hubs, word] = rows[i, word]
             n_hubs += 1
     state[0], state[1] = key, n_hubs
+
+
+@numba.njit(
+    (
+        *(_READ_I64, _READ_I64, _READ_U64),
+        *(_READ_I64, _READ_I64, _READ_I64, _READ_U64, _READ_I64),
+        *(numba.int64[::1], numba.int64[::1], numba.int64[::1]),
+    ),
+    cache=True,
+    nogil=True,
+)
+def join_hubs(
+    keys: NDArray[np.int64],
+    doc_ids: NDArray[np.int64],
+    rows: NDArray[np.uint64],
+    heavy: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    hubs: NDArray[np.int64],
+    sketches: NDArray[np.uint64],
+    most: NDArray[np.int64],
+    place: NDArray[np.int64],
+    joined: NDArray[np.int64],
+    differing: NDArray[np.int64],
+) -> None:
+    """Compare rows with the hubs of their keys, where these are known; rows come in any order.
+
+    Args:
+        keys: int64[n].
+        doc_ids: int64[n].
+        rows: uint64[n, SKETCH_WORDS], compact sketches.
+        heavy: int64[k], keys with known hubs, ascending.
+        starts: int64[k + 1], where the hubs of each key begin.
+        hubs: int64[h], the documents that are hubs, in the order of a scan.
+        sketches: uint64[h, SKETCH_WORDS], those of the hubs.
+        most: int64[4], bits in which a row may differ from a hub that it joins, by the two low bits
+            of its key.
+        place: int64[n], -1; set to the place of a row's key in ``heavy``.
+        joined: int64[n], -1; set to the place of the hub that a row joins or is.
+        differing: int64[n], -1; set to the bits that differ from the hub that a row joins.
+    """
+    for i in range(len(keys)):
+        at = np.searchsorted(heavy, keys[i])
+        if at == len(heavy) or heavy[at] != keys[i]:
+            continue
+        place[i] = at
+        for j in range(starts[at], starts[at + 1]):
+            if hubs[j] == doc_ids[i]:
+                joined[i] = j
+                break
+            count = _differing(rows[i], sketches[j])
+            if count <= most[keys[i] & 3]:
+                joined[i], differing[i] = j, count
+                break

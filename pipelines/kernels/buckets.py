@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from strata.errors import SettingsError
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, SKETCH_WORDS
 
-__all__ = ["BucketScanner", "Edges", "acceptance", "pack"]
+__all__ = ["BucketScanner", "Edges", "acceptance", "distinct_edges", "most_differing", "pack"]
 
 _BITS: Final = SIGNATURE_BYTES
 
@@ -52,6 +52,11 @@ def acceptance(threshold: float) -> float:
     return threshold - sqrt((1 - threshold**2) / _BITS)
 
 
+def most_differing(threshold: float) -> int:
+    """Bits in which the sketches of two documents that count as similar may differ."""
+    return int(_BITS * (1 - acceptance(threshold)) / 2 + 1e-9)
+
+
 class BucketScanner:
     """Turns rows sorted by (key, doc_id) into edges; the rows may be cut into batches anywhere.
 
@@ -70,7 +75,7 @@ class BucketScanner:
                 f"a bucket scan cannot work with threshold {threshold} and {max_hubs} hubs",
                 hint="choose a threshold above 0 and up to 1, and at least one hub",
             )
-        self._max_differing = int(_BITS * (1 - acceptance(threshold)) / 2 + 1e-9)
+        self._max_differing = most_differing(threshold)
         self._hubs = np.zeros(max_hubs, np.int64)
         self._sketches = np.zeros((max_hubs, SKETCH_WORDS), np.uint64)
         self._state = np.zeros(2, np.int64)
@@ -99,12 +104,13 @@ class BucketScanner:
             differing,
         )
         joined = np.flatnonzero(differing >= 0)
-        return _distinct_edges(hub[joined], doc_ids[joined], differing[joined])
+        return distinct_edges(hub[joined], doc_ids[joined], differing[joined])
 
 
-def _distinct_edges(
+def distinct_edges(
     a: NDArray[np.int64], b: NDArray[np.int64], differing: NDArray[np.int64]
 ) -> Edges:
+    """Pairs, int64[m] and int64[m], whose sketches differ in so many bits, int64[m], each once."""
     order = np.lexsort((b, a))
     a, b, differing = a[order], b[order], differing[order]
     first = np.ones(len(a), dtype=np.bool_)

@@ -97,10 +97,29 @@ def test_scan_repeated_ids_are_counted_and_join_nothing(store, folder):
 
 def test_scan_kinds_with_the_same_upper_bits_do_not_meet(store, folder):
     sketch = bytes(8 * SKETCH_WORDS)
-    rows = [(8 + kind, 10 * kind + n, sketch) for kind in KeyKind for n in range(2)]
+    kinds = (KeyKind.SIMILAR, KeyKind.EQUAL, KeyKind.SAME_ID)
+    rows = [(8 + kind, 10 * kind + n, sketch) for kind in kinds for n in range(2)]
     result = scan([batch_of(rows)], folder)
     assert edges_of(store, result) == [(0, 1, 1.0, False), (10, 11, 1.0, True)]
     assert result.same_id == 1
+
+
+def test_scan_links_are_edges_of_their_kind(store, folder):
+    def link(hub, doc_id, differing, kind):
+        words = np.array([hub, differing, kind, 0], np.int64)
+        return ((doc_id << 2) | KeyKind.LINK, doc_id, words.tobytes())
+
+    rows = [
+        link(2, 5, 16, KeyKind.SIMILAR),
+        link(2, 5, 0, KeyKind.EQUAL),
+        link(-7, 8, 0, KeyKind.SIMILAR),
+        link(3, 9, 0, KeyKind.SAME_ID),
+    ]
+    result = scan([batch_of(rows[:2]), batch_of(rows[2:])], folder)
+
+    expected = [(-7, 8, 1.0, False), (2, 5, 0.875, False), (2, 5, 1.0, True)]
+    assert edges_of(store, result) == expected
+    assert (result.edges, result.rows, result.documents, result.same_id) == (3, 4, 1, 1)
 
 
 @pytest.mark.parametrize("batches", [[], [batch_of([])], [batch_of([]), batch_of([])]])
