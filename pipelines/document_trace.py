@@ -155,7 +155,7 @@ def trace_document(context: StageContext, asked: str) -> Trace:
     return Trace(
         asked=asked,
         matching=len({*by_id, *rows}),
-        documents=tuple(_documents(context, tables, rows, inputs)),
+        documents=tuple(_documents(tables, rows, inputs)),
         rejects=tuple(RejectedRecord(**row) for row in rejects),
         ledger=LedgerState.of(key, dedup_key(context)),
     )
@@ -189,12 +189,12 @@ def _unknown(corpus: str, asked: str, inputs: int) -> InputMissingError:
 
 
 def _documents(
-    context: StageContext, tables: TableLookup, rows: Mapping[int, Row], inputs: Mapping[int, Row]
+    tables: TableLookup, rows: Mapping[int, Row], inputs: Mapping[int, Row]
 ) -> Iterable[TracedDocument]:
     ledger = tables.rows("clusters", LEDGER_COLUMNS, rows)
     survivors = {entry["kept_id"] for entry in ledger.values()}
     names = tables.rows("documents", ("doc_id", "id"), survivors)
-    has_clean = bool(context.corpus.table("clean").files())
+    has_clean = bool(tables.files("clean"))
     clean = tables.rows("clean", ("doc_id",), rows)
     tokens = tables.rows("tokens", ("doc_id", "n_tokens"), rows)
     for doc_id in sorted(rows):

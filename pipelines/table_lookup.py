@@ -1,4 +1,4 @@
-"""Single rows of a corpus' tables, read from small columns of the files that may hold them."""
+"""Single rows of a corpus' tables, read from the row groups that may hold them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from strata.pipelines.readers.records import POSITION_BITS
 from strata.storage.catalog import Corpus
+from strata.storage.records import TableFile
+from strata.storage.row_lookup import find_rows
 from strata.storage.scan import read_batches
 from strata.storage.store import Store
 from strata.storage.url import Url
@@ -19,7 +21,7 @@ __all__ = ["Row", "TableLookup"]
 
 Row = Mapping[str, Any]
 BATCH_BYTES = 8_000_000
-INPUT_COLUMNS = ("uri", "ordinal", "format", "status")
+INPUT_COLUMNS = ("uri", "ordinal", "format", "status", "source")
 REJECT_COLUMNS = ("uri", "ordinal", "position", "reason", "excerpt", "source")
 
 
@@ -29,9 +31,10 @@ class TableLookup:
     def __init__(self, corpus: Corpus, store: Store) -> None:
         self._corpus = corpus
         self._store = store
+        self._files: dict[str, list[TableFile]] = {}
 
     def inputs(self) -> dict[int, Row]:
-        """The input files by ordinal: uri, ordinal, format, status."""
+        """The input files by ordinal: uri, ordinal, format, status, source."""
         return {row["ordinal"]: row for row in self._all("inputs", INPUT_COLUMNS)}
 
     def ids_of(self, name: str) -> list[int]:
@@ -43,15 +46,18 @@ class TableLookup:
         return sorted(found)
 
     def rows(self, table: str, columns: Sequence[str], doc_ids: Collection[int]) -> dict[int, Row]:
-        """Rows by document; only files whose range of documents holds one of them are read."""
-        wanted = np.array(sorted(doc_ids), np.int64)
-        found: dict[int, Row] = {}
-        for batch in self._batches(table, columns, wanted):
-            keep = np.isin(batch.column("doc_id").to_numpy(), wanted)
-            if keep.any():
-                chosen = batch.filter(pa.array(keep)).to_pylist()
-                found |= {row["doc_id"]: row for row in chosen}
-        return found
+        """Rows by document."""
+        found = self.batches_of(table, "doc_id", columns, np.array(sorted(doc_ids), np.int64))
+        return {row["doc_id"]: row for batch in found for row in batch.to_pylist()}
+
+    def batches_of(
+        self, table: str, key: str, columns: Sequence[str], wanted: np.ndarray
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows whose key is one of ``wanted`` (int64[n], ascending), file after file."""
+        for file in self.files(table):
+            # Iceberg keeps bounds of doc_id alone; the footers tell those of other keys.
+            if key != "doc_id" or _overlaps(wanted, file):
+                yield from find_rows(self._store, Url.parse(file.url), key, columns, wanted)
 
     def rejects(self, places: Collection[int], ordinals: Collection[int]) -> list[Row]:
         """Rejects at these places (numbers as of documents), and all those of some files."""
@@ -69,14 +75,17 @@ class TableLookup:
         for batch in self._batches(table, columns):
             yield from batch.to_pylist()
 
-    def _batches(
-        self, table: str, columns: Sequence[str], wanted: np.ndarray | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        for file in self._corpus.table(table).files():
-            inside = (
-                wanted is None or ((wanted >= file.min_doc_id) & (wanted <= file.max_doc_id)).any()
-            )
-            if inside:
-                yield from read_batches(
-                    self._store, Url.parse(file.url), columns, None, BATCH_BYTES
-                )
+    def _batches(self, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for file in self.files(table):
+            yield from read_batches(self._store, Url.parse(file.url), columns, None, BATCH_BYTES)
+
+    def files(self, table: str) -> list[TableFile]:
+        """The files of a table; one state of it answers all questions."""
+        if table not in self._files:
+            self._files[table] = self._corpus.table(table).files()
+        return self._files[table]
+
+
+def _overlaps(wanted: np.ndarray, file: TableFile) -> bool:
+    first = np.searchsorted(wanted, file.min_doc_id)
+    return bool(first < len(wanted) and wanted[first] <= file.max_doc_id)
