@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from strata.keys import stage_key
 from strata.pipelines.audit import audited
 from strata.pipelines.covered import Covered, coverage, coverage_properties, covered
+from strata.pipelines.duplicates_report import report_duplicates
 from strata.pipelines.edge_search import EdgeSearch, find_edges
 from strata.pipelines.edge_table import write_edges
 from strata.pipelines.foreign import AGAINST, foreign_corpora, origins_json
@@ -62,6 +63,8 @@ def run_dedup(context: StageContext) -> StageReport:
     ledger = write_ledger(context)
     watch.lap("ledger")
     _account(context, ledger, report)
+    report_duplicates(context, ledger.summary, report)
+    watch.lap("summary")
     report.check_balance()
     rule_key = stage_key("ledger", VERSION, [_search_key(context)], _election(context))
     before = covered(context.corpus, clusters, rule_key)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from strata.pipelines.direct_links import direct_edges, gather_members, member_files
 from strata.pipelines.edge_table import edge_frame, edge_urls, load_edges
 from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
+from strata.pipelines.ledger_summary import LedgerSummary
 from strata.pipelines.pair_files import PairFolder
+from strata.pipelines.sources import Sources, read_sources
 from strata.pipelines.stage import StageContext
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import run_tasks, task_stem
@@ -40,26 +43,27 @@ IN_OTHER_CORPUS = "in_other_corpus"
 class WrittenLedger:
     """The files of a ledger, and what they hold: documents removed by method, clusters."""
 
+    summary: LedgerSummary
     files: list[WrittenFile] = field(default_factory=list)
     removed: dict[str, int] = field(default_factory=dict)
     clusters: int = 0
     largest: int = 0
     bytes_written: int = 0
 
-    def count(self, rows: pa.RecordBatch) -> None:
+    def count(self, rows: pa.RecordBatch, sources: Sources) -> None:
         """Count some rows of the ledger."""
-        kept = rows.column("kept").to_numpy(zero_copy_only=False)
-        methods = np.array(rows.column("method").to_pylist(), dtype=object)
-        methods[rows.column("kept_id").to_numpy() < 0] = IN_OTHER_CORPUS
-        methods = methods[~kept].astype(str)
-        for name, number in zip(*np.unique(methods, return_counts=True), strict=True):
-            self.removed[str(name)] = self.removed.get(str(name), 0) + int(number)
-        self.clusters += int(kept.sum())
+        self.summary.count(rows, sources)
+        kept, ours = rows.column("kept"), pc.greater_equal(rows.column("kept_id"), 0)
+        reasons = pc.if_else(ours, rows.column("method"), IN_OTHER_CORPUS).filter(pc.invert(kept))
+        for name, number in zip(*reasons.value_counts().flatten(), strict=True):
+            self.removed[name.as_py()] = self.removed.get(name.as_py(), 0) + number.as_py()
+        self.clusters += kept.true_count
         sizes = rows.column("cluster_size").to_numpy()
         self.largest = max(self.largest, int(sizes.max(initial=0)))
 
     def add(self, other: WrittenLedger) -> None:
         """Add the part of another task."""
+        self.summary.add(other.summary)
         self.files += other.files
         for name, number in other.removed.items():
             self.removed[name] = self.removed.get(name, 0) + number
@@ -87,7 +91,8 @@ def _on_driver(context: StageContext) -> WrittenLedger:
         edges = direct_edges(edges, members, rules, context.settings.dedup.threshold)
     attributes = _attributes(context, edges) if needs_attributes(rules) else None
     rows = ledger_rows(edges, rules, attributes)
-    return _write(TableTarget.of(context, "clusters"), iter([rows]), "dedup-driver")
+    sources = read_sources(context.corpus, context.store)
+    return _write(TableTarget.of(context, "clusters"), sources, iter([rows]), "dedup-driver")
 
 
 def _attributes(context: StageContext, edges: pa.Table) -> Attributes:
@@ -127,6 +132,7 @@ def _on_spark(context: StageContext) -> WrittenLedger:
         context.spark(),
     )
     documents = _fingerprint_urls(context)
+    sources = read_sources(context.corpus, context.store)
 
     def attributes(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in numbers:
@@ -134,7 +140,7 @@ def _on_spark(context: StageContext) -> WrittenLedger:
                 yield from _attribute_batches(documents[number], storage)
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        part = _write(target, batches, task_stem("dedup"))
+        part = _write(target, sources, batches, task_stem("dedup"))
         yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
 
     folder = PairFolder.of(context, "components")
@@ -150,7 +156,7 @@ def _on_spark(context: StageContext) -> WrittenLedger:
     sorted_rows = ledger.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
     parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
     folder.clear()
-    written = WrittenLedger()
+    written = WrittenLedger(LedgerSummary.of(sources))
     for part in parts:
         written.add(pickle.loads(part))
     return written
@@ -177,14 +183,16 @@ def _wide_edges(context: StageContext, folder: PairFolder) -> DataFrame:
     )
 
 
-def _write(target: TableTarget, batches: Iterator[pa.RecordBatch], stem: str) -> WrittenLedger:
+def _write(
+    target: TableTarget, sources: Sources, batches: Iterator[pa.RecordBatch], stem: str
+) -> WrittenLedger:
     """Write and count sorted rows of the ledger."""
-    written = WrittenLedger()
+    written = WrittenLedger(LedgerSummary.of(sources))
 
     def counted() -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows:
-                written.count(batch)
+                written.count(batch, sources)
             yield batch
 
     rows = target.write(counted(), stem)

@@ -1,0 +1,127 @@
+"""What a ledger looks like as a whole, counted while it is written, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.sources import Sources
+
+__all__ = ["LedgerSummary", "SizeClass", "SourceMatrix"]
+
+MOST_CLUSTERS = 10
+# A cluster of at most 2^63 documents: its size has a power of two below 64.
+POWERS = 64
+SOURCES_TOLD = 12
+OTHER = "other sources"
+FOREIGN = "another corpus"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMatrix:
+    """Who duplicates whom.
+
+    Attributes:
+        names: sources, those with the most removed and keeping documents first.
+        removed: ``removed[i][j]`` documents of source i were removed for one of source j.
+    """
+
+    names: tuple[str, ...]
+    removed: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeClass:
+    """Clusters of ``least`` to ``most`` documents, and the documents removed from them."""
+
+    least: int
+    most: int
+    clusters: int
+    removed: int
+
+
+@dataclass(slots=True)
+class LedgerSummary:
+    """Counts of the rows of a ledger; those of its parts add up exactly.
+
+    Attributes:
+        clusters: int64[64], clusters by the power of two that their size reaches.
+        removed: int64[64], removed documents by the same power of their cluster.
+        pairs: int64[s, s], removed documents by their source and that of the survivor; s places.
+        largest: the largest clusters, as (size, doc_id of the survivor); the smaller id first
+            where sizes are equal.
+    """
+
+    clusters: np.ndarray
+    removed: np.ndarray
+    pairs: np.ndarray
+    largest: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, sources: Sources) -> LedgerSummary:
+        """The summary of no rows."""
+        powers, places = (POWERS,), (sources.places, sources.places)
+        return cls(np.zeros(powers, int), np.zeros(powers, int), np.zeros(places, int), [])
+
+    def count(self, rows: pa.RecordBatch, sources: Sources) -> None:
+        """Count some rows of `clusters`."""
+        kept = rows.column("kept").to_numpy(zero_copy_only=False)
+        size, kept_id = rows.column("cluster_size").to_numpy(), rows.column("kept_id").to_numpy()
+        power = np.frexp(size.astype(float))[1] - 1
+        self.clusters += np.bincount(power[kept], minlength=POWERS)
+        self.removed += np.bincount(power[~kept], minlength=POWERS)
+        own = sources.of(rows.column("doc_id").to_numpy()[~kept])
+        pair = own.astype(np.int64) * sources.places + sources.of(kept_id[~kept])
+        self.pairs += np.bincount(pair, minlength=sources.places**2).reshape(self.pairs.shape)
+        self.largest = _largest_first([*self.largest, *_largest(size[kept], kept_id[kept])])
+
+    def add(self, other: LedgerSummary) -> None:
+        """Add the summary of another part of the ledger."""
+        self.clusters += other.clusters
+        self.removed += other.removed
+        self.pairs += other.pairs
+        self.largest = _largest_first([*self.largest, *other.largest])
+
+    def sizes(self) -> list[SizeClass]:
+        """Clusters by size, up to the largest there is."""
+        filled = np.flatnonzero(self.clusters + self.removed)
+        powers = range(min(1, *filled), max(filled) + 1) if len(filled) else ()
+        return [
+            SizeClass(1 << p, (2 << p) - 1, int(self.clusters[p]), int(self.removed[p]))
+            for p in powers
+        ]
+
+    def matrix(self, sources: Sources) -> SourceMatrix:
+        """The sources with the most removed and keeping documents; the rest of them as one."""
+        weight = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
+        named = [place for place in np.flatnonzero(weight).tolist() if place != sources.other]
+        named.sort(key=lambda place: (-weight[place], place))
+        shown, rest = named[:SOURCES_TOLD], [*named[SOURCES_TOLD:], sources.other]
+        groups = [[place] for place in shown] + ([rest] if weight[rest].any() else [])
+        names = [FOREIGN if p == sources.foreign else sources.names[p] for p in shown]
+        return SourceMatrix(
+            names=(*names, OTHER)[: len(groups)],
+            removed=tuple(
+                tuple(int(self.pairs[np.ix_(mine, theirs)].sum()) for theirs in groups)
+                for mine in groups
+            ),
+        )
+
+
+def _largest_first(clusters: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The largest ten of clusters given as (size, doc_id of the survivor)."""
+    return sorted(clusters, key=lambda cluster: (-cluster[0], cluster[1]))[:MOST_CLUSTERS]
+
+
+def _largest(size: np.ndarray, kept_id: np.ndarray) -> list[tuple[int, int]]:
+    if len(size) > MOST_CLUSTERS:
+        least = np.partition(size, -MOST_CLUSTERS)[-MOST_CLUSTERS]
+        # Most clusters have two members: of the equal ones only the first may count.
+        equal = np.sort(kept_id[size == least])[:MOST_CLUSTERS]
+        larger = size > least
+        size = np.concatenate([size[larger], np.full(len(equal), least)])
+        kept_id = np.concatenate([kept_id[larger], equal])
+    return list(zip(size.tolist(), kept_id.tolist(), strict=True))

@@ -1,0 +1,75 @@
+"""Which source a document is of, told by its number alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from strata.pipelines.readers.records import POSITION_BITS
+from strata.storage.catalog import Corpus
+from strata.storage.scan import read_batches
+from strata.storage.store import Store
+from strata.storage.url import Url
+
+__all__ = ["Sources", "read_sources"]
+
+BATCH_BYTES = 8_000_000
+# Sources that are told apart; a matrix of all pairs stays below a megabyte.
+MOST_SOURCES = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of a corpus, by the ordinals of its inputs.
+
+    Attributes:
+        names: the sources with the most documents, in that order.
+        of_ordinal: int16[n], place in ``names`` by ordinal; ``other`` for all further sources.
+    """
+
+    names: tuple[str, ...]
+    of_ordinal: np.ndarray
+
+    @property
+    def other(self) -> int:
+        """The place of all sources that have no name here."""
+        return len(self.names)
+
+    @property
+    def foreign(self) -> int:
+        """The place of documents of another corpus, whose numbers are negative."""
+        return len(self.names) + 1
+
+    @property
+    def places(self) -> int:
+        """How many places there are."""
+        return len(self.names) + 2
+
+    def of(self, doc_ids: np.ndarray) -> np.ndarray:
+        """Places of documents: int64[n] -> int16[n]."""
+        ordinals = doc_ids >> POSITION_BITS
+        places = np.full(len(doc_ids), self.other, np.int16)
+        places[ordinals < 0] = self.foreign
+        known = (ordinals >= 0) & (ordinals < len(self.of_ordinal))
+        places[known] = self.of_ordinal[ordinals[known]]
+        return places
+
+
+def read_sources(corpus: Corpus, store: Store) -> Sources:
+    """The sources that the table `inputs` names."""
+    documents: Counter[str] = Counter()
+    by_ordinal: dict[int, str] = {}
+    columns = ["ordinal", "source", "rows"]
+    for file in corpus.table("inputs").files():
+        for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES):
+            for row in batch.to_pylist():
+                documents[row["source"]] += row["rows"]
+                by_ordinal[row["ordinal"]] = row["source"]
+    ordered = sorted(documents, key=lambda name: (-documents[name], name))[:MOST_SOURCES]
+    place = {name: number for number, name in enumerate(ordered)}
+    of_ordinal = np.full(max(by_ordinal, default=-1) + 1, len(ordered), np.int16)
+    for ordinal, name in by_ordinal.items():
+        of_ordinal[ordinal] = place.get(name, len(ordered))
+    return Sources(tuple(ordered), of_ordinal)
