@@ -154,10 +154,17 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _add_explain(commands: Commands) -> None:
-    summary = "tell the way of one document through the stages"
+    summary = "tell the way of one document through the stages, and its duplicates"
     parser = commands.add_parser("explain", help=summary, description=summary)
     parser.add_argument("document", metavar="ID", help="the user's id, or a doc_id")
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
+    parser.add_argument(
+        "--members",
+        type=int,
+        default=10,
+        metavar="N",
+        help="documents of its cluster that are shown at most (default: 10)",
+    )
     add_common(parser)
     parser.set_defaults(run=_explain)
 
@@ -166,7 +173,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     def explain(settings: Settings) -> None:
         from strata.jobs.explain_document import explain_document
 
-        explain_document(settings, arguments.document, output=arguments.output)
+        explain_document(settings, arguments.document, arguments.members, output=arguments.output)
 
     return _loaded(arguments, explain)
 

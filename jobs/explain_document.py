@@ -9,9 +9,11 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from strata.jobs.runtime.cluster_show import cluster_rows, diff_title, show_diff
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.progress import QuietProgress
 from strata.jobs.runtime.session import LazySession
+from strata.jobs.runtime.visible import visible
 from strata.pipelines.document_trace import (
     LedgerState,
     Membership,
@@ -30,12 +32,15 @@ UNITS = {"jsonl": "byte", "parquet": "row", "csv": "record", "text": "byte"}
 WIDTH = 11
 
 
-def explain_document(settings: Settings, document: str, *, output: OutputForm) -> None:
+def explain_document(
+    settings: Settings, document: str, members: int, *, output: OutputForm
+) -> None:
     """Print what every table says of a document.
 
     Args:
         settings: the corpus.
         document: the user's id, a ``doc_id``, or ``uri:position`` of a record.
+        members: documents of its cluster that are told at most.
         output: how it is printed.
 
     Raises:
@@ -44,7 +49,7 @@ def explain_document(settings: Settings, document: str, *, output: OutputForm) -
     with open_corpus(settings) as corpus:
         session = LazySession(settings, None, "explain")
         context = StageContext(settings, corpus, "explain", session, QuietProgress())
-        trace = trace_document(context, document)
+        trace = trace_document(context, document, members)
     if output is OutputForm.JSON:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
         return
@@ -54,6 +59,8 @@ def explain_document(settings: Settings, document: str, *, output: OutputForm) -
 def _show(trace: Trace, console: Console) -> None:
     for document in trace.documents:
         _block(console, f"document {document.id}", _document(document, trace.ledger))
+        if document.duplicates and document.duplicates.comparison:
+            show_diff(document.duplicates.comparison, console)
     for record in trace.rejects:
         _block(console, f"rejected: {record.reason}", _reject(record))
     if trace.matching > len(trace.documents):
@@ -63,10 +70,10 @@ def _show(trace: Trace, console: Console) -> None:
 
 
 def _block(console: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
-    # Ids and excerpts are the user's: brackets in them are no markup.
-    console.print(Text(title, "bold"))
+    # Ids and excerpts are the user's: brackets in them are no markup, controls are no commands.
+    console.print(Text(visible(title), "bold"))
     for name, value in rows:
-        console.print(Text.assemble((f"  {name:<{WIDTH}}", "dim"), value))
+        console.print(Text.assemble((f"  {name:<{WIDTH}}", "dim"), visible(value)))
 
 
 def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[str, str]]:
@@ -79,6 +86,10 @@ def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[s
     if document.in_clean is not None:
         yield "clean", "in it" if document.in_clean else "not in it"
     yield "tokens", "none" if document.n_tokens is None else f"{document.n_tokens:,}"
+    if document.duplicates:
+        yield from cluster_rows(document.doc_id, document.duplicates)
+        if document.duplicates.comparison:
+            yield "diff", diff_title(document.duplicates.comparison)
 
 
 def _verdict(cluster: Membership | None, ledger: LedgerState) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from strata.errors import InputMissingError
+from strata.pipelines.cluster_trace import ClusterTrace, trace_clusters
 from strata.pipelines.dedup import dedup_key
 from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.stage import StageContext
@@ -24,6 +25,8 @@ __all__ = [
 
 # An id that is the same in every record must not fill the memory.
 MOST_TOLD = 100
+# Clusters and texts are read for so many of them.
+MOST_IN_FULL = 5
 LAST_ID = 2**63 - 1
 # Between two publishes of a run that died, one table may not know what another one names.
 NOWHERE: Row = {"id": None, "uri": "", "format": ""}
@@ -82,6 +85,7 @@ class TracedDocument:
         position: byte offset (jsonl), row (parquet) or record (csv) in the input file.
         format: format of the input file.
         cluster: what the ledger says; None where it has no duplicate of the document.
+        duplicates: the cluster itself; None beyond the first five of the documents asked for.
         in_clean: whether `clean` holds it; None where that table was never written.
         n_tokens: its tokens; None where `tokens` does not hold it.
     """
@@ -96,6 +100,7 @@ class TracedDocument:
     position: int
     format: str
     cluster: Membership | None
+    duplicates: ClusterTrace | None
     in_clean: bool | None
     n_tokens: int | None
 
@@ -131,13 +136,14 @@ class Trace:
     ledger: LedgerState
 
 
-def trace_document(context: StageContext, asked: str) -> Trace:
+def trace_document(context: StageContext, asked: str, members: int = 10) -> Trace:
     """Look for a document in every table.
 
     Args:
         context: the corpus.
         asked: the user's id, a ``doc_id``, or ``uri:position`` of the record; the end of a URI
             is enough.
+        members: documents of its cluster, and steps of the chain to its survivor, that are told.
 
     Raises:
         InputMissingError: nothing of that name was read.
@@ -155,7 +161,7 @@ def trace_document(context: StageContext, asked: str) -> Trace:
     return Trace(
         asked=asked,
         matching=len({*by_id, *rows}),
-        documents=tuple(_documents(tables, rows, inputs)),
+        documents=tuple(_documents(tables, rows, inputs, members)),
         rejects=tuple(RejectedRecord(**row) for row in rejects),
         ledger=LedgerState.of(key, dedup_key(context)),
     )
@@ -189,9 +195,11 @@ def _unknown(corpus: str, asked: str, inputs: int) -> InputMissingError:
 
 
 def _documents(
-    tables: TableLookup, rows: Mapping[int, Row], inputs: Mapping[int, Row]
+    tables: TableLookup, rows: Mapping[int, Row], inputs: Mapping[int, Row], members: int
 ) -> Iterable[TracedDocument]:
     ledger = tables.rows("clusters", LEDGER_COLUMNS, rows)
+    in_full = {doc_id: ledger[doc_id] for doc_id in sorted(ledger)[:MOST_IN_FULL]}
+    duplicates = trace_clusters(tables, in_full, inputs, members)
     survivors = {entry["kept_id"] for entry in ledger.values()}
     names = tables.rows("documents", ("doc_id", "id"), survivors)
     has_clean = bool(tables.files("clean"))
@@ -202,6 +210,7 @@ def _documents(
             **rows[doc_id],
             **_place(doc_id, inputs),
             cluster=_membership(ledger.get(doc_id), names),
+            duplicates=duplicates.get(doc_id),
             in_clean=doc_id in clean if has_clean else None,
             n_tokens=tokens[doc_id]["n_tokens"] if doc_id in tokens else None,
         )

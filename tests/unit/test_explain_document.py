@@ -170,12 +170,12 @@ def test_explain_ledger_of_other_settings_is_stale(folder, context):
 
 def test_explain_json_and_text_come_from_the_same_facts(folder, context, capsys):
     document = only(context, "near")
-    explain_document(settings_of(folder), "near", output=OutputForm.JSON)
+    explain_document(settings_of(folder), "near", 10, output=OutputForm.JSON)
     facts = json.loads(capsys.readouterr().out)
     assert facts["documents"][0]["cluster"]["kept_id"] == "doc-1"
     assert facts["documents"][0]["doc_id"] == document.doc_id
     assert (facts["asked"], facts["matching"], facts["ledger"]) == ("near", 1, "current")
-    explain_document(settings_of(folder), "near", output=OutputForm.TEXT)
+    explain_document(settings_of(folder), "near", 10, output=OutputForm.TEXT)
     text = capsys.readouterr().out
     assert f"removed for doc-1 (doc_id {document.cluster.kept_doc_id}), in a cluster of 2" in text
     assert f"{document.uri}, byte {document.position:,} (file 1)" in text
@@ -191,10 +191,83 @@ def test_explain_json_and_text_come_from_the_same_facts(folder, context, capsys)
     ],
 )
 def test_explain_text_tells_every_kind_of_end(folder, context, capsys, asked, told):
-    explain_document(settings_of(folder), asked, output=OutputForm.TEXT)
+    explain_document(settings_of(folder), asked, 10, output=OutputForm.TEXT)
     assert told in capsys.readouterr().out
 
 
+def test_explain_text_shows_cluster_chain_and_diff(folder, context, capsys):
+    explain_document(settings_of(folder), "near", 10, output=OutputForm.TEXT)
+    lines = capsys.readouterr().out.splitlines()
+    similarity = only(context, "near").cluster.similarity
+    assert f"  cluster    kept     {similarity:.3f}  in  doc-1" in lines
+    assert f"             removed  {similarity:.3f}  in  near  <- this document" in lines
+    assert f"  chain      {similarity:.3f} to  in  doc-1" in lines
+    share = f"{len(TEXTS[1]) / len(NEAR):.2%}"
+    title = f"  diff       1 difference to doc-1 (-), {share} of the characters in common"
+    assert title in lines
+    assert f"  @@ character {len(TEXTS[1]):,} @@" in lines
+    assert lines[-2:] == ["  + ⏎", "  + and one word"]
+
+
+def test_explain_equal_text_has_no_difference(folder, context, capsys):
+    explain_document(settings_of(folder), "copy", 10, output=OutputForm.TEXT)
+    printed = capsys.readouterr().out
+    assert "chain      equal to  in  doc-0" in printed
+    assert "diff       none: the text is that of doc-0" in printed
+    assert "@@" not in printed
+
+
+def test_explain_json_has_cluster_chain_and_diff(folder, context, capsys):
+    explain_document(settings_of(folder), "near", 1, output=OutputForm.JSON)
+    (document,) = json.loads(capsys.readouterr().out)["documents"]
+    cluster = document["duplicates"]
+    assert [member["id"] for member in cluster["members"]] == ["doc-1", "near"]
+    assert (cluster["more"], cluster["state"], cluster["chain_more"]) == (0, "found", 0)
+    assert [step["id"] for step in cluster["chain"]] == ["doc-1"]
+    assert cluster["comparison"]["doc_id"] == document["cluster"]["kept_doc_id"]
+    assert {"kind": "added", "text": "\nand one word", "omitted": 0} in (
+        cluster["comparison"]["diff"]["hunks"][0]["runs"]
+    )
+
+
+def test_explain_control_characters_of_a_document_never_reach_the_terminal(
+    folder, tmp_path, capsys
+):
+    home = tmp_path / "in"
+    home.mkdir()
+    evil, words = "\x1b]0;title\x07\u202e", " ".join(TEXTS[2].split()[:80])
+    records = [
+        {"id": f"kept{evil}", "text": f"{words} {evil} end", "lang": evil},
+        {"id": f"gone{evil}", "text": f"{words} {evil}{evil} end"},
+    ]
+    (home / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    settings = settings_of(tmp_path)
+    context = sequential_context(settings)
+    run_shard(context)
+    run_dedup(context)
+    explain_document(settings, f"gone{evil}", 10, output=OutputForm.TEXT)
+    printed = capsys.readouterr().out
+    assert "\\x1b]0;title\\x07\\u202e" in printed
+    assert "<- this document" in printed
+    assert "@@ character" in printed
+    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+
+
+def test_explain_many_documents_of_one_id_are_not_all_told_in_full(tmp_path):
+    home = tmp_path / "in"
+    home.mkdir()
+    lines = [{"id": "same", "text": TEXTS[n % 2] + " 0" * (n // 2 % 2)} for n in range(8)]
+    (home / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    context = sequential_context(settings_of(tmp_path))
+    run_shard(context)
+    run_dedup(context)
+    documents = trace_document(context, "same").documents
+    assert all(document.cluster for document in documents)
+    assert [document.duplicates is not None for document in documents] == [True] * 5 + [False] * 3
+
+
 def test_explain_stale_ledger_is_said_on_the_terminal(folder, context, capsys):
-    explain_document(settings_of(folder, dedup={"threshold": 0.9}), "near", output=OutputForm.TEXT)
+    explain_document(
+        settings_of(folder, dedup={"threshold": 0.9}), "near", 10, output=OutputForm.TEXT
+    )
     assert "changed since the last dedup" in capsys.readouterr().out

@@ -1,0 +1,85 @@
+"""One cluster of the ledger: its members and the verified pairs among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.duplicate_chain import EdgeArrays
+from strata.pipelines.table_lookup import TableLookup
+
+__all__ = ["Cluster", "read_cluster"]
+
+# Beyond so many members or pairs, a search among them would take the memory of a worker.
+MOST_MEMBERS = 1_000_000
+MOST_PAIRS = 4_000_000
+MEMBERS = pa.schema([("doc_id", pa.int64()), ("similarity", pa.float32())])
+PAIRS = pa.schema(
+    [("a", pa.int64()), ("b", pa.int64()), ("similarity", pa.float32()), ("equal", pa.bool_())]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A survivor and the documents that were removed for it.
+
+    Attributes:
+        kept_id: the survivor.
+        doc_id: int64[n], ascending; of a cluster that is too large only the first members.
+        similarity: float32[n], to the most similar neighbour of each.
+        edges: the pairs whose two documents are members; None where there are too many.
+    """
+
+    kept_id: int
+    doc_id: np.ndarray
+    similarity: np.ndarray
+    edges: EdgeArrays | None
+
+    def first(self, limit: int, doc_id: int) -> dict[int, float]:
+        """Similarities of the survivor, of one document, and of the first others."""
+        similarity = dict(
+            zip(self.doc_id[: limit + 2].tolist(), self.similarity[: limit + 2], strict=True)
+        )
+        for each in (self.kept_id, doc_id):
+            place = int(np.searchsorted(self.doc_id, each))
+            if place < len(self.doc_id) and self.doc_id[place] == each:
+                similarity[each] = self.similarity[place]
+        order = [self.kept_id, doc_id, *sorted(similarity)]
+        chosen = [each for each in dict.fromkeys(order) if each in similarity][: max(limit, 2)]
+        return {each: round(float(similarity[each]), 4) for each in chosen}
+
+
+def read_cluster(tables: TableLookup, kept_id: int) -> Cluster:
+    """Read a cluster; row groups of other clusters and pairs are passed over."""
+    survivor = np.array([kept_id], np.int64)
+    batches = tables.batches_of("clusters", "kept_id", MEMBERS.names, survivor)
+    members = _at_most(batches, MEMBERS, MOST_MEMBERS).sort_by("doc_id")
+    doc_id = members["doc_id"].to_numpy()
+    edges = _edges(tables, doc_id) if len(doc_id) <= MOST_MEMBERS else None
+    return Cluster(kept_id, doc_id, members["similarity"].to_numpy(), edges)
+
+
+def _edges(tables: TableLookup, members: np.ndarray) -> EdgeArrays | None:
+    inside = (
+        batch.filter(pa.array(np.isin(batch.column("b").to_numpy(), members)))
+        for batch in tables.batches_of("edges", "a", PAIRS.names, members)
+    )
+    pairs = _at_most(inside, PAIRS, MOST_PAIRS)
+    if pairs.num_rows > MOST_PAIRS:
+        return None
+    a, b, similarity, equal = (column.to_numpy() for column in pairs.columns)
+    return EdgeArrays(a, b, similarity, equal)
+
+
+def _at_most(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> pa.Table:
+    """The rows, or a few more than so many if there are more."""
+    found: list[pa.RecordBatch] = []
+    while sum(batch.num_rows for batch in found) <= rows:
+        batch = next(batches, None)
+        if batch is None:
+            break
+        found.append(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+    return pa.Table.from_batches(found, schema)
