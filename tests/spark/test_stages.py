@@ -111,9 +111,13 @@ def test_dedup_ledger_made_by_spark_same_as_in_memory(
     by_driver = context_of(inputs, "driver", dedup=dedup)
     wide = {**dedup, "memory_documents": 0, "driver_edges": 0}
     by_spark = context_of(inputs, "spark", dedup=wide)
+    told = []
     for context in (by_driver, by_spark):
         run_shard(context)
-        run_dedup(context)
+        told.append(run_dedup(context).details["duplicates"])
+
+    assert told[0] == told[1]
+    assert sum(size["removed"] for size in told[0]["sizes"]) >= 19
 
     assert ledger(by_spark) == ledger(by_driver)
     assert min(row["kept_id"] for row in ledger(by_spark)) < 0 < len(ledger(by_spark))
