@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from strata.jobs.runtime.duplicates_show import show_duplicates
 from strata.jobs.runtime.output import OutputForm
+from strata.jobs.runtime.report_duplicates import duplicates_of
 from strata.jobs.runtime.report_files import ReportFiles
 from strata.jobs.runtime.report_page import render_page
 from strata.jobs.runtime.run import RunReport
@@ -53,6 +55,8 @@ def show_report(
 
 def _print(report: RunReport) -> None:
     show_summary(report)
+    if duplicates := duplicates_of(report):
+        show_duplicates(duplicates)
     if report.error is None:
         return
     console = Console(soft_wrap=True)

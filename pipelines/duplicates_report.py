@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from strata.pipelines.ledger_summary import LedgerSummary
+from strata.pipelines.ledger_summary import LedgerSummary, SizeClass, SourceMatrix
 from strata.pipelines.sources import read_sources
 from strata.pipelines.stage import Counters, StageContext, StageReport
 from strata.pipelines.tasks import TaskCost, run_tasks
@@ -15,7 +15,10 @@ from strata.storage.row_lookup import find_rows
 from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
 from strata.storage.url import Url
 
-__all__ = ["first_line", "report_duplicates"]
+__all__ = ["DUPLICATES", "DuplicateFacts", "LargeCluster", "first_line", "report_duplicates"]
+
+# The name of the facts in the details of a stage.
+DUPLICATES = "duplicates"
 
 COLUMNS = ["doc_id", "id", "source", "text"]
 LINE = 120
@@ -24,7 +27,10 @@ HEAD = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Survivor:
+class LargeCluster:
+    """A cluster: its size, its survivor, and a line of the survivor's text."""
+
+    size: int
     doc_id: int
     id: str
     source: str
@@ -32,52 +38,71 @@ class _Survivor:
 
 
 @dataclass(frozen=True, slots=True)
+class DuplicateFacts:
+    """What a ledger looks like: clusters by size, the ten largest ones, who duplicates whom."""
+
+    sizes: tuple[SizeClass, ...]
+    largest: tuple[LargeCluster, ...]
+    sources: SourceMatrix
+
+
+@dataclass(frozen=True, slots=True)
 class _SampleTask:
     url: str
-    doc_ids: tuple[int, ...]
+    sizes: Mapping[int, int]
     storage: StorageOptions
 
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    survivors: tuple[_Survivor, ...]
+    clusters: tuple[LargeCluster, ...]
     counters: Counters
 
 
 def report_duplicates(context: StageContext, summary: LedgerSummary, report: StageReport) -> None:
-    """Add the summary of a ledger to the report of dedup, as ``details["duplicates"]``."""
-    found = {}
+    """Add the facts of a ledger to the details of dedup's report."""
+    largest: list[LargeCluster] = []
     for samples in run_tasks(context.spark(), _sample, _tasks(context, summary)):
-        found |= {survivor.doc_id: survivor for survivor in samples.survivors}
+        largest += samples.clusters
         report.counters.add(samples.counters)
     sources = read_sources(context.corpus, context.store)
-    report.details["duplicates"] = {
-        "sizes": [asdict(each) for each in summary.sizes()],
-        "largest": [{"size": size, **asdict(found[doc_id])} for size, doc_id in summary.largest],
-        "sources": asdict(summary.matrix(sources)),
-    }
+    facts = DuplicateFacts(
+        sizes=tuple(summary.sizes()),
+        largest=tuple(sorted(largest, key=lambda cluster: (-cluster.size, cluster.doc_id))),
+        sources=summary.matrix(sources),
+    )
+    report.details[DUPLICATES] = asdict(facts)
 
 
 def _tasks(context: StageContext, summary: LedgerSummary) -> list[_SampleTask]:
     """A task for each file that may hold a survivor; text is read by workers alone."""
-    doc_ids = [doc_id for _, doc_id in summary.largest]
-    wanted: dict[str, list[int]] = defaultdict(list)
-    for file in context.corpus.table("documents").files() if doc_ids else ():
-        for doc_id in doc_ids:
-            if file.min_doc_id <= doc_id <= file.max_doc_id:
-                wanted[file.url].append(doc_id)
-    return [_SampleTask(url, tuple(ids), context.storage_options) for url, ids in wanted.items()]
+    tasks = []
+    for file in context.corpus.table("documents").files() if summary.largest else ():
+        inside = {
+            doc_id: size
+            for size, doc_id in summary.largest
+            if file.min_doc_id <= doc_id <= file.max_doc_id
+        }
+        if inside:
+            tasks.append(_SampleTask(file.url, inside, context.storage_options))
+    return tasks
 
 
 def _sample(task: _SampleTask) -> _Samples:
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
-    wanted = np.array(sorted(task.doc_ids), np.int64)
-    survivors = tuple(
-        _Survivor(row["doc_id"], row["id"], row["source"], first_line(row["text"]))
+    wanted = np.array(sorted(task.sizes), np.int64)
+    clusters = tuple(
+        LargeCluster(
+            size=task.sizes[row["doc_id"]],
+            doc_id=row["doc_id"],
+            id=row["id"],
+            source=row["source"],
+            sample=first_line(row["text"]),
+        )
         for batch in find_rows(store, Url.parse(task.url), "doc_id", COLUMNS, wanted)
         for row in batch.to_pylist()
     )
-    return _Samples(survivors, cost.counters(store.meter))
+    return _Samples(clusters, cost.counters(store.meter))
 
 
 def first_line(text: str) -> str:

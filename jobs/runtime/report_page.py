@@ -14,8 +14,10 @@ from jinja2 import Environment, StrictUndefined, Template
 from strata.jobs.runtime import report_figures as figures
 from strata.jobs.runtime.report_audit import error_bars
 from strata.jobs.runtime.report_charts import funnel, past_runs, time_bars
+from strata.jobs.runtime.report_duplicates import duplicates_of
 from strata.jobs.runtime.run import RunReport
 from strata.jobs.runtime.summary import compression_ratio, size
+from strata.pipelines.duplicates_report import DUPLICATES
 from strata.pipelines.stage import StageReport, StageStatus
 
 __all__ = ["render_page"]
@@ -74,6 +76,7 @@ def render_page(report: RunReport, history: Sequence[RunReport]) -> str:
         steps=funnel(report),
         appended=_appended(report),
         bars=time_bars(report),
+        duplicates=duplicates_of(report),
         tables=_tables(report),
         details=tuple(_details(stage) for stage in report.stages if stage.details or stage.key),
         past=past_runs(history, report),
@@ -170,7 +173,9 @@ def _table(name: str, facts: Mapping[str, Any], whole: int) -> TableRow:
 def _details(stage: StageReport) -> StageDetails:
     key = (("content key", stage.key),) if stage.key else ()
     phases = {"seconds": stage.phases} if stage.phases else {}
-    return StageDetails(stage.stage, key + tuple(_flat({**stage.details, **phases})))
+    # Duplicates have a section of their own.
+    plain = {name: value for name, value in stage.details.items() if name != DUPLICATES}
+    return StageDetails(stage.stage, key + tuple(_flat({**plain, **phases})))
 
 
 def _flat(details: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
