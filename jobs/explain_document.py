@@ -99,7 +99,8 @@ def _verdict(cluster: Membership | None, ledger: LedgerState) -> str:
     place = f"in a cluster of {cluster.size:,} ({likeness})"
     if cluster.kept:
         return f"kept, {place}"
-    return f"removed for {cluster.kept_id} (doc_id {cluster.kept_doc_id}), {place}"
+    corpus = f" of the corpus {cluster.kept_corpus}" if cluster.kept_corpus else ""
+    return f"removed for {cluster.kept_id} (doc_id {cluster.kept_doc_id}){corpus}, {place}"
 
 
 def _reject(record: RejectedRecord) -> Iterator[tuple[str, str]]:

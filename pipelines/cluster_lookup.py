@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from strata.pipelines.duplicate_chain import EdgeArrays
 from strata.pipelines.table_lookup import TableLookup
@@ -27,10 +28,12 @@ class Cluster:
     """A survivor and the documents that were removed for it.
 
     Attributes:
-        kept_id: the survivor.
-        doc_id: int64[n], ascending; of a cluster that is too large only the first members.
+        kept_id: the survivor; below 0 where it is of another corpus.
+        doc_id: int64[n], the members of this corpus, ascending; of a cluster that is too large only
+            the first ones.
         similarity: float32[n], to the most similar neighbour of each.
-        edges: the pairs whose two documents are members; None where there are too many.
+        edges: the pairs that join members, or a member and a document of another corpus; None
+            where there are too many.
     """
 
     kept_id: int
@@ -38,18 +41,17 @@ class Cluster:
     similarity: np.ndarray
     edges: EdgeArrays | None
 
-    def first(self, limit: int, doc_id: int) -> dict[int, float]:
-        """Similarities of the survivor, of one document, and of the first others."""
-        similarity = dict(
-            zip(self.doc_id[: limit + 2].tolist(), self.similarity[: limit + 2], strict=True)
-        )
-        for each in (self.kept_id, doc_id):
-            place = int(np.searchsorted(self.doc_id, each))
-            if place < len(self.doc_id) and self.doc_id[place] == each:
-                similarity[each] = self.similarity[place]
-        order = [self.kept_id, doc_id, *sorted(similarity)]
-        chosen = [each for each in dict.fromkeys(order) if each in similarity][: max(limit, 2)]
-        return {each: round(float(similarity[each]), 4) for each in chosen}
+    def first(self, limit: int, doc_id: int) -> dict[int, float | None]:
+        """The survivor, one document and the first others, with their similarities."""
+        others = self.doc_id[: limit + 2].tolist()
+        chosen = list(dict.fromkeys([self.kept_id, doc_id, *others]))[: max(limit, 2)]
+        places = np.searchsorted(self.doc_id, chosen)
+        return {
+            each: round(float(self.similarity[place]), 4)
+            if place < len(self.doc_id) and self.doc_id[place] == each
+            else None
+            for each, place in zip(chosen, places.tolist(), strict=True)
+        }
 
 
 def read_cluster(tables: TableLookup, kept_id: int) -> Cluster:
@@ -58,20 +60,25 @@ def read_cluster(tables: TableLookup, kept_id: int) -> Cluster:
     batches = tables.batches_of("clusters", "kept_id", MEMBERS.names, survivor)
     members = _at_most(batches, MEMBERS, MOST_MEMBERS).sort_by("doc_id")
     doc_id = members["doc_id"].to_numpy()
-    edges = _edges(tables, doc_id) if len(doc_id) <= MOST_MEMBERS else None
+    edges = _edges(tables, doc_id, kept_id) if len(doc_id) <= MOST_MEMBERS else None
     return Cluster(kept_id, doc_id, members["similarity"].to_numpy(), edges)
 
 
-def _edges(tables: TableLookup, members: np.ndarray) -> EdgeArrays | None:
-    inside = (
-        batch.filter(pa.array(np.isin(batch.column("b").to_numpy(), members)))
-        for batch in tables.batches_of("edges", "a", PAIRS.names, members)
-    )
-    pairs = _at_most(inside, PAIRS, MOST_PAIRS)
+def _edges(tables: TableLookup, members: np.ndarray, kept_id: int) -> EdgeArrays | None:
+    pairs = _at_most(_pairs(tables, members, kept_id), PAIRS, MOST_PAIRS)
     if pairs.num_rows > MOST_PAIRS:
         return None
     a, b, similarity, equal = (column.to_numpy() for column in pairs.columns)
     return EdgeArrays(a, b, similarity, equal)
+
+
+def _pairs(tables: TableLookup, members: np.ndarray, kept_id: int) -> Iterator[pa.RecordBatch]:
+    for batch in tables.batches_of("edges", "a", PAIRS.names, members):
+        yield batch.filter(pa.array(np.isin(batch.column("b").to_numpy(), members)))
+    # A document of another corpus survives before any of ours, and is always the smaller of a pair.
+    if kept_id < 0:
+        for batch in tables.batches_of("edges", "b", PAIRS.names, members):
+            yield batch.filter(pc.less(batch.column("a"), 0))
 
 
 def _at_most(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> pa.Table:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from strata.pipelines.cluster_lookup import Cluster, read_cluster
+from strata.pipelines.document_names import DocumentNames, Name
 from strata.pipelines.duplicate_chain import Link, chain
-from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.table_lookup import Row, TableLookup
 from strata.pipelines.text_diff import TextDiff, text_diff
 
@@ -30,17 +30,15 @@ class Member:
 
     Attributes:
         doc_id: its number.
-        id: the user's id; None where the documents have changed since.
-        source: name of its source; empty where it is of another corpus.
+        name: what it is called.
         kept: whether it is the survivor.
-        similarity: to its most similar neighbour.
+        similarity: to its most similar neighbour; None for a document of another corpus.
     """
 
     doc_id: int
-    id: str | None
-    source: str
+    name: Name
     kept: bool
-    similarity: float
+    similarity: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,7 @@ class Step:
     """A verified pair on the way to the survivor: the document that it leads to."""
 
     doc_id: int
-    id: str | None
-    source: str
+    name: Name
     similarity: float
     equal: bool
 
@@ -61,12 +58,12 @@ class Comparison:
     Attributes:
         doc_id: the other document: the survivor, or the next one in the chain where that has more
             in common.
-        id: its id.
+        name: what it is called.
         diff: from its text to that of the document asked for.
     """
 
     doc_id: int
-    id: str | None
+    name: Name
     diff: TextDiff
 
 
@@ -92,41 +89,43 @@ class ClusterTrace:
 
 
 def trace_clusters(
-    tables: TableLookup, entries: Mapping[int, Row], inputs: Mapping[int, Row], limit: int
+    tables: TableLookup, names: DocumentNames, entries: Mapping[int, Row], limit: int
 ) -> dict[int, ClusterTrace]:
     """The clusters of some documents.
 
     Args:
         tables: the corpus.
+        names: of its documents.
         entries: rows of the ledger with kept_id and cluster_size, by document.
-        inputs: rows of `inputs`, by ordinal.
         limit: members and steps that are told of each.
     """
     kept_ids = {entry["kept_id"] for entry in entries.values()}
     clusters = {kept_id: read_cluster(tables, kept_id) for kept_id in kept_ids}
-    names = _Names(tables, inputs)
     return {
         doc_id: _trace(names, clusters[entry["kept_id"]], doc_id, entry["cluster_size"], limit)
         for doc_id, entry in entries.items()
     }
 
 
-def _trace(names: _Names, cluster: Cluster, doc_id: int, size: int, limit: int) -> ClusterTrace:
+def _trace(
+    names: DocumentNames, cluster: Cluster, doc_id: int, size: int, limit: int
+) -> ClusterTrace:
     links = _chain(cluster, doc_id)
-    shown = cluster.first(limit, doc_id)
-    names.learn([*shown, cluster.kept_id, *(link.doc_id for link in (links or ())[:limit])])
+    told = (links or ())[:limit]
+    members = cluster.first(limit, doc_id)
+    names.learn([*members, *(link.doc_id for link in told)])
     return ClusterTrace(
         members=tuple(
-            Member(each, names.id(each), names.source(each), each == cluster.kept_id, likeness)
-            for each, likeness in shown.items()
+            Member(each, names[each], each == cluster.kept_id, similarity)
+            for each, similarity in members.items()
         ),
-        more=max(0, size - len(shown)),
+        more=max(0, size - len(members)),
         state=_state(cluster, doc_id, links),
         chain=tuple(
-            Step(li.doc_id, names.id(li.doc_id), names.source(li.doc_id), li.similarity, li.equal)
-            for li in (links or ())[:limit]
+            Step(link.doc_id, names[link.doc_id], round(link.similarity, 4), link.equal)
+            for link in told
         ),
-        chain_more=max(0, len(links or ()) - limit),
+        chain_more=len(links or ()) - len(told),
         comparison=None
         if doc_id == cluster.kept_id
         else _compare(names, doc_id, cluster.kept_id, links or ()),
@@ -145,39 +144,15 @@ def _state(cluster: Cluster, doc_id: int, links: Sequence[Link] | None) -> Chain
     return ChainState.MISSING if links is None else ChainState.FOUND
 
 
-def _compare(names: _Names, doc_id: int, kept_id: int, links: Sequence[Link]) -> Comparison | None:
+def _compare(
+    names: DocumentNames, doc_id: int, kept_id: int, links: Sequence[Link]
+) -> Comparison | None:
     """Compare with the survivor, or with the next document where more of its text is the same."""
     others = dict.fromkeys([kept_id, *(link.doc_id for link in links[:1])])
     texts = names.texts([doc_id, *others])
     diffs = [
-        Comparison(other, names.id(other), text_diff(texts[other], texts[doc_id]))
+        Comparison(other, names[other], text_diff(texts[other], texts[doc_id]))
         for other in others
         if other in texts and doc_id in texts
     ]
     return max(diffs, key=lambda found: found.diff.common, default=None)
-
-
-class _Names:
-    """Ids, sources and texts of documents."""
-
-    def __init__(self, tables: TableLookup, inputs: Mapping[int, Row]) -> None:
-        self._tables = tables
-        self._inputs = inputs
-        self._ids: dict[int, str] = {}
-
-    def learn(self, doc_ids: Collection[int]) -> None:
-        """Look up ids at once, where each alone would read a row group."""
-        unknown = set(doc_ids) - self._ids.keys()
-        rows = self._tables.rows("documents", ("doc_id", "id"), unknown)
-        self._ids |= {doc_id: row["id"] for doc_id, row in rows.items()}
-
-    def id(self, doc_id: int) -> str | None:
-        return self._ids.get(doc_id)
-
-    def source(self, doc_id: int) -> str:
-        source: str = self._inputs.get(doc_id >> POSITION_BITS, {}).get("source", "")
-        return source
-
-    def texts(self, doc_ids: Collection[int]) -> dict[int, str]:
-        rows = self._tables.rows("documents", ("doc_id", "text"), doc_ids)
-        return {doc_id: row["text"] for doc_id, row in rows.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from strata.errors import InputMissingError
 from strata.pipelines.cluster_trace import ClusterTrace, trace_clusters
 from strata.pipelines.dedup import dedup_key
+from strata.pipelines.document_names import DocumentNames
 from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.stage import StageContext
 from strata.pipelines.table_lookup import Row, TableLookup
@@ -29,7 +30,7 @@ MOST_TOLD = 100
 MOST_IN_FULL = 5
 LAST_ID = 2**63 - 1
 # Between two publishes of a run that died, one table may not know what another one names.
-NOWHERE: Row = {"id": None, "uri": "", "format": ""}
+NOWHERE: Row = {"uri": "", "format": ""}
 DOCUMENT_COLUMNS = ("doc_id", "id", "source", "lang", "n_bytes")
 LEDGER_COLUMNS = ("doc_id", "kept_id", "cluster_size", "kept", "method", "similarity")
 
@@ -58,6 +59,7 @@ class Membership:
         size: documents in the cluster.
         kept_doc_id: number of the survivor.
         kept_id: the user's id of the survivor; None where a stale ledger names one that is gone.
+        kept_corpus: the other corpus that the survivor is of; None where it is of this one.
         method: exact or fuzzy.
         similarity: of the most similar neighbour in the cluster.
     """
@@ -66,6 +68,7 @@ class Membership:
     size: int
     kept_doc_id: int
     kept_id: str | None
+    kept_corpus: str | None
     method: str
     similarity: float
 
@@ -161,7 +164,7 @@ def trace_document(context: StageContext, asked: str, members: int = 10) -> Trac
     return Trace(
         asked=asked,
         matching=len({*by_id, *rows}),
-        documents=tuple(_documents(tables, rows, inputs, members)),
+        documents=tuple(_documents(context, tables, rows, inputs, members)),
         rejects=tuple(RejectedRecord(**row) for row in rejects),
         ledger=LedgerState.of(key, dedup_key(context)),
     )
@@ -195,13 +198,17 @@ def _unknown(corpus: str, asked: str, inputs: int) -> InputMissingError:
 
 
 def _documents(
-    tables: TableLookup, rows: Mapping[int, Row], inputs: Mapping[int, Row], members: int
+    context: StageContext,
+    tables: TableLookup,
+    rows: Mapping[int, Row],
+    inputs: Mapping[int, Row],
+    members: int,
 ) -> Iterable[TracedDocument]:
     ledger = tables.rows("clusters", LEDGER_COLUMNS, rows)
     in_full = {doc_id: ledger[doc_id] for doc_id in sorted(ledger)[:MOST_IN_FULL]}
-    duplicates = trace_clusters(tables, in_full, inputs, members)
-    survivors = {entry["kept_id"] for entry in ledger.values()}
-    names = tables.rows("documents", ("doc_id", "id"), survivors)
+    names = DocumentNames(context.corpus, context.store, tables, inputs)
+    names.learn({entry["kept_id"] for entry in ledger.values()})
+    duplicates = trace_clusters(tables, names, in_full, members)
     has_clean = bool(tables.files("clean"))
     clean = tables.rows("clean", ("doc_id",), rows)
     tokens = tables.rows("tokens", ("doc_id", "n_tokens"), rows)
@@ -227,14 +234,15 @@ def _place(doc_id: int, inputs: Mapping[int, Row]) -> dict[str, Any]:
     }
 
 
-def _membership(entry: Row | None, names: Mapping[int, Row]) -> Membership | None:
+def _membership(entry: Row | None, names: DocumentNames) -> Membership | None:
     if entry is None:
         return None
     return Membership(
         kept=entry["kept"],
         size=entry["cluster_size"],
         kept_doc_id=entry["kept_id"],
-        kept_id=names.get(entry["kept_id"], NOWHERE)["id"],
+        kept_id=names[entry["kept_id"]].id,
+        kept_corpus=names[entry["kept_id"]].corpus,
         method=entry["method"],
         similarity=round(entry["similarity"], 4),
     )

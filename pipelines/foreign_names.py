@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from strata.pipelines.foreign import Origin, foreign_document
-from strata.pipelines.table_lookup import TableLookup
+from strata.pipelines.foreign import ForeignDocument, Origin, foreign_document
+from strata.pipelines.table_lookup import Row, TableLookup
 from strata.storage.catalog import Corpus
 from strata.storage.store import Store
 
-__all__ = ["ForeignName", "foreign_names"]
+__all__ = ["ForeignName", "foreign_names", "foreign_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +28,27 @@ def foreign_names(
     corpus: Corpus, store: Store, numbers: Collection[int], origins: Sequence[Origin]
 ) -> dict[int, ForeignName]:
     """Name the documents with these ids below 0, each of which is looked up in its corpus."""
-    found = {number: foreign_document(number, origins) for number in numbers}
-    names: dict[int, ForeignName] = {}
-    for name in sorted({document.corpus for document in found.values()}):
-        wanted = {number: each.doc_id for number, each in found.items() if each.corpus == name}
+    documents = {number: foreign_document(number, origins) for number in numbers}
+    rows = foreign_rows(corpus, store, documents, ("doc_id", "id"))
+    return {
+        number: ForeignName(
+            document.corpus, rows[number]["id"] if number in rows else str(document.doc_id)
+        )
+        for number, document in documents.items()
+    }
+
+
+def foreign_rows(
+    corpus: Corpus, store: Store, documents: Mapping[int, ForeignDocument], columns: Sequence[str]
+) -> dict[int, Row]:
+    """Rows of `documents`, with doc_id among the columns, by the ids below 0 of ours.
+
+    A document that its corpus does not hold any more has none.
+    """
+    found: dict[int, Row] = {}
+    for name in sorted({document.corpus for document in documents.values()}):
+        wanted = {number: each.doc_id for number, each in documents.items() if each.corpus == name}
         lookup = TableLookup(corpus.sibling(name), store)
-        rows = lookup.rows("documents", ("doc_id", "id"), np.unique(list(wanted.values())))
-        for number, doc_id in wanted.items():
-            row = rows.get(doc_id)
-            names[number] = ForeignName(name, row["id"] if row else str(doc_id))
-    return names
+        rows = lookup.rows("documents", columns, set(wanted.values()))
+        found |= {number: rows[doc_id] for number, doc_id in wanted.items() if doc_id in rows}
+    return found

@@ -15,6 +15,7 @@ from strata.pipelines.cluster_trace import (
     Member,
     Step,
 )
+from strata.pipelines.document_names import Name
 from strata.pipelines.text_diff import Run, RunKind, TextDiff
 
 __all__ = ["cluster_rows", "diff_title", "show_diff"]
@@ -61,12 +62,13 @@ def show_diff(comparison: Comparison, console: Console) -> None:
 def diff_title(comparison: Comparison) -> str:
     """What is compared, and how much of it is the same."""
     diff = comparison.diff
+    other = _name(comparison.doc_id, comparison.name)
     if not diff.differences:
-        return f"none: the text is that of {_name(comparison)}"
+        return f"none: the text is that of {other}"
     least = "" if diff.complete else "at least "
     noun = "difference" if diff.differences == 1 else "differences"
     share = f"{least}{_share(diff)} of the characters in common"
-    return f"{least}{diff.differences:,} {noun} to {_name(comparison)} (-), {share}"
+    return f"{least}{diff.differences:,} {noun} to {other} (-), {share}"
 
 
 def _share(diff: TextDiff) -> str:
@@ -74,25 +76,29 @@ def _share(diff: TextDiff) -> str:
     return f"{min(diff.common, 0.9999):.2%}"
 
 
-def _name(comparison: Comparison) -> str:
-    return comparison.id or str(comparison.doc_id)
+def _name(doc_id: int, name: Name) -> str:
+    return name.id or str(doc_id)
+
+
+def _source(name: Name) -> str:
+    return f"corpus {name.corpus}" if name.corpus else name.source
 
 
 def _member(member: Member, doc_id: int, width: int) -> str:
     verdict = "kept" if member.kept else "removed"
     mark = "  <- this document" if member.doc_id == doc_id else ""
-    name = member.id or str(member.doc_id)
-    return f"{verdict:<7}  {member.similarity:.3f}  {member.source:<{width}}  {name}{mark}"
+    likeness = "" if member.similarity is None else f"{member.similarity:.3f}"
+    name = _name(member.doc_id, member.name)
+    return f"{verdict:<7}  {likeness:<5}  {_source(member.name):<{width}}  {name}{mark}"
 
 
 def _step(step: Step, width: int) -> str:
     likeness = "equal" if step.equal else f"{step.similarity:.3f}"
-    name = step.id or str(step.doc_id)
-    return f"{likeness} to  {step.source:<{width}}  {name}"
+    return f"{likeness} to  {_source(step.name):<{width}}  {_name(step.doc_id, step.name)}"
 
 
 def _source_width(cluster: ClusterTrace) -> int:
-    return min(WIDEST_SOURCE, max(len(m.source) for m in cluster.members))
+    return min(WIDEST_SOURCE, max(len(_source(member.name)) for member in cluster.members))
 
 
 def _show_run(run: Run, console: Console) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from strata.pipelines import cluster_lookup
 from strata.pipelines.cluster_trace import ChainState, trace_clusters
+from strata.pipelines.document_names import DocumentNames
 from strata.pipelines.shard import run_shard
 from strata.pipelines.table_lookup import TableLookup
 from strata.pipelines.table_target import TableTarget
@@ -59,7 +60,8 @@ def traced(context, ids):
         tables = TableLookup(context.corpus, context.store)
         columns = ("doc_id", "kept_id", "cluster_size")
         entries = tables.rows("clusters", columns, [ids[place] for place in asked])
-        found = trace_clusters(tables, entries, tables.inputs(), limit)
+        names = DocumentNames(context.corpus, context.store, tables, tables.inputs())
+        found = trace_clusters(tables, names, entries, limit)
         return [found[ids[place]] for place in asked]
 
     def write(table, rows):
@@ -81,18 +83,18 @@ def traced(context, ids):
 def test_cluster_chain_leads_over_verified_pairs_to_the_survivor(traced, ids):
     (trace,) = traced({0: [0, 2, 4, 6]}, PATH, [6])
     assert trace.state is ChainState.FOUND
-    told = [(step.doc_id, step.id, step.similarity, step.equal) for step in trace.chain]
+    told = [(step.doc_id, step.name.id, step.similarity, step.equal) for step in trace.chain]
     assert told == [
         (ids[2], "doc-2", 1.0, True),
         (ids[4], "doc-4", 0.8125, False),
         (ids[0], "doc-0", 0.875, False),
     ]
-    assert {step.source for step in trace.chain} == {"web"}
+    assert {step.name.source for step in trace.chain} == {"web"}
 
 
 def test_cluster_members_are_the_survivor_the_document_and_the_first_others(traced, ids):
     (trace,) = traced({4: [0, 2, 4, 6, 8]}, [(0, n, 0.9, False) for n in (2, 4, 6, 8)], [8], 4)
-    assert [member.id for member in trace.members] == ["doc-4", "doc-8", "doc-0", "doc-2"]
+    assert [member.name.id for member in trace.members] == ["doc-4", "doc-8", "doc-0", "doc-2"]
     assert [member.kept for member in trace.members] == [True, False, False, False]
     assert trace.more == 1
 
@@ -100,7 +102,7 @@ def test_cluster_members_are_the_survivor_the_document_and_the_first_others(trac
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 50])
 def test_cluster_limit_always_leaves_survivor_and_document(traced, limit):
     (trace,) = traced({0: [0, 2, 4, 6]}, PATH, [6], limit)
-    assert [member.id for member in trace.members][:2] == ["doc-0", "doc-6"]
+    assert [member.name.id for member in trace.members][:2] == ["doc-0", "doc-6"]
     assert len(trace.members) == min(4, max(2, limit))
     assert len(trace.members) + trace.more == 4
     assert len(trace.chain) + trace.chain_more == 3
@@ -111,7 +113,7 @@ def test_cluster_pairs_of_other_clusters_are_no_way(traced):
     # With linked = direct, pairs may lead out of a cluster.
     pairs = [*PATH, (0, 8, 0.9, False), (6, 8, 0.9, False)]
     (trace,) = traced({0: [0, 2, 4, 6], 8: [8]}, pairs, [6])
-    assert [step.id for step in trace.chain] == ["doc-2", "doc-4", "doc-0"]
+    assert [step.name.id for step in trace.chain] == ["doc-2", "doc-4", "doc-0"]
 
 
 def test_cluster_of_a_survivor_has_members_but_no_chain(traced):
@@ -123,7 +125,7 @@ def test_cluster_of_a_survivor_has_members_but_no_chain(traced):
 def test_cluster_without_pairs_says_that_they_are_missing(traced):
     (trace,) = traced({0: [0, 2, 4, 6]}, PATH[:1], [6])
     assert (trace.state, trace.chain) == (ChainState.MISSING, ())
-    assert trace.comparison.id == "doc-0"
+    assert trace.comparison.name.id == "doc-0"
 
 
 @pytest.mark.parametrize(("bound", "most"), [("MOST_MEMBERS", 3), ("MOST_PAIRS", 2)])
@@ -131,29 +133,32 @@ def test_cluster_that_is_too_large_is_told_without_chain(traced, monkeypatch, bo
     monkeypatch.setattr(cluster_lookup, bound, most)
     (trace,) = traced({0: [0, 2, 4, 6]}, PATH, [6])
     assert (trace.state, trace.chain) == (ChainState.TOO_LARGE, ())
-    assert trace.members[0].id == "doc-0"
+    assert trace.members[0].name.id == "doc-0"
     assert len(trace.members) + trace.more == 4
 
 
 def test_cluster_members_of_another_source_are_named(traced):
     (trace,) = traced({9: [1, 9]}, [(1, 9, 1.0, True)], [1])
-    assert [(m.id, m.source) for m in trace.members] == [("doc-100", "wiki"), ("doc-1", "web")]
+    assert [(m.name.id, m.name.source) for m in trace.members] == [
+        ("doc-100", "wiki"),
+        ("doc-1", "web"),
+    ]
 
 
 def test_comparison_is_with_the_survivor_where_that_is_as_near(traced, ids):
     (trace,) = traced({9: [0, 9]}, [(0, 9, 1.0, True)], [0])
-    assert trace.comparison.id == "doc-100"
+    assert trace.comparison.name.id == "doc-100"
     assert trace.comparison.diff.differences == 0
 
 
 def test_comparison_is_with_the_next_of_the_chain_where_that_is_nearer(traced):
     (trace,) = traced({0: [0, 1, 8]}, [(0, 1, 0.9, False), (1, 8, 0.9, False)], [8])
-    assert trace.comparison.id == "doc-1"
+    assert trace.comparison.name.id == "doc-1"
     runs = [run for hunk in trace.comparison.diff.hunks for run in hunk.runs]
     assert any("word67" in run.text for run in runs if run.kind == "added")
 
 
 def test_clusters_of_several_documents_are_each_their_own(traced):
     first, second = traced({0: [0, 2, 4, 6], 1: [1, 3]}, [*PATH, (1, 3, 0.9, False)], [3, 2])
-    assert [member.id for member in first.members] == ["doc-1", "doc-3"]
-    assert [member.id for member in second.members] == ["doc-0", "doc-2", "doc-4", "doc-6"]
+    assert [member.name.id for member in first.members] == ["doc-1", "doc-3"]
+    assert [member.name.id for member in second.members] == ["doc-0", "doc-2", "doc-4", "doc-6"]

@@ -44,10 +44,10 @@ def test_dedup_report_tells_sizes_largest_clusters_and_sources(tmp_path):
     run_shard(context)
     report = run_dedup(context)
     told = report.details["duplicates"]
-    assert told["sizes"] == [
+    assert told["sizes"] == (
         {"least": 2, "most": 3, "clusters": 2, "removed": 2},
         {"least": 4, "most": 7, "clusters": 1, "removed": 3},
-    ]
+    )
     assert [(each["size"], each["id"]) for each in told["largest"]] == [
         (4, "doc-0"),
         (2, "doc-1"),
@@ -70,4 +70,4 @@ def test_dedup_report_of_a_corpus_without_duplicates_is_empty(tmp_path):
     context = context_of(tmp_path, {"web": TEXTS})
     run_shard(context)
     told = run_dedup(context).details["duplicates"]
-    assert told == {"sizes": [], "largest": [], "sources": {"names": (), "removed": ()}}
+    assert told == {"sizes": (), "largest": (), "sources": {"names": (), "removed": ()}}

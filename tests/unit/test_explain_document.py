@@ -221,13 +221,42 @@ def test_explain_json_has_cluster_chain_and_diff(folder, context, capsys):
     explain_document(settings_of(folder), "near", 1, output=OutputForm.JSON)
     (document,) = json.loads(capsys.readouterr().out)["documents"]
     cluster = document["duplicates"]
-    assert [member["id"] for member in cluster["members"]] == ["doc-1", "near"]
+    assert [member["name"]["id"] for member in cluster["members"]] == ["doc-1", "near"]
     assert (cluster["more"], cluster["state"], cluster["chain_more"]) == (0, "found", 0)
-    assert [step["id"] for step in cluster["chain"]] == ["doc-1"]
+    assert [step["name"]["id"] for step in cluster["chain"]] == ["doc-1"]
     assert cluster["comparison"]["doc_id"] == document["cluster"]["kept_doc_id"]
     assert {"kind": "added", "text": "\nand one word", "omitted": 0} in (
         cluster["comparison"]["diff"]["hunks"][0]["runs"]
     )
+
+
+def test_explain_document_that_another_corpus_has_names_it_and_compares_with_it(tmp_path, capsys):
+    for name, texts in (("old", TEXTS[:3]), ("web", [NEAR, NEAR + " and more"])):
+        home = tmp_path / name
+        home.mkdir()
+        (home / "a.jsonl").write_bytes(json_lines(texts, 0 if name == "old" else 50))
+        settings = Settings(
+            corpus=name,
+            warehouse=str(tmp_path / "wh"),
+            inputs=[{"path": str(home)}],
+            dedup={"against": ["old"] if name == "web" else []},
+        )
+        context = sequential_context(settings)
+        run_shard(context)
+    run_dedup(context)
+    document = only(context, "doc-50")
+    assert (document.cluster.kept_id, document.cluster.kept_corpus) == ("doc-1", "old")
+    first, second, third = document.duplicates.members
+    assert (first.name.corpus, first.name.id, first.kept) == ("old", "doc-1", True)
+    assert [second.name.id, third.name.id] == ["doc-50", "doc-51"]
+    assert [step.name.corpus for step in document.duplicates.chain] == ["old"]
+    assert document.duplicates.more == 0
+    explain_document(settings, "doc-50", 10, output=OutputForm.TEXT)
+    printed = capsys.readouterr().out
+    assert "of the corpus old, in a cluster of 3" in printed
+    assert "kept            corpus old  doc-1" in printed
+    assert "1 difference to doc-1 (-)" in printed
+    assert "  + and one word" in printed
 
 
 def test_explain_control_characters_of_a_document_never_reach_the_terminal(

@@ -1,0 +1,83 @@
+"""Who the documents behind the numbers are, in this corpus and in those it was compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from strata.pipelines.foreign import Origin, foreign_document, origins_of
+from strata.pipelines.foreign_names import foreign_names, foreign_rows
+from strata.pipelines.readers.records import POSITION_BITS
+from strata.pipelines.table_lookup import Row, TableLookup
+from strata.storage.catalog import Corpus
+from strata.storage.store import Store
+
+__all__ = ["DocumentNames", "Name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a document is called.
+
+    Attributes:
+        id: the user's id; None where the documents have changed since.
+        source: name of its source; empty for a document of another corpus.
+        corpus: the other corpus that it is of; None for a document of this one.
+    """
+
+    id: str | None
+    source: str
+    corpus: str | None
+
+
+class DocumentNames:
+    """Names and texts of documents, looked up once.
+
+    Args:
+        corpus: the corpus.
+        store: where its files are.
+        tables: its tables.
+        inputs: rows of `inputs`, by ordinal.
+    """
+
+    def __init__(
+        self, corpus: Corpus, store: Store, tables: TableLookup, inputs: Mapping[int, Row]
+    ) -> None:
+        self._corpus = corpus
+        self._store = store
+        self._tables = tables
+        self._inputs = inputs
+        self._origins: tuple[Origin, ...] | None = None
+        self._known: dict[int, Name] = {}
+
+    def learn(self, doc_ids: Collection[int]) -> None:
+        """Look names up at once, where each alone would read a row group."""
+        unknown = set(doc_ids) - self._known.keys()
+        own = {doc_id for doc_id in unknown if doc_id >= 0}
+        rows = self._tables.rows("documents", ("doc_id", "id"), own)
+        for doc_id in own:
+            source = self._inputs.get(doc_id >> POSITION_BITS, {}).get("source", "")
+            name = rows[doc_id]["id"] if doc_id in rows else None
+            self._known[doc_id] = Name(name, source, None)
+        if others := unknown - own:
+            found = foreign_names(self._corpus, self._store, others, self.origins())
+            self._known |= {n: Name(name.id, "", name.corpus) for n, name in found.items()}
+
+    def __getitem__(self, doc_id: int) -> Name:
+        if doc_id not in self._known:
+            self.learn([doc_id])
+        return self._known[doc_id]
+
+    def texts(self, doc_ids: Collection[int]) -> dict[int, str]:
+        """Texts, of those documents that still exist."""
+        columns = ("doc_id", "text")
+        rows = self._tables.rows("documents", columns, [each for each in doc_ids if each >= 0])
+        others = {n: foreign_document(n, self.origins()) for n in doc_ids if n < 0}
+        rows |= foreign_rows(self._corpus, self._store, others, columns)
+        return {doc_id: row["text"] for doc_id, row in rows.items()}
+
+    def origins(self) -> tuple[Origin, ...]:
+        """The corpora that ids below 0 stand for."""
+        if self._origins is None:
+            self._origins = origins_of(self._corpus.table("clusters"))
+        return self._origins
