@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import dropwhile
 
 from strata.pipelines.cluster_lookup import Cluster, read_cluster
 from strata.pipelines.document_names import DocumentNames, Name
@@ -56,8 +57,8 @@ class Comparison:
     """How the text of another document of the cluster becomes that of the one asked for.
 
     Attributes:
-        doc_id: the other document: the survivor, or the next one in the chain where that has more
-            in common.
+        doc_id: the other document: the survivor, or the next unequal one of the chain where that
+            has more in common.
         name: what it is called.
         diff: from its text to that of the document asked for.
     """
@@ -148,7 +149,9 @@ def _compare(
     names: DocumentNames, doc_id: int, kept_id: int, links: Sequence[Link]
 ) -> Comparison | None:
     """Compare with the survivor, or with the next document where more of its text is the same."""
-    others = dict.fromkeys([kept_id, *(link.doc_id for link in links[:1])])
+    # Documents that equal this one would only tell that they do.
+    unlike = [link.doc_id for link in dropwhile(lambda link: link.equal, links)]
+    others = dict.fromkeys([kept_id, *unlike[:1]])
     texts = names.texts([doc_id, *others])
     diffs = [
         Comparison(other, names[other], text_diff(texts[other], texts[doc_id]))

@@ -68,7 +68,7 @@ def diff_title(comparison: Comparison) -> str:
     least = "" if diff.complete else "at least "
     noun = "difference" if diff.differences == 1 else "differences"
     share = f"{least}{_share(diff)} of the characters in common"
-    return f"{least}{diff.differences:,} {noun} to {other} (-), {share}"
+    return f"- {other}  + this document: {least}{diff.differences:,} {noun}, {share}"
 
 
 def _share(diff: TextDiff) -> str:

@@ -158,6 +158,16 @@ def test_comparison_is_with_the_next_of_the_chain_where_that_is_nearer(traced):
     assert any("word67" in run.text for run in runs if run.kind == "added")
 
 
+def test_comparison_passes_over_documents_that_equal_the_one_asked_for(traced):
+    pairs = [(0, 1, 0.9, False), (1, 2, 0.9, False), (2, 8, 1.0, True)]
+    (trace,) = traced({0: [0, 1, 2, 8]}, pairs, [8])
+    assert [step.name.id for step in trace.chain] == ["doc-2", "doc-1", "doc-0"]
+    assert trace.comparison.name.id == "doc-1"
+    equal = [(0, 1, 1.0, True), (1, 8, 1.0, True)]
+    (trace,) = traced({0: [0, 1, 8]}, equal, [8])
+    assert trace.comparison.name.id == "doc-0"
+
+
 def test_clusters_of_several_documents_are_each_their_own(traced):
     first, second = traced({0: [0, 2, 4, 6], 1: [1, 3]}, [*PATH, (1, 3, 0.9, False)], [3, 2])
     assert [member.name.id for member in first.members] == ["doc-1", "doc-3"]

@@ -203,7 +203,9 @@ def test_explain_text_shows_cluster_chain_and_diff(folder, context, capsys):
     assert f"             removed  {similarity:.3f}  in  near  <- this document" in lines
     assert f"  chain      {similarity:.3f} to  in  doc-1" in lines
     share = f"{len(TEXTS[1]) / len(NEAR):.2%}"
-    title = f"  diff       1 difference to doc-1 (-), {share} of the characters in common"
+    title = (
+        f"  diff       - doc-1  + this document: 1 difference, {share} of the characters in common"
+    )
     assert title in lines
     assert f"  @@ character {len(TEXTS[1]):,} @@" in lines
     assert lines[-2:] == ["  + ⏎", "  + and one word"]
@@ -255,7 +257,7 @@ def test_explain_document_that_another_corpus_has_names_it_and_compares_with_it(
     printed = capsys.readouterr().out
     assert "of the corpus old, in a cluster of 3" in printed
     assert "kept            corpus old  doc-1" in printed
-    assert "1 difference to doc-1 (-)" in printed
+    assert "- doc-1  + this document: 1 difference" in printed
     assert "  + and one word" in printed
 
 
