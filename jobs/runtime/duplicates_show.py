@@ -17,6 +17,7 @@ BAR = 32
 NAME = 24
 ID = 36
 SAMPLE = 16
+BORDERS = 12
 # A label, and thirteen sources with a figure of seven characters each.
 MATRIX_WIDTH = 180
 
@@ -74,7 +75,7 @@ def _largest(duplicates: Duplicates, width: int) -> Table:
     table.add_column("survivor", max_width=ID, overflow="fold")
     table.add_column("source", max_width=NAME, overflow="fold")
     # Only the sample may be cut; it gets what the others leave of a line.
-    room = width - max(len("documents"), len(sizes[0])) - id_width - source_width - 8
+    room = width - max(len("documents"), len(sizes[0])) - id_width - source_width - BORDERS
     table.add_column("begins with", no_wrap=True, overflow="ellipsis", max_width=max(SAMPLE, room))
     for size, each in zip(sizes, duplicates.largest, strict=True):
         table.add_row(size, Text(each.id), Text(each.source), Text(each.sample))

@@ -155,3 +155,10 @@ def test_terminal_figures_of_many_sources_are_never_cut(width):
     assert told.count("13.0 G") == len(names)
     assert all(f"{each['size']:,}" in told for each in largest)
     assert told.count("q") == 300 * MOST_CLUSTERS
+
+
+def test_terminal_cuts_samples_rather_than_ids():
+    largest = [cluster(97, id="0123456789abcdef", source="books", sample="z" * 120)]
+    line = next(line for line in printed(facts(largest=largest)).splitlines() if "zzz" in line)
+    assert line.split()[:3] == ["97", "0123456789abcdef", "books"]
+    assert line.split()[3].endswith("z…")
