@@ -12,6 +12,7 @@ from strata.pipelines.document_names import DocumentNames, Name
 from strata.pipelines.duplicate_chain import Link, chain
 from strata.pipelines.table_lookup import Row, TableLookup
 from strata.pipelines.text_diff import TextDiff, text_diff
+from strata.settings import LinkRule
 
 __all__ = ["ChainState", "ClusterTrace", "Comparison", "Member", "Step", "trace_clusters"]
 
@@ -90,46 +91,50 @@ class ClusterTrace:
 
 
 def trace_clusters(
-    tables: TableLookup, names: DocumentNames, entries: Mapping[int, Row], limit: int
+    tables: TableLookup,
+    names: DocumentNames,
+    entries: Mapping[int, Row],
+    link: LinkRule,
+    limit: int,
 ) -> dict[int, ClusterTrace]:
     """The clusters of some documents.
 
     Args:
         tables: the corpus.
         names: of its documents.
-        entries: rows of the ledger with kept_id and cluster_size, by document.
+        entries: rows of the ledger, by document.
+        link: how the ledger links documents to survivors.
         limit: members and steps that are told of each.
     """
     kept_ids = {entry["kept_id"] for entry in entries.values()}
     clusters = {kept_id: read_cluster(tables, kept_id) for kept_id in kept_ids}
     return {
-        doc_id: _trace(names, clusters[entry["kept_id"]], doc_id, entry["cluster_size"], limit)
+        doc_id: _trace(names, clusters[entry["kept_id"]], entry, link, limit)
         for doc_id, entry in entries.items()
     }
 
 
 def _trace(
-    names: DocumentNames, cluster: Cluster, doc_id: int, size: int, limit: int
+    names: DocumentNames, cluster: Cluster, entry: Row, link: LinkRule, limit: int
 ) -> ClusterTrace:
-    links = _chain(cluster, doc_id)
+    doc_id, kept_id = entry["doc_id"], cluster.kept_id
+    links = _direct(entry) if link is LinkRule.DIRECT else _chain(cluster, doc_id)
     told = (links or ())[:limit]
     members = cluster.first(limit, doc_id)
-    names.learn([*members, *(link.doc_id for link in told)])
+    names.learn([*members, *(each.doc_id for each in told)])
     return ClusterTrace(
         members=tuple(
-            Member(each, names[each], each == cluster.kept_id, similarity)
+            Member(each, names[each], each == kept_id, similarity)
             for each, similarity in members.items()
         ),
-        more=max(0, size - len(members)),
+        more=max(0, entry["cluster_size"] - len(members)),
         state=_state(cluster, doc_id, links),
         chain=tuple(
-            Step(link.doc_id, names[link.doc_id], round(link.similarity, 4), link.equal)
-            for link in told
+            Step(each.doc_id, names[each.doc_id], round(each.similarity, 4), each.equal)
+            for each in told
         ),
         chain_more=len(links or ()) - len(told),
-        comparison=None
-        if doc_id == cluster.kept_id
-        else _compare(names, doc_id, cluster.kept_id, links or ()),
+        comparison=None if entry["kept"] else _compare(names, doc_id, kept_id, links or ()),
     )
 
 
@@ -137,12 +142,18 @@ def _chain(cluster: Cluster, doc_id: int) -> tuple[Link, ...] | None:
     return None if cluster.edges is None else chain(cluster.edges, doc_id, cluster.kept_id)
 
 
+def _direct(entry: Row) -> tuple[Link, ...]:
+    """The pair that a ledger of direct links rests on: its only neighbour is the survivor."""
+    equal = entry["method"] == "exact"
+    return () if entry["kept"] else (Link(entry["kept_id"], entry["similarity"], equal),)
+
+
 def _state(cluster: Cluster, doc_id: int, links: Sequence[Link] | None) -> ChainState:
     if doc_id == cluster.kept_id:
         return ChainState.SURVIVOR
-    if cluster.edges is None:
-        return ChainState.TOO_LARGE
-    return ChainState.MISSING if links is None else ChainState.FOUND
+    if links is not None:
+        return ChainState.FOUND
+    return ChainState.TOO_LARGE if cluster.edges is None else ChainState.MISSING
 
 
 def _compare(

@@ -208,7 +208,7 @@ def _documents(
     in_full = {doc_id: ledger[doc_id] for doc_id in sorted(ledger)[:MOST_IN_FULL]}
     names = DocumentNames(context.corpus, context.store, tables, inputs)
     names.learn({entry["kept_id"] for entry in ledger.values()})
-    duplicates = trace_clusters(tables, names, in_full, members)
+    duplicates = trace_clusters(tables, names, in_full, context.settings.dedup.link, members)
     has_clean = bool(tables.files("clean"))
     clean = tables.rows("clean", ("doc_id",), rows)
     tokens = tables.rows("tokens", ("doc_id", "n_tokens"), rows)

@@ -11,7 +11,7 @@ from strata.pipelines.document_names import DocumentNames
 from strata.pipelines.shard import run_shard
 from strata.pipelines.table_lookup import TableLookup
 from strata.pipelines.table_target import TableTarget
-from strata.settings import Settings
+from strata.settings import LinkRule, Settings
 from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import SCHEMAS
 from tests.sequential import sequential_context
@@ -49,7 +49,7 @@ def ids(context):
 def traced(context, ids):
     """Publish clusters and pairs, given by places in ``ids``, and trace some documents."""
 
-    def traced(clusters, pairs, asked, limit=10):
+    def traced(clusters, pairs, asked, limit=10, link=LinkRule.CLUSTER):
         rows = [
             (ids[place], ids[kept], len(members), place == kept, "fuzzy", 0.875)
             for kept, members in clusters.items()
@@ -58,10 +58,10 @@ def traced(context, ids):
         write("clusters", sorted(rows))
         write("edges", sorted((ids[a], ids[b], s, e) for a, b, s, e in pairs))
         tables = TableLookup(context.corpus, context.store)
-        columns = ("doc_id", "kept_id", "cluster_size")
+        columns = SCHEMAS["clusters"].names
         entries = tables.rows("clusters", columns, [ids[place] for place in asked])
         names = DocumentNames(context.corpus, context.store, tables, tables.inputs())
-        found = trace_clusters(tables, names, entries, limit)
+        found = trace_clusters(tables, names, entries, link, limit)
         return [found[ids[place]] for place in asked]
 
     def write(table, rows):
@@ -114,6 +114,14 @@ def test_cluster_pairs_of_other_clusters_are_no_way(traced):
     pairs = [*PATH, (0, 8, 0.9, False), (6, 8, 0.9, False)]
     (trace,) = traced({0: [0, 2, 4, 6], 8: [8]}, pairs, [6])
     assert [step.name.id for step in trace.chain] == ["doc-2", "doc-4", "doc-0"]
+
+
+def test_cluster_of_direct_links_rests_on_the_pair_with_the_survivor(traced, ids):
+    gone, kept = traced({0: [0, 2, 6]}, [], [6, 0], link=LinkRule.DIRECT)
+    (step,) = gone.chain
+    assert (step.doc_id, step.similarity, step.equal) == (ids[0], 0.875, False)
+    assert gone.state is ChainState.FOUND
+    assert (kept.state, kept.chain) == (ChainState.SURVIVOR, ())
 
 
 def test_cluster_of_a_survivor_has_members_but_no_chain(traced):
