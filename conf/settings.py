@@ -29,6 +29,7 @@ TABLES = (
     *("inputs", "documents", "rejects", "fingerprints"),
     *("edges", "clusters"),
     *("clean", "tokens"),
+    "retractions",
 )
 WAREHOUSE_TIER = "warehouse"
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"

@@ -62,6 +62,7 @@ def _parser() -> Parser:
     for name, (module, summary) in STAGE_JOBS.items():
         job = _command(commands, name, summary, _stage_runner(name, module))
         add_run(job)
+    _add_retract(commands)
     _command(commands, "plan", "show what a run would do; starts no JVM", _plan)
     _command(commands, "config", "print the merged settings, and where each comes from", _config)
     _add_export(commands)
@@ -129,6 +130,21 @@ def _config(arguments: argparse.Namespace) -> int:
         return 0
 
     return guarded(run)
+
+
+def _add_retract(commands: Commands) -> None:
+    from strata.jobs.runtime.retract_arguments import add_retract
+
+    summary = "take documents out of every table, and print a receipt"
+    parser = _command(commands, "retract", summary, _retract)
+    add_retract(parser)
+    add_run(parser)
+
+
+def _retract(arguments: argparse.Namespace) -> int:
+    from strata.jobs.retract_documents import retract_documents
+
+    return retract_documents(arguments)
 
 
 def _add_export(commands: Commands) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile, run_rewrite_task
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
@@ -33,6 +34,8 @@ def run_compress(context: StageContext) -> StageReport:
         BalanceError: a rewritten file does not hold the rows of the files it replaces.
     """
     watch = Stopwatch()
+    # What it rewrites is compared with what is there at the end, so nothing comes back by it.
+    RetractionGuard.begin(context.corpus)
     report = StageReport("compress", "")
     plans = plan_compress(context)
     if not any(plans.values()):

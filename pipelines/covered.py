@@ -13,7 +13,14 @@ from strata.storage.catalog import Corpus
 from strata.storage.records import SETTINGS_KEY
 from strata.storage.table import CorpusTable
 
-__all__ = ["NOTHING_COVERED", "Covered", "coverage", "coverage_properties", "covered"]
+__all__ = [
+    "NOTHING_COVERED",
+    "Covered",
+    "coverage",
+    "coverage_properties",
+    "covered",
+    "properties_without",
+]
 
 DOCUMENTS_KEY = "strata.documents-key"
 LAST_DOC_ID = "strata.last-doc-id"
@@ -65,6 +72,18 @@ def coverage(corpus: Corpus) -> Covered:
     return Covered(
         sum(file.rows for file in files), max((file.max_doc_id for file in files), default=-1)
     )
+
+
+def properties_without(table: CorpusTable, documents_key: str, documents: int) -> Mapping[str, str]:
+    """The properties of a result from which so many documents were taken, as from `documents`.
+
+    Args:
+        table: the table with the result.
+        documents_key: key of `documents` without them.
+        documents: how many were taken.
+    """
+    before = int(table.latest_property(DOCUMENTS) or 0)
+    return {DOCUMENTS_KEY: documents_key, DOCUMENTS: str(before - documents)}
 
 
 def coverage_properties(

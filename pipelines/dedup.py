@@ -20,12 +20,13 @@ from strata.pipelines.foreign import AGAINST, foreign_corpora, origins_json
 from strata.pipelines.kernels.banding import Banding, choose_banding
 from strata.pipelines.ledger_change import replaced_survivors
 from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
+from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
 from strata.settings import DedupSettings
 from strata.storage.publish import PublishMode, publish
 from strata.storage.url import Url
 
-__all__ = ["dedup_key", "edges_key", "run_dedup"]
+__all__ = ["banding_of", "dedup_key", "edges_key", "run_dedup"]
 
 # Raise it when the code changes which pairs are found, or the rows of `edges`.
 EDGES_VERSION = 1
@@ -33,15 +34,16 @@ EDGES_VERSION = 1
 VERSION = 2
 
 
-def edges_key(context: StageContext) -> str:
-    """Key of the edges that the present documents and settings give."""
-    documents = context.corpus.table("documents").content_key or ""
+def edges_key(context: StageContext, documents_key: str | None = None) -> str:
+    """Key of the edges that documents, the present ones by default, and the settings give."""
+    documents = documents_key or context.corpus.table("documents").content_key or ""
     return stage_key("edges", EDGES_VERSION, [documents], {"search": _search_key(context)})
 
 
-def dedup_key(context: StageContext) -> str:
-    """Key of the ledger that the present documents and settings give."""
-    return stage_key("dedup", VERSION, [edges_key(context)], _election(context))
+def dedup_key(context: StageContext, documents_key: str | None = None) -> str:
+    """Key of the ledger that documents, the present ones by default, and the settings give."""
+    causes = [edges_key(context, documents_key)]
+    return stage_key("dedup", VERSION, causes, _election(context))
 
 
 def run_dedup(context: StageContext) -> StageReport:
@@ -51,6 +53,7 @@ def run_dedup(context: StageContext) -> StageReport:
         BalanceError: a document was lost or doubled.
     """
     watch = Stopwatch()
+    guard = RetractionGuard.begin(context.corpus)
     report = StageReport("dedup", dedup_key(context))
     clusters = context.corpus.table("clusters")
     if clusters.content_key == report.key:
@@ -59,7 +62,7 @@ def run_dedup(context: StageContext) -> StageReport:
     watch.lap("plan")
     context.spark()
     watch.lap("wait for Spark")
-    _publish_edges(context, report, watch)
+    _publish_edges(context, guard, report, watch)
     ledger = write_ledger(context)
     watch.lap("ledger")
     _account(context, ledger, report)
@@ -73,6 +76,7 @@ def run_dedup(context: StageContext) -> StageReport:
     watch.lap("compare with the ledger before")
     report.details |= audited(context, ledger, report)
     watch.lap("audit")
+    guard.check(["clusters"])
     publish(
         clusters,
         ledger.files,
@@ -106,19 +110,22 @@ def _coverage(context: StageContext, settings_key: str) -> Mapping[str, str]:
 def _search_key(context: StageContext) -> str:
     """Key of what decides the edges, but for the documents."""
     settings = context.settings.dedup
-    banding = _banding(settings)
+    banding = banding_of(settings)
     decisive = {"threshold": settings.threshold, "bands": banding.bands, "rows": banding.rows}
     others = [corpus.key for corpus in foreign_corpora(context)]
     return stage_key("search", EDGES_VERSION, others, decisive)
 
 
-def _banding(settings: DedupSettings) -> Banding:
+def banding_of(settings: DedupSettings) -> Banding:
+    """The bands and rows that are given, or that follow from the threshold."""
     if settings.bands is not None and settings.rows is not None:
         return Banding(settings.bands, settings.rows)
     return choose_banding(settings.threshold)
 
 
-def _publish_edges(context: StageContext, report: StageReport, watch: Stopwatch) -> None:
+def _publish_edges(
+    context: StageContext, guard: RetractionGuard, report: StageReport, watch: Stopwatch
+) -> None:
     """Bring `edges` up to date."""
     edges, search_key = context.corpus.table("edges"), _search_key(context)
     seen = covered(context.corpus, edges, search_key)
@@ -138,6 +145,7 @@ def _publish_edges(context: StageContext, report: StageReport, watch: Stopwatch)
     report.check_balance()
     known = [file.url for file in edges.files()] if seen.documents else []
     files = write_edges(context, results, known)
+    guard.check(["edges"])
     publish(
         edges,
         files,
@@ -161,7 +169,7 @@ def _search(context: StageContext, seen: Covered) -> EdgeSearch:
     own = tuple(context.corpus.table("fingerprints").files())
     others = foreign_corpora(context)
     return EdgeSearch(
-        banding=_banding(context.settings.dedup),
+        banding=banding_of(context.settings.dedup),
         own=own,
         foreign=tuple(file for corpus in others for file in corpus.files),
         documents=sum(file.rows for file in own) + sum(corpus.rows for corpus in others),

@@ -31,7 +31,7 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["WrittenLedger", "write_ledger"]
+__all__ = ["WrittenLedger", "ledger_of", "write_ledger"]
 
 ATTRIBUTES = pa.schema([("doc_id", pa.int64()), ("n_bytes", pa.int64()), ("source", pa.string())])
 BATCH_BYTES = 4_000_000
@@ -84,15 +84,22 @@ def write_ledger(context: StageContext) -> WrittenLedger:
 
 
 def _on_driver(context: StageContext) -> WrittenLedger:
-    edges = load_edges(context.store, edge_urls(context))
+    rows = ledger_of(context, load_edges(context.store, edge_urls(context)))
+    sources = read_sources(context.corpus, context.store)
+    return _write(TableTarget.of(context, "clusters"), sources, iter([rows]), "dedup-driver")
+
+
+def ledger_of(context: StageContext, edges: pa.Table) -> pa.RecordBatch:
+    """The rows of `clusters` that follow from pairs of EDGE_SCHEMA, sorted by document.
+
+    Clusters are made independently, so the pairs may be those of some of them.
+    """
     rules = context.settings.dedup.survivor
     if context.settings.dedup.link is LinkRule.DIRECT:
         members = gather_members(context, edges)
         edges = direct_edges(edges, members, rules, context.settings.dedup.threshold)
     attributes = _attributes(context, edges) if needs_attributes(rules) else None
-    rows = ledger_rows(edges, rules, attributes)
-    sources = read_sources(context.corpus, context.store)
-    return _write(TableTarget.of(context, "clusters"), sources, iter([rows]), "dedup-driver")
+    return ledger_rows(edges, rules, attributes)
 
 
 def _attributes(context: StageContext, edges: pa.Table) -> Attributes:

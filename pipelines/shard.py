@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from strata.errors import RejectLimitError
 from strata.pipelines.foreign import FINGERPRINT_FORMAT, fingerprint_format
@@ -11,8 +12,10 @@ from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.pipelines.registry import read_registry, registry_rows
+from strata.pipelines.retraction.records import RetractionGuard, emptied_ordinals
+from strata.pipelines.retraction.refused import RetractedRecords
 from strata.pipelines.rewrite import RewriteTask, SourceFile, balance, run_rewrite_task
-from strata.pipelines.shard_plan import ShardPlan, pack_splits, plan_shard
+from strata.pipelines.shard_plan import Retractions, ShardPlan, pack_splits, plan_shard
 from strata.pipelines.shard_task import (
     WRITTEN,
     InputCount,
@@ -78,6 +81,7 @@ def run_shard(context: StageContext) -> StageReport:
         BalanceError: a record was lost or doubled.
     """
     watch = Stopwatch()
+    guard = RetractionGuard.begin(context.corpus)
     planned = plan_of(context)
     plan = planned.plan
     report = StageReport("shard", plan.key, details={"files_skipped": dict(planned.skipped)})
@@ -95,6 +99,7 @@ def run_shard(context: StageContext) -> StageReport:
     _rebalance(context, outcome)
     watch.lap("balance files")
     _write_driver_rows(context, plan, outcome)
+    guard.check(PUBLISHED)
     for name in PUBLISHED:
         publish(
             context.corpus.table(name),
@@ -123,16 +128,21 @@ def plan_of(context: StageContext) -> Planned:
         context.settings,
         keys=tuple(table.content_key for table in tables),
         settings_key=tables[-1].latest_property(SETTINGS_KEY),
+        retractions=Retractions(
+            context.corpus.table("retractions").content_key,
+            emptied_ordinals(context.corpus, context.store),
+        ),
     )
     return Planned(plan, listing.skipped)
 
 
 def _read_all(context: StageContext, plan: ShardPlan) -> _Outcome:
     outcome = _Outcome()
+    retracted = RetractedRecords.read(context.corpus, context.store)
     waiting = _tasks(context, plan)
     while waiting:
         context.progress.start("shard", "read, fingerprint, write", len(waiting))
-        results = run_tasks(context.spark(), run_shard_task, waiting)
+        results = run_tasks(context.spark(), partial(run_shard_task, retracted=retracted), waiting)
         for result in results:
             outcome.broken.update(result.broken)
         bad = frozenset(outcome.broken)

@@ -13,7 +13,7 @@ from strata.pipelines.readers.split import InputFile, Split
 from strata.settings import Settings
 from strata.storage.publish import PublishMode
 
-__all__ = ["KnownInput", "ShardPlan", "pack_splits", "plan_shard"]
+__all__ = ["KnownInput", "Retractions", "ShardPlan", "pack_splits", "plan_shard"]
 
 # Raise it when reading changes what a document or its fingerprint is.
 VERSION = 1
@@ -31,6 +31,19 @@ class KnownInput:
     uri: str
     ordinal: int
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retractions:
+    """What was retracted from a corpus, as far as planning needs it.
+
+    Attributes:
+        key: content key of the table `retractions`; None where nothing ever was.
+        ordinals: input files whose documents are all retracted, so that the files may go too.
+    """
+
+    key: str | None = None
+    ordinals: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,7 @@ def plan_shard(
     *,
     keys: tuple[str | None, ...],
     settings_key: str | None,
+    retractions: Retractions = Retractions(),
 ) -> ShardPlan:
     """Decide what to read.
 
@@ -64,31 +78,39 @@ def plan_shard(
         settings: the settings.
         keys: content keys of the tables that the stage publishes, the registry's last.
         settings_key: key of the settings that the registry was published with.
+        retractions: what was retracted.
 
     Raises:
         InputError: an input that was read before has changed or is gone, and
             ``shard.changed_inputs`` is "refuse".
     """
     wanted_key = stage_key("shard-settings", VERSION, [], _settings_of(settings))
-    lost = _lost(listing, known)
+    lost = _lost(listing, [entry for entry in known if entry.ordinal not in retractions.ordinals])
     if lost and settings.shard.changed_inputs == "refuse":
         raise InputError(
             f"{len(lost)} input(s) that were read before have changed or are gone: "
             f"{', '.join(lost[:SHOWN])}{' …' if len(lost) > SHOWN else ''}",
             hint="put them back, or build the corpus anew with --set shard.changed_inputs=rebuild",
         )
-    grown = _plan(listing, [] if lost or settings_key != wanted_key else known, wanted_key)
+    grown = _plan(
+        listing, [] if lost or settings_key != wanted_key else known, wanted_key, retractions
+    )
     # A run that died while publishing leaves tables of two keys: this run may finish its work,
     # but must not add other files to it.
     if all(key in (keys[-1], grown.key) for key in keys):
         return grown
-    return _plan(listing, [], wanted_key)
+    return _plan(listing, [], wanted_key, retractions)
 
 
-def _plan(listing: Listing, known: Sequence[KnownInput], settings_key: str) -> ShardPlan:
+def _plan(
+    listing: Listing, known: Sequence[KnownInput], settings_key: str, retractions: Retractions
+) -> ShardPlan:
     new = _numbered(listing.files, known)
     causes = [entry.cause for entry in known] + [file.cause for file in new]
-    key = stage_key("shard", VERSION, causes, {"settings": settings_key})
+    decisive = {"settings": settings_key}
+    if retractions.key is not None:
+        decisive["retractions"] = retractions.key
+    key = stage_key("shard", VERSION, causes, decisive)
     mode = PublishMode.APPEND if known else PublishMode.OVERWRITE
     return ShardPlan(key, settings_key, mode, tuple(new))
 

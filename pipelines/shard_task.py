@@ -6,7 +6,7 @@ describes tasks, does without numba and its second of imports.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import ReadLimits, Split
+from strata.pipelines.retraction.refused import RetractedRecords
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
@@ -74,8 +75,13 @@ class ShardResult:
     counters: Counters = field(default_factory=Counters)
 
 
-def run_shard_task(task: ShardTask) -> ShardResult:
-    """Read the splits of a task into `documents`, `fingerprints` and `rejects`."""
+def run_shard_task(task: ShardTask, retracted: RetractedRecords | None = None) -> ShardResult:
+    """Read the splits of a task into `documents`, `fingerprints` and `rejects`.
+
+    Args:
+        task: what to read and where to write.
+        retracted: records that are rejected; apart from the tasks, so that Spark ships them once.
+    """
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
     result, stem = ShardResult(), task_stem("shard")
     writers = {
@@ -85,7 +91,8 @@ def run_shard_task(task: ShardTask) -> ShardResult:
     gathered = _Gathered(writers, task.ngram)
     try:
         for split in task.splits:
-            _read_one(split, store, task.limits, gathered, result)
+            source = _Source(split, store, task.limits, retracted)
+            _read_one(source, gathered, result)
         gathered.flush()
         if not result.broken:
             result.files = [file for writer in writers.values() for file in writer.close()]
@@ -100,14 +107,28 @@ def run_shard_task(task: ShardTask) -> ShardResult:
     return result
 
 
-def _read_one(
-    split: Split, store: Store, limits: ReadLimits, gathered: _Gathered, result: ShardResult
-) -> None:
-    from strata.pipelines.readers.read import read_split
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A split, and how it is read."""
 
-    count = result.inputs.setdefault(split.file.ordinal, InputCount())
+    split: Split
+    store: Store
+    limits: ReadLimits
+    retracted: RetractedRecords | None
+
+    def batches(self) -> Iterator[ReadBatch]:
+        """What is read, without retracted documents."""
+        from strata.pipelines.readers.read import read_split
+
+        for batch in read_split(self.store, self.split, self.limits):
+            yield self.retracted.without(batch, self.split.file) if self.retracted else batch
+
+
+def _read_one(source: _Source, gathered: _Gathered, result: ShardResult) -> None:
+    ordinal = source.split.file.ordinal
+    count = result.inputs.setdefault(ordinal, InputCount())
     try:
-        for batch in read_split(store, split, limits):
+        for batch in source.batches():
             count.add(_count(batch))
             # After a broken file the rest is only checked, so that one more round mends all.
             if not result.broken:
@@ -115,7 +136,7 @@ def _read_one(
                 bad = [reject for reject in batch.rejects if not reject.reason.harmless]
                 result.samples.extend(bad[: REJECT_SAMPLES - len(result.samples)])
     except BrokenFile as broken:
-        result.broken[split.file.ordinal] = broken.reject
+        result.broken[ordinal] = broken.reject
 
 
 class _Gathered:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata.errors import InputError
+from strata.errors import ConflictError, InputError
 from strata.pipelines.ledger_lookup import LedgerFile
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks, task_stem
@@ -24,7 +24,7 @@ from strata.storage.store import FsspecStore, StorageOptions
 from strata.storage.tiers import tier_of_table
 from strata.storage.url import Url
 
-__all__ = ["trained_spec"]
+__all__ = ["stored_spec", "trained_spec"]
 
 BATCH_BYTES = 8_000_000
 MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -60,12 +60,33 @@ def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpe
     texts = _read(context, files, int(training.sample_mb * 1e6))
     data = train_bpe(texts, training.vocab_size)
     spec = spec_from_json(data, context.settings.tokenize)
-    home = Url.parse(context.settings.warehouse) / context.settings.corpus / "tokenizers"
-    context.store.write_bytes(home / f"{spec.fingerprint}.json", data)
+    context.store.write_bytes(_place(context, spec.fingerprint), data)
     for file in files:
         context.store.delete(Url.parse(file.url))
     context.progress.finish()
     return spec
+
+
+def stored_spec(context: StageContext, fingerprint: str) -> TokenizerSpec:
+    """A tokenizer that an earlier run trained.
+
+    Raises:
+        InputMissingError: its file is not there.
+        ConflictError: with the present settings it would give other ids.
+    """
+    place = _place(context, fingerprint)
+    spec = spec_from_json(context.store.read_bytes(place), context.settings.tokenize)
+    if spec.fingerprint != fingerprint:
+        raise ConflictError(
+            f"{place} is not the tokenizer that wrote `tokens`",
+            hint="put the file back, or run `strata tokenize` to encode all survivors anew",
+        )
+    return spec
+
+
+def _place(context: StageContext, fingerprint: str) -> Url:
+    home = Url.parse(context.settings.warehouse) / context.settings.corpus / "tokenizers"
+    return home / f"{fingerprint}.json"
 
 
 def _text_bytes(context: StageContext) -> int:

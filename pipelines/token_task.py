@@ -45,7 +45,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TokenTask:
-    """What one task encodes, and where it writes; `clean` is written where it has a folder."""
+    """What one task encodes, and where it writes; `clean` is written where it has a folder.
+
+    Where ``only`` is given, int64[n], ascending, no other document is encoded or counted.
+    """
 
     parts: tuple[Part, ...]
     ledger: tuple[LedgerFile, ...]
@@ -53,6 +56,7 @@ class TokenTask:
     folders: Mapping[str, Url]
     layouts: Mapping[str, ParquetLayout]
     check_documents: int
+    only: np.ndarray | None = None
 
 
 @dataclass(slots=True)
@@ -89,7 +93,7 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
             table: stack.enter_context(TableWriter(store, folder, table, task.layouts[table], stem))
             for table, folder in task.folders.items()
         }
-        for batch in survivors(task.parts, task.ledger, store, result):
+        for batch in survivors(task.parts, task.ledger, store, result, task.only):
             _check(engine, batch, task, result)
             began = time.process_time()
             encoded = _token_rows(engine, batch)
@@ -107,16 +111,25 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
 
 
 def survivors(
-    parts: tuple[Part, ...], ledger: tuple[LedgerFile, ...], store: Store, result: TokenResult
+    parts: tuple[Part, ...],
+    ledger: tuple[LedgerFile, ...],
+    store: Store,
+    result: TokenResult,
+    only: np.ndarray | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The documents of some row groups that the ledger keeps, counted in ``result``."""
+    """The documents of some row groups that the ledger keeps, counted in ``result``.
+
+    Where ``only`` is given, int64[n], there are no others.
+    """
     for part in parts:
         removed = removed_ids(ledger, part.min_doc_id, part.max_doc_id, store)
         url, columns = Url.parse(part.url), SCHEMAS["documents"].names
         for batch in read_batches(store, url, columns, part.row_groups, BATCH_BYTES):
-            keep = ~np.isin(batch.column("doc_id").to_numpy(), removed)
-            result.rows_in += batch.num_rows
-            result.removed += int(batch.num_rows - keep.sum())
+            doc_ids = batch.column("doc_id").to_numpy()
+            asked = np.ones(len(doc_ids), bool) if only is None else np.isin(doc_ids, only)
+            keep = asked & ~np.isin(doc_ids, removed)
+            result.rows_in += int(asked.sum())
+            result.removed += int(asked.sum() - keep.sum())
             if keep.all():
                 yield batch
             elif keep.any():

@@ -6,6 +6,7 @@ from functools import partial
 
 from strata.keys import stage_key
 from strata.pipelines.dedup import dedup_key
+from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.token_parts import ledger_files, token_parts
@@ -18,7 +19,10 @@ from strata.storage.publish import PublishMode, publish
 from strata.storage.tiers import tier_of_table
 from strata.storage.url import Url
 
-__all__ = ["run_tokenize"]
+__all__ = ["TOKENIZER", "named_spec", "run_tokenize", "tokens_key"]
+
+TOKENIZER = "strata.tokenizer"
+"""Property of a snapshot of `tokens`: fingerprint of the tokenizer that encoded it."""
 
 # Raise it when the code changes what is written for the same documents and tokenizer.
 VERSION = 1
@@ -33,8 +37,9 @@ def run_tokenize(context: StageContext) -> StageReport:
         BalanceError: documents were lost, or the engine disagrees with its reference.
     """
     watch = Stopwatch()
-    loaded = _load(context)
-    report = StageReport("tokenize", _key(context, loaded))
+    guard = RetractionGuard.begin(context.corpus)
+    loaded = named_spec(context)
+    report = StageReport("tokenize", tokens_key(context, loaded))
     if _is_done(context, report.key):
         report.status = StageStatus.SKIPPED
         return report
@@ -49,6 +54,7 @@ def run_tokenize(context: StageContext) -> StageReport:
     report.details |= {"tokenizer": spec.fingerprint, "vocab_size": spec.vocab_size}
     report.details["engine"] = sorted({result.engine for result in results})
     report.check_balance()
+    guard.check(["clean", "tokens"])
     for table in ("clean", "tokens"):
         publish(
             context.corpus.table(table),
@@ -56,7 +62,7 @@ def run_tokenize(context: StageContext) -> StageReport:
             mode=PublishMode.OVERWRITE,
             content_key=report.key,
             run_id=context.run_id,
-            extra={"strata.tokenizer": spec.fingerprint} if table == "tokens" else {},
+            extra={TOKENIZER: spec.fingerprint} if table == "tokens" else {},
         )
     _describe(context, spec)
     watch.lap("publish")
@@ -64,7 +70,8 @@ def run_tokenize(context: StageContext) -> StageReport:
     return report
 
 
-def _load(context: StageContext) -> TokenizerSpec | None:
+def named_spec(context: StageContext) -> TokenizerSpec | None:
+    """The tokenizer that the settings name; None where one is trained."""
     settings = context.settings.tokenize
     if settings.tokenizer is None:
         return None
@@ -75,7 +82,10 @@ def _training(settings: TokenizeSettings) -> TrainSettings:
     return settings.train or DEFAULT_TRAINING
 
 
-def _key(context: StageContext, loaded: TokenizerSpec | None) -> str:
+def tokens_key(
+    context: StageContext, loaded: TokenizerSpec | None, documents_key: str | None = None
+) -> str:
+    """Key of the tokens that documents, the present ones by default, and the settings give."""
     settings = context.settings.tokenize
     decisive: dict[str, object] = {
         "bos": settings.bos,
@@ -83,7 +93,7 @@ def _key(context: StageContext, loaded: TokenizerSpec | None) -> str:
         "clean": context.settings.dedup.write_clean,
         "tokenizer": loaded.fingerprint if loaded else _training(settings).model_dump(),
     }
-    return stage_key("tokenize", VERSION, [dedup_key(context)], decisive)
+    return stage_key("tokenize", VERSION, [dedup_key(context, documents_key)], decisive)
 
 
 def _is_done(context: StageContext, key: str) -> bool:

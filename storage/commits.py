@@ -1,4 +1,4 @@
-"""The three snapshots that Strata makes, on PyIceberg's private commit classes (pinned to 0.12).
+"""The four snapshots that Strata makes, on PyIceberg's private commit classes (pinned to 0.12).
 
 PyIceberg repeats a commit that lost a race: it refreshes the table, validates and writes the
 manifests again. Each class here says what has to hold then. PyIceberg has no REPLACE of its own.
@@ -43,6 +43,7 @@ __all__ = [
     "AlreadyPublishedError",
     "AppendCommit",
     "Commit",
+    "EditCommit",
     "OverwriteCommit",
     "RewriteCommit",
     "data_file",
@@ -147,6 +148,42 @@ class OverwriteCommit(_OverwriteFiles):
         self._drop_present_files()
 
 
+class EditCommit(_OverwriteFiles):
+    """Puts files in the place of some, with other rows, and gives the table another key.
+
+    The table has to hold what the edit was made from: neither another result nor a rewrite of one
+    of the old files may come between.
+    """
+
+    def __init__(
+        self, transaction: Transaction, properties: dict[str, str], content_key: str
+    ) -> None:
+        io = transaction._table.io
+        super().__init__(Operation.OVERWRITE, transaction, io, snapshot_properties=properties)
+        self._content_key = content_key
+        self._edited_key = newest_key(transaction.table_metadata)
+
+    def replace(self, old: Sequence[DataFile], new: Sequence[WrittenFile]) -> None:
+        """Stage the replacement of ``old`` by ``new``."""
+        for file in old:
+            self.delete_data_file(file)
+        for written in new:
+            self.append_data_file(data_file(written, self._transaction.table_metadata))
+
+    def run(self) -> None:
+        """Commit, again and again while other writers win."""
+        self.commit()
+        self._transaction.commit_transaction()
+
+    def _validate_concurrency(self) -> None:
+        # PyIceberg itself refuses where one of the old files is gone.
+        present = newest_key(self._transaction._table.metadata)
+        if present == self._content_key:
+            raise AlreadyPublishedError(self._content_key)
+        if present != self._edited_key:
+            raise ValidationException(f"it now holds the result {present}")
+
+
 class RewriteCommit(_OverwriteFiles):
     """REPLACE: other files with the same rows. Never conflicts with appends.
 
@@ -223,4 +260,4 @@ class RewriteCommit(_OverwriteFiles):
         _validate_no_new_deletes_for_data_files(table, window.head, None, gone, window.base)
 
 
-Commit = AppendCommit | OverwriteCommit | RewriteCommit
+Commit = AppendCommit | EditCommit | OverwriteCommit | RewriteCommit

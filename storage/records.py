@@ -22,7 +22,7 @@ class TableFile:
         url: where it is.
         rows: number of rows.
         n_bytes: size on disk.
-        min_doc_id: smallest ``doc_id``; 0 where the table has none.
+        min_doc_id: smallest ``doc_id`` (of `edges`: ``a``); 0 where the table has none.
         max_doc_id: largest ``doc_id``; the largest possible where the table has none.
         row_groups: number of row groups.
         codec: Parquet codec as its name tells, or nothing for a file of another writer.

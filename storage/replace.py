@@ -15,7 +15,7 @@ from strata.storage.table import CorpusTable
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
 
-__all__ = ["Replacement", "replace_files"]
+__all__ = ["Replacement", "replace_files", "still_there"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,25 @@ def replace_files(
         return run_commit(table, commit)
 
 
-def _checked(
-    name: str, replacement: Replacement, present: Mapping[str, DataFile]
-) -> list[DataFile]:
-    gone = [url for url in replacement.old if url not in present]
+def still_there(name: str, urls: Sequence[str], present: Mapping[str, DataFile]) -> list[DataFile]:
+    """The present files with these URLs.
+
+    Raises:
+        ConflictError: one of them is not in the table any more.
+    """
+    gone = [url for url in urls if url not in present]
     if gone:
         raise ConflictError(
             f"{name} has no file {gone[0]} any more",
             hint="another run replaced it; run the same command again",
         )
-    old = [present[url] for url in replacement.old]
+    return [present[url] for url in urls]
+
+
+def _checked(
+    name: str, replacement: Replacement, present: Mapping[str, DataFile]
+) -> list[DataFile]:
+    old = still_there(name, replacement.old, present)
     before = sum(file.record_count for file in old)
     after = sum(file.rows for file in replacement.new)
     if before != after or not old:

@@ -21,6 +21,7 @@ __all__ = [
     "HASH_BYTES",
     "INPUTS",
     "REJECTS",
+    "RETRACTIONS",
     "SCHEMAS",
     "SIGNATURE_BYTES",
     "TOKENS",
@@ -121,6 +122,21 @@ TOKENS = pa.schema(
     ]
 )
 
+RETRACTIONS = pa.schema(
+    [
+        _optional("doc_id", pa.int64(), 1),
+        _required("retraction", pa.string(), 2),
+        _required("kind", pa.string(), 3),
+        _required("value", pa.string(), 4),
+        _optional("ordinal", pa.int64(), 5),
+        _optional("id_hash", pa.int64(), 6),
+        _optional("content_hash", pa.binary(HASH_BYTES), 7),
+        _optional("own_id", pa.bool_(), 8),
+        _optional("reason", pa.string(), 9),
+        _required("asked_ms", pa.int64(), 10),
+    ]
+)
+
 SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
     {
         "inputs": INPUTS,
@@ -131,5 +147,6 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
         "clusters": CLUSTERS,
         "clean": CLEAN,
         "tokens": TOKENS,
+        "retractions": RETRACTIONS,
     }
 )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLE_PROPERTIES", "CorpusTable"]
 
+# First columns that number documents; files are known by their smallest and largest one.
+_NUMBERED = frozenset({"doc_id", "a"})
 _LONG_COLUMNS = ("text", "metadata", "signature", "content_hash", "excerpt", "tokens.element")
 
 # Isolation, retries and pruning: the defaults of PyIceberg fail a rewrite beside any append,
@@ -62,7 +64,7 @@ class CorpusTable:
             return []
         if snapshot is not None:
             self._known(table.metadata, snapshot)
-        bounded = frozenset({1} if "doc_id" in SCHEMAS[self.name].names else ())
+        bounded = frozenset({1} if SCHEMAS[self.name].names[0] in _NUMBERED else ())
         listed = live_files(table.metadata, table.io, snapshot)
         found = [describe_file(file, bounded) for file in listed]
         return sorted(found, key=lambda file: (file.min_doc_id, file.url))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strata.jobs.runtime.run import RunReport, Stage
     from strata.settings import Settings
 
-__all__ = ["job_main", "run_command"]
+__all__ = ["job_main", "new_run_id", "run_command", "write_report"]
 
 
 def job_main(
@@ -43,8 +43,13 @@ def run_command(
     Returns:
         The exit code.
     """
-    run_id = arguments.run_id or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    run_id = arguments.run_id or new_run_id()
     return guarded(lambda: _run(command, stages, arguments, run_id), run_id)
+
+
+def new_run_id() -> str:
+    """A name for a run that was given none: time and process."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
 
 
 def _run(
@@ -92,7 +97,7 @@ def _needs_spark(settings: Settings) -> bool:
 
 def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
     if arguments.report:
-        _write(arguments.report, report.to_json())
+        write_report(arguments.report, report.to_json())
     if arguments.output is OutputForm.JSON:
         sys.stdout.write(report.to_json().decode() + "\n")
     elif verbosity(arguments) >= 0:
@@ -101,7 +106,8 @@ def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
         show_summary(report)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_report(path: Path, data: bytes) -> None:
+    """Put a report where the user wants it, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data)

@@ -21,6 +21,7 @@ PACKAGES = (
     "strata.pipelines",
     "strata.pipelines.kernels",
     "strata.pipelines.readers",
+    "strata.pipelines.retraction",
     "strata.jobs",
     "strata.jobs.runtime",
 )

@@ -31,11 +31,12 @@ class RejectReason(StrEnum):
     TRUNCATED_FILE = "truncated_file"
     CORRUPT_FILE = "corrupt_file"
     NO_TEXT_COLUMN = "no_text_column"
+    RETRACTED = "retracted"
 
     @property
     def harmless(self) -> bool:
         """Whether nothing was lost: such a record does not count against the limit."""
-        return self is RejectReason.EMPTY_TEXT
+        return self in (RejectReason.EMPTY_TEXT, RejectReason.RETRACTED)
 
 
 @dataclass(frozen=True, slots=True)

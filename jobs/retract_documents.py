@@ -1,0 +1,68 @@
+"""`strata retract`: take documents out of every table, and print a receipt.
+
+Under Spark: `spark-submit jobs/retract_documents.py --conf-file FILE --id ID`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from strata.jobs.runtime.arguments import all_overrides, job_parser, verbosity
+from strata.jobs.runtime.entry import new_run_id, write_report
+from strata.jobs.runtime.failures import guarded
+from strata.jobs.runtime.output import OutputForm
+from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.receipt import show_preview, show_receipt
+from strata.jobs.runtime.retract_arguments import add_retract, request_of
+from strata.jobs.runtime.run import run_stages
+from strata.jobs.runtime.run_options import RunOptions
+from strata.jobs.runtime.session import LazySession
+from strata.layers import load_settings
+from strata.pipelines.retraction.run import preview_retraction, run_retract
+from strata.pipelines.stage import StageContext
+from strata.storage.catalog import open_corpus
+
+__all__ = ["main", "retract_documents"]
+
+
+def retract_documents(arguments: argparse.Namespace) -> int:
+    """Run the parsed command; returns the exit code."""
+    run_id = arguments.run_id or new_run_id()
+    return guarded(lambda: _run(arguments, run_id), run_id)
+
+
+def _run(arguments: argparse.Namespace, run_id: str) -> int:
+    settings = load_settings(arguments.file, all_overrides(arguments)).settings
+    request = request_of(arguments)
+    options = RunOptions("retract", run_id, arguments.master, verbosity(arguments))
+    session = LazySession(settings, options.master, run_id, options.log_level)
+    try:
+        if arguments.dry_run:
+            progress = progress_for(
+                lambda: session() if session.started else None, options.verbosity
+            )
+            context = StageContext(settings, open_corpus(settings), run_id, session, progress)
+            show_preview(preview_retraction(context, request), output=arguments.output)
+            return 0
+        report = run_stages(settings, [partial(run_retract, request=request)], options, session)
+    finally:
+        session.stop()
+    if arguments.report:
+        write_report(arguments.report, report.to_json())
+    if verbosity(arguments) >= 0 or arguments.output is OutputForm.JSON:
+        show_receipt(report, output=arguments.output)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit code."""
+    parser = job_parser("retract", "take documents out of every table")
+    add_retract(parser)
+    return retract_documents(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

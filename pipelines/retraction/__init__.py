@@ -1,0 +1,1 @@
+"""Taking documents back: out of every table, for good, with a receipt."""

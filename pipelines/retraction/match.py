@@ -1,0 +1,240 @@
+"""Finding the documents that a retraction names, without reading a text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from strata.pipelines.readers.records import POSITION_BITS
+from strata.pipelines.retraction.gone import Gone
+from strata.pipelines.retraction.records import Retraction, asks_of, retraction_rows
+from strata.pipelines.retraction.request import Ask, AskKind
+from strata.pipelines.retraction.select import Naming, rows_naming
+from strata.pipelines.stage import StageContext
+from strata.pipelines.tasks import run_tasks
+from strata.storage.scan import read_batches
+from strata.storage.schemas import SCHEMAS
+from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.url import Url
+
+__all__ = ["Matches", "intent_rows", "match_asks"]
+
+BATCH_BYTES = 8_000_000
+READ = ["doc_id", "id", "url", "content_hash"]
+ROW_FACTS = ("doc_id", "ordinal", "id_hash", "content_hash", "own_id")
+FOUND = pa.schema(
+    [
+        ("doc_id", pa.int64()),
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("id_hash", pa.int64()),
+        ("content_hash", SCHEMAS["documents"].field("content_hash").type),
+        ("own_id", pa.bool_()),
+    ]
+)
+
+
+@dataclass(slots=True)
+class Matches:
+    """What was found of each thing that was asked for.
+
+    Attributes:
+        documents: rows of FOUND, each document once.
+        by_ask: the documents of an ask.
+        files: the input files of an ask for a source, by ordinal.
+        known: asks that name nothing any more, because it was retracted before.
+    """
+
+    documents: pa.Table
+    by_ask: dict[Ask, frozenset[int]] = field(default_factory=dict)
+    files: dict[Ask, frozenset[int]] = field(default_factory=dict)
+    known: frozenset[Ask] = frozenset()
+
+    @property
+    def missing(self) -> list[Ask]:
+        """Asks that name nothing, and never did."""
+        empty = [ask for ask, found in self.by_ask.items() if not found]
+        empty += [ask for ask, found in self.files.items() if not found]
+        return sorted(set(empty) - self.known)
+
+    @property
+    def gone(self) -> Gone:
+        """All that was found."""
+        ids = frozenset().union(*self.by_ask.values())
+        return Gone.of(ids, frozenset().union(*self.files.values()))
+
+
+def match_asks(context: StageContext, asks: Sequence[Ask]) -> Matches:
+    """Look for what was asked for in the tables as they are now."""
+    values = {kind: [ask.value for ask in asks if ask.kind is kind] for kind in AskKind}
+    numbers = [int(each) for each in values[AskKind.DOC_ID]]
+    numbers += [int(each) for each in values[AskKind.CLUSTER] if _is_number(each)]
+    names = values[AskKind.ID] + values[AskKind.CLUSTER]
+    found = _documents(context, names, values[AskKind.URL], numbers)
+    members = _members(context, found, values[AskKind.CLUSTER])
+    # Members were not asked for themselves, so what is known of them is their number.
+    others = frozenset().union(*members.values()) - set(found["doc_id"].to_pylist())
+    matches = Matches(pa.concat_tables([found, _documents(context, [], [], others)]))
+    for ask in asks:
+        if ask.kind is AskKind.SOURCE:
+            matches.files[ask] = _inputs_of(context, ask.value)
+        elif ask.kind is AskKind.CLUSTER:
+            matches.by_ask[ask] = members[ask.value]
+        else:
+            matches.by_ask[ask] = _named(found, ask)
+    matches.documents = _only(matches.documents, matches.gone.ids)
+    return _without_retracted(context, matches)
+
+
+def intent_rows(retraction: Retraction, matches: Matches) -> pa.RecordBatch:
+    """The rows of a retraction in the table `retractions`.
+
+    One for each thing that was asked for and each document, or input file, that it names; one
+    without either where it names nothing.
+    """
+    known = {row["doc_id"]: row for row in matches.documents.to_pylist()}
+    rows = []
+    for ask in retraction.asks:
+        named = sorted(matches.by_ask.get(ask, ()))
+        files = sorted(matches.files.get(ask, ()))
+        facts: list[dict[str, object]] = [known.get(doc_id, {"doc_id": doc_id}) for doc_id in named]
+        facts += [{"ordinal": ordinal} for ordinal in files]
+        rows += [
+            {
+                "retraction": retraction.key,
+                "kind": str(ask.kind),
+                "value": ask.value,
+                "reason": retraction.reason,
+                "asked_ms": retraction.asked_ms,
+                **{name: each[name] for name in ROW_FACTS if name in each},
+            }
+            for each in facts or [{}]
+        ]
+    return pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["retractions"])
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and int(value) < 1 << 63
+
+
+def _only(found: pa.Table, ids: np.ndarray) -> pa.Table:
+    chosen = found.filter(pa.array(np.isin(found["doc_id"].to_numpy(), ids)))
+    return chosen.sort_by("doc_id")
+
+
+def _named(found: pa.Table, ask: Ask) -> frozenset[int]:
+    column = {AskKind.ID: "id", AskKind.URL: "url", AskKind.DOC_ID: "doc_id"}[ask.kind]
+    value = int(ask.value) if ask.kind is AskKind.DOC_ID else ask.value
+    return frozenset(found.filter(pc.equal(found[column], value))["doc_id"].to_pylist())
+
+
+def _without_retracted(context: StageContext, matches: Matches) -> Matches:
+    rows = retraction_rows(context.corpus, context.store)
+    before = asks_of(rows)
+    # The registry names the files of a source for ever, though their documents are gone.
+    emptied = frozenset(rows["ordinal"].drop_null().to_pylist())
+    matches.files = {ask: found - emptied for ask, found in matches.files.items()}
+    asked = {**matches.by_ask, **matches.files}
+    matches.known = frozenset(ask for ask, found in asked.items() if not found and ask in before)
+    return matches
+
+
+def _inputs_of(context: StageContext, source: str) -> frozenset[int]:
+    return frozenset(
+        ordinal
+        for file in context.corpus.table("inputs").files()
+        for batch in read_batches(
+            context.store, file.location, ["ordinal", "source"], None, BATCH_BYTES
+        )
+        for ordinal in batch.filter(pc.equal(batch.column("source"), source))["ordinal"].to_pylist()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    ids: tuple[str, ...]
+    urls: tuple[str, ...]
+    doc_ids: np.ndarray
+    storage: StorageOptions
+
+
+def _documents(
+    context: StageContext, ids: Sequence[str], urls: Sequence[str], doc_ids: Collection[int]
+) -> pa.Table:
+    wanted = _Wanted(tuple(ids), tuple(urls), Gone.of(doc_ids).ids, context.storage_options)
+    files = context.corpus.table("documents").files()
+    if not ids and not urls:
+        files = Naming(("doc_id",), Gone.of(doc_ids)).files("documents", files)
+    context.progress.start("retract", "look for documents", len(files))
+    tables = run_tasks(
+        context.spark(), partial(_find_documents, wanted=wanted), [file.url for file in files]
+    )
+    context.progress.finish()
+    return pa.concat_tables([FOUND.empty_table(), *tables])
+
+
+def _find_documents(url: str, wanted: _Wanted) -> pa.Table:
+    from strata.pipelines.kernels.content_hash import hash64
+
+    ids, urls = pa.array(wanted.ids, pa.string()), pa.array(wanted.urls, pa.string())
+    parts = [FOUND.empty_table()]
+    store = FsspecStore(wanted.storage)
+    for batch in read_batches(store, Url.parse(url), READ, None, BATCH_BYTES):
+        named = pc.or_(pc.is_in(batch.column("id"), ids), pc.is_in(batch.column("url"), urls))
+        found = named.to_numpy(zero_copy_only=False)
+        found |= np.isin(batch.column("doc_id").to_numpy(), wanted.doc_ids)
+        if found.any():
+            rows = batch.filter(pa.array(found))
+            columns = {name: rows.column(name) for name in READ}
+            columns["id_hash"] = pa.array(hash64(rows.column("id")))
+            columns["own_id"] = pc.not_equal(rows.column("id"), _made_ids(rows.column("doc_id")))
+            parts.append(pa.table([columns[name] for name in FOUND.names], schema=FOUND))
+    return pa.concat_tables(parts)
+
+
+def _made_ids(doc_ids: pa.Int64Array) -> pa.StringArray:
+    """The ids that records without one have: see readers.records."""
+    numbers = doc_ids.to_numpy()
+    ordinals = pa.array(numbers >> POSITION_BITS).cast(pa.string())
+    places = pa.array(numbers & ((1 << POSITION_BITS) - 1)).cast(pa.string())
+    return pc.binary_join_element_wise(ordinals, places, "-")
+
+
+def _members(
+    context: StageContext, found: pa.Table, values: Sequence[str]
+) -> Mapping[str, frozenset[int]]:
+    """The documents of the cluster of each value; without a duplicate it is the document alone."""
+    asked = {value: _one_of(found, value) for value in values}
+    ledger = _ledger_rows(context, "doc_id", _union(asked))
+    kept = dict(zip(ledger["doc_id"].to_pylist(), ledger["kept_id"].to_pylist(), strict=True))
+    rows = _ledger_rows(context, "kept_id", kept.values())
+    members: dict[int, set[int]] = {}
+    for doc_id, kept_id in zip(
+        rows["doc_id"].to_pylist(), rows["kept_id"].to_pylist(), strict=True
+    ):
+        members.setdefault(kept_id, set()).add(doc_id)
+    return {
+        value: ids.union(*(members[kept[doc_id]] for doc_id in ids if doc_id in kept))
+        for value, ids in asked.items()
+    }
+
+
+def _ledger_rows(context: StageContext, column: str, values: Iterable[int]) -> pa.Table:
+    naming = Naming((column,), Gone.of(values))
+    return rows_naming(context, "clusters", ("doc_id", "kept_id"), naming)
+
+
+def _union(found: Mapping[str, frozenset[int]]) -> frozenset[int]:
+    return frozenset().union(*found.values())
+
+
+def _one_of(found: pa.Table, value: str) -> frozenset[int]:
+    by_id = _named(found, Ask(AskKind.ID, value))
+    if by_id or not _is_number(value):
+        return by_id
+    return _named(found, Ask(AskKind.DOC_ID, value))

@@ -1,0 +1,241 @@
+"""What a retraction does to each table, and the keys that the tables have afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from strata.keys import stage_key
+from strata.pipelines.covered import properties_without
+from strata.pipelines.dedup import banding_of, dedup_key, edges_key
+from strata.pipelines.dedup_scan import EDGE_SCHEMA
+from strata.pipelines.retraction.gone import Gone
+from strata.pipelines.retraction.records import RETRACTION, Retraction
+from strata.pipelines.retraction.reelection import (
+    Reelection,
+    fits_driver,
+    reelect,
+    replaced_pairs,
+)
+from strata.pipelines.retraction.select import Naming
+from strata.pipelines.retraction.survivors import tokenizer_of_table
+from strata.pipelines.retraction.table_edit import TableEdit, plan_edit
+from strata.pipelines.stage import StageContext
+from strata.pipelines.tokenizer_spec import TokenizerSpec
+from strata.pipelines.tokens import named_spec, tokens_key
+from strata.storage.catalog import Corpus
+
+__all__ = [
+    "FIRST_PROMOTED",
+    "OF_SHARD",
+    "ORDER",
+    "PROMOTED",
+    "RetractionPlan",
+    "pending_tables",
+    "plan_retraction",
+    "stale_tables",
+]
+
+VERSION = 1
+# What is made from a table comes before it, so that a run that goes on finds all that it needs:
+# the ledger is made from the pairs, the tokens of new survivors from the ledger and `documents`.
+ORDER = ("clean", "tokens", "clusters", "edges", "fingerprints", "rejects", "documents", "inputs")
+OF_SHARD = ("documents", "fingerprints", "rejects", "inputs")
+BY_STAGE = ("edges", "clusters", "tokens", "clean")
+SHOWN = 10
+PROMOTED = "strata.retraction-promoted"
+"""Property of a snapshot of `clusters`: number of the documents that survive only since then."""
+FIRST_PROMOTED = "strata.retraction-first-promoted"
+"""The first few of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetractionPlan:
+    """The change of every table that has not changed yet.
+
+    Attributes:
+        edits: in the order in which they are published.
+        onto: the content key of each table now.
+        keys: the content key of each table afterwards.
+        extra: further properties of the snapshot of each.
+        reelection: its change.
+        fresh: pairs that come to `edges`.
+        spec: tokenizer for new survivors, where there are any.
+    """
+
+    edits: tuple[TableEdit, ...]
+    onto: Mapping[str, str | None]
+    keys: Mapping[str, str]
+    extra: Mapping[str, Mapping[str, str]]
+    reelection: Reelection
+    fresh: pa.Table
+    spec: TokenizerSpec | None
+
+
+def pending_tables(corpus: Corpus, key: str | None) -> list[str]:
+    """Tables that a retraction has not been published to, in the order in which it is.
+
+    Args:
+        corpus: the corpus.
+        key: the retraction; None for one that has not begun.
+    """
+    existing = set(corpus.existing_tables())
+    tables = [corpus.table(name) for name in ORDER if name in existing]
+    return [
+        table.name
+        for table in tables
+        if table.content_key is not None and (not key or table.latest_property(RETRACTION) != key)
+    ]
+
+
+def plan_retraction(context: StageContext, retraction: Retraction) -> RetractionPlan:
+    """Find out what has to change; nothing is written."""
+    pending = pending_tables(context.corpus, retraction.key)
+    onto = {table: context.corpus.table(table).content_key for table in pending}
+    keys = _Keys.of(context, retraction.key)
+    current = _current(context, keys, retraction.gone, pending)
+    fresh, reelection = EDGE_SCHEMA.empty_table(), Reelection.none()
+    if "edges" in current:
+        banding = banding_of(context.settings.dedup)
+        fresh = replaced_pairs(context, retraction.gone, banding)
+    if "clusters" in current:
+        reelection = reelect(context, retraction.gone, fresh)
+    spec = tokenizer_of_table(context) if len(reelection.promoted) else None
+    if len(reelection.promoted) and spec is None:
+        current -= {"clean", "tokens"}
+    edits = {
+        table: _edit(context, table, retraction.gone, reelection, fresh, current)
+        for table in pending
+    }
+    return RetractionPlan(
+        edits=tuple(edits.values()),
+        onto=onto,
+        keys={table: keys.after(table, current) for table in pending},
+        extra=_extra(context, keys, edits, current, reelection),
+        reelection=reelection,
+        fresh=fresh,
+        spec=spec,
+    )
+
+
+def _edit(
+    context: StageContext,
+    table: str,
+    gone: Gone,
+    reelection: Reelection,
+    fresh: pa.Table,
+    current: frozenset[str],
+) -> TableEdit:
+    nothing = np.empty(0, np.int64)
+    if table in ("rejects", "inputs"):
+        return TableEdit(table, Naming((), gone), {}, nothing)
+    if table == "edges":
+        return plan_edit(context, table, Naming(("a", "b"), gone), fresh["a"].to_numpy())
+    if table == "clusters" and table in current:
+        drop = Naming(("kept_id",), Gone.of(reelection.clusters))
+        return plan_edit(context, table, drop, reelection.rows.column("doc_id").to_numpy())
+    if table in ("clean", "tokens") and table in current:
+        changed = np.union1d(reelection.promoted, reelection.demoted)
+        coming = reelection.promoted if _is_written(context, table) else nothing
+        return plan_edit(context, table, Naming(("doc_id",), gone.plus(changed)), coming)
+    return plan_edit(context, table, Naming(("doc_id",), gone), nothing)
+
+
+def _is_written(context: StageContext, table: str) -> bool:
+    return table != "clean" or context.settings.dedup.write_clean
+
+
+def _extra(
+    context: StageContext,
+    keys: _Keys,
+    edits: Mapping[str, TableEdit],
+    current: frozenset[str],
+    reelection: Reelection,
+) -> Mapping[str, Mapping[str, str]]:
+    extra: dict[str, Mapping[str, str]] = {}
+    for table in sorted({"edges", "clusters"} & current):
+        # Where a table comes before `documents`, so does the count of what goes from these.
+        removed = edits["documents"].rows_dropped
+        held = context.corpus.table(table)
+        extra[table] = properties_without(held, keys.documents_after, removed)
+    if "clusters" in current:
+        first = ",".join(str(doc_id) for doc_id in reelection.promoted[:SHOWN])
+        told = {PROMOTED: str(len(reelection.promoted)), FIRST_PROMOTED: first}
+        extra["clusters"] = {**extra["clusters"], **told}
+    return extra
+
+
+def stale_tables(context: StageContext, retraction: str) -> list[str]:
+    """Tables that are not the result of the documents and settings, so that a run makes them."""
+    keys, existing = _Keys.of(context, retraction), context.corpus.existing_tables()
+    return [table for table in BY_STAGE if table in existing and not keys.is_current(table)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys of the tables before and after the retraction.
+
+    Attributes:
+        context: the corpus.
+        retraction: the retraction's key.
+        documents: the present key of `documents`.
+        documents_after: its key afterwards.
+        by_stage: the key that documents with some key give, of the tables that have one by stage.
+    """
+
+    context: StageContext
+    retraction: str
+    documents: str
+    documents_after: str
+    by_stage: Mapping[str, Callable[[str], str]]
+
+    @classmethod
+    def of(cls, context: StageContext, retraction: str) -> _Keys:
+        table = context.corpus.table("documents")
+        present = table.content_key or ""
+        is_done = table.latest_property(RETRACTION) == retraction
+        tokens = partial(tokens_key, context, named_spec(context))
+        by_stage = {
+            "edges": partial(edges_key, context),
+            "clusters": partial(dedup_key, context),
+            "clean": tokens,
+            "tokens": tokens,
+        }
+        after = present if is_done else _retracted(present, retraction)
+        return cls(context, retraction, present, after, by_stage)
+
+    def is_current(self, table: str) -> bool:
+        """Whether a table holds the result of the present documents and settings."""
+        return self.context.corpus.table(table).content_key == self.by_stage[table](self.documents)
+
+    def after(self, table: str, current: frozenset[str]) -> str:
+        """The key of a table afterwards; one that is not current stays so."""
+        if table in current:
+            return self.by_stage[table](self.documents_after)
+        present = self.context.corpus.table(table).content_key or ""
+        return _retracted(present, self.retraction)
+
+
+def _retracted(key: str, retraction: str) -> str:
+    return stage_key("retract", VERSION, [key], {"retraction": retraction})
+
+
+def _current(context: StageContext, keys: _Keys, gone: Gone, pending: list[str]) -> frozenset[str]:
+    """The pending tables that stay the result of the documents and settings.
+
+    Each is made from the one before it, so none after a stale one can be.
+    """
+    current: set[str] = set()
+    for table in BY_STAGE:
+        if table not in pending:
+            continue
+        if not keys.is_current(table):
+            break
+        current.add(table)
+    if "clusters" in current and not fits_driver(context, gone):
+        return frozenset()
+    return frozenset(current)

@@ -1,0 +1,192 @@
+"""The receipt of a retraction, read from the tables: the same after any number of attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pyarrow.compute as pc
+
+from strata.pipelines.retraction.plan import FIRST_PROMOTED, ORDER, PROMOTED, stale_tables
+from strata.pipelines.retraction.records import RETRACTION, Retraction, retraction_rows
+from strata.pipelines.retraction.request import Ask, AskKind
+from strata.pipelines.retraction.table_edit import ROWS_ADDED, ROWS_REMOVED
+from strata.pipelines.stage import StageContext
+from strata.pipelines.tokens import TOKENIZER
+from strata.storage.catalog import Corpus
+from strata.storage.records import TableSnapshot
+
+__all__ = ["Asked", "Held", "Receipt", "TableChange", "held_snapshots", "receipt_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One thing that was asked for, and the documents or input files that it named."""
+
+    kind: str
+    value: str
+    documents: int | None
+    input_files: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What became of a table; bytes are those of the files on disk.
+
+    Snapshots are text: JSON readers that know doubles only would change them.
+    """
+
+    table: str
+    rows_removed: int
+    rows_added: int
+    files_replaced: int
+    files_written: int
+    bytes_replaced: int
+    bytes_written: int
+    snapshot_before: str | None
+    snapshot_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Older snapshots that still hold what was retracted.
+
+    Attributes:
+        snapshots: their number, by table.
+        tagged: names of tags and branches that keep one for ever, by table.
+        since_ms: when the last of them was superseded: from then on its age counts.
+    """
+
+    snapshots: dict[str, int]
+    tagged: dict[str, list[str]]
+    since_ms: int
+
+
+@dataclass(slots=True)
+class Receipt:
+    """The receipt.
+
+    Attributes:
+        retraction: key of the retraction.
+        reason: why.
+        asked_ms: when it was asked for, in milliseconds since 1970, UTC.
+        asked: what was asked for.
+        documents: documents that were taken out.
+        tables: what became of each table.
+        new_survivors: documents that survive only since then; None where the ledger was stale.
+        first_new_survivors: the first few of them.
+        stale: tables that the next run makes anew.
+        tokenizer: fingerprint of the tokenizer that was kept.
+        held: older snapshots that still hold the documents.
+        files_deleted: files that were deleted at once.
+        bytes_deleted: their bytes.
+    """
+
+    retraction: str
+    reason: str | None
+    asked_ms: int
+    asked: list[Asked]
+    documents: int
+    tables: list[TableChange]
+    new_survivors: int | None
+    first_new_survivors: list[int]
+    stale: list[str]
+    tokenizer: str | None
+    held: Held
+    files_deleted: int = 0
+    bytes_deleted: int = 0
+    missing: list[str] = field(default_factory=list)
+
+
+def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:
+    """The receipt of a retraction that is finished."""
+    corpus = context.corpus
+    existing = set(corpus.existing_tables())
+    found = {
+        name: _snapshots_of(corpus, name, retraction.key) for name in ORDER if name in existing
+    }
+    changes = {name: _change(name, pair) for name, pair in found.items() if pair is not None}
+    ledger = found.get("clusters")
+    told = ledger.after.properties if ledger else {}
+    first = told.get(FIRST_PROMOTED, "")
+    asked = _asked(context, retraction)
+    return Receipt(
+        retraction=retraction.key,
+        reason=retraction.reason,
+        asked_ms=retraction.asked_ms,
+        asked=asked,
+        documents=changes["documents"].rows_removed if "documents" in changes else 0,
+        tables=list(changes.values()),
+        new_survivors=int(told[PROMOTED]) if PROMOTED in told else None,
+        first_new_survivors=[int(each) for each in first.split(",") if each],
+        stale=stale_tables(context, retraction.key),
+        tokenizer=corpus.table("tokens").latest_property(TOKENIZER),
+        held=held_snapshots(corpus, retraction.key),
+    )
+
+
+def _asked(context: StageContext, retraction: Retraction) -> list[Asked]:
+    rows = retraction_rows(context.corpus, context.store)
+    rows = rows.filter(pc.equal(rows["retraction"], retraction.key))
+    documents: dict[Ask, int] = dict.fromkeys(retraction.asks, 0)
+    for row in rows.select(["kind", "value", "doc_id", "ordinal"]).to_pylist():
+        named = row["doc_id"] is not None or row["ordinal"] is not None
+        documents[Ask(AskKind(row["kind"]), row["value"])] += named
+    return [
+        Asked(str(ask.kind), ask.value, None, number)
+        if ask.kind is AskKind.SOURCE
+        else Asked(str(ask.kind), ask.value, number)
+        for ask, number in documents.items()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    before: TableSnapshot | None
+    after: TableSnapshot
+
+
+def _snapshots_of(corpus: Corpus, table: str, key: str) -> _Pair | None:
+    before = None
+    for snapshot in corpus.table(table).snapshots():
+        # A rewrite carries the property on; the first to have it is the retraction.
+        if snapshot.properties.get(RETRACTION) == key:
+            return _Pair(before, snapshot)
+        before = snapshot
+    return None
+
+
+def _change(table: str, pair: _Pair) -> TableChange:
+    told = pair.after.properties
+    return TableChange(
+        table=table,
+        rows_removed=int(told.get(ROWS_REMOVED, 0)),
+        rows_added=int(told.get(ROWS_ADDED, 0)),
+        files_replaced=int(told.get("deleted-data-files", 0)),
+        files_written=int(told.get("added-data-files", 0)),
+        bytes_replaced=int(told.get("removed-files-size", 0)),
+        bytes_written=int(told.get("added-files-size", 0)),
+        snapshot_before=str(pair.before.snapshot_id) if pair.before else None,
+        snapshot_after=str(pair.after.snapshot_id),
+    )
+
+
+def held_snapshots(corpus: Corpus, key: str) -> Held:
+    """Snapshots from before a retraction, of the tables that lost rows by it."""
+    numbers: dict[str, int] = {}
+    tagged: dict[str, list[str]] = {}
+    since = 0
+    for name in [each for each in ORDER if each in corpus.existing_tables()]:
+        table = corpus.table(name)
+        pair = _snapshots_of(corpus, name, key)
+        if pair is None or not int(pair.after.properties.get(ROWS_REMOVED, 0)):
+            continue
+        limit = pair.after.timestamp_ms
+        older = {s.snapshot_id for s in table.snapshots() if s.timestamp_ms <= limit}
+        older -= {pair.after.snapshot_id}
+        if older:
+            numbers[name], since = len(older), max(since, limit)
+        iceberg = table.existing()
+        refs = iceberg.refs() if iceberg else {}
+        if names := sorted(ref for ref, at in refs.items() if at.snapshot_id in older):
+            tagged[name] = names
+    return Held(numbers, tagged, since)

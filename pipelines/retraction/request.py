@@ -1,0 +1,98 @@
+"""What a retraction is asked to take out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from strata.errors import SettingsError
+
+__all__ = ["Ask", "AskKind", "Expiry", "Missing", "RetractRequest", "parse_list"]
+
+
+class AskKind(StrEnum):
+    """What a value names."""
+
+    ID = "id"
+    """The documents with this id of the user's."""
+    DOC_ID = "doc_id"
+    """The document with this number."""
+    URL = "url"
+    """The documents with this address."""
+    SOURCE = "source"
+    """All documents of a source."""
+    CLUSTER = "cluster"
+    """All members of the duplicate cluster of a document; by the user's id, else by doc_id."""
+
+
+class Missing(StrEnum):
+    """What to do about a value that names no document."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
+class Expiry(StrEnum):
+    """When the older snapshots, which still hold the documents, are forgotten."""
+
+    BY_POLICY = "by_policy"
+    """By the next `strata storage expire` and `gc`."""
+    NOW = "now"
+    """At the end of the retraction."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ask:
+    """One thing that was asked for."""
+
+    kind: AskKind
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetractRequest:
+    """A retraction as it was asked for.
+
+    Attributes:
+        asks: distinct, in ascending order; none to finish one that was interrupted.
+        reason: why, for the table and the receipt.
+        missing: what to do about values that name nothing.
+        expiry: when older snapshots go.
+    """
+
+    asks: tuple[Ask, ...]
+    reason: str | None = None
+    missing: Missing = Missing.REFUSE
+    expiry: Expiry = Expiry.BY_POLICY
+
+    @classmethod
+    def of(
+        cls, asks: Iterable[Ask], reason: str | None, missing: Missing, expiry: Expiry
+    ) -> RetractRequest:
+        """A request; what is asked twice counts once.
+
+        Raises:
+            SettingsError: a value is empty, or no number where one is needed.
+        """
+        found = tuple(sorted(set(asks)))
+        for ask in found:
+            if not ask.value or (ask.kind is AskKind.DOC_ID and not _is_doc_id(ask.value)):
+                raise SettingsError(
+                    f"--{ask.kind.replace('_', '-')} {ask.value!r} names nothing",
+                    hint="give a value; a doc_id is a number from 0 to 2^63 - 1",
+                )
+        return cls(found, reason, missing, expiry)
+
+
+def _is_doc_id(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and int(value) < 1 << 63
+
+
+def parse_list(kind: AskKind, text: str) -> list[Ask]:
+    """The values of a file with one a line; blank lines are passed over."""
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
+    return [Ask(kind, line) for line in lines if line.strip()]

@@ -1,0 +1,258 @@
+"""`strata retract`: documents out of every table, survivors elected anew, a receipt."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from strata.errors import ConflictError, InputMissingError, SettingsError
+from strata.keys import stage_key
+from strata.pipelines.retraction.forget import forget_now
+from strata.pipelines.retraction.match import Matches, intent_rows, match_asks
+from strata.pipelines.retraction.plan import (
+    OF_SHARD,
+    RetractionPlan,
+    pending_tables,
+    plan_retraction,
+)
+from strata.pipelines.retraction.receipt import held_snapshots, receipt_of
+from strata.pipelines.retraction.records import (
+    RETRACTION,
+    STATE,
+    Retraction,
+    RetractionState,
+    asks_of,
+    read_retraction,
+    retraction_rows,
+    unfinished,
+)
+from strata.pipelines.retraction.request import Ask, Expiry, Missing, RetractRequest
+from strata.pipelines.retraction.survivors import encode_survivors
+from strata.pipelines.retraction.table_edit import TableEdit, publish_edit
+from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.table_target import TableTarget
+from strata.storage.edit import FileEdit, edit_files
+from strata.storage.maintenance import STAGING
+from strata.storage.parquet import WrittenFile
+from strata.storage.url import Url
+
+__all__ = ["Preview", "preview_retraction", "run_retract"]
+
+VERSION = 1
+SHOWN = 20
+
+
+def run_retract(context: StageContext, request: RetractRequest) -> StageReport:
+    """Take out what is asked for, or finish what was begun.
+
+    A run that dies at any moment leaves the retraction open: other stages refuse to work, and the
+    same request, or one without asks, goes on with the tables that still lack it.
+
+    Raises:
+        InputMissingError: something that is asked for is not there.
+        ConflictError: another retraction, or a run of the shard stage, is not finished; or another
+            process publishes meanwhile.
+        BalanceError: rows were lost or doubled.
+        SettingsError: nothing is asked for, and nothing was begun.
+    """
+    watch = Stopwatch()
+    report = StageReport("retract", "")
+    retraction = _begun(context, request)
+    watch.lap("find documents")
+    if retraction is not None:
+        report.key = retraction.key
+        _take_out(context, retraction, report, watch)
+        _finish(context, retraction)
+        receipt = receipt_of(context, retraction)
+        if request.expiry is Expiry.NOW:
+            forgotten = forget_now(context)
+            receipt.held = held_snapshots(context.corpus, retraction.key)
+            receipt.files_deleted, receipt.bytes_deleted = forgotten.files, forgotten.n_bytes
+            watch.lap("delete older files")
+        report.removed = {"retracted": receipt.documents}
+        report.details["receipt"] = asdict(receipt)
+    elif request.expiry is Expiry.NOW:
+        report.details["deleted"] = asdict(forget_now(context))
+    else:
+        report.status = StageStatus.SKIPPED
+    report.rows_out = sum(file.rows for file in context.corpus.table("documents").files())
+    report.rows_in = report.rows_out + sum(report.removed.values())
+    report.seconds, report.phases = watch.seconds, watch.phases
+    return report
+
+
+def preview_retraction(context: StageContext, request: RetractRequest) -> Preview:
+    """What :func:`run_retract` would do; nothing is written.
+
+    Raises:
+        InputMissingError: something that is asked for is not there.
+        ConflictError: another retraction, or a run of the shard stage, is not finished.
+        SettingsError: nothing is asked for, and nothing was begun.
+    """
+    key = unfinished(context.corpus)
+    if key is not None:
+        retraction = _resumed(context, request, key)
+    else:
+        matches = _matches(context, request)
+        retraction = _retraction(context, request, matches)
+    plan = plan_retraction(context, retraction)
+    return Preview(
+        asks=retraction.asks,
+        documents=next((e.rows_dropped for e in plan.edits if e.table == "documents"), 0),
+        edits=plan.edits,
+        new_survivors=len(plan.reelection.promoted),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a retraction would do.
+
+    Attributes:
+        asks: what it takes out; without what was retracted before.
+        documents: documents that would go.
+        edits: the change of each table.
+        new_survivors: documents that would survive only since then.
+    """
+
+    asks: tuple[Ask, ...]
+    documents: int
+    edits: tuple[TableEdit, ...]
+    new_survivors: int
+
+
+def _begun(context: StageContext, request: RetractRequest) -> Retraction | None:
+    """The retraction to work on, published as open; None where all was retracted before."""
+    key = unfinished(context.corpus)
+    if key is not None:
+        return _resumed(context, request, key)
+    table = context.corpus.table("retractions")
+    onto = table.content_key
+    matches = _matches(context, request)
+    retraction = _retraction(context, request, matches)
+    if not retraction.asks:
+        return None
+    rows = intent_rows(retraction, matches)
+    written = TableTarget.of(context, "retractions").write([rows], "retract-driver")
+    edit_files(
+        table,
+        [FileEdit((), tuple(written.files), 0, rows.num_rows)],
+        onto=onto,
+        content_key=retraction.key,
+        run_id=context.run_id,
+        extra={STATE: RetractionState.OPEN, RETRACTION: retraction.key},
+    )
+    return retraction
+
+
+def _resumed(context: StageContext, request: RetractRequest, key: str) -> Retraction:
+    retraction = read_retraction(context.corpus, context.store, key)
+    others = set(request.asks) - set(retraction.asks)
+    before = asks_of(retraction_rows(context.corpus, context.store))
+    if request.asks and (others - before or not set(retraction.asks) <= set(request.asks)):
+        raise ConflictError(
+            f"another retraction of corpus {context.corpus.name} is not finished: {key}, of "
+            f"{_listed(retraction.asks)}",
+            hint="run `strata retract FILE --resume` first, then this command again",
+        )
+    return retraction
+
+
+def _matches(context: StageContext, request: RetractRequest) -> Matches:
+    if not request.asks:
+        raise SettingsError(
+            f"no retraction of corpus {context.corpus.name} is unfinished, and none is asked for",
+            hint="name documents with --id, --doc-id, --url, --source, --cluster or --from-file",
+        )
+    keys = {context.corpus.table(name).content_key for name in OF_SHARD}
+    if len(keys) > 1 or None in keys:
+        raise ConflictError(
+            f"the corpus {context.corpus.name} has no finished result of the shard stage",
+            hint="run `strata run` or `strata shard` first",
+        )
+    matches = match_asks(context, request.asks)
+    if matches.missing and request.missing is Missing.REFUSE:
+        raise InputMissingError(
+            f"the corpus {context.corpus.name} has nothing of {_listed(matches.missing)}",
+            hint="check the values; --allow-missing passes over them, and keeps the addresses and "
+            "sources among them out of later inputs",
+        )
+    return matches
+
+
+def _listed(asks: Sequence[Ask]) -> str:
+    shown = ", ".join(str(ask) for ask in asks[:SHOWN])
+    return shown + (f" and {len(asks) - SHOWN:,} more" if len(asks) > SHOWN else "")
+
+
+def _retraction(context: StageContext, request: RetractRequest, matches: Matches) -> Retraction:
+    asks = tuple(ask for ask in request.asks if ask not in matches.known)
+    gone = matches.gone
+    causes = [context.corpus.table(name).content_key or "" for name in ("retractions", "documents")]
+    digest = hashlib.blake2b(gone.ids.tobytes() + b"/" + gone.ordinals.tobytes(), digest_size=16)
+    decisive: dict[str, object] = {
+        "asks": [[str(ask.kind), ask.value] for ask in asks],
+        "gone": digest.hexdigest(),
+    }
+    key = stage_key("retraction", VERSION, causes, decisive)
+    return Retraction(key, asks, request.reason, time.time_ns() // 1_000_000, gone)
+
+
+def _take_out(
+    context: StageContext, retraction: Retraction, report: StageReport, watch: Stopwatch
+) -> None:
+    plan = plan_retraction(context, retraction)
+    watch.lap("plan")
+    staged = _stage(context, plan, report.counters)
+    watch.lap("encode new survivors")
+    for edit in plan.edits:
+        cost = publish_edit(
+            context,
+            edit,
+            staged.get(edit.table, []),
+            onto=plan.onto[edit.table],
+            content_key=plan.keys[edit.table],
+            extra={RETRACTION: retraction.key, **plan.extra.get(edit.table, {})},
+        )
+        report.counters.add(cost)
+    for files in staged.values():
+        for file in files:
+            context.store.delete(Url.parse(file.url))
+    watch.lap("rewrite and publish")
+
+
+def _stage(
+    context: StageContext, plan: RetractionPlan, counters: Counters
+) -> dict[str, list[WrittenFile]]:
+    """Write the rows that come, table by table, to files that no table refers to."""
+    staged: dict[str, list[WrittenFile]] = {}
+    coming = {edit.table for edit in plan.edits if len(edit.coming)}
+    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    rows = {"edges": plan.fresh.to_batches(), "clusters": [plan.reelection.rows]}
+    for table in sorted(coming & rows.keys()):
+        target = replace(TableTarget.of(context, table), folder=folder / table)
+        staged[table] = target.write(rows[table], "retract-driver").files
+    if coming & {"clean", "tokens"} and plan.spec is not None:
+        encoded = encode_survivors(context, plan.spec, plan.reelection.promoted)
+        counters.add(encoded.counters)
+        staged |= encoded.files
+    return staged
+
+
+def _finish(context: StageContext, retraction: Retraction) -> None:
+    late = pending_tables(context.corpus, retraction.key)
+    if late:
+        raise ConflictError(
+            f"another process published to {', '.join(late)} while documents were retracted",
+            hint="run the same command again: it takes them out of these tables too",
+        )
+    edit_files(
+        context.corpus.table("retractions"),
+        [],
+        onto=retraction.key,
+        content_key=retraction.done_key,
+        run_id=context.run_id,
+        extra={STATE: RetractionState.DONE, RETRACTION: retraction.key},
+    )

@@ -1,0 +1,120 @@
+"""Encoding the documents that survive only since another one was retracted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strata.errors import BalanceError, InputMissingError
+from strata.pipelines.retraction.gone import Gone
+from strata.pipelines.retraction.select import Naming
+from strata.pipelines.stage import Counters, StageContext
+from strata.pipelines.tasks import run_tasks
+from strata.pipelines.token_sample import stored_spec
+from strata.pipelines.token_task import Part, TokenTask, run_token_task
+from strata.pipelines.tokenizer_spec import TokenizerSpec
+from strata.pipelines.tokens import TOKENIZER, named_spec
+from strata.storage.maintenance import STAGING
+from strata.storage.parquet import WrittenFile
+from strata.storage.records import TableFile
+from strata.storage.scan import group_bounds, open_parquet
+from strata.storage.store import FsspecStore
+from strata.storage.tiers import tier_of_table
+from strata.storage.url import Url
+
+__all__ = ["EncodedSurvivors", "encode_survivors", "tokenizer_of_table"]
+
+
+@dataclass(slots=True)
+class EncodedSurvivors:
+    """Staged rows of `tokens` and `clean`, by table, in order of the documents."""
+
+    files: dict[str, list[WrittenFile]] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+
+
+def tokenizer_of_table(context: StageContext) -> TokenizerSpec | None:
+    """The tokenizer that wrote `tokens`: the named one, or the one that was trained then.
+
+    A tokenizer is not trained anew for a retraction: all tokens would change. None where its file
+    is gone.
+    """
+    loaded = named_spec(context)
+    fingerprint = context.corpus.table("tokens").latest_property(TOKENIZER)
+    if loaded is not None or fingerprint is None:
+        return loaded
+    try:
+        return stored_spec(context, fingerprint)
+    except InputMissingError:
+        return None
+
+
+def encode_survivors(
+    context: StageContext, spec: TokenizerSpec, promoted: NDArray[np.int64]
+) -> EncodedSurvivors:
+    """Encode some documents into files below the staging folder.
+
+    Args:
+        context: the corpus.
+        spec: the tokenizer of the table.
+        promoted: int64[n], the documents, ascending.
+
+    Raises:
+        BalanceError: one of them is not in `documents`, or the engine disagrees with its reference.
+    """
+    tasks = [_task(context, parts, promoted) for parts in _parts(context, promoted)]
+    context.progress.start("retract", "encode new survivors", len(tasks))
+    results = run_tasks(context.spark(), partial(run_token_task, spec=spec), tasks)
+    context.progress.finish()
+    encoded = EncodedSurvivors()
+    for result in results:
+        encoded.counters.add(result.counters)
+        for file in result.files:
+            encoded.files.setdefault(file.table, []).append(file)
+    seen = sum(result.rows_in for result in results)
+    if seen != len(promoted):
+        raise BalanceError(
+            f"{len(promoted):,} documents survive now, but {seen:,} of them are in `documents`",
+            hint="run `strata storage verify`; nothing was published",
+        )
+    return encoded
+
+
+def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int64]) -> TokenTask:
+    settings = context.settings
+    tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
+    folder = Url.parse(settings.warehouse) / STAGING / context.run_id
+    return TokenTask(
+        parts=tuple(parts),
+        ledger=(),
+        storage=context.storage_options,
+        folders={name: folder / name for name in tables},
+        layouts={name: tier_of_table(settings, name).layout for name in tables},
+        check_documents=settings.tokenize.check_documents,
+        only=promoted,
+    )
+
+
+def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[Part]]:
+    """Files of `documents` that hold one of them, one task each, without other row groups."""
+    naming = Naming(("doc_id",), Gone.of(promoted))
+    files = naming.files("documents", context.corpus.table("documents").files())
+    storage = context.storage_options
+
+    def find(file: TableFile) -> tuple[int, ...]:
+        with open_parquet(FsspecStore(storage), file.location) as scan:
+            bounds = group_bounds(scan.metadata, "doc_id")
+        low = np.searchsorted(promoted, bounds[:, 0])
+        high = np.searchsorted(promoted, bounds[:, 1], "right")
+        return tuple(np.flatnonzero(high > low).tolist())
+
+    groups = run_tasks(context.spark(), find, files)
+    return [
+        [Part(file.url, chosen, file.min_doc_id, file.max_doc_id)]
+        for file, chosen in zip(files, groups, strict=True)
+        if chosen
+    ]

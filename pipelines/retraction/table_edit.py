@@ -1,0 +1,167 @@
+"""Planning and publishing what a retraction changes in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strata.errors import BalanceError
+from strata.pipelines.retraction.edits import (
+    FIRST_ID,
+    LAST_ID,
+    EditResult,
+    EditTask,
+    Inserts,
+    run_edit_task,
+)
+from strata.pipelines.retraction.select import Naming, count_naming
+from strata.pipelines.stage import Counters, StageContext
+from strata.pipelines.tasks import run_tasks
+from strata.storage.edit import edit_files
+from strata.storage.parquet import WrittenFile
+from strata.storage.records import TableFile
+from strata.storage.tiers import tier_of_table
+
+__all__ = ["ROWS_ADDED", "ROWS_REMOVED", "TableEdit", "plan_edit", "publish_edit"]
+
+ROWS_REMOVED = "strata.retraction-rows-removed"
+ROWS_ADDED = "strata.retraction-rows-added"
+
+SORTED_BY: Mapping[str, tuple[str, ...]] = {"edges": ("a", "b")}
+
+
+@dataclass(frozen=True, slots=True)
+class TableEdit:
+    """What goes from a table and what comes to it.
+
+    Attributes:
+        table: name of the table.
+        drop: the rows that go.
+        dropped: their number by URL of the files that hold one.
+        coming: int64[n], the first key column of the rows that come, ascending.
+    """
+
+    table: str
+    drop: Naming
+    dropped: Mapping[str, int]
+    coming: NDArray[np.int64]
+
+    @property
+    def rows_dropped(self) -> int:
+        """Rows that go."""
+        return sum(self.dropped.values())
+
+
+def plan_edit(
+    context: StageContext, table: str, drop: Naming, coming: NDArray[np.int64]
+) -> TableEdit:
+    """Look which files hold a row that goes; only the columns that decide are read."""
+    files = drop.files(table, context.corpus.table(table).files())
+    storage = context.storage_options
+
+    def count(url: str) -> int:
+        return count_naming(url, drop, storage)
+
+    context.progress.start("retract", f"look through {table}", len(files))
+    counts = run_tasks(context.spark(), count, [file.url for file in files])
+    context.progress.finish()
+    dropped = {file.url: rows for file, rows in zip(files, counts, strict=True) if rows}
+    return TableEdit(table, drop, dropped, np.sort(coming))
+
+
+def publish_edit(
+    context: StageContext,
+    edit: TableEdit,
+    staged: Sequence[WrittenFile],
+    *,
+    onto: str | None,
+    content_key: str,
+    extra: Mapping[str, str],
+) -> Counters:
+    """Rewrite the touched files, and publish them in one snapshot.
+
+    The snapshot says how many rows went and came.
+
+    Args:
+        context: the corpus.
+        edit: what goes and comes.
+        staged: files with the rows that come, in the order of the table's key.
+        onto: key of the table when the edit was planned.
+        content_key: its key from now on.
+        extra: more properties of the snapshot.
+
+    Raises:
+        BalanceError: more or fewer rows went or came than should.
+        ConflictError: another process changed the table meanwhile.
+    """
+    table = context.corpus.table(edit.table)
+    tasks = _tasks(context, edit, staged, table.files())
+    if tasks:
+        context.progress.start("retract", f"rewrite {edit.table}", len(tasks))
+    results = run_tasks(context.spark(), run_edit_task, tasks)
+    context.progress.finish()
+    _check(edit, results)
+    told = {ROWS_REMOVED: str(edit.rows_dropped), ROWS_ADDED: str(len(edit.coming))}
+    edit_files(
+        table,
+        [result.edit for result in results],
+        onto=onto,
+        content_key=content_key,
+        run_id=context.run_id,
+        extra={**told, **extra},
+    )
+    counters = Counters()
+    for result in results:
+        counters.add(result.counters)
+    return counters
+
+
+def _tasks(
+    context: StageContext, edit: TableEdit, staged: Sequence[WrittenFile], files: list[TableFile]
+) -> list[EditTask]:
+    tier = tier_of_table(context.settings, edit.table)
+    urls = tuple(file.url for file in staged)
+    return [
+        EditTask(
+            table=edit.table,
+            key=SORTED_BY.get(edit.table, ("doc_id",)),
+            url=url,
+            drop=edit.drop,
+            inserts=inserts,
+            folder=tier.folder(context.settings.corpus, edit.table),
+            layout=tier.layout,
+            storage=context.storage_options,
+        )
+        for url, inserts in _places(files, edit.coming, urls).items()
+        if inserts.urls or url in edit.dropped
+    ]
+
+
+def _places(
+    files: Sequence[TableFile], coming: NDArray[np.int64], urls: tuple[str, ...]
+) -> dict[str | None, Inserts]:
+    """Where rows come: to the last file that begins before them, else to the first one."""
+    if not files:
+        return {None: Inserts(urls)} if len(coming) else {}
+    starts = np.array([file.min_doc_id for file in files])
+    owner = np.maximum(np.searchsorted(starts, coming, "right") - 1, 0)
+    places: dict[str | None, Inserts] = {file.url: Inserts() for file in files}
+    for number in np.unique(owner):
+        low = int(starts[number]) if number else FIRST_ID
+        high = int(starts[number + 1]) - 1 if number + 1 < len(files) else LAST_ID
+        places[files[number].url] = Inserts(urls, low, high)
+    return places
+
+
+def _check(edit: TableEdit, results: Sequence[EditResult]) -> None:
+    removed = sum(result.edit.removed for result in results)
+    added = sum(result.edit.added for result in results)
+    if (removed, added) != (edit.rows_dropped, len(edit.coming)):
+        raise BalanceError(
+            f"{edit.table}: {edit.rows_dropped:,} rows have to go and {len(edit.coming):,} to "
+            f"come, but {removed:,} went and {added:,} came",
+            hint="run `strata storage verify`; nothing was published to this table",
+        )

@@ -1,0 +1,98 @@
+"""Taking rows out of the files of a table, and putting others in: one snapshot, one new key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from strata.errors import BalanceError, ConflictError
+from strata.storage.parquet import WrittenFile
+from strata.storage.publish import catalog_errors, run_commit
+from strata.storage.records import CONTENT_KEY, PREFIX, RUN_ID
+from strata.storage.replace import still_there
+from strata.storage.table import CorpusTable
+from strata.version import VERSION
+
+__all__ = ["FileEdit", "edit_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """Files with other rows than those that they replace.
+
+    Attributes:
+        old: URLs of files of the table; none where rows are only added.
+        new: files just written; none where no row is left.
+        removed: rows of the old files that the new ones do not hold.
+        added: rows of the new files that the old ones do not hold.
+    """
+
+    old: tuple[str, ...]
+    new: tuple[WrittenFile, ...]
+    removed: int
+    added: int
+
+
+def edit_files(
+    table: CorpusTable,
+    edits: Sequence[FileEdit],
+    *,
+    onto: str | None,
+    content_key: str,
+    run_id: str,
+    extra: Mapping[str, str],
+) -> int | None:
+    """Publish edits in one OVERWRITE snapshot; without any it still records the key.
+
+    The other properties of the present result stay.
+
+    Args:
+        table: the table.
+        edits: what changes.
+        onto: key of the result that the edits were made from; None where there is none.
+        content_key: names the new result by its causes.
+        run_id: the run, for the snapshot's summary.
+        extra: more properties of the snapshot.
+
+    Returns:
+        The id of the new snapshot, or None if another process published the same result first.
+
+    Raises:
+        BalanceError: rows were lost or doubled.
+        ConflictError: the table has another result by now, or one of the old files is gone.
+        TransientError: the catalog did not answer; nothing was published.
+    """
+    from strata.storage.commits import EditCommit
+    from strata.storage.history import live_files, newest_key, properties_of
+
+    with catalog_errors(table.name):
+        iceberg = table.iceberg()
+        head = iceberg.metadata.current_snapshot()
+        carried = {
+            name: value
+            for name, value in (properties_of(head) if head else {}).items()
+            if name.startswith(PREFIX)
+        }
+        named = {CONTENT_KEY: content_key, RUN_ID: run_id, "strata.version": VERSION}
+        if newest_key(iceberg.metadata) != onto:
+            raise ConflictError(
+                f"{table.name} has another result than a moment ago",
+                hint="let the other run finish, then run the same command again",
+            )
+        commit = EditCommit(iceberg.transaction(), carried | named | dict(extra), content_key)
+        present = {file.file_path: file for file in live_files(iceberg.metadata, iceberg.io)}
+        for edit in edits:
+            old = still_there(table.name, edit.old, present)
+            _check_rows(table.name, edit, sum(file.record_count for file in old))
+            commit.replace(old, edit.new)
+        return run_commit(table, commit)
+
+
+def _check_rows(name: str, edit: FileEdit, before: int) -> None:
+    after = sum(file.rows for file in edit.new)
+    if before - edit.removed + edit.added != after:
+        raise BalanceError(
+            f"{len(edit.old)} file(s) of {name} hold {before:,} rows, of which {edit.removed:,} "
+            f"go and {edit.added:,} come, but {after:,} were written",
+            hint="nothing was published; this is a defect, please report it with the run's log",
+        )
