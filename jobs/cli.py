@@ -62,6 +62,8 @@ def _parser() -> Parser:
     for name, (module, summary) in STAGE_JOBS.items():
         job = _command(commands, name, summary, _stage_runner(name, module))
         add_run(job)
+        if name == "dedup":
+            _add_tune(job)
     _add_retract(commands)
     _command(commands, "plan", "show what a run would do; starts no JVM", _plan)
     _command(commands, "config", "print the merged settings, and where each comes from", _config)
@@ -99,6 +101,22 @@ def _stage_runner(name: str, module: str) -> Callable[[argparse.Namespace], int]
         )
 
     return run
+
+
+def _add_tune(job: Parser) -> None:
+    job.add_argument(
+        "--tune",
+        dest="run",
+        action="store_const",
+        const=_tune,
+        help="weigh settings against each other on a sample; publishes nothing",
+    )
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    from strata.jobs.tune_dedup import run_tune
+
+    return run_tune(arguments)
 
 
 def _loaded(arguments: argparse.Namespace, work: Callable[[Settings], None]) -> int:
