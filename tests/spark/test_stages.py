@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.tune import tune
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from tests.texts import json_lines, library_texts, with_copies, write_shards
@@ -151,6 +153,23 @@ def test_dedup_audit_same_for_other_partitions_and_files(
     assert audits[0]["precision"]["value"] == 1
     assert audits[0]["removed_documents"] >= 19
     assert len(other.corpus.table("documents").files()) > 2
+
+
+def test_tune_same_for_other_files_but_for_seconds(
+    context_of: Make, texts: list[str], tmp_path: Path
+) -> None:
+    inputs = [{"path": str(write_shards(tmp_path / "in", texts, 2))}]
+    split = {"split_mb": 0.01, "target_file_mb": 0.02}
+    contexts = [context_of(inputs, "usual"), context_of(inputs, "other", shard=split)]
+    for context in contexts:
+        run_shard(context)
+
+    tunings = [tune(context) for context in contexts]
+
+    usual, other = ([replace(each, seconds=0) for each in tuning.outcomes] for tuning in tunings)
+    assert usual == other
+    assert usual[tunings[0].present].recall == 1
+    assert contexts[0].corpus.table("edges").files() == []
 
 
 def test_shard_truncated_file_costs_only_that_file(
