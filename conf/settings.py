@@ -23,6 +23,7 @@ __all__ = [
     "TierSettings",
     "TokenizeSettings",
     "TrainSettings",
+    "Verification",
 ]
 
 TABLES = (
@@ -119,6 +120,13 @@ class LinkRule(StrEnum):
     DIRECT = "direct"
 
 
+class Verification(StrEnum):
+    """How a pair of documents that meet is verified."""
+
+    SKETCH = "sketch"
+    EXACT = "exact"
+
+
 class DedupSettings(Model):
     """``[dedup]``: finding duplicates and electing survivors."""
 
@@ -132,6 +140,9 @@ class DedupSettings(Model):
     """Rows of an LSH band; follows from the threshold unless given."""
     survivor: tuple[str, ...] = ("first",)
     """Who survives, by priority: "first", "longest", "source:a,b" (earlier names first)."""
+    verify: Verification = Verification.SKETCH
+    """sketch: by the estimate of the signatures; exact: pairs whose estimate is uncertain by the
+    Jaccard similarity of their texts."""
     link: LinkRule = LinkRule.CLUSTER
     """cluster: one survives of all that a chain of similar pairs links; direct: only documents
     that are similar to the survivor itself are removed."""

@@ -24,7 +24,8 @@ from strata.jobs.runtime.session import LazySession
 from strata.layers import load_settings
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tune import Tuning, tune
-from strata.pipelines.tune_search import Outcome, Verification
+from strata.pipelines.tune_search import Outcome
+from strata.settings import Verification
 from strata.storage.catalog import open_corpus
 
 __all__ = ["main", "run_tune", "show_tuning"]
@@ -79,8 +80,10 @@ def show_tuning(tuning: Tuning, console: Console) -> None:
         f"similar to them {tuning.sampled:,}; {tuning.pairs:,} true pairs, by exact Jaccard.",
         highlight=False,
     )
-    banding = tuning.outcomes[tuning.recommended].choice.banding
-    console.print(f"recommended: bands = {banding.bands}, rows = {banding.rows}", highlight=False)
+    choice = tuning.outcomes[tuning.recommended].choice
+    bands, rows, verify = choice.banding.bands, choice.banding.rows, choice.verification
+    told = f'recommended: bands = {bands}, rows = {rows}, verify = "{verify}"'
+    console.print(told, highlight=False)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

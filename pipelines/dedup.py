@@ -16,13 +16,15 @@ from strata.pipelines.covered import Covered, coverage, coverage_properties, cov
 from strata.pipelines.duplicates_report import report_duplicates
 from strata.pipelines.edge_search import EdgeSearch, find_edges
 from strata.pipelines.edge_table import write_edges
+from strata.pipelines.exact_edges import decided_by_text
 from strata.pipelines.foreign import AGAINST, foreign_corpora, origins_json
 from strata.pipelines.kernels.banding import Banding, choose_banding
 from strata.pipelines.ledger_change import replaced_survivors
 from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
-from strata.settings import DedupSettings
+from strata.settings import DedupSettings, Verification
+from strata.storage.parquet import WrittenFile
 from strata.storage.publish import PublishMode, publish
 from strata.storage.url import Url
 
@@ -111,7 +113,12 @@ def _search_key(context: StageContext) -> str:
     """Key of what decides the edges, but for the documents."""
     settings = context.settings.dedup
     banding = banding_of(settings)
-    decisive = {"threshold": settings.threshold, "bands": banding.bands, "rows": banding.rows}
+    decisive = {
+        "threshold": settings.threshold,
+        "bands": banding.bands,
+        "rows": banding.rows,
+        "verify": settings.verify,
+    }
     others = [corpus.key for corpus in foreign_corpora(context)]
     return stage_key("search", EDGES_VERSION, others, decisive)
 
@@ -144,7 +151,7 @@ def _publish_edges(
     report.rows_out = seen.documents + sum(result.documents for result in results)
     report.check_balance()
     known = [file.url for file in edges.files()] if seen.documents else []
-    files = write_edges(context, results, known)
+    files = _decided(context, write_edges(context, results, known), report)
     guard.check(["edges"])
     publish(
         edges,
@@ -163,6 +170,16 @@ def _publish_edges(
         "repeated_ids": sum(result.same_id for result in results),
     }
     watch.lap("edges")
+
+
+def _decided(
+    context: StageContext, files: list[WrittenFile], report: StageReport
+) -> list[WrittenFile]:
+    if context.settings.dedup.verify is Verification.SKETCH:
+        return files
+    decided = decided_by_text(context, files)
+    report.details |= {"pairs_read": decided.read, "pairs_refuted": decided.refuted}
+    return decided.files
 
 
 def _search(context: StageContext, seen: Covered) -> EdgeSearch:

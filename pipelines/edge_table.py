@@ -21,7 +21,7 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["edge_frame", "edge_urls", "load_edges", "write_edges"]
+__all__ = ["edge_frame", "edge_urls", "load_edges", "write_edges", "write_frame"]
 
 BATCH_BYTES = 4_000_000
 EDGE_COLUMNS = "a long, b long, similarity float, equal boolean"
@@ -90,7 +90,6 @@ def _on_spark(
 ) -> list[WrittenFile]:
     from pyspark.sql import functions as f
 
-    target = TableTarget.of(context, "edges")
     found = edge_frame(context, [result.url for result in results if result.url is not None])
     fresh = found.groupBy("a", "b").agg(
         f.max("similarity").alias("similarity"), f.max("equal").alias("equal")
@@ -99,11 +98,18 @@ def _on_spark(
         before = edge_frame(context, known).select("a", "b")
         fresh = fresh.join(before, ["a", "b"], "left_anti")
 
+    return write_frame(context, fresh)
+
+
+def write_frame(context: StageContext, edges: DataFrame) -> list[WrittenFile]:
+    """Write distinct edges as files of the table, sorted."""
+    target = TableTarget.of(context, "edges")
+
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         files = target.write(batches, task_stem("edges")).files
         yield pa.RecordBatch.from_pydict({"files": [pickle.dumps(files)]})
 
-    ordered = fresh.repartitionByRange("a", "b").sortWithinPartitions("a", "b")
+    ordered = edges.repartitionByRange("a", "b").sortWithinPartitions("a", "b")
     parts = ordered.mapInArrow(write, "files binary").toArrow()["files"].to_pylist()
     return [file for part in parts for file in pickle.loads(part)]
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from strata.errors import ConflictError
 from strata.pipelines.dedup_rows import group_files
 from strata.pipelines.stage import Counters, StageContext
+from strata.pipelines.staged_file import StagedFile
 from strata.pipelines.tasks import TaskCost, run_tasks, task_stem
-from strata.pipelines.text_files import TextFile
+from strata.pipelines.text_files import TextFile, wanted_texts
 from strata.storage.maintenance import STAGING
-from strata.storage.scan import group_bounds, open_parquet, read_batches, rows_per_batch
+from strata.storage.scan import read_batches
 from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
 from strata.storage.url import Url
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Pairs", "exact_jaccard"]
 
 TASKS_PER_CORE = 2
-TEXT_BYTES = 4_000_000
 HASH_BYTES = 8_000_000
 # Sets that a comparing task holds at most, as far as one pair allows.
 TASK_BYTES = 128_000_000
@@ -149,44 +148,20 @@ def _shares(pairs: Pairs) -> list[np.ndarray]:
 def _stage(task: _StageTask) -> _Staged:
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
     url = task.folder / f"{task_stem('shingles')}-{task.number}.parquet"
-    found = _wanted_sets(task, store)
-    first = next(found, None)
-    if first is None:
-        return _Staged(None, cost.counters(store.meter))
-    with (
-        store.create(url) as sink,
-        pq.ParquetWriter(sink, STAGED, compression="none", use_dictionary=False) as writer,
-    ):
-        writer.write_batch(first)
-        for batch in found:
-            writer.write_batch(batch)
-    return _Staged(str(url), cost.counters(store.meter))
+    with StagedFile(store, url, STAGED) as file:
+        for batch in _wanted_sets(task, store):
+            file.write(pa.Table.from_batches([batch]))
+    return _Staged(file.url, cost.counters(store.meter))
 
 
 def _wanted_sets(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:
     from strata.pipelines.kernels.shingle_sets import shingle_sets
 
-    for batch in _wanted_texts(task, store):
-        sets = shingle_sets(batch.column("text"), task.ngram)
-        hashes = pa.LargeListArray.from_arrays(pa.array(sets.offsets), pa.array(sets.hashes))
-        yield pa.RecordBatch.from_arrays([batch.column("doc_id"), hashes], schema=STAGED)
-
-
-def _wanted_texts(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:
-    columns = ["doc_id", "text"]
     for file in task.files:
-        with open_parquet(store, Url.parse(file.url)) as scan:
-            bounds = group_bounds(scan.metadata, "doc_id") + file.shift
-            first = np.searchsorted(task.wanted, bounds[:, 0])
-            last = np.searchsorted(task.wanted, bounds[:, 1], side="right")
-            for group in np.flatnonzero(first < last):
-                rows = rows_per_batch(scan.metadata.row_group(int(group)), columns, TEXT_BYTES)
-                for batch in scan.batches(int(group), columns, rows):
-                    doc_ids = batch.column("doc_id").to_numpy() + file.shift
-                    keep = np.isin(doc_ids, task.wanted)
-                    if keep.any():
-                        text = batch.column("text").filter(pa.array(keep))
-                        yield pa.RecordBatch.from_arrays([doc_ids[keep], text], names=columns)
+        for batch in wanted_texts(file, task.wanted, store):
+            sets = shingle_sets(batch.column("text"), task.ngram)
+            hashes = pa.LargeListArray.from_arrays(pa.array(sets.offsets), pa.array(sets.hashes))
+            yield pa.RecordBatch.from_arrays([batch.column("doc_id"), hashes], schema=STAGED)
 
 
 def _compare(task: _CompareTask) -> _Compared:

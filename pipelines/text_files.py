@@ -1,15 +1,24 @@
-"""Where the texts of documents are: ours, and those of the corpora that ours is compared with."""
+"""The texts of chosen documents: ours, and those of the corpora that ours is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
 
 from strata.pipelines.foreign import ForeignCorpus
 from strata.pipelines.stage import StageContext
+from strata.storage.scan import group_bounds, open_parquet, rows_per_batch
+from strata.storage.store import Store
 from strata.storage.table import CorpusTable
+from strata.storage.url import Url
 
-__all__ = ["TextFile", "foreign_texts", "own_texts"]
+__all__ = ["TextFile", "foreign_texts", "own_texts", "wanted_texts"]
+
+TEXT_BYTES = 4_000_000
+COLUMNS = ["doc_id", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +58,22 @@ def _files(documents: CorpusTable, snapshot: int | None, shift: int) -> tuple[Te
         TextFile(file.url, file.min_doc_id + shift, file.max_doc_id + shift, shift)
         for file in documents.files(snapshot)
     )
+
+
+def wanted_texts(file: TextFile, wanted: np.ndarray, store: Store) -> Iterator[pa.RecordBatch]:
+    """Those of the wanted documents, int64[n] sorted, that a file holds: doc_id, text.
+
+    Only row groups that may hold one are read, in batches of bounded size.
+    """
+    with open_parquet(store, Url.parse(file.url)) as scan:
+        bounds = group_bounds(scan.metadata, "doc_id") + file.shift
+        first = np.searchsorted(wanted, bounds[:, 0])
+        last = np.searchsorted(wanted, bounds[:, 1], side="right")
+        for group in np.flatnonzero(first < last).tolist():
+            rows = rows_per_batch(scan.metadata.row_group(group), COLUMNS, TEXT_BYTES)
+            for batch in scan.batches(group, COLUMNS, rows):
+                doc_ids = batch.column("doc_id").to_numpy() + file.shift
+                keep = np.isin(doc_ids, wanted)
+                if keep.any():
+                    text = batch.column("text").filter(pa.array(keep))
+                    yield pa.RecordBatch.from_arrays([doc_ids[keep], text], names=COLUMNS)

@@ -15,7 +15,8 @@ from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.tune_sample import TuneSample, draw_sample
-from strata.pipelines.tune_search import Choice, Outcome, Verification, evaluate
+from strata.pipelines.tune_search import Choice, Outcome, evaluate
+from strata.settings import Verification
 from strata.storage.store import FsspecStore, StorageOptions
 
 __all__ = ["Tuning", "choices", "recommended", "tune"]
@@ -72,10 +73,9 @@ def tune(context: StageContext) -> Tuning:
             f"the corpus {context.settings.corpus} has no fingerprints to tune on",
             hint="run `strata shard` first",
         )
-    threshold, present = (
-        context.settings.dedup.threshold,
-        Choice(banding_of(context.settings.dedup)),
-    )
+    settings = context.settings.dedup
+    threshold = settings.threshold
+    present = Choice(banding_of(settings), verification=settings.verify)
     sample = draw_sample(context, DRAWN_DOCUMENTS)
     tried = choices(present, threshold)
     outcomes = _evaluated(context, sample, tried)
@@ -99,12 +99,13 @@ def choices(present: Choice, threshold: float) -> tuple[Choice, ...]:
     bandings = {present.banding, USUAL, *_bandings(threshold)}
     ordered = sorted(bandings, key=lambda each: (each.rows, each.bands))
     banding, exact = present.banding, Verification.EXACT
-    return (
-        *(Choice(each) for each in ordered),
+    tried = (
+        *(Choice(each, verification=present.verification) for each in ordered),
         *(Choice(banding, bits) for bits in (2, 8)),
-        *(Choice(banding, margin=margin) for margin in (0.0, 0.5, 2.0)),
+        *(Choice(banding, margin=margin) for margin in (0.0, 0.5, 1.0, 2.0)),
         *(Choice(banding, margin=margin, verification=exact) for margin in (1.0, 2.0)),
     )
+    return tuple(dict.fromkeys(tried))
 
 
 def _bandings(threshold: float) -> Iterator[Banding]:
@@ -118,14 +119,14 @@ def _bandings(threshold: float) -> Iterator[Banding]:
 def recommended(outcomes: Sequence[Outcome], documents: int) -> int:
     """Index of the choice that shuffles least of those that find enough, or that find most.
 
-    Only bands and rows are settings; the other choices show what they are worth. A sample does not
+    Width and margin are no settings; they show what they would be worth. A sample does not
     show that unrelated documents meet in bands of few rows once the corpus is large: a band has
     SPARE_BITS more than it takes to number the documents.
     """
     settable = [
         place
         for place, outcome in enumerate(outcomes)
-        if outcome.choice == Choice(outcome.choice.banding)
+        if (outcome.choice.bits, outcome.choice.margin) == (1, 1.0)
     ]
     bits = documents.bit_length() + SPARE_BITS
     roomy = [place for place in settable if 8 * outcomes[place].choice.banding.rows >= bits]

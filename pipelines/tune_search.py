@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from math import floor, sqrt
 
 import numpy as np
 
 from strata.pipelines.dedup_scan import MAX_HUBS
+from strata.pipelines.exact_edges import UNCERTAIN_ERRORS
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding, band_keys
 from strata.pipelines.kernels.components import components
 from strata.pipelines.tune_sample import TuneSample
+from strata.settings import Verification
 
-__all__ = ["Choice", "Outcome", "Verification", "evaluate"]
+__all__ = ["Choice", "Outcome", "evaluate"]
 
 # A shuffled row is a key, a document id and the sketch; two more rows are for equal texts and ids.
 ROW_BYTES = 16
 EXTRA_ROWS = 2
 BIT_BYTES = SIGNATURE_BYTES // 8
-# Estimates from the acceptance up to so many standard errors above the threshold are uncertain.
-UNCERTAIN_ERRORS = 2
 TIMED_BANDS = 3
-
-
-class Verification(StrEnum):
-    """How a pair that meets in a bucket is verified."""
-
-    SKETCH = "sketch"
-    EXACT = "exact"
 
 
 @dataclass(frozen=True, slots=True)

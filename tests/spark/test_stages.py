@@ -23,6 +23,7 @@ from strata.pipelines.tokens import run_tokenize
 from strata.pipelines.tune import tune
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
+from tests.shingles import jaccard_of
 from tests.texts import json_lines, library_texts, with_copies, write_shards
 
 Make = Callable[..., StageContext]
@@ -43,6 +44,17 @@ def rows(context: StageContext, table: str) -> list[dict[str, Any]]:
         row for b in export_batches(context.corpus, context.store, table) for row in b.to_pylist()
     ]
     return sorted(found, key=lambda row: row.get("doc_id", 0))
+
+
+def table_rows(context: StageContext, table: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for file in context.corpus.table(table).files()
+        for batch in read_batches(
+            context.store, file.location, SCHEMAS[table].names, None, 1_000_000
+        )
+        for row in batch.to_pylist()
+    ]
 
 
 def contents(context: StageContext) -> dict[str, list[dict[str, Any]]]:
@@ -153,6 +165,38 @@ def test_dedup_audit_same_for_other_partitions_and_files(
     assert audits[0]["precision"]["value"] == 1
     assert audits[0]["removed_documents"] >= 19
     assert len(other.corpus.table("documents").files()) > 2
+
+
+@pytest.mark.parametrize("wide", [{}, {"memory_documents": 0, "driver_edges": 0}])
+def test_dedup_exact_only_true_pairs_stay(
+    context_of: Make, tmp_path: Path, wide: dict[str, int]
+) -> None:
+    words = [f"w{place}" for place in range(400)]
+    family = [" ".join([f"x{other}"] * other + words[other:]) for other in range(0, 200, 8)]
+    inputs = [{"path": str(write_shards(tmp_path / "in", [*family, *family[:3]], 3))}]
+    dedup = {"threshold": 0.7, "ngram": 2, **wide}
+    sketch = context_of(inputs, "sketch", dedup=dedup)
+    exact = context_of(inputs, "exact", dedup=dedup | {"verify": "exact"})
+    for context in (sketch, exact):
+        run_shard(context)
+
+    reports = [run_dedup(context) for context in (sketch, exact)]
+
+    texts = {row["doc_id"]: row["text"] for row in table_rows(exact, "documents")}
+    found = {
+        name: table_rows(each, "edges") for name, each in zip("se", (sketch, exact), strict=True)
+    }
+    true = {
+        (row["a"], row["b"])
+        for row in found["s"]
+        if jaccard_of(texts[row["a"]], texts[row["b"]], 2) >= 0.7
+    }
+    assert {(row["a"], row["b"]) for row in found["e"]} == true
+    assert len(found["s"]) > len(true) > 10
+    details = reports[1].details
+    assert details["pairs_read"] >= details["pairs_refuted"] == len(found["s"]) - len(true)
+    assert reports[1].details["audit"]["precision"]["value"] == 1
+    assert found["e"] == sorted(found["e"], key=lambda row: (row["a"], row["b"]))
 
 
 def test_tune_same_for_other_files_but_for_seconds(

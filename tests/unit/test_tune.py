@@ -14,8 +14,8 @@ from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.shard import run_shard
 from strata.pipelines.tune import USUAL, Tuning, choices, recommended, tune
 from strata.pipelines.tune_sample import MOST_NEIGHBOURS, draw_sample
-from strata.pipelines.tune_search import Choice, Outcome, Verification, evaluate
-from strata.settings import Settings
+from strata.pipelines.tune_search import Choice, Outcome, evaluate
+from strata.settings import Settings, Verification
 from strata.storage.scan import read_batches
 from strata.storage.url import Url
 from tests.sequential import sequential_context
@@ -178,12 +178,14 @@ def test_command_tune_without_documents_exits_with_its_code(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.8, 1.0])
-def test_choices_has_the_present_one_once(threshold):
-    present = Choice(Banding(20, 5))
+@pytest.mark.parametrize("verify", Verification)
+def test_choices_has_the_present_one_and_each_once(threshold, verify):
+    present = Choice(Banding(20, 5), verification=verify)
     tried = choices(present, threshold)
 
-    assert tried.count(present) == len(set(tried)) - len(tried) + 1
-    assert Choice(USUAL) in tried
+    assert present in tried
+    assert len(set(tried)) == len(tried)
+    assert Choice(USUAL, verification=verify) in tried
     assert {choice.bits for choice in tried} == {1, 2, 8}
 
 
@@ -218,4 +220,4 @@ def test_show_tuning_marks_and_says_what_to_set():
     assert "present" in next(line for line in lines if "23 × 6 " in line)
     assert "recommended" in next(line for line in lines if "9 × 4 " in line)
     assert any("23 × 6, 8 bits, exact" in line for line in lines)
-    assert lines[-1] == "recommended: bands = 9, rows = 4"
+    assert lines[-1] == 'recommended: bands = 9, rows = 4, verify = "sketch"'

@@ -1,0 +1,123 @@
+"""``verify = "exact"``: pairs whose estimate is uncertain are decided by their texts.
+
+An edge whose estimated similarity lies less than two standard errors above the threshold stays only
+if the exact Jaccard similarity reaches the threshold. Sets of shingle hashes are shuffled by the
+first document of the edges, so that a hub's set travels once; text stays in the tasks that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from strata.errors import ConflictError
+from strata.pipelines.edge_table import edge_frame, write_frame
+from strata.pipelines.foreign import foreign_corpora
+from strata.pipelines.kernels.banding import SIGNATURE_BYTES
+from strata.pipelines.set_rows import ROW_COLUMNS, WANTED_COLUMNS, compared_rows, located, set_rows
+from strata.pipelines.stage import StageContext
+from strata.pipelines.text_files import foreign_texts, own_texts
+from strata.storage.parquet import WrittenFile
+from strata.storage.store import FsspecStore
+from strata.storage.url import Url
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame
+
+__all__ = ["UNCERTAIN_ERRORS", "DecidedEdges", "decided_by_text"]
+
+UNCERTAIN_ERRORS = 2
+"""Standard errors above the threshold up to which an estimate is uncertain."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedEdges:
+    """Files of edges after the texts have decided.
+
+    Attributes:
+        files: not yet published.
+        read: pairs that were compared by their texts.
+        refuted: those that are no edge any more.
+    """
+
+    files: list[WrittenFile]
+    read: int
+    refuted: int
+
+
+def decided_by_text(context: StageContext, files: Sequence[WrittenFile]) -> DecidedEdges:
+    """Decide the uncertain edges of files that are not yet published; the old files are deleted.
+
+    Args:
+        context: the corpus.
+        files: distinct edges.
+
+    Raises:
+        ConflictError: the text of a document is not there.
+    """
+    from pyspark.sql import functions as f
+
+    if not files:
+        return DecidedEdges([], 0, 0)
+    edges = edge_frame(context, [file.url for file in files])
+    uncertain = ~f.col("equal") & (f.col("similarity") < _sure(context))
+    asked = edges.where(uncertain).select("a", "b")
+    context.progress.start("dedup", "compare the texts of uncertain pairs", 0)
+    decided = _compared(context, asked).persist()
+    read, true = asked.count(), decided.where(_reaches(context)).count()
+    if read != decided.count():
+        raise ConflictError(
+            f"the texts of {read - decided.count():,} of {read:,} uncertain pairs are not there",
+            hint="run `strata shard` first",
+        )
+    right = decided.where(_reaches(context)).select(
+        "a", "b", f.col("jaccard").cast("float").alias("similarity"), f.lit(False).alias("equal")
+    )
+    written = write_frame(context, edges.where(~uncertain).union(right))
+    decided.unpersist()
+    context.progress.finish()
+    for file in files:
+        context.store.delete(Url.parse(file.url))
+    return DecidedEdges(written, read, read - true)
+
+
+def _sure(context: StageContext) -> float:
+    threshold = context.settings.dedup.threshold
+    return threshold + UNCERTAIN_ERRORS * sqrt((1 - threshold**2) / SIGNATURE_BYTES)
+
+
+def _reaches(context: StageContext) -> Column:
+    from pyspark.sql import functions as f
+
+    return f.col("jaccard") >= context.settings.dedup.threshold
+
+
+def _compared(context: StageContext, pairs: DataFrame) -> DataFrame:
+    """Exact similarities of pairs a, b: a, b (long), jaccard (double)."""
+    from pyspark.sql import functions as f
+
+    elsewhere = foreign_texts(context, foreign_corpora(context))
+    if elsewhere is None:
+        raise ConflictError(
+            "a corpus in dedup.against has no longer the texts of its fingerprints",
+            hint='use dedup.verify = "sketch"',
+        )
+    texts = own_texts(context) + elsewhere
+    ngram, storage = context.settings.dedup.ngram, context.storage_options
+
+    def locate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return located(batches, texts)
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return set_rows(batches, texts, ngram, FsspecStore(storage))
+
+    centers = pairs.select(f.col("a").alias("center"), f.col("a").alias("doc_id"))
+    members = pairs.select(f.col("a").alias("center"), f.col("b").alias("doc_id"))
+    wanted = centers.distinct().union(members).mapInArrow(locate, WANTED_COLUMNS)
+    by_file = wanted.repartition("file").sortWithinPartitions("file", "doc_id", "center")
+    sets = by_file.mapInArrow(read, ROW_COLUMNS)
+    stars = sets.repartition("center").sortWithinPartitions("center", "doc_id")
+    return stars.mapInArrow(compared_rows, "a long, b long, jaccard double")
