@@ -12,22 +12,33 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+
 from strata.errors import ConflictError
 from strata.pipelines.edge_table import edge_frame, write_frame
+from strata.pipelines.exact_pairs import Pairs, exact_jaccard
 from strata.pipelines.foreign import foreign_corpora
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
-from strata.pipelines.set_rows import ROW_COLUMNS, WANTED_COLUMNS, compared_rows, located, set_rows
-from strata.pipelines.stage import StageContext
-from strata.pipelines.text_files import foreign_texts, own_texts
+from strata.pipelines.set_rows import (
+    MOST_HASHES,
+    ROW_COLUMNS,
+    WANTED_COLUMNS,
+    compared_rows,
+    located,
+    set_rows,
+)
+from strata.pipelines.stage import Counters, StageContext
+from strata.pipelines.text_files import TextFile, foreign_texts, own_texts
+from strata.settings import Verification
 from strata.storage.parquet import WrittenFile
 from strata.storage.store import FsspecStore
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["UNCERTAIN_ERRORS", "DecidedEdges", "decided_by_text"]
+__all__ = ["UNCERTAIN_ERRORS", "DecidedEdges", "decided_by_text", "decided_on_driver"]
 
 UNCERTAIN_ERRORS = 2
 """Standard errors above the threshold up to which an estimate is uncertain."""
@@ -84,6 +95,29 @@ def decided_by_text(context: StageContext, files: Sequence[WrittenFile]) -> Deci
     return DecidedEdges(written, read, read - true)
 
 
+def decided_on_driver(context: StageContext, edges: pa.Table) -> pa.Table:
+    """The same for edges that the driver holds, where the settings ask for it.
+
+    Args:
+        context: the corpus.
+        edges: a, b, similarity, equal.
+
+    Raises:
+        ConflictError: the text of a document is not there.
+    """
+    similarity = edges["similarity"].to_numpy().astype(float)
+    uncertain = ~edges["equal"].to_numpy(zero_copy_only=False) & (similarity < _sure(context))
+    if context.settings.dedup.verify is Verification.SKETCH or not uncertain.any():
+        return edges
+    a, b = (edges[name].to_numpy()[uncertain] for name in ("a", "b"))
+    pairs = Pairs(a, b, np.full(len(a), 2 * MOST_HASHES))
+    similarity[uncertain] = exact_jaccard(context, _texts(context), pairs, Counters())
+    true = pa.array(~uncertain | (similarity >= context.settings.dedup.threshold))
+    place = edges.schema.get_field_index("similarity")
+    exact = pa.array(similarity.astype(np.float32))
+    return edges.set_column(place, edges.schema.field(place), exact).filter(true)
+
+
 def _sure(context: StageContext) -> float:
     threshold = context.settings.dedup.threshold
     return threshold + UNCERTAIN_ERRORS * sqrt((1 - threshold**2) / SIGNATURE_BYTES)
@@ -99,13 +133,7 @@ def _compared(context: StageContext, pairs: DataFrame) -> DataFrame:
     """Exact similarities of pairs a, b: a, b (long), jaccard (double)."""
     from pyspark.sql import functions as f
 
-    elsewhere = foreign_texts(context, foreign_corpora(context))
-    if elsewhere is None:
-        raise ConflictError(
-            "a corpus in dedup.against has no longer the texts of its fingerprints",
-            hint='use dedup.verify = "sketch"',
-        )
-    texts = own_texts(context) + elsewhere
+    texts = _texts(context)
     ngram, storage = context.settings.dedup.ngram, context.storage_options
 
     def locate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -121,3 +149,13 @@ def _compared(context: StageContext, pairs: DataFrame) -> DataFrame:
     sets = by_file.mapInArrow(read, ROW_COLUMNS)
     stars = sets.repartition("center").sortWithinPartitions("center", "doc_id")
     return stars.mapInArrow(compared_rows, "a long, b long, jaccard double")
+
+
+def _texts(context: StageContext) -> tuple[TextFile, ...]:
+    elsewhere = foreign_texts(context, foreign_corpora(context))
+    if elsewhere is None:
+        raise ConflictError(
+            "a corpus in dedup.against has no longer the texts of its fingerprints",
+            hint='use dedup.verify = "sketch"',
+        )
+    return own_texts(context) + elsewhere

@@ -27,6 +27,7 @@ from strata.pipelines.dedup_scan import (
 )
 from strata.pipelines.edge_search import MOST_FILTER_TASKS
 from strata.pipelines.edge_table import distinct_edges
+from strata.pipelines.exact_edges import decided_on_driver
 from strata.pipelines.foreign import foreign_corpora
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.key_filter import KeyFilter, filter_bits
@@ -76,7 +77,8 @@ def new_pairs(context: StageContext, gone: Gone, linked: np.ndarray, banding: Ba
     for url in [*(each.url for each in staged), *(r.url for r in results if r.url is not None)]:
         context.store.delete(Url.parse(url))
     known = rows_naming(context, "edges", EDGE_SCHEMA.names, Naming(("a",), Gone.of(_ends(found))))
-    return distinct_edges(found, pa.table(known.columns, schema=EDGE_SCHEMA))
+    fresh = distinct_edges(found, pa.table(known.columns, schema=EDGE_SCHEMA))
+    return decided_on_driver(context, fresh)
 
 
 def _ends(edges: pa.Table) -> list[int]:

@@ -6,10 +6,12 @@ import pytest
 
 from strata.errors import ConflictError
 from strata.pipelines import set_rows as module
+from strata.pipelines.dedup_scan import EDGE_SCHEMA
+from strata.pipelines.exact_edges import decided_on_driver
 from strata.pipelines.set_rows import compared_rows, located, set_rows
 from strata.pipelines.shard import run_shard
 from strata.pipelines.text_files import own_texts
-from strata.settings import Settings
+from strata.settings import DedupSettings, Settings
 from strata.storage.scan import read_batches
 from strata.storage.url import Url
 from tests.sequential import sequential_context
@@ -134,3 +136,26 @@ def test_compared_rows_without_a_center_told():
     }
     with pytest.raises(ConflictError, match="not in `documents`"):
         list(compared_rows(iter([pa.RecordBatch.from_pydict(columns)])))
+
+
+def test_decided_on_driver_only_true_pairs_stay_with_their_similarity(corpus, texts):
+    pairs = some_pairs(texts)
+    a, b = np.array(pairs).T
+    # One pair is sure, and one equal by its bytes as far as the scan says: neither is read.
+    similarity = np.full(len(a), 0.8, np.float32)
+    similarity[0], equal = 0.99, np.arange(len(a)) == 1
+    edges = pa.table([a, b, similarity, equal], schema=EDGE_SCHEMA)
+    dedup = {"threshold": 0.75, "ngram": NGRAM}
+
+    def decided(verify):
+        section = DedupSettings(**dedup, verify=verify)
+        settings = corpus.settings.model_copy(update={"dedup": section})
+        return decided_on_driver(sequential_context(settings, "decide"), edges)
+
+    found = {(row["a"], row["b"]): row["similarity"] for row in decided("exact").to_pylist()}
+
+    exact = {(x, y): jaccard_of(texts[x], texts[y], NGRAM) for x, y in pairs[2:]}
+    expected = {pair: value for pair, value in exact.items() if value >= 0.75}
+    assert found == pytest.approx({pairs[0]: 0.99, pairs[1]: 0.8, **expected}, rel=1e-6)
+    assert 2 < len(expected) < len(exact)
+    assert decided("sketch") == edges
