@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import Parser, add_common, add_run
+from strata.jobs.runtime.arguments import Parser, add_common, add_run, number_of
 from strata.version import VERSION
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _add_explain(commands: Commands) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument(
         "--members",
-        type=int,
+        type=number_of,
         default=10,
         metavar="N",
         help="documents of its cluster that are shown at most (default: 10)",

@@ -11,7 +11,15 @@ from typing import NoReturn
 from strata.jobs.runtime.failures import tell_failure
 from strata.jobs.runtime.output import OutputForm
 
-__all__ = ["Parser", "add_common", "add_run", "all_overrides", "job_parser", "verbosity"]
+__all__ = [
+    "Parser",
+    "add_common",
+    "add_run",
+    "all_overrides",
+    "job_parser",
+    "number_of",
+    "verbosity",
+]
 
 USAGE = 2
 
@@ -34,6 +42,17 @@ def job_parser(name: str, description: str) -> argparse.ArgumentParser:
     add_common(parser)
     add_run(parser)
     return parser
+
+
+def number_of(text: str) -> int:
+    """The value of a flag that counts things.
+
+    Raises:
+        ArgumentTypeError: no whole number from 0 on.
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

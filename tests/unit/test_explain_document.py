@@ -4,6 +4,7 @@ import json
 import pytest
 
 from strata.errors import InputMissingError
+from strata.jobs import cli
 from strata.jobs.explain_document import explain_document
 from strata.jobs.runtime.output import OutputForm
 from strata.pipelines.compress import run_compress
@@ -302,3 +303,12 @@ def test_explain_stale_ledger_is_said_on_the_terminal(folder, context, capsys):
         settings_of(folder, dedup={"threshold": 0.9}), "near", 10, output=OutputForm.TEXT
     )
     assert "changed since the last dedup" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("members", ["-1", "ten", "1.5", "²"])
+def test_explain_members_that_are_no_number_are_refused_at_once(capsys, members):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["explain", "doc-1", "corpus.toml", "--members", members])
+    assert caught.value.code == 2
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert f"{members!r} is not a whole number from 0 on" in last["reason"]
