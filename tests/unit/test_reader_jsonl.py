@@ -109,8 +109,9 @@ def test_jsonl_bad_last_line_without_newline_becomes_a_reject(tmp_path):
     assert [reject.reason for reject in rejects] == [RejectReason.INVALID_JSON]
 
 
-def test_jsonl_only_empty_text_is_harmless():
-    assert [reason for reason in RejectReason if reason.harmless] == [RejectReason.EMPTY_TEXT]
+def test_jsonl_only_empty_and_retracted_texts_are_harmless():
+    harmless = {RejectReason.EMPTY_TEXT, RejectReason.RETRACTED}
+    assert {reason for reason in RejectReason if reason.harmless} == harmless
 
 
 def test_jsonl_two_records_on_one_line_and_one_on_two_lines_are_not_confused(tmp_path):
