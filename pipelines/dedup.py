@@ -200,5 +200,6 @@ def _account(context: StageContext, ledger: WrittenLedger, report: StageReport) 
     report.details |= {
         "clusters": ledger.clusters,
         "largest_cluster": ledger.largest,
+        "component_rounds": ledger.rounds,
         "edges": sum(file.rows for file in context.corpus.table("edges").files()),
     }

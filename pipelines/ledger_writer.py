@@ -41,7 +41,10 @@ IN_OTHER_CORPUS = "in_other_corpus"
 
 @dataclass(slots=True)
 class WrittenLedger:
-    """The files of a ledger, and what they hold: documents removed by method, clusters."""
+    """The files of a ledger, and what they hold: documents removed by method, clusters.
+
+    ``rounds`` are those of Spark that the components took; 0 where the driver found them alone.
+    """
 
     summary: LedgerSummary
     files: list[WrittenFile] = field(default_factory=list)
@@ -49,6 +52,7 @@ class WrittenLedger:
     clusters: int = 0
     largest: int = 0
     bytes_written: int = 0
+    rounds: int = 0
 
     def count(self, rows: pa.RecordBatch, sources: Sources) -> None:
         """Count some rows of the ledger."""
@@ -160,10 +164,10 @@ def _on_spark(context: StageContext) -> WrittenLedger:
         folder,
         context.settings.dedup.driver_edges,
     )
-    sorted_rows = ledger.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
+    sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
     parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
     folder.clear()
-    written = WrittenLedger(LedgerSummary.of(sources))
+    written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds)
     for part in parts:
         written.add(pickle.loads(part))
     return written

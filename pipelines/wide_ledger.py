@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from strata.pipelines.pair_files import PairFolder
@@ -11,7 +12,15 @@ from strata.pipelines.wide_components import wide_components
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["election_keys", "wide_ledger"]
+__all__ = ["WideLedger", "election_keys", "wide_ledger"]
+
+
+@dataclass(frozen=True, slots=True)
+class WideLedger:
+    """The columns of `clusters`, unordered, and the rounds of Spark that their components took."""
+
+    rows: DataFrame
+    rounds: int
 
 
 def wide_ledger(
@@ -20,7 +29,7 @@ def wide_ledger(
     rules: Sequence[str],
     folder: PairFolder,
     driver_edges: int,
-) -> DataFrame:
+) -> WideLedger:
     """The ledger of a graph of verified edges.
 
     Args:
@@ -29,9 +38,6 @@ def wide_ledger(
         rules: survivor rules.
         folder: where the components of documents, and of equal texts, are kept.
         driver_edges: edges from which on the driver finishes the components.
-
-    Returns:
-        The columns of `clusters`, unordered.
     """
     from pyspark.sql import functions as f
 
@@ -46,7 +52,8 @@ def wide_ledger(
         f.count("*").alias("cluster_size"),
     )
     rows = labels.join(elected, "root").join(_strongest(edges), "doc_id")
-    return _with_method(rows, folder.read(texts.files, ("doc_id", "text"))).where("doc_id >= 0")
+    named = _with_method(rows, folder.read(texts.files, ("doc_id", "text")))
+    return WideLedger(named.where("doc_id >= 0"), clusters.rounds)
 
 
 def election_keys(rules: Sequence[str]) -> list[Column]:
