@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -25,11 +26,13 @@ class Finished:
         seconds: from its start to its exit.
         stdout: what it wrote.
         peak_mb: the highest resident memory of any process of a role: driver, jvm, worker.
+        cpu_seconds: processor time of all processes, up to when each was last seen.
     """
 
     seconds: float
     stdout: str
     peak_mb: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
 
 def run_command(command: Sequence[str]) -> Finished:
@@ -41,8 +44,9 @@ def run_command(command: Sequence[str]) -> Finished:
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peaks: dict[str, float] = {}
+    used: dict[int, float] = {}
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(process.pid, peaks, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(process.pid, peaks, used, ended), daemon=True)
     watcher.start()
     stdout, _ = process.communicate()
     seconds = time.perf_counter() - start
@@ -51,13 +55,25 @@ def run_command(command: Sequence[str]) -> Finished:
     if process.returncode:
         sys.stdout.write(stdout)
         raise subprocess.CalledProcessError(process.returncode, list(command))
-    return Finished(seconds, stdout, peaks)
+    return Finished(seconds, stdout, peaks, sum(used.values()))
 
 
-def _watch(root: int, peaks: dict[str, float], ended: threading.Event) -> None:
+def _watch(
+    root: int, peaks: dict[str, float], used: dict[int, float], ended: threading.Event
+) -> None:
     while not ended.wait(SAMPLE_SECONDS):
         for pid in [root, *_descendants(root)]:
             _note(pid, "driver" if pid == root else None, peaks)
+            used[pid] = max(used.get(pid, 0.0), _cpu_seconds(pid))
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        # User and system time are the 14th and 15th field; the name in the second may hold blanks.
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _note(pid: int, role: str | None, peaks: dict[str, float]) -> None:

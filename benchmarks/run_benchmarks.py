@@ -34,6 +34,8 @@ from benchmarks.dedup_cost import (  # noqa: E402
     of_run,
     ratios,
 )
+from benchmarks.dedup_scale import measure_family, measure_growth  # noqa: E402
+from benchmarks.dedup_tables import growth_text, runs_table  # noqa: E402
 from benchmarks.limit import Limit, measure_limit  # noqa: E402
 from benchmarks.object_store import measure_requests  # noqa: E402
 from benchmarks.parts import measure_parts  # noqa: E402
@@ -217,6 +219,14 @@ def _odd(session: Session) -> Section:
     return Section(tables.scaling_table("the corpus and", odd), _memory(odd))
 
 
+def _dedup_scale(session: Session) -> Section:
+    growth = measure_growth(session.corpus, session.scratch)
+    family = measure_family(session.corpus, session.scratch)
+    text = runs_table("size", growth) + growth_text(growth) + runs_table("a million", family)
+    facts = {"growth": [asdict(run) for run in growth], "family": [asdict(run) for run in family]}
+    return Section(text, facts)
+
+
 def _memory(measured: list[Measured]) -> list[dict[str, Any]]:
     return [
         {
@@ -247,6 +257,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "run": _run,
     "peers": _peers,
     "dedup": _dedup,
+    "dedup_scale": _dedup_scale,
     "scaling": _scaling,
     "odd": _odd,
     "startup": _startup,
