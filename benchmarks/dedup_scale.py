@@ -24,16 +24,14 @@ from strata.settings import Settings
 
 __all__ = ["Deduped", "StageCost", "measure_family", "measure_growth"]
 
-# One size is so many copies of the corpus.
-COPIES = 4
 SIZES = (1, 4, 16)
 FAMILY = 1_000_000
-# More than cores, so that a task that runs alone is seen.
 PARTITIONS = 64
+# Where bands alone are shuffled, all partitions stay, so that a large one is seen.
 WAYS = {
-    "memory": {"memory_documents": 10**9, "driver_edges": 10**9},
-    "shuffle": {"memory_documents": 0, "driver_edges": 10**9},
-    "shuffle, ledger too": {"memory_documents": 0, "driver_edges": 1000},
+    "memory": {"memory_documents": 10**9, "driver_edges": 10**9, "coalesce": "true"},
+    "shuffle": {"memory_documents": 0, "driver_edges": 10**9, "coalesce": "false"},
+    "shuffle, ledger too": {"memory_documents": 0, "driver_edges": 1000, "coalesce": "true"},
 }
 SETTINGS = """
 corpus = "bench"
@@ -46,7 +44,7 @@ driver_edges = {driver_edges}
 audit_documents = 0
 [spark]
 "spark.sql.shuffle.partitions" = {partitions}
-"spark.sql.adaptive.coalescePartitions.enabled" = false
+"spark.sql.adaptive.coalescePartitions.enabled" = {coalesce}
 "spark.eventLog.enabled" = true
 "spark.eventLog.compress" = false
 "spark.eventLog.rolling.enabled" = false
@@ -125,11 +123,11 @@ class Deduped:
 
 
 def measure_growth(corpus: Corpus, scratch: Path) -> list[Deduped]:
-    """Dedup of a few copies of a corpus, and of up to 16 times as many, each way."""
+    """Dedup of a corpus, and of up to 16 copies of it, each way."""
     base = real_prints(corpus)
     runs = []
     for size in SIZES:
-        made = partial(copies, base, size * COPIES)
+        made = partial(copies, base, size)
         runs += [_run(scratch, f"{size}×", made(), way) for way in WAYS]
     return runs
 
