@@ -171,7 +171,8 @@ def test_tune_without_documents_told(tmp_path):
 
 def test_command_tune_without_documents_exits_with_its_code(tmp_path, capsys):
     file = tmp_path / "web.toml"
-    file.write_text('corpus = "web"\nwarehouse = "wh"\n[[inputs]]\npath = "none"\n')
+    warehouse = f'warehouse = "{tmp_path / "wh"}"'
+    file.write_text(f'corpus = "web"\n{warehouse}\n[[inputs]]\npath = "none"\n')
 
     assert main(["dedup", str(file), "--tune"]) == 3
     assert json.loads(capsys.readouterr().err.splitlines()[-1])["code"] == 3
