@@ -18,6 +18,7 @@ __all__ = [
     "InputFormat",
     "InputSettings",
     "LinkRule",
+    "Passage",
     "Settings",
     "ShardSettings",
     "TierSettings",
@@ -28,7 +29,7 @@ __all__ = [
 
 TABLES = (
     *("inputs", "documents", "rejects", "fingerprints"),
-    *("edges", "clusters"),
+    *("edges", "clusters", "cuts"),
     *("clean", "tokens"),
     "retractions",
 )
@@ -127,6 +128,14 @@ class Verification(StrEnum):
     EXACT = "exact"
 
 
+class Passage(StrEnum):
+    """The part of a document that is cut where it repeats another one word by word."""
+
+    NONE = "none"
+    LINE = "line"
+    PARAGRAPH = "paragraph"
+
+
 class DedupSettings(Model):
     """``[dedup]``: finding duplicates and electing survivors."""
 
@@ -156,6 +165,14 @@ class DedupSettings(Model):
     """Edges up to which the driver computes connected components itself; beyond it Spark does."""
     audit_documents: int = Field(default=1_000, ge=0, le=100_000)
     """Removed documents, and as many kept ones, checked for the report's error bars; 0: none."""
+    passages: Passage = Passage.NONE
+    """Whether lines or paragraphs that occur before in the survivors are cut from them."""
+    passage_words: int = Field(default=8, ge=1, le=1_000_000)
+    """Words that a line or paragraph must have to be cut."""
+    substring_words: int | None = Field(default=None, ge=8, le=10_000)
+    """Length in words from which any run of words that occurs before is cut; off unless given."""
+    memory_passages: int = Field(default=5_000_000, ge=0)
+    """Passages up to which tasks sort them in memory; beyond it Spark shuffles them."""
 
     @field_validator("survivor")
     @classmethod

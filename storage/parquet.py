@@ -39,7 +39,7 @@ LEVEL_KEY = "strata.level"
 
 _MB = 1_000_000
 # Few distinct values a row group; every other column would only build a dictionary to drop it.
-_DICTIONARY = frozenset({"source", "lang", "method", "status", "format", "reason", "kept"})
+_DICTIONARY = frozenset({"source", "lang", "method", "status", "format", "reason", "kept", "grain"})
 # Min and max of long values cost footer space and prune nothing.
 _NO_STATISTICS = frozenset(
     {"text", "metadata", "signature", "content_hash", "excerpt", "tokens.list.element"}

@@ -14,6 +14,7 @@ import pyarrow as pa
 __all__ = [
     "CLEAN",
     "CLUSTERS",
+    "CUTS",
     "DOCUMENTS",
     "EDGES",
     "FIELD_ID",
@@ -113,6 +114,17 @@ EDGES = pa.schema(
     ]
 )
 
+CUTS = pa.schema(
+    [
+        _required("doc_id", pa.int64(), 1),
+        _required("start", pa.int64(), 2),
+        _required("end", pa.int64(), 3),
+        _required("grain", pa.string(), 4),
+        _required("first_id", pa.int64(), 5),
+        _required("first_start", pa.int64(), 6),
+    ]
+)
+
 TOKENS = pa.schema(
     [
         _required("doc_id", pa.int64(), 1),
@@ -145,6 +157,7 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
         "fingerprints": FINGERPRINTS,
         "edges": EDGES,
         "clusters": CLUSTERS,
+        "cuts": CUTS,
         "clean": CLEAN,
         "tokens": TOKENS,
         "retractions": RETRACTIONS,

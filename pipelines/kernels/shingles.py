@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from strata.pipelines.kernels.hashing import mix
 from strata.pipelines.kernels.words import BREAK_AFTER, BREAK_BEFORE
 
-__all__ = ["CURSOR", "MAX_WORDS", "multipliers", "roll_shingles", "scan_words"]
+__all__ = ["CURSOR", "MAX_WORDS", "decode", "multipliers", "roll_shingles", "scan_words"]
 
 MAX_WORDS: Final = 2056
 """Words that one call of `scan_words` finds at most; they stay in the L1 cache."""
@@ -43,7 +43,8 @@ def multipliers() -> NDArray[np.uint64]:
 
 
 @numba.njit(cache=True)
-def _decode(data: NDArray[np.uint8], at: np.uint64) -> np.uint32:
+def decode(data: NDArray[np.uint8], at: np.uint64) -> np.uint32:
+    """The code point of a character of more than one byte at ``data[at]``."""
     lead = np.uint32(data[at])
     second = np.uint32(data[at + _ONE]) & np.uint32(0x3F)
     if lead < 0xE0:
@@ -65,16 +66,24 @@ def scan_words(
     cursor: NDArray[np.uint64],
     words: NDArray[np.uint64],
     found: np.uint64,
+    places: NDArray[np.int64] | None = None,
 ) -> np.uint64:
     """Put the hashes of the words that end in the next block into ``words[found:]``.
 
     Returns the end of the words in ``words``. A word that is open at the end of the block stays in
-    the cursor; the end of the text, ``stop``, closes it.
+    the cursor; the end of the text, ``stop``, closes it. Where ``places``, int64[n, 2], is given,
+    the word ``words[i]`` is ``data[places[i, 0] : places[i, 1]]``; the start of an open word waits
+    in ``places[found, 0]``.
     """
     at, length, word = cursor[_AT], cursor[_LENGTH], cursor[_HASH]
     end = min(stop, at + _BLOCK)
     while at < end:
         byte = data[at]
+        # a test that numba makes once, when it compiles: without places none of it is there
+        if places is not None:
+            if length == _ZERO:
+                places[found, 0] = np.int64(at)
+            places[found, 1] = np.int64(at)
         if byte < 0x80:
             # no branch on the end of a word: it would be mispredicted at nearly every word
             code = np.uint64(table[byte])
@@ -87,22 +96,28 @@ def scan_words(
             if length == _POSITIONS:
                 word, length = mix(word), _ONE
             continue
-        entry = table[_decode(data, at)]
+        entry = table[decode(data, at)]
         at += _TWO + np.uint64(byte >= 0xE0) + np.uint64(byte >= 0xF0)
         if length != 0 and (entry == 0 or (entry & _BEFORE) != 0):
             words[found] = word
             found += _ONE
             word, length = _ZERO, _ZERO
+            if places is not None:
+                places[found, 0] = places[found - _ONE, 1]
         if entry != 0:
             word += np.uint64(entry & _CODE) * factors[length]
             length += _ONE
             if length == _POSITIONS:
                 word, length = mix(word), _ONE
             if (entry & _AFTER) != 0:
+                if places is not None:
+                    places[found, 1] = np.int64(at)
                 words[found] = word
                 found += _ONE
                 word, length = _ZERO, _ZERO
     if at >= stop and length != 0:
+        if places is not None:
+            places[found, 1] = np.int64(at)
         words[found] = word
         found += _ONE
         word, length = _ZERO, _ZERO
