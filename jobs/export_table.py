@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from strata.jobs.runtime.output import OutputForm
+from strata.pipelines.cut_lookup import TextCutter, fitting_cuts
 from strata.pipelines.foreign import origins_of
 from strata.pipelines.foreign_names import foreign_names
-from strata.pipelines.ledger_lookup import files_of_ledger, removed_ids
+from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger, removed_ids
 from strata.settings import Settings
 from strata.storage.catalog import Corpus, open_corpus
 from strata.storage.records import TableFile
@@ -70,7 +71,8 @@ def export_table(
 def export_batches(corpus: Corpus, store: Store, table: str) -> Iterator[pa.RecordBatch]:
     """The rows of an export.
 
-    `documents` are the survivors (every document where dedup has not run) with all their fields;
+    `documents` are the survivors (every document where dedup has not run) with all their fields,
+    their text without what the table `cuts` cuts from it;
     `clusters` names documents by the user's ids.
     """
     if table == "documents":
@@ -95,12 +97,20 @@ def _rows(corpus: Corpus, store: Store, table: str, columns: list[str]) -> Itera
 
 def _survivors(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
     ledger = files_of_ledger(corpus.table("clusters"))
-    columns = SCHEMAS["documents"].names
+    cutter = TextCutter(fitting_cuts(corpus), store)
     for file in _files(corpus, "documents"):
-        removed = removed_ids(ledger, file.min_doc_id, file.max_doc_id, store)
-        for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES):
-            keep = ~np.isin(batch.column("doc_id").to_numpy(), removed)
-            yield batch.filter(pa.array(keep))
+        kept = _kept(file, ledger, store)
+        yield from cutter.cut(kept, file.min_doc_id, file.max_doc_id)
+
+
+def _kept(
+    file: TableFile, ledger: tuple[LedgerFile, ...], store: Store
+) -> Iterator[pa.RecordBatch]:
+    columns = SCHEMAS["documents"].names
+    removed = removed_ids(ledger, file.min_doc_id, file.max_doc_id, store)
+    for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES):
+        keep = ~np.isin(batch.column("doc_id").to_numpy(), removed)
+        yield batch.filter(pa.array(keep))
 
 
 def _clusters(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:

@@ -49,11 +49,19 @@ def dedup_key(context: StageContext, documents_key: str | None = None) -> str:
 
 
 def run_dedup(context: StageContext) -> StageReport:
-    """Find duplicates, elect survivors and publish the ledger.
+    """Publish the ledger of duplicates, and where it is asked for, what is cut from survivors.
 
     Raises:
         BalanceError: a document was lost or doubled.
     """
+    # Reading survivors needs the key of the ledger, which is given here.
+    from strata.pipelines.passages import add_cuts
+
+    return add_cuts(context, _make_ledger(context))
+
+
+def _make_ledger(context: StageContext) -> StageReport:
+    """Find duplicates, elect survivors and publish the ledger."""
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
     report = StageReport("dedup", dedup_key(context))

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.errors import ConflictError, InputError
+from strata.pipelines.dedup import dedup_key
 from strata.pipelines.ledger_lookup import LedgerFile
+from strata.pipelines.passages import cut_files
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks, task_stem
 from strata.pipelines.token_parts import ledger_files, token_parts
-from strata.pipelines.token_task import Part, TokenResult, survivors
+from strata.pipelines.token_task import Part, TokenResult, cut_survivors
 from strata.pipelines.tokenizer_spec import TokenizerSpec, spec_from_json
 from strata.pipelines.tokenizer_training import train_bpe
 from strata.settings import TrainSettings
@@ -36,6 +38,7 @@ class SampleTask:
 
     parts: tuple[Part, ...]
     ledger: tuple[LedgerFile, ...]
+    cuts: tuple[LedgerFile, ...]
     share: float
     folder: Url
     layout: ParquetLayout
@@ -51,9 +54,11 @@ def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpe
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
     layout = tier_of_table(context.settings, "clean").layout
     ledger, parts = ledger_files(context), token_parts(context)
+    cuts = cut_files(context, dedup_key(context))
     share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context), 1))
     tasks = [
-        SampleTask(some, ledger, share, folder, layout, context.storage_options) for some in parts
+        SampleTask(some, ledger, cuts, share, folder, layout, context.storage_options)
+        for some in parts
     ]
     context.progress.start("tokenize", "sample survivors, train", len(tasks))
     files = [file for some in run_tasks(context.spark(), _sample, tasks) for file in some]
@@ -104,7 +109,7 @@ def _sample(task: SampleTask) -> list[WrittenFile]:
     store = FsspecStore(task.storage)
     writer = TableWriter(store, task.folder, "documents", task.layout, task_stem("sample"))
     limit = np.uint64(min(task.share * 2.0**64, 2.0**64 - 2048))
-    for batch in survivors(task.parts, task.ledger, store, TokenResult()):
+    for batch in cut_survivors(task.parts, task.ledger, task.cuts, store, TokenResult()):
         hashed = batch.column("doc_id").to_numpy().view(np.uint64) * MIX
         hashed = (hashed ^ (hashed >> np.uint64(32))) * MIX
         chosen = hashed <= limit

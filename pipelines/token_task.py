@@ -6,7 +6,7 @@ Engines are imported by the functions that run in a worker, as kernels are in th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from strata.pipelines.cut_lookup import TextCutter
 from strata.pipelines.ledger_lookup import LedgerFile, removed_ids
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
@@ -27,7 +28,7 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from strata.pipelines.tokenizer_engine import Engine
 
-__all__ = ["Part", "TokenResult", "TokenTask", "run_token_task", "survivors"]
+__all__ = ["Part", "TokenResult", "TokenTask", "cut_survivors", "run_token_task", "survivors"]
 
 # The engine holds several times a batch while it encodes; larger ones are no faster.
 BATCH_BYTES = 2_000_000
@@ -52,6 +53,7 @@ class TokenTask:
 
     parts: tuple[Part, ...]
     ledger: tuple[LedgerFile, ...]
+    cuts: tuple[LedgerFile, ...]
     storage: StorageOptions
     folders: Mapping[str, Url]
     layouts: Mapping[str, ParquetLayout]
@@ -65,6 +67,8 @@ class TokenResult:
 
     rows_in: int = 0
     removed: int = 0
+    emptied: int = 0
+    bytes_cut: int = 0
     checked: int = 0
     encode_cpu_seconds: float = 0.0
     engine: str = ""
@@ -93,7 +97,7 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
             table: stack.enter_context(TableWriter(store, folder, table, task.layouts[table], stem))
             for table, folder in task.folders.items()
         }
-        for batch in survivors(task.parts, task.ledger, store, result, task.only):
+        for batch in cut_survivors(task.parts, task.ledger, task.cuts, store, result, task.only):
             _check(engine, batch, task, result)
             began = time.process_time()
             encoded = _token_rows(engine, batch)
@@ -110,12 +114,30 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
     return result
 
 
+def cut_survivors(
+    parts: tuple[Part, ...],
+    ledger: tuple[LedgerFile, ...],
+    cuts: tuple[LedgerFile, ...],
+    store: Store,
+    result: TokenResult,
+    only: np.ndarray | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The documents that `survivors` gives, without what is cut from them."""
+    cutter = TextCutter(cuts, store)
+    for part in parts:
+        yield from cutter.cut(
+            survivors((part,), ledger, store, result, only), part.min_doc_id, part.max_doc_id
+        )
+    result.emptied, result.bytes_cut = cutter.emptied, cutter.bytes_cut
+
+
 def survivors(
     parts: tuple[Part, ...],
     ledger: tuple[LedgerFile, ...],
     store: Store,
     result: TokenResult,
     only: np.ndarray | None = None,
+    columns: Sequence[str] = SCHEMAS["documents"].names,
 ) -> Iterator[pa.RecordBatch]:
     """The documents of some row groups that the ledger keeps, counted in ``result``.
 
@@ -123,7 +145,7 @@ def survivors(
     """
     for part in parts:
         removed = removed_ids(ledger, part.min_doc_id, part.max_doc_id, store)
-        url, columns = Url.parse(part.url), SCHEMAS["documents"].names
+        url = Url.parse(part.url)
         for batch in read_batches(store, url, columns, part.row_groups, BATCH_BYTES):
             doc_ids = batch.column("doc_id").to_numpy()
             asked = np.ones(len(doc_ids), bool) if only is None else np.isin(doc_ids, only)

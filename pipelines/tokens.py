@@ -6,6 +6,7 @@ from functools import partial
 
 from strata.keys import stage_key
 from strata.pipelines.dedup import dedup_key
+from strata.pipelines.passages import cut_files, cuts_key, wants_cuts
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
@@ -93,7 +94,10 @@ def tokens_key(
         "clean": context.settings.dedup.write_clean,
         "tokenizer": loaded.fingerprint if loaded else _training(settings).model_dump(),
     }
-    return stage_key("tokenize", VERSION, [dedup_key(context, documents_key)], decisive)
+    causes = [dedup_key(context, documents_key)]
+    if wants_cuts(context.settings.dedup):
+        causes.append(cuts_key(context.settings.dedup, causes[0]))
+    return stage_key("tokenize", VERSION, causes, decisive)
 
 
 def _is_done(context: StageContext, key: str) -> bool:
@@ -103,12 +107,14 @@ def _is_done(context: StageContext, key: str) -> bool:
 def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]:
     settings = context.settings
     ledger = ledger_files(context)
+    cuts = cut_files(context, dedup_key(context))
     tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
     tiers = {table: tier_of_table(settings, table) for table in tables}
     tasks = [
         TokenTask(
             parts=parts,
             ledger=ledger,
+            cuts=cuts,
             storage=context.storage_options,
             folders={name: tier.folder(settings.corpus, name) for name, tier in tiers.items()},
             layouts={name: tier.layout for name, tier in tiers.items()},
@@ -126,9 +132,11 @@ def _account(
     context: StageContext, results: list[TokenResult], report: StageReport
 ) -> dict[str, list[WrittenFile]]:
     files: dict[str, list[WrittenFile]] = {}
-    removed = 0
+    removed = emptied = bytes_cut = 0
     for result in results:
         removed += result.removed
+        emptied += result.emptied
+        bytes_cut += result.bytes_cut
         report.counters.add(result.counters)
         for file in result.files:
             files.setdefault(file.table, []).append(file)
@@ -136,6 +144,10 @@ def _account(
     report.rows_out = sum(file.rows for file in files.get("tokens", []))
     if removed:
         report.removed["duplicate"] = removed
+    if emptied:
+        report.removed["all_repeated"] = emptied
+    if bytes_cut:
+        report.details["bytes_cut"] = bytes_cut
     report.details["checked_documents"] = sum(result.checked for result in results)
     if encoding := sum(result.encode_cpu_seconds for result in results):
         rate = report.counters.text_bytes / 1e6 / encoding

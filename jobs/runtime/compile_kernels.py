@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 
 from strata.pipelines.audit_sample import Sample, SampleTask, sample_documents
 from strata.pipelines.audit_scan import NeighbourTask, find_neighbours
+from strata.pipelines.collectors import RunCollector
 from strata.pipelines.dedup_rows import FingerprintFile
 from strata.pipelines.dedup_scan import ScanTask
 from strata.pipelines.dedup_share import scan_share, share_tasks
 from strata.pipelines.kernels.banding import choose_banding
 from strata.pipelines.kernels.shingle_sets import jaccard, shingle_sets
+from strata.pipelines.passage_rows import PassageTask, Sought, find_rows
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.shard_task import ShardResult, ShardTask, run_shard_task
@@ -59,8 +61,19 @@ def compile_kernels(folder: Path) -> None:
     trained = train_bpe(pa.array(TEXTS, pa.large_string()), 300)
     spec = spec_from_json(trained, TokenizeSettings(eos=True))
     run_token_task(
-        TokenTask(parts, (), StorageOptions(), {"tokens": folders["tokens"]}, layouts, 1), spec
+        TokenTask(parts, (), (), StorageOptions(), {"tokens": folders["tokens"]}, layouts, 1), spec
     )
+    _cut(parts, Url.parse(folder / "cuts"))
+
+
+def _cut(parts: tuple[Part, ...], folder: Url) -> None:
+    from strata.pipelines.kernels.cutting import cut_texts
+
+    for sought in (Sought.LINE, Sought.PARAGRAPH, Sought.ANCHOR, Sought.RUN):
+        find_rows(PassageTask(parts, (), sought, 8, (), folder, StorageOptions()))
+    RunCollector("substring", folder, LAYOUT, 8).collect([], FsspecStore(), "cuts")
+    nowhere = np.zeros(0, np.int64)
+    cut_texts(pa.array(TEXTS, pa.large_string()), np.zeros(21, np.int64), nowhere, nowhere)
 
 
 def _audit(fingerprints: tuple[FingerprintFile, ...]) -> None:

@@ -15,6 +15,7 @@ from strata.jobs.runtime.progress import QuietProgress
 from strata.jobs.runtime.session import LazySession
 from strata.pipelines.compress import plan_compress
 from strata.pipelines.dedup import dedup_key
+from strata.pipelines.passages import cuts_are_current
 from strata.pipelines.readers.split import plan_splits
 from strata.pipelines.shard import plan_of
 from strata.pipelines.shard_plan import pack_splits
@@ -75,8 +76,9 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _stages(context: StageContext, *, up_to_date: bool) -> dict[str, str]:
-    clusters = context.corpus.table("clusters")
-    dedup_done = up_to_date and clusters.content_key == dedup_key(context)
+    clusters, ledger_key = context.corpus.table("clusters"), dedup_key(context)
+    ledger_done = up_to_date and clusters.content_key == ledger_key
+    dedup_done = ledger_done and cuts_are_current(context, ledger_key)
     moves = {name: len(groups) for name, groups in plan_compress(context).items() if groups}
     return {
         "shard": "up to date" if up_to_date else "would run",

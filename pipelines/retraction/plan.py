@@ -13,6 +13,7 @@ from strata.keys import stage_key
 from strata.pipelines.covered import properties_without
 from strata.pipelines.dedup import banding_of, dedup_key, edges_key
 from strata.pipelines.dedup_scan import EDGE_SCHEMA
+from strata.pipelines.passages import wants_cuts
 from strata.pipelines.retraction.gone import Gone
 from strata.pipelines.retraction.records import RETRACTION, Retraction
 from strata.pipelines.retraction.reelection import (
@@ -43,7 +44,10 @@ __all__ = [
 VERSION = 1
 # What is made from a table comes before it, so that a run that goes on finds all that it needs:
 # the ledger is made from the pairs, the tokens of new survivors from the ledger and `documents`.
-ORDER = ("clean", "tokens", "clusters", "edges", "fingerprints", "rejects", "documents", "inputs")
+ORDER = (
+    *("clean", "tokens", "cuts", "clusters", "edges"),
+    *("fingerprints", "rejects", "documents", "inputs"),
+)
 OF_SHARD = ("documents", "fingerprints", "rejects", "inputs")
 BY_STAGE = ("edges", "clusters", "tokens", "clean")
 SHOWN = 10
@@ -105,7 +109,9 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
     if "clusters" in current:
         reelection = reelect(context, retraction.gone, fresh)
     spec = tokenizer_of_table(context) if len(reelection.promoted) else None
-    if len(reelection.promoted) and spec is None:
+    # What is cut from a document depends on all others that remain, so that it is cut anew.
+    recut = wants_cuts(context.settings.dedup)
+    if recut or (len(reelection.promoted) and spec is None):
         current -= {"clean", "tokens"}
     edits = {
         table: _edit(context, table, retraction.gone, reelection, fresh, current)
@@ -133,6 +139,8 @@ def _edit(
     nothing = np.empty(0, np.int64)
     if table in ("rejects", "inputs"):
         return TableEdit(table, Naming((), gone), {}, nothing)
+    if table == "cuts":
+        return plan_edit(context, table, Naming(("doc_id", "first_id"), gone), nothing)
     if table == "edges":
         return plan_edit(context, table, Naming(("a", "b"), gone), fresh["a"].to_numpy())
     if table == "clusters" and table in current:

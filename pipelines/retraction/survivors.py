@@ -91,6 +91,7 @@ def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int
     return TokenTask(
         parts=tuple(parts),
         ledger=(),
+        cuts=(),
         storage=context.storage_options,
         folders={name: folder / name for name in tables},
         layouts={name: tier_of_table(settings, name).layout for name in tables},

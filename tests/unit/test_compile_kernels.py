@@ -4,13 +4,26 @@ from numba.core.dispatcher import Dispatcher
 
 from strata.jobs.runtime.compile_kernels import compile_kernels
 from strata.pipelines import tokenizer_frame
-from strata.pipelines.kernels import bucket_scan, content_hash, minhash, probing, shingle_sets
+from strata.pipelines.kernels import (
+    bucket_scan,
+    content_hash,
+    cutting,
+    joining,
+    minhash,
+    passages,
+    probing,
+    shingle_sets,
+    substrings,
+)
 from strata.pipelines.readers import json_compose, json_scan, utf8
 
 # Kernels that Python calls; those that only other kernels call are compiled with these.
 CALLED = (
     bucket_scan.scan_buckets,
     content_hash._hash_all,
+    cutting._cut_all,
+    joining._join,
+    joining._flush,
     json_compose.add_members,
     json_compose.bare_members,
     json_compose.quote_all,
@@ -21,6 +34,11 @@ CALLED = (
     probing._probe,
     shingle_sets._collect_all,
     shingle_sets._count_shared,
+    passages._hash_passages,
+    passages._line_begins,
+    passages._paragraph_begins,
+    substrings._emit_anchors,
+    substrings._emit_runs,
     tokenizer_frame._copy,
     utf8.are_utf8,
 )

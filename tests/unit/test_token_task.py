@@ -86,6 +86,7 @@ def task_of(documents, ledger, folder, tables=("tokens", "clean"), groups=None):
     return TokenTask(
         parts=(Part(documents.url, groups, FIRST, FIRST + len(TEXTS) - 1),),
         ledger=ledger,
+        cuts=(),
         storage=StorageOptions({}),
         folders={table: folder / "out" / table for table in tables},
         layouts=dict.fromkeys(tables, LAYOUT),

@@ -1,0 +1,98 @@
+"""Applying the table `cuts`: the survivors' texts without what occurs before in others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from strata.errors import ConflictError
+from strata.pipelines.document_rows import DocumentRows, rows_between
+from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
+from strata.storage.store import Store
+
+if TYPE_CHECKING:
+    from strata.storage.catalog import Corpus
+
+__all__ = ["CUT_DOCUMENTS", "CUT_LEDGER", "TextCutter", "fitting_cuts"]
+
+# Properties of the snapshot of `cuts`: the keys of the tables that the cuts are of.
+CUT_DOCUMENTS = "strata.cut-documents"
+CUT_LEDGER = "strata.cut-ledger"
+
+
+def fitting_cuts(corpus: Corpus) -> tuple[LedgerFile, ...]:
+    """The files of the cuts, after checking that they are of the present documents and ledger.
+
+    Raises:
+        ConflictError: they are not.
+    """
+    cuts = corpus.table("cuts")
+    files = files_of_ledger(cuts)
+    if files:
+        for name, table in ((CUT_DOCUMENTS, "documents"), (CUT_LEDGER, "clusters")):
+            if cuts.latest_property(name) != corpus.table(table).content_key:
+                raise ConflictError(
+                    f"the table `cuts` does not belong to the present `{table}`",
+                    hint="run `strata dedup` first",
+                )
+    return files
+
+
+class TextCutter:
+    """Cuts passages out of documents, one range of document ids at a time; counts what it did."""
+
+    def __init__(self, cuts: Sequence[LedgerFile], store: Store) -> None:
+        self._cuts = cuts
+        self._store = store
+        self.emptied = 0
+        self.bytes_cut = 0
+
+    def cut(
+        self, batches: Iterator[pa.RecordBatch], low: int, high: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of `documents` without what is cut from them.
+
+        Documents with cuts and without any word left are left out. ``n_bytes`` and
+        ``content_hash`` are those of the new text.
+
+        Args:
+            batches: documents, with all columns.
+            low: smallest id among them.
+            high: largest id among them.
+
+        Raises:
+            BalanceError: a cut does not fit its text.
+        """
+        if not self._cuts:
+            yield from batches
+            return
+        rows = rows_between(self._cuts, ["start", "end"], low, high, self._store)
+        for batch in batches:
+            left = self._cut(batch, rows)
+            if left.num_rows:
+                yield left
+
+    def _cut(self, batch: pa.RecordBatch, rows: DocumentRows) -> pa.RecordBatch:
+        numbers, bounds = rows.of(batch.column("doc_id").to_numpy())
+        if not len(numbers):
+            return batch
+        # Only documents with cuts need numba.
+        from strata.pipelines.kernels.content_hash import content_hash
+        from strata.pipelines.kernels.cutting import cut_texts
+
+        starts, ends = (rows.columns[name][numbers] for name in ("start", "end"))
+        left = cut_texts(batch.column("text"), bounds, starts, ends)
+        sizes = np.diff(np.frombuffer(left.text.buffers()[1], np.int64))
+        self.bytes_cut += int(batch.column("n_bytes").to_numpy().sum() - sizes.sum())
+        changed = {
+            "text": left.text,
+            "n_bytes": pa.array(sizes),
+            "content_hash": content_hash(left.text),
+        }
+        columns = [changed.get(name, batch.column(name)) for name in batch.schema.names]
+        keep = left.worded | (np.diff(bounds) == 0)
+        self.emptied += int(len(keep) - keep.sum())
+        return pa.RecordBatch.from_arrays(columns, schema=batch.schema).filter(pa.array(keep))

@@ -1,0 +1,70 @@
+"""Rows of files that are sorted by document, for one range of document ids at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from strata.pipelines.ledger_lookup import LedgerFile
+from strata.storage.scan import read_batches
+from strata.storage.store import Store
+from strata.storage.url import Url
+
+__all__ = ["DocumentRows", "rows_between"]
+
+BATCH_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRows:
+    """Rows sorted by document and, inside of one, by the first of the columns.
+
+    Attributes:
+        doc_ids: int64[m].
+        columns: values by name, each of length m.
+    """
+
+    doc_ids: np.ndarray
+    columns: Mapping[str, np.ndarray]
+
+    def of(self, doc_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of documents in this order, and where those of each begin.
+
+        Returns:
+            int64[k], numbers of rows, and int64[n + 1]: those of document i are from ``bounds[i]``
+            to ``bounds[i + 1]``.
+        """
+        low = np.searchsorted(self.doc_ids, doc_ids, "left")
+        high = np.searchsorted(self.doc_ids, doc_ids, "right")
+        bounds = np.concatenate([[0], np.cumsum(high - low)]).astype(np.int64)
+        return np.arange(bounds[-1]) + np.repeat(low - bounds[:-1], high - low), bounds
+
+
+def rows_between(
+    files: Sequence[LedgerFile], columns: Sequence[str], low: int, high: int, store: Store
+) -> DocumentRows:
+    """Columns of the rows of documents between low and high, both included."""
+    found = list(_batches(files, columns, low, high, store))
+    joined = {
+        name: np.concatenate([batch[name] for batch in found] or [np.empty(0, np.int64)])
+        for name in ("doc_id", *columns)
+    }
+    order = np.lexsort((joined[columns[0]], joined["doc_id"]))
+    doc_ids = joined.pop("doc_id")[order]
+    return DocumentRows(doc_ids, {name: values[order] for name, values in joined.items()})
+
+
+def _batches(
+    files: Sequence[LedgerFile], columns: Sequence[str], low: int, high: int, store: Store
+) -> Iterator[dict[str, np.ndarray]]:
+    names = ["doc_id", *columns]
+    for file in files:
+        if file.max_doc_id < low or file.min_doc_id > high:
+            continue
+        for batch in read_batches(store, Url.parse(file.url), names, None, BATCH_BYTES):
+            doc_ids = batch.column("doc_id").to_numpy()
+            inside = (doc_ids >= low) & (doc_ids <= high)
+            if inside.any():
+                yield {name: batch.column(name).to_numpy()[inside] for name in names}

@@ -1,0 +1,197 @@
+"""The finer grains of the dedup stage: passages of the survivors that occur before, as `cuts`.
+
+Lines, paragraphs and runs of words are found in passes over the texts of the survivors; what is
+compared are their hashes. The order of documents and places in them decides which one stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strata.errors import ConflictError
+from strata.keys import stage_key
+from strata.pipelines.collectors import (
+    AnchorCollector,
+    Collected,
+    Collector,
+    RunCollector,
+    UnitCollector,
+)
+from strata.pipelines.cut_lookup import CUT_DOCUMENTS, CUT_LEDGER
+from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
+from strata.pipelines.passage_rows import PassageRows, PassageTask, Sought, find_rows
+from strata.pipelines.regroup import regroup, staging_folder
+from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.tasks import run_tasks
+from strata.pipelines.token_parts import ledger_files, token_parts
+from strata.settings import DedupSettings, Passage
+from strata.storage.publish import PublishMode, publish
+from strata.storage.tiers import tier_of_table
+from strata.storage.url import Url
+
+__all__ = ["add_cuts", "cut_files", "cuts_are_current", "cuts_key", "wants_cuts"]
+
+# Raise it when the code changes which passages are cut.
+VERSION = 1
+SUBSTRING = "substring"
+
+
+def wants_cuts(settings: DedupSettings) -> bool:
+    """Whether the settings ask for any grain finer than documents."""
+    return settings.passages is not Passage.NONE or settings.substring_words is not None
+
+
+def cuts_key(settings: DedupSettings, ledger_key: str) -> str:
+    """Key of the cuts in the survivors of a ledger."""
+    lines = settings.passages is not Passage.NONE
+    decisive = {
+        "passages": str(settings.passages),
+        "passage_words": settings.passage_words if lines else None,
+        "substring_words": settings.substring_words,
+    }
+    return stage_key("cuts", VERSION, [ledger_key], decisive)
+
+
+def cuts_are_current(context: StageContext, ledger_key: str) -> bool:
+    """Whether the table `cuts` is that of a ledger; where no cuts are wanted, it may be missing."""
+    present = context.corpus.table("cuts").content_key
+    settings = context.settings.dedup
+    return present == cuts_key(settings, ledger_key) or (
+        present is None and not wants_cuts(settings)
+    )
+
+
+def cut_files(context: StageContext, ledger_key: str) -> tuple[LedgerFile, ...]:
+    """The files of the cuts in the survivors of a ledger.
+
+    Raises:
+        ConflictError: the cuts belong to another ledger or to other settings.
+    """
+    if not cuts_are_current(context, ledger_key):
+        raise ConflictError(
+            "the table `cuts` does not belong to the present ledger and [dedup] settings",
+            hint="run `strata dedup` first, or `strata run` for all stages",
+        )
+    return files_of_ledger(context.corpus.table("cuts"))
+
+
+def add_cuts(context: StageContext, report: StageReport) -> StageReport:
+    """Bring `cuts` up to date with the ledger that a dedup stage has just left.
+
+    Args:
+        context: the corpus.
+        report: that of the ledger; its key is the ledger's.
+
+    Raises:
+        BalanceError: a pass did not see every document.
+    """
+    if cuts_are_current(context, report.key):
+        return report
+    watch, settings = Stopwatch(), context.settings.dedup
+    collected: list[Collected] = []
+    if wants_cuts(settings):
+        context.spark()
+        watch.lap("wait for Spark")
+    if settings.passages is not Passage.NONE:
+        collected += _units(context, settings.passages, report)
+        watch.lap(f"find repeated {settings.passages}s")
+    if settings.substring_words is not None:
+        collected += _runs(context, settings.substring_words, report)
+        watch.lap("find repeated runs of words")
+    files = [file for each in collected for file in each.cuts]
+    publish(
+        context.corpus.table("cuts"),
+        files,
+        mode=PublishMode.OVERWRITE,
+        content_key=cuts_key(settings, report.key),
+        run_id=context.run_id,
+        extra={
+            CUT_DOCUMENTS: context.corpus.table("documents").content_key or "",
+            CUT_LEDGER: report.key,
+        },
+    )
+    watch.lap("publish cuts")
+    report.status = StageStatus.DONE
+    report.counters.files_written += len(files)
+    report.seconds += watch.seconds
+    for phase, seconds in watch.phases.items():
+        report.phases[phase] = report.phases.get(phase, 0.0) + seconds
+    return report
+
+
+def _units(context: StageContext, grain: Passage, report: StageReport) -> list[Collected]:
+    tier = tier_of_table(context.settings, "cuts")
+    folder = tier.folder(context.settings.corpus, "cuts")
+    words = context.settings.dedup.passage_words
+    found = _scan(context, Sought(grain), words, (), report)
+    return _compare(context, found, UnitCollector(str(grain), folder, tier.layout), report)
+
+
+def _runs(context: StageContext, width: int, report: StageReport) -> list[Collected]:
+    tier = tier_of_table(context.settings, "cuts")
+    folder = tier.folder(context.settings.corpus, "cuts")
+    anchors = _scan(context, Sought.ANCHOR, width, (), report)
+    places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
+    staged = [each.anchors for each in places if each.anchors is not None]
+    shared = tuple(file.lookup for file in staged)
+    found = _scan(context, Sought.RUN, width, shared, report)
+    for file in staged:
+        context.store.delete(Url.parse(file.url))
+    collector = RunCollector(SUBSTRING, folder, tier.layout, width)
+    return _compare(context, found, collector, report)
+
+
+def _scan(
+    context: StageContext,
+    sought: Sought,
+    words: int,
+    anchors: tuple[LedgerFile, ...],
+    report: StageReport,
+) -> list[PassageRows]:
+    """Read the survivors, and check that no document was missed."""
+    ledger = ledger_files(context)
+    folder, storage = staging_folder(context), context.storage_options
+    tasks = [
+        PassageTask(parts, ledger, sought, words, anchors, folder, storage)
+        for parts in token_parts(context)
+    ]
+    context.progress.start("dedup", f"read survivors, find {sought}s", len(tasks))
+    found = run_tasks(context.spark(), find_rows, tasks)
+    context.progress.finish()
+    _account(context, found, report)
+    return found
+
+
+def _account(context: StageContext, found: Sequence[PassageRows], report: StageReport) -> None:
+    documents = sum(each.documents for each in found)
+    removed = sum(each.removed for each in found)
+    for each in found:
+        report.counters.add(each.counters)
+    if report.status is StageStatus.SKIPPED:
+        # The ledger was there already: what it removes is not known by method here.
+        report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
+        report.rows_out = documents - removed
+        report.removed = {"duplicate": removed} if removed else {}
+    balance = StageReport("dedup", report.key, rows_in=report.rows_in, rows_out=documents)
+    balance.check_balance()
+
+
+def _compare(
+    context: StageContext,
+    found: Sequence[PassageRows],
+    collector: Collector,
+    report: StageReport,
+) -> list[Collected]:
+    files = [each.file for each in found if each.file is not None]
+    context.progress.start("dedup", "compare passages", 0)
+    done = regroup(context, files, collector)
+    context.progress.finish()
+    for each in done:
+        report.counters.add(each.counters)
+    if isinstance(collector, UnitCollector):
+        report.details.setdefault("passages", {})[collector.grain] = {
+            "compared": sum(file.rows for file in files),
+            "cut": sum(file.rows for each in done for file in each.cuts),
+            "bytes_cut": sum(each.bytes_cut for each in done),
+        }
+    return done
