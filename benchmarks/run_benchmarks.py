@@ -39,6 +39,7 @@ from benchmarks.dedup_tables import growth_text, runs_table  # noqa: E402
 from benchmarks.limit import Limit, measure_limit  # noqa: E402
 from benchmarks.object_store import measure_requests  # noqa: E402
 from benchmarks.parts import measure_parts  # noqa: E402
+from benchmarks.passages import measure_passages  # noqa: E402
 from benchmarks.peers.run import PEERS, PeerResult, measure_peer  # noqa: E402
 from benchmarks.scale import scaled  # noqa: E402
 from benchmarks.scaling import (  # noqa: E402
@@ -252,6 +253,11 @@ def _requests(session: Session) -> Section:
     return Section(tables.requests_table(traffic), [asdict(each) for each in traffic])
 
 
+def _passages(session: Session) -> Section:
+    figures = measure_passages(session.corpus, session.scratch / "passages")
+    return Section(tables.passages_table(figures), [asdict(each) for each in figures])
+
+
 MEASURES: dict[str, Callable[[Session], Section]] = {
     "parts": _parts,
     "run": _run,
@@ -260,6 +266,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "dedup_scale": _dedup_scale,
     "scaling": _scaling,
     "odd": _odd,
+    "passages": _passages,
     "startup": _startup,
     "requests": _requests,
 }

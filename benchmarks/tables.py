@@ -9,6 +9,7 @@ from benchmarks.dedup_cost import DedupCost
 from benchmarks.limit import Limit
 from benchmarks.object_store import StoreTraffic
 from benchmarks.parts import Figure
+from benchmarks.passages import PassageFigure
 from benchmarks.peers.run import PeerResult
 from benchmarks.scaling import Measured
 from benchmarks.whole_run import WholeRun
@@ -19,6 +20,7 @@ __all__ = [
     "growth",
     "limit_table",
     "parts_table",
+    "passages_table",
     "peers_table",
     "quality_table",
     "requests_table",
@@ -45,6 +47,24 @@ def parts_table(parts: Iterable[Figure]) -> str:
         for part in parts
     ]
     return table(["part, one core", "MB/s", "against"], rows)
+
+
+def passages_table(figures: Iterable[PassageFigure]) -> str:
+    """Finer grains than documents, and plain ways to the same."""
+    rows = [
+        (
+            each.name,
+            f"{each.rate:.1f}",
+            f"{each.cpu_seconds:.2f}",
+            f"{each.seconds:.1f}",
+            f"{each.cut:,}",
+            f"{each.mb_cut:.2f}",
+            f"{each.peak_mb:,.0f}" if each.peak_mb else "",
+        )
+        for each in figures
+    ]
+    head = ["repeated passages", "MB/s a core", "CPU s", "s", "found", "MB cut", "worker MB"]
+    return table(head, rows)
 
 
 def limit_table(limit: Limit) -> str:
