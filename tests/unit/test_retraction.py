@@ -580,3 +580,23 @@ def test_request_doubled_values_count_once_and_bad_ones_are_refused():
             request((kind, value))
     listed = parse_list(AskKind.URL, "https://a\r\n\n  \nhttps://b")
     assert [ask.value for ask in listed] == ["https://a", "https://b"]
+
+
+def test_retract_first_copy_of_a_passage_the_next_run_keeps_the_second(tmp_path):
+    line = "the very same line of ten words is in both"
+    rng = np.random.default_rng(3)
+    texts = [" ".join(words(rng)) + f"\n{line}\n" for _ in range(3)]
+    records = [{"id": f"d{n}", "text": text} for n, text in enumerate(texts)]
+    project = Project(tmp_path, {"a/part.jsonl": records})
+    dedup = {"passages": "line"}
+    context = project.built(names=("a",), dedup=dedup)
+    assert [line in row["text"] for row in rows_of(context, "clean")] == [True, False, False]
+
+    run_retract(context, by_ids("d0"))
+
+    assert rows_of(context, "cuts") == []
+    assert len(rows_of(context, "clean")) == 2
+    with pytest.raises(ConflictError, match="`cuts` does not belong"):
+        run_tokenize(project.context(names=("a",), dedup=dedup))
+    run_all(project.context(names=("a",), dedup=dedup))
+    assert [line in row["text"] for row in rows_of(context, "clean")] == [True, False]
