@@ -55,6 +55,28 @@ def test_run_killed_then_again_same_tables(
     assert project.contents() == undisturbed.contents()
 
 
+def test_retract_killed_then_resumed_same_tables(project: Project, tmp_path: Path) -> None:
+    project.run_all()
+    asked = ("retract", str(project.file), "--id", "doc-0", "--id", "doc-3", "--master", "local[2]")
+    process = project.start(*asked)
+    _kill_after(process, "strata: retract: rewrite tokens", random.Random(SEED).uniform(0, 1.5))
+
+    refused = project.run("run", str(project.file), "--master", "local[2]")
+    resumed = project.run("retract", str(project.file), "--resume", "--master", "local[2]")
+
+    assert refused.code == 4, refused.err
+    assert "--resume" in refused.failure["hint"]
+    assert resumed.code == 0, resumed.err
+    report = project.run_all()
+    assert {stage["status"] for stage in report["stages"]} == {"skipped"}
+    other = Project(tmp_path / "other")
+    other.run_all()
+    done = other.run(*("retract", str(other.file)), *asked[2:])
+    assert done.code == 0, done.err
+    assert project.contents() == other.contents()
+    assert not {"doc-0", "doc-3"} & {row["id"] for row in project.export("documents")}
+
+
 def test_run_driver_alone_killed_then_again_same_tables(
     project: Project, undisturbed: Project
 ) -> None:
