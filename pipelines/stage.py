@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from strata.errors import BalanceError
 from strata.settings import Settings
 from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from strata.storage.catalog import Corpus
 
-__all__ = ["Counters", "Progress", "StageContext", "StageReport", "StageStatus", "Stopwatch"]
+__all__ = [
+    "Counters",
+    "Progress",
+    "StageContext",
+    "StageReport",
+    "StageStatus",
+    "Stopwatch",
+    "reports_folder",
+]
 
 
 class StageStatus(StrEnum):
@@ -115,6 +124,11 @@ class StageContext:
     def storage_options(self) -> StorageOptions:
         """Storage options by URL prefix."""
         return StorageOptions(self.settings.storage_options)
+
+
+def reports_folder(settings: Settings) -> Url:
+    """Folder of the reports of a corpus."""
+    return Url.parse(settings.warehouse) / settings.corpus / "reports"
 
 
 class Stopwatch:

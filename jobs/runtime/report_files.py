@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from strata.errors import InputError, InputMissingError
-from strata.jobs.runtime.run import REPORT_VERSION, RunReport, reports_folder
+from strata.jobs.runtime.run import REPORT_VERSION, RunReport
+from strata.pipelines.stage import reports_folder
 from strata.settings import Settings
 from strata.storage.store import Store
 from strata.storage.url import Url

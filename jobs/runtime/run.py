@@ -17,13 +17,13 @@ from strata.jobs.runtime.failures import translated
 from strata.jobs.runtime.progress import progress_for
 from strata.jobs.runtime.run_options import RunOptions
 from strata.jobs.runtime.session import LazySession
-from strata.pipelines.stage import StageContext, StageReport, Stopwatch
+from strata.pipelines.stage import StageContext, StageReport, Stopwatch, reports_folder
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
 from strata.storage.url import Url
 from strata.version import VERSION
 
-__all__ = ["RunReport", "Stage", "reports_folder", "run_stages"]
+__all__ = ["RunReport", "Stage", "run_stages"]
 
 Stage = Callable[[StageContext], StageReport]
 REPORT_VERSION = 1
@@ -51,11 +51,6 @@ class RunReport:
     def to_json(self) -> bytes:
         """The report as JSON."""
         return msgspec.json.format(msgspec.json.encode(asdict(self)), indent=2)
-
-
-def reports_folder(settings: Settings) -> Url:
-    """Folder of the reports of a corpus."""
-    return Url.parse(settings.warehouse) / settings.corpus / "reports"
 
 
 def run_stages(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
@@ -79,6 +79,7 @@ class Receipt:
         held: older snapshots that still hold the documents.
         files_deleted: files that were deleted at once.
         bytes_deleted: their bytes.
+        reports_blanked: stored reports that quoted one of the documents, and do not any more.
     """
 
     retraction: str
@@ -94,7 +95,7 @@ class Receipt:
     held: Held
     files_deleted: int = 0
     bytes_deleted: int = 0
-    missing: list[str] = field(default_factory=list)
+    reports_blanked: int = 0
 
 
 def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:

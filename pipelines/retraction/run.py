@@ -28,6 +28,7 @@ from strata.pipelines.retraction.records import (
     retraction_rows,
     unfinished,
 )
+from strata.pipelines.retraction.reports import blank_samples
 from strata.pipelines.retraction.request import Ask, Expiry, Missing, RetractRequest
 from strata.pipelines.retraction.survivors import encode_survivors
 from strata.pipelines.retraction.table_edit import TableEdit, publish_edit
@@ -64,8 +65,10 @@ def run_retract(context: StageContext, request: RetractRequest) -> StageReport:
     if retraction is not None:
         report.key = retraction.key
         _take_out(context, retraction, report, watch)
+        blanked = blank_samples(context, retraction.gone)
         _finish(context, retraction)
         receipt = receipt_of(context, retraction)
+        receipt.reports_blanked = blanked
         if request.expiry is Expiry.NOW:
             forgotten = forget_now(context)
             receipt.held = held_snapshots(context.corpus, retraction.key)

@@ -4,9 +4,9 @@ import pytest
 
 from strata.errors import InputError, InputMissingError
 from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.run import RunReport, reports_folder
+from strata.jobs.runtime.run import RunReport
 from strata.jobs.show_report import HISTORY, show_report
-from strata.pipelines.stage import StageReport
+from strata.pipelines.stage import StageReport, reports_folder
 from strata.storage.store import FsspecStore
 
 

@@ -1,5 +1,6 @@
 """Retracting documents: the tables afterwards are those of a corpus that never had them."""
 
+import json
 import shutil
 
 import numpy as np
@@ -22,7 +23,7 @@ from strata.pipelines.retraction.request import (
 )
 from strata.pipelines.retraction.run import preview_retraction, run_retract
 from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
+from strata.pipelines.stage import StageStatus, reports_folder
 from strata.pipelines.tokenizer_training import train_bpe
 from strata.pipelines.tokens import run_tokenize
 from strata.settings import Settings
@@ -557,6 +558,26 @@ def test_expire_now_with_the_retraction_tells_what_tags_still_hold(project):
     assert receipt["files_deleted"] > 0
     assert receipt["held"]["snapshots"] == {"documents": 1}
     assert receipt["held"]["tagged"] == {"documents": ["v1"]}
+
+
+def test_stored_reports_do_not_quote_what_was_retracted(project):
+    context = project.built()
+    numbers = {row["id"]: row["doc_id"] for row in rows_of(context, "documents")}
+    quoted = [{"doc_id": numbers[name], "sample": f"line of {name}"} for name in ("f4-0", "f4-1")]
+    folder = reports_folder(context.settings)
+    told = {"stages": [{"details": {"duplicates": {"largest": quoted}}, "doc_id": "x"}]}
+    context.store.write_bytes(folder / "old.json", json.dumps(told).encode())
+    context.store.write_bytes(folder / "other.json", b'{"stages": [], "sample": "kept"}')
+    context.store.write_bytes(folder / "half.json", b'{"stages": [')
+    before = context.store.info(folder / "other.json").identity
+
+    receipt = run_retract(context, by_ids("f4-0")).details["receipt"]
+
+    assert receipt["reports_blanked"] == 1
+    left = json.loads(context.store.read_bytes(folder / "old.json"))
+    samples = [each["sample"] for each in left["stages"][0]["details"]["duplicates"]["largest"]]
+    assert samples == ["", "line of f4-1"]
+    assert context.store.info(folder / "other.json").identity == before
 
 
 def test_preview_tells_what_would_happen_and_writes_nothing(project):
