@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strata.jobs.runtime.arguments import all_overrides, job_parser, verbosity
+from strata.jobs.runtime.entry import write_report
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.progress import progress_for
@@ -42,6 +43,11 @@ def run_tune(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
+    if arguments.dry_run:
+        from strata.jobs.runtime.dry_run import show_plan
+
+        show_plan(settings, output=arguments.output)
+        return 0
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
     progress = progress_for(lambda: session() if session.started else None, options.verbosity)
@@ -51,9 +57,12 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
     finally:
         progress.finish()
         session.stop()
+    data = msgspec.json.format(msgspec.json.encode(tuning), indent=2)
+    if arguments.report:
+        write_report(arguments.report, data)
     if arguments.output is OutputForm.JSON:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(tuning), indent=2).decode() + "\n")
-    else:
+        sys.stdout.write(data.decode() + "\n")
+    elif options.verbosity >= 0:
         show_tuning(tuning, Console(width=max(WIDTH, Console().width)))
     return 0
 

@@ -178,6 +178,18 @@ def test_command_tune_without_documents_exits_with_its_code(tmp_path, capsys):
     assert json.loads(capsys.readouterr().err.splitlines()[-1])["code"] == 3
 
 
+def test_command_tune_dry_run_shows_the_plan(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(json_lines(["one"]))
+    file = tmp_path / "web.toml"
+    file.write_text(
+        f'corpus = "web"\nwarehouse = "{tmp_path / "wh"}"\n[[inputs]]\npath = "{tmp_path / "in"}"\n'
+    )
+
+    assert main(["dedup", str(file), "--tune", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["inputs"]["files to read"] == 1
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.8, 1.0])
 @pytest.mark.parametrize("verify", Verification)
 def test_choices_has_the_present_one_and_each_once(threshold, verify):
