@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from strata.pipelines.kernels.hashing import mix
 from strata.pipelines.kernels.words import BREAK_AFTER, BREAK_BEFORE
 
-__all__ = ["CURSOR", "MAX_WORDS", "decode", "multipliers", "roll_shingles", "scan_words"]
+__all__ = [
+    "CURSOR",
+    "MAX_WORDS",
+    "decode",
+    "multipliers",
+    "power_of_base",
+    "roll_shingles",
+    "scan_words",
+    "sum_words",
+]
 
 MAX_WORDS: Final = 2056
 """Words that one call of `scan_words` finds at most; they stay in the L1 cache."""
@@ -147,3 +156,29 @@ def roll_shingles(
     rolled[0] = state
     for i in range(before):
         words[i] = words[found + i]
+
+
+@numba.njit(cache=True)
+def sum_words(
+    words: NDArray[np.uint64], found: np.uint64, history: int, sums: NDArray[np.uint64]
+) -> None:
+    """Put the polynomial over all words up to ``words[i]`` into ``sums[history + i]``.
+
+    ``sums[:history]`` are those of the words before. The hash of the shingle of n words that ends
+    at ``words[i]`` is ``sums[history + i] - sums[history + i - n] * BASE**n``, for every n up to
+    ``history`` at once (Karp and Rabin: Efficient Randomized Pattern-Matching Algorithms, 1987).
+    """
+    before = np.uint64(history)
+    state = sums[before - _ONE]
+    for i in range(np.int64(found)):
+        state = state * _BASE + (words[i] ^ (words[i] >> _S32)) * _WORD
+        sums[before + i] = state
+
+
+@numba.njit(cache=True)
+def power_of_base(exponent: int) -> np.uint64:
+    """``BASE**exponent``, modulo 2**64."""
+    power = _ONE
+    for _ in range(exponent):
+        power *= _BASE
+    return power
