@@ -29,7 +29,7 @@ __all__ = [
 
 TABLES = (
     *("inputs", "documents", "rejects", "fingerprints"),
-    *("edges", "clusters", "cuts"),
+    *("edges", "clusters", "contained", "cuts"),
     *("clean", "tokens"),
     "retractions",
 )
@@ -173,6 +173,16 @@ class DedupSettings(Model):
     """Length in words from which any run of words that occurs before is cut; off unless given."""
     memory_passages: int = Field(default=5_000_000, ge=0)
     """Passages up to which tasks sort them in memory; beyond it Spark shuffles them."""
+    decontaminate: tuple[Annotated[str, Field(pattern=CORPUS_AT)], ...] = ()
+    """Corpora of benchmark items, as NAME or NAME@SNAPSHOT: what contains an item is removed."""
+    contain_ngram: int = Field(default=8, ge=1, le=64)
+    """Words in the n-grams of items; an item of fewer words is one n-gram of all of them."""
+    containment: float = Field(default=0.5, gt=0, le=1)
+    """Share of an item's n-grams from which on a document contains the item."""
+    contain_words: int = Field(default=8, ge=1)
+    """Words of the shortest item that is looked for; shorter ones are part of common language."""
+    contain_limit: int = Field(default=20_000_000, ge=1, le=2_000_000_000)
+    """N-grams of all items at most; every worker holds them, in about 25 bytes each."""
 
     @field_validator("survivor")
     @classmethod

@@ -37,7 +37,7 @@ STORAGE_ACTIONS = {
     "expire": "forget old snapshots, so that their files can go",
     "gc": "delete files that no table refers to",
 }
-EXPORTS = ("documents", "clusters", "rejects", "tokens")
+EXPORTS = ("documents", "clusters", "contained", "rejects", "tokens")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,7 +166,7 @@ def _retract(arguments: argparse.Namespace) -> int:
 
 
 def _add_export(commands: Commands) -> None:
-    summary = "write documents, clusters, rejects or tokens as Parquet or JSON lines"
+    summary = "write documents, clusters, contained, rejects or tokens as Parquet or JSON lines"
     parser = commands.add_parser("export", help=summary, description=summary)
     parser.add_argument("table", choices=EXPORTS)
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")

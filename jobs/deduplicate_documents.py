@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from strata.jobs.runtime.entry import job_main
+from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
 
 __all__ = ["STAGES", "main"]
 
-STAGES = (run_dedup,)
+STAGES = (run_decontaminate, run_dedup)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

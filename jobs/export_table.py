@@ -12,10 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from strata.jobs.runtime.output import OutputForm
+from strata.pipelines.contained_names import NAMED_SCHEMA, named_batches
 from strata.pipelines.cut_lookup import TextCutter, fitting_cuts
 from strata.pipelines.foreign import origins_of
 from strata.pipelines.foreign_names import foreign_names
-from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger, removed_ids
+from strata.pipelines.ledger_lookup import (
+    LedgerFile,
+    files_of_contained,
+    files_of_ledger,
+    removed_ids,
+)
 from strata.settings import Settings
 from strata.storage.catalog import Corpus, open_corpus
 from strata.storage.records import TableFile
@@ -50,7 +56,7 @@ def export_table(
 
     Args:
         settings: the corpus.
-        table: documents, clusters, rejects or tokens.
+        table: documents, clusters, contained, rejects or tokens.
         form: parquet or jsonl.
         target: the folder, any fsspec URL or a path.
         output: how the summary is printed.
@@ -73,17 +79,19 @@ def export_batches(corpus: Corpus, store: Store, table: str) -> Iterator[pa.Reco
 
     `documents` are the survivors (every document where dedup has not run) with all their fields,
     their text without what the table `cuts` cuts from it;
-    `clusters` names documents by the user's ids.
+    `clusters` and `contained` name documents by the user's ids.
     """
     if table == "documents":
         return _survivors(corpus, store)
     if table == "clusters":
         return _clusters(corpus, store)
+    if table == "contained":
+        return named_batches(corpus, store)
     return _rows(corpus, store, table, SCHEMAS[table].names)
 
 
 def _schema(table: str) -> pa.Schema:
-    return CLUSTER_SCHEMA if table == "clusters" else SCHEMAS[table]
+    return {"clusters": CLUSTER_SCHEMA, "contained": NAMED_SCHEMA}.get(table) or SCHEMAS[table]
 
 
 def _files(corpus: Corpus, table: str) -> list[TableFile]:
@@ -96,7 +104,8 @@ def _rows(corpus: Corpus, store: Store, table: str, columns: list[str]) -> Itera
 
 
 def _survivors(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
-    ledger = files_of_ledger(corpus.table("clusters"))
+    contained = files_of_contained(corpus.table("contained"))
+    ledger = (*files_of_ledger(corpus.table("clusters")), *contained)
     cutter = TextCutter(fitting_cuts(corpus), store)
     for file in _files(corpus, "documents"):
         kept = _kept(file, ledger, store)

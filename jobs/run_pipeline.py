@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from strata.jobs.runtime.entry import job_main
 from strata.pipelines.compress import run_compress
+from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.shard import run_shard
 from strata.pipelines.tokens import run_tokenize
 
 __all__ = ["STAGES", "main"]
 
-STAGES = (run_shard, run_dedup, run_tokenize, run_compress)
+STAGES = (run_shard, run_decontaminate, run_dedup, run_tokenize, run_compress)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,11 +16,17 @@ from strata.storage.store import Store
 if TYPE_CHECKING:
     from strata.storage.catalog import Corpus
 
-__all__ = ["CUT_DOCUMENTS", "CUT_LEDGER", "TextCutter", "fitting_cuts"]
+__all__ = ["CUT_CONTAINED", "CUT_DOCUMENTS", "CUT_LEDGER", "TextCutter", "fitting_cuts"]
 
 # Properties of the snapshot of `cuts`: the keys of the tables that the cuts are of.
 CUT_DOCUMENTS = "strata.cut-documents"
 CUT_LEDGER = "strata.cut-ledger"
+CUT_CONTAINED = "strata.cut-contained"
+TABLES_OF_CUTS = (
+    (CUT_DOCUMENTS, "documents"),
+    (CUT_LEDGER, "clusters"),
+    (CUT_CONTAINED, "contained"),
+)
 
 
 def fitting_cuts(corpus: Corpus) -> tuple[LedgerFile, ...]:
@@ -32,8 +38,8 @@ def fitting_cuts(corpus: Corpus) -> tuple[LedgerFile, ...]:
     cuts = corpus.table("cuts")
     files = files_of_ledger(cuts)
     if files:
-        for name, table in ((CUT_DOCUMENTS, "documents"), (CUT_LEDGER, "clusters")):
-            if cuts.latest_property(name) != corpus.table(table).content_key:
+        for name, table in TABLES_OF_CUTS:
+            if cuts.latest_property(name) != (corpus.table(table).content_key or ""):
                 raise ConflictError(
                     f"the table `cuts` does not belong to the present `{table}`",
                     hint="run `strata dedup` first",

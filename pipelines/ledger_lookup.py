@@ -1,9 +1,10 @@
-"""Asking the ledger which documents are removed, one range of document ids at a time."""
+"""Asking which documents are removed, one range of document ids at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,18 +17,33 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from strata.storage.catalog import CorpusTable
 
-__all__ = ["LedgerFile", "files_of_ledger", "files_written", "removed_ids"]
+__all__ = [
+    "LedgerFile",
+    "RemovedBy",
+    "files_of_contained",
+    "files_of_ledger",
+    "files_written",
+    "removed_ids",
+]
 
 BATCH_BYTES = 8_000_000
 
 
+class RemovedBy(StrEnum):
+    """The table that says that a document is removed, as the reason in a report."""
+
+    CLUSTERS = "duplicate"
+    CONTAINED = "contaminated"
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerFile:
-    """A file of `clusters`, sorted by document id."""
+    """A file of `clusters`, whose rows also tell who is kept, or of `contained`."""
 
     url: str
     min_doc_id: int
     max_doc_id: int
+    reason: RemovedBy = RemovedBy.CLUSTERS
 
 
 def files_of_ledger(clusters: CorpusTable) -> tuple[LedgerFile, ...]:
@@ -46,23 +62,37 @@ def files_written(files: Sequence[WrittenFile]) -> tuple[LedgerFile, ...]:
     )
 
 
+def files_of_contained(contained: CorpusTable) -> tuple[LedgerFile, ...]:
+    """The files of `contained` with their ranges."""
+    return tuple(
+        LedgerFile(file.url, file.min_doc_id, file.max_doc_id, RemovedBy.CONTAINED)
+        for file in contained.files()
+    )
+
+
 def removed_ids(ledger: Sequence[LedgerFile], low: int, high: int, store: Store) -> np.ndarray:
-    """Ids of the removed documents between low and high, both included: int64[n], sorted."""
+    """Ids of the removed documents between low and high, both included: int64[n], sorted.
+
+    A document that contains several items comes as often.
+    """
     found = [np.empty(0, np.int64)]
     for file in ledger:
         if file.max_doc_id < low or file.min_doc_id > high:
             continue
-        found += _removed_between(Url.parse(file.url), low, high, store)
+        found += _removed_between(file, low, high, store)
     return np.sort(np.concatenate(found))
 
 
-def _removed_between(url: Url, low: int, high: int, store: Store) -> Iterator[np.ndarray]:
-    columns = ["doc_id", "kept"]
-    with open_parquet(store, url) as scan:
+def _removed_between(file: LedgerFile, low: int, high: int, store: Store) -> Iterator[np.ndarray]:
+    tells_kept = file.reason is RemovedBy.CLUSTERS
+    columns = ["doc_id", "kept"] if tells_kept else ["doc_id"]
+    with open_parquet(store, Url.parse(file.url)) as scan:
         bounds = group_bounds(scan.metadata, "doc_id")
         for group in np.flatnonzero((bounds[:, 0] <= high) & (bounds[:, 1] >= low)):
             rows = rows_per_batch(scan.metadata.row_group(int(group)), columns, BATCH_BYTES)
             for batch in scan.batches(int(group), columns, rows):
                 doc_ids = batch.column("doc_id").to_numpy()
-                gone = ~batch.column("kept").to_numpy(zero_copy_only=False)
-                yield doc_ids[gone & (doc_ids >= low) & (doc_ids <= high)]
+                gone = (doc_ids >= low) & (doc_ids <= high)
+                if tells_kept:
+                    gone &= ~batch.column("kept").to_numpy(zero_copy_only=False)
+                yield doc_ids[gone]

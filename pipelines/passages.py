@@ -17,10 +17,11 @@ from strata.pipelines.collectors import (
     RunCollector,
     UnitCollector,
 )
-from strata.pipelines.cut_lookup import CUT_DOCUMENTS, CUT_LEDGER
+from strata.pipelines.cut_lookup import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
 from strata.pipelines.passage_rows import PassageRows, PassageTask, Sought, find_rows
 from strata.pipelines.regroup import regroup, staging_folder
+from strata.pipelines.removals import removals_key
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.token_parts import ledger_files, token_parts
@@ -41,33 +42,31 @@ def wants_cuts(settings: DedupSettings) -> bool:
     return settings.passages is not Passage.NONE or settings.substring_words is not None
 
 
-def cuts_key(settings: DedupSettings, ledger_key: str) -> str:
-    """Key of the cuts in the survivors of a ledger."""
+def cuts_key(settings: DedupSettings, removals: str) -> str:
+    """Key of the cuts in the documents that remain, given the key of these."""
     lines = settings.passages is not Passage.NONE
     decisive = {
         "passages": str(settings.passages),
         "passage_words": settings.passage_words if lines else None,
         "substring_words": settings.substring_words,
     }
-    return stage_key("cuts", VERSION, [ledger_key], decisive)
+    return stage_key("cuts", VERSION, [removals], decisive)
 
 
-def cuts_are_current(context: StageContext, ledger_key: str) -> bool:
-    """Whether the table `cuts` is that of a ledger; where no cuts are wanted, it may be missing."""
+def cuts_are_current(context: StageContext, removals: str) -> bool:
+    """Whether `cuts` is that of what remains, given its key; it may be missing where not wanted."""
     present = context.corpus.table("cuts").content_key
     settings = context.settings.dedup
-    return present == cuts_key(settings, ledger_key) or (
-        present is None and not wants_cuts(settings)
-    )
+    return present == cuts_key(settings, removals) or (present is None and not wants_cuts(settings))
 
 
-def cut_files(context: StageContext, ledger_key: str) -> tuple[LedgerFile, ...]:
-    """The files of the cuts in the survivors of a ledger.
+def cut_files(context: StageContext, removals: str) -> tuple[LedgerFile, ...]:
+    """The files of the cuts in the documents that remain, given the key of these.
 
     Raises:
         ConflictError: the cuts belong to another ledger or to other settings.
     """
-    if not cuts_are_current(context, ledger_key):
+    if not cuts_are_current(context, removals):
         raise ConflictError(
             "the table `cuts` does not belong to the present ledger and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
@@ -85,7 +84,8 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
     Raises:
         BalanceError: a pass did not see every document.
     """
-    if cuts_are_current(context, report.key):
+    remaining = removals_key(context)
+    if cuts_are_current(context, remaining):
         return report
     watch, settings = Stopwatch(), context.settings.dedup
     collected: list[Collected] = []
@@ -103,11 +103,12 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
         context.corpus.table("cuts"),
         files,
         mode=PublishMode.OVERWRITE,
-        content_key=cuts_key(settings, report.key),
+        content_key=cuts_key(settings, remaining),
         run_id=context.run_id,
         extra={
             CUT_DOCUMENTS: context.corpus.table("documents").content_key or "",
             CUT_LEDGER: report.key,
+            CUT_CONTAINED: context.corpus.table("contained").content_key or "",
         },
     )
     watch.lap("publish cuts")

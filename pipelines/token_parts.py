@@ -6,23 +6,25 @@ from collections.abc import Sequence
 
 from strata.errors import ConflictError
 from strata.pipelines.dedup import dedup_key
-from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
+from strata.pipelines.ledger_lookup import LedgerFile, files_of_contained, files_of_ledger
+from strata.pipelines.removals import is_contained_current
 from strata.pipelines.stage import StageContext
 from strata.pipelines.token_task import Part
+from strata.storage.parquet import ParquetLayout
 from strata.storage.records import TableFile
 from strata.storage.tiers import tier_of_table
 
-__all__ = ["ledger_files", "pack_parts", "token_parts"]
+__all__ = ["deal_parts", "ledger_files", "pack_parts", "token_parts"]
 
 # Row groups are dealt out so that each core gets about this many tasks.
 TASKS_PER_CORE = 2
 
 
 def ledger_files(context: StageContext) -> tuple[LedgerFile, ...]:
-    """The files of the ledger, after checking that it is the ledger of the present documents.
+    """The files of the ledger and of `contained`: all that say which documents are removed.
 
     Raises:
-        ConflictError: it is not.
+        ConflictError: one of them is not that of the present documents and settings.
     """
     clusters = context.corpus.table("clusters")
     if clusters.content_key != dedup_key(context):
@@ -30,14 +32,27 @@ def ledger_files(context: StageContext) -> tuple[LedgerFile, ...]:
             "the ledger does not belong to the present documents and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return files_of_ledger(clusters)
+    if not is_contained_current(context):
+        raise ConflictError(
+            "the table `contained` does not belong to the present documents and items",
+            hint="run `strata dedup` first, or `strata run` for all stages",
+        )
+    return (*files_of_ledger(clusters), *files_of_contained(context.corpus.table("contained")))
 
 
 def token_parts(context: StageContext) -> list[tuple[Part, ...]]:
     """The row groups of `documents`, packed into tasks of about equal size, in document order."""
-    files = sorted(context.corpus.table("documents").files(), key=lambda file: file.min_doc_id)
+    files = context.corpus.table("documents").files()
+    return deal_parts(context, files, tier_of_table(context.settings, "tokens").layout)
+
+
+def deal_parts(
+    context: StageContext, files: Sequence[TableFile], layout: ParquetLayout
+) -> list[tuple[Part, ...]]:
+    """Pack the row groups of files into tasks, at least one a core and at most a target file."""
+    files = sorted(files, key=lambda file: file.min_doc_id)
     cores = context.spark().sparkContext.defaultParallelism if files else 1
-    target = tier_of_table(context.settings, "tokens").layout.target_file_bytes
+    target = layout.target_file_bytes
     total = sum(file.n_bytes for file in files)
     number = max(TASKS_PER_CORE * cores, -(-total // target))
     share = max(1, -(-total // number))

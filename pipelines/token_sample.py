@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.errors import ConflictError, InputError
-from strata.pipelines.dedup import dedup_key
 from strata.pipelines.ledger_lookup import LedgerFile
 from strata.pipelines.passages import cut_files
+from strata.pipelines.removals import removals_key
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks, task_stem
 from strata.pipelines.token_parts import ledger_files, token_parts
@@ -54,7 +54,7 @@ def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpe
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
     layout = tier_of_table(context.settings, "clean").layout
     ledger, parts = ledger_files(context), token_parts(context)
-    cuts = cut_files(context, dedup_key(context))
+    cuts = cut_files(context, removals_key(context))
     share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context), 1))
     tasks = [
         SampleTask(some, ledger, cuts, share, folder, layout, context.storage_options)

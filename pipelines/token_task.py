@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.cut_lookup import TextCutter
-from strata.pipelines.ledger_lookup import LedgerFile, removed_ids
+from strata.pipelines.ledger_lookup import LedgerFile, RemovedBy, removed_ids
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.pipelines.tokenizer_spec import TokenizerSpec
@@ -63,10 +63,11 @@ class TokenTask:
 
 @dataclass(slots=True)
 class TokenResult:
-    """What a task read, removed and wrote."""
+    """What a task read, removed (as duplicates, or for what they contain) and wrote."""
 
     rows_in: int = 0
     removed: int = 0
+    contaminated: int = 0
     emptied: int = 0
     bytes_cut: int = 0
     checked: int = 0
@@ -139,19 +140,24 @@ def survivors(
     only: np.ndarray | None = None,
     columns: Sequence[str] = SCHEMAS["documents"].names,
 ) -> Iterator[pa.RecordBatch]:
-    """The documents of some row groups that the ledger keeps, counted in ``result``.
+    """The documents of some row groups that no table removes, counted in ``result``.
 
     Where ``only`` is given, int64[n], there are no others.
     """
+    duplicates = [file for file in ledger if file.reason is RemovedBy.CLUSTERS]
+    contained = [file for file in ledger if file.reason is RemovedBy.CONTAINED]
     for part in parts:
-        removed = removed_ids(ledger, part.min_doc_id, part.max_doc_id, store)
+        removed = removed_ids(duplicates, part.min_doc_id, part.max_doc_id, store)
+        contaminated = removed_ids(contained, part.min_doc_id, part.max_doc_id, store)
         url = Url.parse(part.url)
         for batch in read_batches(store, url, columns, part.row_groups, BATCH_BYTES):
             doc_ids = batch.column("doc_id").to_numpy()
             asked = np.ones(len(doc_ids), bool) if only is None else np.isin(doc_ids, only)
-            keep = asked & ~np.isin(doc_ids, removed)
+            original = asked & ~np.isin(doc_ids, removed)
+            keep = original & ~np.isin(doc_ids, contaminated)
             result.rows_in += int(asked.sum())
-            result.removed += int(asked.sum() - keep.sum())
+            result.removed += int(asked.sum() - original.sum())
+            result.contaminated += int(original.sum() - keep.sum())
             if keep.all():
                 yield batch
             elif keep.any():

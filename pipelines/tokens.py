@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from strata.keys import stage_key
-from strata.pipelines.dedup import dedup_key
+from strata.pipelines.ledger_lookup import RemovedBy
 from strata.pipelines.passages import cut_files, cuts_key, wants_cuts
+from strata.pipelines.removals import removals_key
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
@@ -94,7 +95,7 @@ def tokens_key(
         "clean": context.settings.dedup.write_clean,
         "tokenizer": loaded.fingerprint if loaded else _training(settings).model_dump(),
     }
-    causes = [dedup_key(context, documents_key)]
+    causes = [removals_key(context, documents_key)]
     if wants_cuts(context.settings.dedup):
         causes.append(cuts_key(context.settings.dedup, causes[0]))
     return stage_key("tokenize", VERSION, causes, decisive)
@@ -107,7 +108,7 @@ def _is_done(context: StageContext, key: str) -> bool:
 def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]:
     settings = context.settings
     ledger = ledger_files(context)
-    cuts = cut_files(context, dedup_key(context))
+    cuts = cut_files(context, removals_key(context))
     tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
     tiers = {table: tier_of_table(settings, table) for table in tables}
     tasks = [
@@ -132,21 +133,19 @@ def _account(
     context: StageContext, results: list[TokenResult], report: StageReport
 ) -> dict[str, list[WrittenFile]]:
     files: dict[str, list[WrittenFile]] = {}
-    removed = emptied = bytes_cut = 0
     for result in results:
-        removed += result.removed
-        emptied += result.emptied
-        bytes_cut += result.bytes_cut
         report.counters.add(result.counters)
         for file in result.files:
             files.setdefault(file.table, []).append(file)
     report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
     report.rows_out = sum(file.rows for file in files.get("tokens", []))
-    if removed:
-        report.removed["duplicate"] = removed
-    if emptied:
-        report.removed["all_repeated"] = emptied
-    if bytes_cut:
+    removed = {
+        str(RemovedBy.CLUSTERS): sum(result.removed for result in results),
+        str(RemovedBy.CONTAINED): sum(result.contaminated for result in results),
+        "all_repeated": sum(result.emptied for result in results),
+    }
+    report.removed = {reason: number for reason, number in removed.items() if number}
+    if bytes_cut := sum(result.bytes_cut for result in results):
         report.details["bytes_cut"] = bytes_cut
     report.details["checked_documents"] = sum(result.checked for result in results)
     if encoding := sum(result.encode_cpu_seconds for result in results):

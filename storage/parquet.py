@@ -39,10 +39,12 @@ LEVEL_KEY = "strata.level"
 
 _MB = 1_000_000
 # Few distinct values a row group; every other column would only build a dictionary to drop it.
-_DICTIONARY = frozenset({"source", "lang", "method", "status", "format", "reason", "kept", "grain"})
+_DICTIONARY = frozenset(
+    {"source", "lang", "method", "status", "format", "reason", "kept", "grain", "other_corpus"}
+)
 # Min and max of long values cost footer space and prune nothing.
 _NO_STATISTICS = frozenset(
-    {"text", "metadata", "signature", "content_hash", "excerpt", "tokens.list.element"}
+    {"text", "metadata", "signature", "content_hash", "excerpt", "sample", "tokens.list.element"}
 )
 _SORTED_NUMBERS = frozenset({"doc_id", "kept_id", "a", "b"})
 

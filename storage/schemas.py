@@ -14,6 +14,7 @@ import pyarrow as pa
 __all__ = [
     "CLEAN",
     "CLUSTERS",
+    "CONTAINED",
     "CUTS",
     "DOCUMENTS",
     "EDGES",
@@ -114,6 +115,17 @@ EDGES = pa.schema(
     ]
 )
 
+CONTAINED = pa.schema(
+    [
+        _required("doc_id", pa.int64(), 1),
+        _required("other_corpus", pa.string(), 2),
+        _required("other_id", pa.int64(), 3),
+        _required("containment", pa.float32(), 4),
+        _required("matched", pa.int64(), 5),
+        _required("sample", pa.string(), 6),
+    ]
+)
+
 CUTS = pa.schema(
     [
         _required("doc_id", pa.int64(), 1),
@@ -158,6 +170,7 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
         "edges": EDGES,
         "clusters": CLUSTERS,
         "cuts": CUTS,
+        "contained": CONTAINED,
         "clean": CLEAN,
         "tokens": TOKENS,
         "retractions": RETRACTIONS,

@@ -22,7 +22,10 @@ __all__ = ["TABLE_PROPERTIES", "CorpusTable"]
 
 # First columns that number documents; files are known by their smallest and largest one.
 _NUMBERED = frozenset({"doc_id", "a"})
-_LONG_COLUMNS = ("text", "metadata", "signature", "content_hash", "excerpt", "tokens.element")
+_LONG_COLUMNS = (
+    *("text", "metadata", "signature", "content_hash", "excerpt", "sample"),
+    "tokens.element",
+)
 
 # Isolation, retries and pruning: the defaults of PyIceberg fail a rewrite beside any append,
 # starve a writer among five, and keep every metadata file for ever.

@@ -97,11 +97,22 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         metavar="CORPUS[@SNAPSHOT]",
         help="remove what another corpus has, as dedup.against does; may be repeated",
     )
+    parser.add_argument(
+        "--decontaminate",
+        action="append",
+        default=[],
+        metavar="CORPUS[@SNAPSHOT]",
+        help="remove what contains an item of a benchmark, as dedup.decontaminate does; may be "
+        "repeated",
+    )
 
 
 def all_overrides(arguments: argparse.Namespace) -> list[str]:
     """What --set says, and what flags say in short for settings."""
-    short = {"dedup.against": arguments.against}
+    short = {
+        "dedup.against": arguments.against,
+        "dedup.decontaminate": arguments.decontaminate,
+    }
     said = [f"{name}={json.dumps(values)}" for name, values in short.items() if values]
     return [*arguments.overrides, *said]
 

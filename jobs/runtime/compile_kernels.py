@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from strata.pipelines.audit_sample import Sample, SampleTask, sample_documents
 from strata.pipelines.audit_scan import NeighbourTask, find_neighbours
 from strata.pipelines.collectors import RunCollector
+from strata.pipelines.contain_items import ItemFile, ItemTask, write_items
+from strata.pipelines.contain_task import ContainTask, find_contained
 from strata.pipelines.dedup_rows import FingerprintFile
 from strata.pipelines.dedup_scan import ScanTask
 from strata.pipelines.dedup_share import scan_share, share_tasks
@@ -25,6 +27,7 @@ from strata.pipelines.passage_rows import PassageTask, Sought, find_rows
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.shard_task import ShardResult, ShardTask, run_shard_task
+from strata.pipelines.table_target import TableTarget
 from strata.pipelines.token_task import Part, TokenTask, run_token_task
 from strata.pipelines.tokenizer_spec import spec_from_json
 from strata.pipelines.tokenizer_training import train_bpe
@@ -42,7 +45,7 @@ LAYOUT = ParquetLayout("zstd", 1, 1_000_000, 10_000_000)
 
 
 def compile_kernels(folder: Path) -> None:
-    """Run what the tasks of shard, dedup and tokenize run, on inputs of two formats.
+    """Run what the tasks of shard, decontaminate, dedup and tokenize run, on inputs of two formats.
 
     Args:
         folder: where the inputs and the tables are written.
@@ -58,6 +61,7 @@ def compile_kernels(folder: Path) -> None:
         scan_share(share)
     _audit(tuple(fingerprints))
     parts = tuple(Part(url, (0,), 0, 0) for url in urls["documents"])
+    _search_items(folder, parts)
     trained = train_bpe(pa.array(TEXTS, pa.large_string()), 300)
     spec = spec_from_json(trained, TokenizeSettings(eos=True))
     run_token_task(
@@ -92,6 +96,15 @@ def _shard(folder: Path, folders: dict[str, Url], layouts: dict[str, ParquetLayo
     return run_shard_task(
         ShardTask(splits, StorageOptions(), folders, layouts, 5, ReadLimits(1_000_000))
     )
+
+
+def _search_items(folder: Path, parts: tuple[Part, ...]) -> None:
+    """Look for the documents in themselves."""
+    items = ItemFile(Url.parse(folder / "items.npz"), StorageOptions())
+    urls = tuple(part.url for part in parts)
+    write_items(ItemTask((urls,), 8, 8, 0.5, 1_000_000, items))
+    target = TableTarget("contained", StorageOptions(), Url.parse(folder / "contained"), LAYOUT)
+    find_contained(ContainTask(parts, -1, items, ("items",), target))
 
 
 def _write_inputs(folder: Path) -> None:

@@ -17,6 +17,7 @@ from strata.pipelines.compress import plan_compress
 from strata.pipelines.dedup import dedup_key
 from strata.pipelines.passages import cuts_are_current
 from strata.pipelines.readers.split import plan_splits
+from strata.pipelines.removals import is_contained_current, removals_key
 from strata.pipelines.shard import plan_of
 from strata.pipelines.shard_plan import pack_splits
 from strata.pipelines.stage import StageContext
@@ -78,10 +79,13 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
 def _stages(context: StageContext, *, up_to_date: bool) -> dict[str, str]:
     clusters, ledger_key = context.corpus.table("clusters"), dedup_key(context)
     ledger_done = up_to_date and clusters.content_key == ledger_key
-    dedup_done = ledger_done and cuts_are_current(context, ledger_key)
+    dedup_done = ledger_done and cuts_are_current(context, removals_key(context))
     moves = {name: len(groups) for name, groups in plan_compress(context).items() if groups}
+    searched = up_to_date and is_contained_current(context)
+    search = {"decontaminate": "up to date" if searched else "would run"}
     return {
         "shard": "up to date" if up_to_date else "would run",
+        **(search if context.settings.dedup.decontaminate else {}),
         "dedup": "up to date" if dedup_done else "would run",
         "tokenize": "would run unless up to date" if dedup_done else "would run",
         "compress": _compress(moves, up_to_date=dedup_done),

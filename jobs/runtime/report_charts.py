@@ -66,13 +66,24 @@ def funnel(report: RunReport) -> tuple[Step, ...]:
     if shard and last is None:
         counts.append(("documents", shard.rows_out, {}))
     if last:
-        counts.append(("documents", last.rows_in, last.rejected | last.removed))
-        counts.append(("survivors", last.rows_out, {}))
+        losses = last.rejected | last.removed | _contaminated(done, last)
+        counts.append(("documents", last.rows_in, losses))
+        counts.append(("survivors", _survivors(done, last), {}))
     most = max((rows for _, rows, _ in counts), default=0)
     return tuple(
         Step(label, rows, per(rows, most) or 0.0, _largest(losses))
         for label, rows, losses in counts
     )
+
+
+def _contaminated(done: Mapping[str, StageReport], last: StageReport) -> dict[str, int]:
+    """What tokenize removed of the survivors of dedup, where both ran."""
+    number = done["tokenize"].removed.get("contaminated", 0) if "tokenize" in done else 0
+    return {"contaminated": number} if number and last is not done["tokenize"] else {}
+
+
+def _survivors(done: Mapping[str, StageReport], last: StageReport) -> int:
+    return last.rows_out - sum(_contaminated(done, last).values())
 
 
 def _done(report: RunReport) -> dict[str, StageReport]:
@@ -117,7 +128,7 @@ def _past(run: RunReport, longest: float, shown: RunReport) -> Past:
         share=_length(run.seconds, longest),
         records=shard.rows_in if shard else None,
         documents=last.rows_in if last else _rows(run, "documents"),
-        survivors=last.rows_out if last else _rows(run, "tokens"),
+        survivors=_survivors(done, last) if last else _rows(run, "tokens"),
         tokens=tokenize.counters.tokens if tokenize else None,
         shown=run.run_id == shown.run_id,
     )

@@ -25,7 +25,7 @@ from strata.version import VERSION
 
 __all__ = ["RunReport", "Stage", "run_stages"]
 
-Stage = Callable[[StageContext], StageReport]
+Stage = Callable[[StageContext], StageReport | None]
 REPORT_VERSION = 1
 
 
@@ -74,9 +74,11 @@ def run_stages(
     try:
         for stage in stages:
             before = session.seconds
-            report.stages.append(stage(context))
-            # The stage that needs Spark first is not charged for its start.
-            report.stages[-1].seconds -= session.seconds - before
+            done = stage(context)
+            if done is not None:
+                # The stage that needs Spark first is not charged for its start.
+                done.seconds -= session.seconds - before
+                report.stages.append(done)
         report.status = "done"
     except BaseException as error:
         report.status = "failed"

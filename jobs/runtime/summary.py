@@ -88,6 +88,7 @@ def _notes(report: RunReport) -> list[str]:
     if repeated:
         lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")
     lines += audit_lines(report)
+    lines += [_contamination(stage) for stage in report.stages if _found_items(stage)]
     start = report.session_seconds
     session = f", {start:.1f} s of it the start of Spark" if start else ""
     lines.append(f"total: {report.seconds:.1f} s{session}")
@@ -101,6 +102,17 @@ def _notes(report: RunReport) -> list[str]:
 def _skipped(report: RunReport) -> Mapping[str, int]:
     shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
     return {} if shard is None else shard.details.get("files_skipped", {})
+
+
+def _found_items(stage: StageReport) -> bool:
+    return stage.stage == "decontaminate" and bool(stage.removed)
+
+
+def _contamination(stage: StageReport) -> str:
+    found = ", ".join(
+        f"{number:,} items of {corpus}" for corpus, number in stage.details["items_found"].items()
+    )
+    return f"note: {sum(stage.removed.values()):,} documents contain {found}"
 
 
 def compression_ratio(report: RunReport) -> float:

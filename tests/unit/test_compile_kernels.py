@@ -6,6 +6,7 @@ from strata.jobs.runtime.compile_kernels import compile_kernels
 from strata.pipelines import tokenizer_frame
 from strata.pipelines.kernels import (
     bucket_scan,
+    containment,
     content_hash,
     cutting,
     joining,
@@ -14,12 +15,15 @@ from strata.pipelines.kernels import (
     probing,
     shingle_sets,
     substrings,
+    word_places,
 )
 from strata.pipelines.readers import json_compose, json_scan, utf8
 
 # Kernels that Python calls; those that only other kernels call are compiled with these.
 CALLED = (
     bucket_scan.scan_buckets,
+    containment._fill,
+    containment._scan_all,
     content_hash._hash_all,
     cutting._cut_all,
     joining._join,
@@ -39,6 +43,7 @@ CALLED = (
     passages._paragraph_begins,
     substrings._emit_anchors,
     substrings._emit_runs,
+    word_places._find_places,
     tokenizer_frame._copy,
     utf8.are_utf8,
 )

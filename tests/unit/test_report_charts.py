@@ -41,6 +41,19 @@ def test_funnel_of_tokenize_alone_has_survivors():
     assert labels(steps) == [("documents", 9), ("survivors", 7)]
 
 
+def test_funnel_of_a_run_with_items_counts_what_tokenize_took_of_the_survivors():
+    dedup = stage("dedup", 160, 50, removed={"exact": 110})
+    tokens = stage("tokenize", 160, 46, removed={"duplicate": 110, "contaminated": 4})
+    search = stage("decontaminate", 160, 150, removed={"contaminated": 10})
+    run = report(search, dedup, tokens)
+
+    steps = funnel(run)
+
+    assert labels(steps) == [("documents", 160), ("survivors", 46)]
+    assert steps[0].losses == {"exact": 110, "contaminated": 4}
+    assert past_runs([run], run)[0].survivors == 46
+
+
 def test_funnel_without_stages_that_ran_is_empty():
     skipped = stage("shard", status=StageStatus.SKIPPED)
     assert funnel(report()) == funnel(report(skipped)) == funnel(report(stage("compress"))) == ()

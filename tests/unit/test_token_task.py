@@ -7,7 +7,7 @@ import pytest
 
 from strata.errors import BalanceError
 from strata.pipelines.kernels.content_hash import content_hash
-from strata.pipelines.ledger_lookup import LedgerFile
+from strata.pipelines.ledger_lookup import LedgerFile, RemovedBy
 from strata.pipelines.token_task import Part, TokenResult, TokenTask, run_token_task, survivors
 from strata.pipelines.tokenizer_reference import reference_ids
 from strata.pipelines.tokenizer_spec import spec_from_json
@@ -185,3 +185,31 @@ def test_survivors_counts_what_it_reads_and_leaves_out(store, documents, ledger)
     kept = [n for n in range(len(TEXTS)) if n not in REMOVED]
     assert seen == [*kept, *kept]
     assert (result.rows_in, result.removed) == (2 * len(TEXTS), 2 * len(REMOVED))
+
+
+def test_survivors_of_contaminated_documents_counts_duplicates_first(
+    store, folder, documents, ledger
+):
+    found = [1, 2, 2, 4, 21, 28]
+    columns = {
+        "doc_id": [FIRST + n for n in found],
+        "other_corpus": ["bench"] * len(found),
+        "other_id": list(range(len(found))),
+        "containment": [1.0] * len(found),
+        "matched": [9] * len(found),
+        "sample": ["words"] * len(found),
+    }
+    file = write(store, folder, "contained", columns)
+    contained = LedgerFile(file.url, FIRST + 1, FIRST + 28, RemovedBy.CONTAINED)
+    groups = tuple(range(documents.metadata.num_row_groups))
+    part = Part(documents.url, groups, FIRST, FIRST + len(TEXTS) - 1)
+    result = TokenResult()
+
+    seen = [
+        doc_id - FIRST
+        for batch in survivors((part,), (*ledger, contained), store, result)
+        for doc_id in batch.column("doc_id").to_pylist()
+    ]
+
+    assert seen == [n for n in range(len(TEXTS)) if n not in {*REMOVED, *found}]
+    assert (result.removed, result.contaminated) == (len(REMOVED), 3)

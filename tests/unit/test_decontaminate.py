@@ -1,0 +1,248 @@
+"""Documents that contain benchmark items are found, told and removed."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from strata.errors import ConflictError, InputMissingError, SettingsError
+from strata.jobs.export_table import export_batches
+from strata.pipelines.compress import run_compress
+from strata.pipelines.decontaminate import run_decontaminate
+from strata.pipelines.dedup import run_dedup
+from strata.pipelines.shard import run_shard
+from strata.pipelines.stage import StageStatus
+from strata.pipelines.tokens import run_tokenize
+from strata.settings import Settings
+from tests.sequential import sequential_context
+from tests.texts import json_lines, library_texts
+
+TEXTS = library_texts(8, most_bytes=4000)
+TRAIN = {"train": {"vocab_size": 300, "sample_mb": 0.1}}
+RNG = random.Random(1)
+WORDS = [f"w{number}" for number in range(400)]
+ITEMS = [" ".join(RNG.choices(WORDS, k=20)) for _ in range(6)]
+
+
+def context_of(folder, name, run_id="run", **sections):
+    given = {"corpus": name, "warehouse": str(folder / "wh"), "tokenize": TRAIN, **sections}
+    return sequential_context(
+        Settings(inputs=[{"path": str(folder / f"in-{name}")}], **given), run_id
+    )
+
+
+def put(folder, name, texts):
+    home = folder / f"in-{name}"
+    home.mkdir(exist_ok=True)
+    part = len(list(home.iterdir()))
+    (home / f"part-{part}.jsonl").write_bytes(json_lines(texts, 100 * part))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A corpus of six items and two that are too short."""
+    put(tmp_path, "bench", [*ITEMS, "What is this?", "..."])
+    context = context_of(tmp_path, "bench")
+    run_shard(context)
+    return context
+
+
+@pytest.fixture
+def texts():
+    """Documents of which the second, fourth and fifth contain items."""
+    half = " ".join(ITEMS[3].split()[:8])
+    return [
+        TEXTS[0],
+        f"{TEXTS[1]} {ITEMS[0].upper()} {TEXTS[1]}",
+        f"{TEXTS[2]} {half} {TEXTS[2]}",
+        f"{ITEMS[1]}, {ITEMS[2]}! {TEXTS[3]} {ITEMS[1]}",
+        ITEMS[0],
+        TEXTS[4],
+    ]
+
+
+def web(folder, texts, run_id="run", **dedup):
+    put(folder, "web", texts) if texts else None
+    dedup = {"decontaminate": ["bench"], **dedup}
+    context = context_of(folder, "web", run_id, dedup=dedup)
+    run_shard(context)
+    return context
+
+
+def rows(context, table):
+    return [
+        row
+        for batch in export_batches(context.corpus, context.store, table)
+        for row in batch.to_pylist()
+    ]
+
+
+def pairs(context):
+    return [(row["id"], row["other_id"]) for row in rows(context, "contained")]
+
+
+FOUND = [("doc-1", "doc-0"), ("doc-3", "doc-1"), ("doc-3", "doc-2"), ("doc-4", "doc-0")]
+
+
+def test_decontaminate_documents_with_items_are_told_and_removed(tmp_path, bench, texts):
+    context = web(tmp_path, texts)
+
+    report = run_decontaminate(context)
+
+    assert pairs(context) == FOUND
+    assert (report.rows_in, report.rows_out, report.removed) == (6, 3, {"contaminated": 3})
+    assert (report.details["items"], report.details["items_too_short"]) == (6, 2)
+    assert report.details["documents_by_corpus"] == {"bench": 3}
+    assert report.details["items_found"] == {"bench": 3}
+    assert report.details["top_items"] == {
+        "bench: doc-0": 2,
+        "bench: doc-1": 1,
+        "bench: doc-2": 1,
+    }
+    assert report.details["top_documents"] == {"doc-3": 2, "doc-1": 1, "doc-4": 1}
+    run_dedup(context)
+    tokens = run_tokenize(context)
+    assert tokens.removed == {"contaminated": 3}
+    assert [row["id"] for row in rows(context, "documents")] == ["doc-0", "doc-2", "doc-5"]
+
+
+def test_decontaminate_row_tells_share_number_and_sample(tmp_path, bench, texts):
+    edited = ITEMS[5].split()
+    edited[15] = "other"
+    context = web(tmp_path, [f"before it\n{' '.join(edited)}. After it"])
+
+    run_decontaminate(context)
+
+    (row,) = rows(context, "contained")
+    # Of 13 n-grams of eight words, the five with the sixteenth word are gone.
+    assert (row["matched"], row["containment"]) == (8, pytest.approx(8 / 13))
+    assert row["sample"] == " ".join(edited[:15])
+
+
+def test_decontaminate_duplicate_of_a_contaminated_one_counts_once(tmp_path, bench, texts):
+    context = web(tmp_path, [*texts, texts[1]])
+
+    run_decontaminate(context)
+    run_dedup(context)
+    tokens = run_tokenize(context)
+
+    assert tokens.removed == {"duplicate": 1, "contaminated": 3}
+
+
+def test_decontaminate_again_skipped_and_new_documents_alone_are_searched(tmp_path, bench, texts):
+    run_decontaminate(web(tmp_path, texts[:3]))
+    again = run_decontaminate(web(tmp_path, [], "again"))
+    context = web(tmp_path, texts[3:], "more")
+
+    report = run_decontaminate(context)
+
+    assert again.status is StageStatus.SKIPPED
+    assert report.details["searched_documents"] == 3
+    assert (report.rows_in, report.removed) == (6, {"contaminated": 3})
+    assert pairs(context) == [
+        ("doc-1", "doc-0"),
+        ("doc-100", "doc-1"),
+        ("doc-100", "doc-2"),
+        ("doc-101", "doc-0"),
+    ]
+
+
+def test_decontaminate_after_compaction_of_documents_and_items_skipped(tmp_path, bench, texts):
+    run_decontaminate(web(tmp_path, texts))
+    tier = {"tiers": {"t": {"url": str(tmp_path / "t"), "codec": "lz4"}}}
+    moved = context_of(tmp_path, "bench", "move", **tier, tables={"documents": "t"})
+    assert "documents" in run_compress(moved).details["tables"]
+
+    assert run_decontaminate(web(tmp_path, [], "again")).status is StageStatus.SKIPPED
+
+
+def test_decontaminate_other_items_or_settings_everything_searched(tmp_path, bench, texts):
+    run_decontaminate(web(tmp_path, texts))
+    strict = run_decontaminate(web(tmp_path, [], "strict", containment=0.05))
+    put(tmp_path, "bench", [" ".join(TEXTS[4].split()[:30])])
+    run_shard(context_of(tmp_path, "bench", "more"))
+    context = web(tmp_path, [], "more")
+
+    report = run_decontaminate(context)
+
+    assert strict.details["searched_documents"] == report.details["searched_documents"] == 6
+    assert strict.removed == {"contaminated": 4}
+    assert pairs(context) == [*FOUND, ("doc-5", "doc-100")]
+
+
+def test_decontaminate_at_snapshot_items_of_then(tmp_path, bench, texts):
+    (first,) = bench.corpus.table("documents").snapshots()
+    put(tmp_path, "bench", [" ".join(TEXTS[4].split()[:30])])
+    run_shard(context_of(tmp_path, "bench", "more"))
+    context = web(tmp_path, texts, decontaminate=[f"bench@{first.snapshot_id}"])
+
+    run_decontaminate(context)
+
+    assert pairs(context) == FOUND
+
+
+def test_decontaminate_switched_off_removes_nothing_any_more(tmp_path, bench, texts):
+    run_decontaminate(web(tmp_path, texts))
+    context = web(tmp_path, [], "off", decontaminate=[])
+    run_dedup(context)
+    with pytest.raises(ConflictError, match="`contained`"):
+        run_tokenize(context)
+
+    report = run_decontaminate(context)
+
+    assert (report.rows_in, report.rows_out) == (6, 6)
+    assert run_tokenize(context).rows_out == 6
+    assert run_decontaminate(context) is None
+
+
+def test_decontaminate_never_on_reads_and_publishes_nothing(tmp_path, texts):
+    context = web(tmp_path, texts, decontaminate=[])
+
+    assert run_decontaminate(context) is None
+    assert "contained" not in context.corpus.existing_tables()
+
+
+def test_decontaminate_short_items_if_asked_for(tmp_path, bench, texts):
+    context = web(tmp_path, ["I wonder: WHAT is\nthis?", "is this what"], contain_words=1)
+
+    report = run_decontaminate(context)
+
+    assert pairs(context) == [("doc-0", "doc-6")]
+    assert report.details["items_too_short"] == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "said"),
+    [
+        (["nothing"], SettingsError, "no corpus 'nothing'.*bench, empty, web"),
+        (["bench@12"], SettingsError, "no snapshot 12 .*its snapshots are: "),
+        (["web"], SettingsError, "is the one to decontaminate"),
+        (["bench", "bench@1"], SettingsError, "twice"),
+        (["empty"], InputMissingError, "empty holds no documents"),
+    ],
+)
+def test_decontaminate_corpus_that_cannot_be_used_refused(
+    tmp_path, bench, texts, names, error, said
+):
+    context_of(tmp_path, "empty")
+    with pytest.raises(error, match=said):
+        run_decontaminate(web(tmp_path, texts, decontaminate=names))
+
+
+def test_decontaminate_more_ngrams_than_allowed_refused(tmp_path, bench, texts):
+    context = web(tmp_path, texts, contain_limit=20)
+
+    with pytest.raises(SettingsError, match=r"more than 20 n-grams.*contain_limit"):
+        run_decontaminate(context)
+
+
+def test_tokenize_after_items_changed_refused(tmp_path, bench, texts):
+    context = web(tmp_path, texts)
+    run_decontaminate(context)
+    run_dedup(context)
+    settings = context.settings
+    dedup = settings.dedup.model_copy(update={"containment": 0.9})
+    changed = replace(context, settings=settings.model_copy(update={"dedup": dedup}))
+
+    with pytest.raises(ConflictError, match="`contained` does not belong"):
+        run_tokenize(changed)
