@@ -1,12 +1,18 @@
 """Documents that contain benchmark items are found, told and removed."""
 
+import io
 import random
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.jobs.export_table import export_batches
+from strata.jobs.runtime.arguments import all_overrides, job_parser
+from strata.jobs.runtime.dry_run import plan_facts
+from strata.jobs.runtime.run import RunReport
+from strata.jobs.runtime.summary import show_summary
 from strata.pipelines.compress import run_compress
 from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
@@ -246,3 +252,31 @@ def test_tokenize_after_items_changed_refused(tmp_path, bench, texts):
 
     with pytest.raises(ConflictError, match="`contained` does not belong"):
         run_tokenize(changed)
+
+
+def test_plan_tells_of_decontamination_where_items_are_named(tmp_path, bench, texts):
+    context = web(tmp_path, texts)
+    before = plan_facts(context.settings)["stages"]["decontaminate"]
+    run_decontaminate(context)
+
+    assert before == "would run"
+    assert plan_facts(context.settings)["stages"]["decontaminate"] == "up to date"
+    assert "decontaminate" not in plan_facts(bench.settings)["stages"]
+
+
+def test_summary_tells_how_many_documents_contain_items(tmp_path, bench, texts):
+    report = RunReport("run", "dedup", "web", "")
+    report.stages = [run_decontaminate(web(tmp_path, texts))]
+    told = io.StringIO()
+
+    show_summary(report, Console(file=told, width=100))
+
+    assert "note: 3 documents contain 3 items of bench\n" in told.getvalue()
+
+
+def test_flag_decontaminate_means_the_setting():
+    parser = job_parser("dedup", "")
+    flags = ["--decontaminate", "a", "--decontaminate", "b@7"]
+    arguments = parser.parse_args(["--conf-file", "f.toml", *flags])
+
+    assert all_overrides(arguments) == ['dedup.decontaminate=["a", "b@7"]']
