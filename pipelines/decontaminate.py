@@ -15,6 +15,7 @@ from strata.pipelines.contain_task import ContainResult, ContainTask, find_conta
 from strata.pipelines.covered import Covered, coverage, coverage_properties, covered
 from strata.pipelines.item_corpora import ItemCorpus, item_corpora
 from strata.pipelines.removals import contained_key, is_contained_current, item_key
+from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import run_tasks
@@ -58,8 +59,10 @@ def run_decontaminate(context: StageContext) -> StageReport | None:
         SettingsError: a corpus of items does not exist, or the items are too many.
         InputMissingError: a corpus of items holds nothing.
         BalanceError: a document was not searched, or twice.
+        ConflictError: a retraction is at work.
     """
     watch = Stopwatch()
+    guard = RetractionGuard.begin(context.corpus)
     corpora = item_corpora(context)
     if not corpora and is_contained_current(context):
         return None
@@ -73,6 +76,7 @@ def run_decontaminate(context: StageContext) -> StageReport | None:
     report.rows_in = coverage(context.corpus).documents
     report.rows_out = search.documents if corpora else report.rows_in
     report.check_balance()
+    guard.check(["contained"])
     publish(
         context.corpus.table("contained"),
         [file for result in search.results for file in result.files],

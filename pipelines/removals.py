@@ -35,8 +35,8 @@ def item_key(context: StageContext, corpora: Sequence[ItemCorpus]) -> str:
     return stage_key("items", VERSION, [corpus.key for corpus in corpora], decisive)
 
 
-def contained_key(context: StageContext) -> str:
-    """Key of the rows of `contained` that the present documents, items and settings give.
+def contained_key(context: StageContext, documents_key: str | None = None) -> str:
+    """Key of the rows of `contained` that documents, the present ones by default, and items give.
 
     Raises:
         SettingsError: a corpus of items does not exist.
@@ -45,7 +45,7 @@ def contained_key(context: StageContext) -> str:
     corpora = item_corpora(context)
     if not corpora:
         return NO_ITEMS
-    documents = context.corpus.table("documents").content_key or ""
+    documents = documents_key or context.corpus.table("documents").content_key or ""
     return stage_key("contained", VERSION, [documents, item_key(context, corpora)], {})
 
 
@@ -55,9 +55,9 @@ def is_contained_current(context: StageContext) -> bool:
     return present == wanted or (present is None and wanted == NO_ITEMS)
 
 
-def removals_key(context: StageContext) -> str:
-    """Key of the set of documents that remain."""
-    contained = contained_key(context)
+def removals_key(context: StageContext, documents_key: str | None = None) -> str:
+    """Key of the set that remains of documents, the present ones by default."""
+    ledger, contained = dedup_key(context, documents_key), contained_key(context, documents_key)
     if contained == NO_ITEMS:
-        return dedup_key(context)
-    return stage_key("removals", VERSION, [dedup_key(context), contained], {})
+        return ledger
+    return stage_key("removals", VERSION, [ledger, contained], {})

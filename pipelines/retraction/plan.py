@@ -13,7 +13,9 @@ from strata.keys import stage_key
 from strata.pipelines.covered import properties_without
 from strata.pipelines.dedup import banding_of, dedup_key, edges_key
 from strata.pipelines.dedup_scan import EDGE_SCHEMA
+from strata.pipelines.ledger_lookup import files_of_contained, removed_ids
 from strata.pipelines.passages import wants_cuts
+from strata.pipelines.removals import NO_ITEMS, contained_key
 from strata.pipelines.retraction.gone import Gone
 from strata.pipelines.retraction.records import RETRACTION, Retraction
 from strata.pipelines.retraction.reelection import (
@@ -45,11 +47,11 @@ VERSION = 1
 # What is made from a table comes before it, so that a run that goes on finds all that it needs:
 # the ledger is made from the pairs, the tokens of new survivors from the ledger and `documents`.
 ORDER = (
-    *("clean", "tokens", "cuts", "clusters", "edges"),
+    *("clean", "tokens", "cuts", "clusters", "contained", "edges"),
     *("fingerprints", "rejects", "documents", "inputs"),
 )
 OF_SHARD = ("documents", "fingerprints", "rejects", "inputs")
-BY_STAGE = ("edges", "clusters", "tokens", "clean")
+BY_STAGE = ("edges", "clusters", "contained", "tokens", "clean")
 SHOWN = 10
 PROMOTED = "strata.retraction-promoted"
 """Property of a snapshot of `clusters`: number of the documents that survive only since then."""
@@ -69,6 +71,7 @@ class RetractionPlan:
         reelection: its change.
         fresh: pairs that come to `edges`.
         spec: tokenizer for new survivors, where there are any.
+        encoded: int64[n], the new survivors that come to `tokens`: those without a benchmark item.
     """
 
     edits: tuple[TableEdit, ...]
@@ -78,6 +81,7 @@ class RetractionPlan:
     reelection: Reelection
     fresh: pa.Table
     spec: TokenizerSpec | None
+    encoded: np.ndarray
 
 
 def pending_tables(corpus: Corpus, key: str | None) -> list[str]:
@@ -92,7 +96,9 @@ def pending_tables(corpus: Corpus, key: str | None) -> list[str]:
     return [
         table.name
         for table in tables
-        if table.content_key is not None and (not key or table.latest_property(RETRACTION) != key)
+        # Without items, `contained` has no rows, and a key that no retraction changes.
+        if table.content_key not in (None, NO_ITEMS)
+        and (not key or table.latest_property(RETRACTION) != key)
     ]
 
 
@@ -113,8 +119,9 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
     recut = wants_cuts(context.settings.dedup)
     if recut or (len(reelection.promoted) and spec is None):
         current -= {"clean", "tokens"}
+    encoded = _without_items(context, reelection.promoted)
     edits = {
-        table: _edit(context, table, retraction.gone, reelection, fresh, current)
+        table: _edit(context, table, retraction.gone, reelection, fresh, encoded, current)
         for table in pending
     }
     return RetractionPlan(
@@ -125,6 +132,17 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
         reelection=reelection,
         fresh=fresh,
         spec=spec,
+        encoded=encoded,
+    )
+
+
+def _without_items(context: StageContext, doc_ids: np.ndarray) -> np.ndarray:
+    """Those of some documents, int64[n] ascending, that contain no benchmark item."""
+    if not len(doc_ids):
+        return doc_ids
+    files = files_of_contained(context.corpus.table("contained"))
+    return np.setdiff1d(
+        doc_ids, removed_ids(files, int(doc_ids[0]), int(doc_ids[-1]), context.store)
     )
 
 
@@ -134,6 +152,7 @@ def _edit(
     gone: Gone,
     reelection: Reelection,
     fresh: pa.Table,
+    encoded: np.ndarray,
     current: frozenset[str],
 ) -> TableEdit:
     nothing = np.empty(0, np.int64)
@@ -148,7 +167,7 @@ def _edit(
         return plan_edit(context, table, drop, reelection.rows.column("doc_id").to_numpy())
     if table in ("clean", "tokens") and table in current:
         changed = np.union1d(reelection.promoted, reelection.demoted)
-        coming = reelection.promoted if _is_written(context, table) else nothing
+        coming = encoded if _is_written(context, table) else nothing
         return plan_edit(context, table, Naming(("doc_id",), gone.plus(changed)), coming)
     return plan_edit(context, table, Naming(("doc_id",), gone), nothing)
 
@@ -165,7 +184,7 @@ def _extra(
     reelection: Reelection,
 ) -> Mapping[str, Mapping[str, str]]:
     extra: dict[str, Mapping[str, str]] = {}
-    for table in sorted({"edges", "clusters"} & current):
+    for table in sorted({"edges", "clusters", "contained"} & current):
         # Where a table comes before `documents`, so does the count of what goes from these.
         removed = edits["documents"].rows_dropped
         held = context.corpus.table(table)
@@ -210,6 +229,7 @@ class _Keys:
         by_stage = {
             "edges": partial(edges_key, context),
             "clusters": partial(dedup_key, context),
+            "contained": partial(contained_key, context),
             "clean": tokens,
             "tokens": tokens,
         }

@@ -238,7 +238,7 @@ def _stage(
         target = replace(TableTarget.of(context, table), folder=folder / table)
         staged[table] = target.write(rows[table], "retract-driver").files
     if coming & {"clean", "tokens"} and plan.spec is not None:
-        encoded = encode_survivors(context, plan.spec, plan.reelection.promoted)
+        encoded = encode_survivors(context, plan.spec, plan.encoded)
         counters.add(encoded.counters)
         staged |= encoded.files
     return staged

@@ -16,6 +16,8 @@ from strata.jobs.runtime.summary import show_summary
 from strata.pipelines.compress import run_compress
 from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
+from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
 from strata.pipelines.tokens import run_tokenize
@@ -280,3 +282,23 @@ def test_flag_decontaminate_means_the_setting():
     arguments = parser.parse_args(["--conf-file", "f.toml", *flags])
 
     assert all_overrides(arguments) == ['dedup.decontaminate=["a", "b@7"]']
+
+
+def test_retract_rows_of_contained_go_and_a_new_survivor_with_an_item_stays_out(
+    tmp_path, bench, texts
+):
+    # Of the last two, whose texts are equal, the second one survives once the first is retracted.
+    context = web(tmp_path, [*texts[:4], TEXTS[5], texts[1] + " x", TEXTS[5]])
+    run_decontaminate(context)
+    run_dedup(context)
+    run_tokenize(context)
+    taken = tuple(Ask(AskKind.ID, name) for name in ("doc-1", "doc-3", "doc-4"))
+
+    run_retract(web(tmp_path, [], "retract"), RetractRequest(taken))
+
+    later = web(tmp_path, [], "later")
+    stages = (run_decontaminate, run_dedup, run_tokenize)
+    assert {stage(later).status for stage in stages} == {StageStatus.SKIPPED}
+    assert pairs(later) == [("doc-5", "doc-0")]
+    assert [row["id"] for row in rows(later, "documents")] == ["doc-0", "doc-2", "doc-6"]
+    assert len(rows(later, "tokens")) == 3
