@@ -22,6 +22,7 @@ from strata.pipelines.document_trace import (
     TracedDocument,
     trace_document,
 )
+from strata.pipelines.item_matches import ItemMatches
 from strata.pipelines.stage import StageContext
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
@@ -83,6 +84,8 @@ def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[s
     unit = UNITS.get(document.format, "position")
     yield "read from", f"{document.uri}, {unit} {document.position:,} (file {document.ordinal})"
     yield "dedup", _verdict(document.cluster, ledger)
+    if document.items.number:
+        yield "items", _items(document.items)
     if document.in_clean is not None:
         yield "clean", "in it" if document.in_clean else "not in it"
     yield "tokens", "none" if document.n_tokens is None else f"{document.n_tokens:,}"
@@ -90,6 +93,12 @@ def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[s
         yield from cluster_rows(document.doc_id, document.duplicates)
         if document.duplicates.comparison:
             yield "diff", diff_title(document.duplicates.comparison)
+
+
+def _items(items: ItemMatches) -> str:
+    best = items.best[0]
+    number = f"contains {items.number:,} benchmark item{'s' if items.number > 1 else ''}"
+    return f"{number}, most of {best.id} of {best.corpus} ({best.containment:.2f}): {best.sample}"
 
 
 def _verdict(cluster: Membership | None, ledger: LedgerState) -> str:

@@ -11,6 +11,7 @@ from strata.errors import InputMissingError
 from strata.pipelines.cluster_trace import ClusterTrace, trace_clusters
 from strata.pipelines.dedup import dedup_key
 from strata.pipelines.document_names import DocumentNames
+from strata.pipelines.item_matches import NO_MATCHES, ItemMatches, item_matches
 from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.stage import StageContext
 from strata.pipelines.table_lookup import Row, TableLookup
@@ -89,6 +90,7 @@ class TracedDocument:
         format: format of the input file.
         cluster: what the ledger says; None where it has no duplicate of the document.
         duplicates: the cluster itself; None beyond the first five of the documents asked for.
+        items: the benchmark items that it contains.
         in_clean: whether `clean` holds it; None where that table was never written.
         n_tokens: its tokens; None where `tokens` does not hold it.
     """
@@ -104,6 +106,7 @@ class TracedDocument:
     format: str
     cluster: Membership | None
     duplicates: ClusterTrace | None
+    items: ItemMatches
     in_clean: bool | None
     n_tokens: int | None
 
@@ -209,6 +212,7 @@ def _documents(
     names = DocumentNames(context.corpus, context.store, tables, inputs)
     names.learn({entry["kept_id"] for entry in ledger.values()})
     duplicates = trace_clusters(tables, names, in_full, context.settings.dedup.link, members)
+    items = item_matches(context, tables, rows)
     has_clean = bool(tables.files("clean"))
     clean = tables.rows("clean", ("doc_id",), rows)
     tokens = tables.rows("tokens", ("doc_id", "n_tokens"), rows)
@@ -218,6 +222,7 @@ def _documents(
             **_place(doc_id, inputs),
             cluster=_membership(ledger.get(doc_id), names),
             duplicates=duplicates.get(doc_id),
+            items=items.get(doc_id, NO_MATCHES),
             in_clean=doc_id in clean if has_clean else None,
             n_tokens=tokens[doc_id]["n_tokens"] if doc_id in tokens else None,
         )

@@ -8,14 +8,17 @@ import pytest
 from rich.console import Console
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
+from strata.jobs.explain_document import explain_document
 from strata.jobs.export_table import export_batches
 from strata.jobs.runtime.arguments import all_overrides, job_parser
 from strata.jobs.runtime.dry_run import plan_facts
+from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.run import RunReport
 from strata.jobs.runtime.summary import show_summary
 from strata.pipelines.compress import run_compress
 from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
+from strata.pipelines.document_trace import trace_document
 from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.shard import run_shard
@@ -302,3 +305,19 @@ def test_retract_rows_of_contained_go_and_a_new_survivor_with_an_item_stays_out(
     assert pairs(later) == [("doc-5", "doc-0")]
     assert [row["id"] for row in rows(later, "documents")] == ["doc-0", "doc-2", "doc-6"]
     assert len(rows(later, "tokens")) == 3
+
+
+def test_explain_tells_the_items_that_a_document_contains(tmp_path, bench, texts, capsys):
+    context = web(tmp_path, texts)
+    run_decontaminate(context)
+
+    trace = trace_document(context, "doc-3")
+    explain_document(context.settings, "doc-3", 10, output=OutputForm.TEXT)
+
+    items = trace.documents[0].items
+    assert items.number == 2
+    assert [(match.id, match.containment) for match in items.best] == [("doc-1", 1), ("doc-2", 1)]
+    assert items.best[0].sample == ITEMS[1][:200]
+    line = f"items      contains 2 benchmark items, most of doc-1 of bench (1.00): {ITEMS[1]}"
+    assert line in capsys.readouterr().out
+    assert trace_document(context, "doc-0").documents[0].items.number == 0
