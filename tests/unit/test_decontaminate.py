@@ -321,3 +321,20 @@ def test_explain_tells_the_items_that_a_document_contains(tmp_path, bench, texts
     line = f"items      contains 2 benchmark items, most of doc-1 of bench (1.00): {ITEMS[1]}"
     assert line in capsys.readouterr().out
     assert trace_document(context, "doc-0").documents[0].items.number == 0
+
+
+def test_passages_of_a_contaminated_document_are_no_first_occurrence(tmp_path, bench):
+    line = "this line of more than eight words stands in both of the documents"
+    documents = [f"{ITEMS[0]}\n{line}\n", f"{TEXTS[0]}\n{line}\n", f"{TEXTS[1]}\n{line}\n"]
+    context = web(tmp_path, documents, passages="line")
+    for stage in (run_decontaminate, run_dedup, run_tokenize):
+        stage(context)
+
+    kept = {row["id"]: row["text"] for row in rows(context, "documents")}
+
+    assert [(name, line in text) for name, text in kept.items()] == [
+        ("doc-1", True),
+        ("doc-2", False),
+    ]
+    again = [stage(context).status for stage in (run_decontaminate, run_dedup, run_tokenize)]
+    assert set(again) == {StageStatus.SKIPPED}

@@ -8,7 +8,7 @@ import pytest
 
 from strata.pipelines.kernels.containment import contained_items, item_index
 from strata.pipelines.kernels.shingle_sets import shingle_sets
-from tests.words import words_of
+from tests.passages import words_of
 
 VOCABULARY = ["a", "b", "c", "D", "e", "中", "国", "ひ", "é", "İx", "٣", "ﬀ", "𠀀"]
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from strata.pipelines.kernels.word_places import word_places
-from tests.words import words_of
+from tests.passages import words_of
 
 ALPHABET = "aZ_9 .\né\u0416あカ中가İ\U0001f600\U00020000\u0301"
 
