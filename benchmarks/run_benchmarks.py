@@ -36,6 +36,7 @@ from benchmarks.dedup_cost import (  # noqa: E402
 )
 from benchmarks.dedup_scale import measure_family, measure_growth  # noqa: E402
 from benchmarks.dedup_tables import growth_text, runs_table  # noqa: E402
+from benchmarks.incremental import measure_incremental  # noqa: E402
 from benchmarks.limit import Limit, measure_limit  # noqa: E402
 from benchmarks.object_store import measure_requests  # noqa: E402
 from benchmarks.parts import measure_parts  # noqa: E402
@@ -185,6 +186,11 @@ def _measured_peers(session: Session, corpus: Corpus, names: Sequence[str]) -> l
     ]
 
 
+def _incremental(session: Session) -> Section:
+    steps = measure_incremental(session.large, session.scratch)
+    return Section(tables.incremental_table(steps), [asdict(step) for step in steps])
+
+
 def _against_daft(corpus: Corpus, daft: PeerResult) -> str:
     texts = corpus.texts(sys.maxsize)
     seconds = []
@@ -264,6 +270,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "peers": _peers,
     "dedup": _dedup,
     "dedup_scale": _dedup_scale,
+    "incremental": _incremental,
     "scaling": _scaling,
     "odd": _odd,
     "passages": _passages,

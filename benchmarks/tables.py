@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from benchmarks.dedup_cost import DedupCost
+from benchmarks.incremental import Step
 from benchmarks.limit import Limit
 from benchmarks.object_store import StoreTraffic
 from benchmarks.parts import Figure
@@ -18,6 +19,7 @@ __all__ = [
     "breakdown",
     "dedup_table",
     "growth",
+    "incremental_table",
     "limit_table",
     "parts_table",
     "passages_table",
@@ -169,6 +171,22 @@ def dedup_table(rows: Iterable[DedupCost]) -> str:
         for each in rows
     ]
     return table(["deduplication", "MB", "s", "µs/document", *QUALITY], lines)
+
+
+def incremental_table(steps: Iterable[Step]) -> str:
+    """New documents beside old ones, and everything at once."""
+    rows = [
+        (
+            f"{step.what}, {step.way}",
+            f"{step.documents:,}",
+            f"{step.new:,}",
+            f"{step.rows:,}",
+            f"{step.seconds:.1f}",
+            f"{step.removed:,}",
+        )
+        for step in steps
+    ]
+    return table(["dedup of", "documents", "new", "keys compared", "s", "removed"], rows)
 
 
 def scaling_table(title: str, measured: Iterable[Measured]) -> str:
