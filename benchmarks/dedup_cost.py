@@ -1,8 +1,9 @@
 """What deduplication costs, from the documents to the decision which of them go, beside peers.
 
 For Strata that is the stages shard and dedup: reading, fingerprints, writing `documents`, LSH,
-verification, components, ledger. For datatrove its signature, bucket and cluster stages; the other
-peers write the survivors in the same step. The start of a session counts for nobody.
+verification, components, ledger; not the audit and the summary of the ledger, which no peer has.
+For datatrove its signature, bucket and cluster stages; the other peers write the survivors in the
+same step. The start of a session counts for nobody.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class DedupCost:
 def of_run(run: WholeRun, scores: Mapping[str, Any]) -> DedupCost:
     """The stages shard and dedup of a run."""
     stages = [run.stage(name) for name in ("shard", "dedup")]
-    seconds = sum(stage["seconds"] for stage in stages)
+    extra = sum(stages[1]["phases"].get(name, 0.0) for name in ("audit", "summary"))
+    seconds = sum(stage["seconds"] for stage in stages) - extra
     return DedupCost("strata", run.text_mb, stages[1]["rows_in"], seconds, scores)
 
 
