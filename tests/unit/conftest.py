@@ -1,4 +1,4 @@
-"""Stores and corpora that the tests share."""
+"""Stores of every kind, and a reader of input files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.records import COLUMNS
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split, plan_splits
-from strata.settings import InputSettings, Settings
+from strata.settings import InputSettings
 from strata.storage.store import FsspecStore, StorageOptions, Store
 from strata.storage.url import Url
 
@@ -55,18 +55,6 @@ def s3_options() -> Iterator[dict[str, Any]]:
     del os.environ["STRATA_TEST_S3_SECRET"]
 
 
-@pytest.fixture
-def store() -> Store:
-    """A store without options: local files and memory."""
-    return FsspecStore()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Url:
-    """An empty local folder."""
-    return Url.parse(tmp_path)
-
-
 @pytest.fixture(params=SCHEMES)
 def any_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Url:
     """An empty folder on each kind of filesystem in turn."""
@@ -84,16 +72,6 @@ def any_store(any_folder: Url, request: pytest.FixtureRequest) -> Store:
     if any_folder.scheme != "s3":
         return FsspecStore()
     return FsspecStore(StorageOptions({"s3://bucket": request.getfixturevalue("s3_options")}))
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings of a corpus whose warehouse is a local folder."""
-    return Settings(
-        corpus="web",
-        warehouse=str(tmp_path / "warehouse"),
-        inputs=({"path": "nothing"},),  # type: ignore[arg-type]
-    )
 
 
 @dataclass(frozen=True, slots=True)
