@@ -28,7 +28,6 @@ from benchmarks.peers.measure import (
     Answer,
     Clock,
     Task,
-    read_records,
     read_task,
     write_survivors,
 )
@@ -66,7 +65,7 @@ def main() -> None:
         with clock.phase("tokenize"):
             stats = _run(task, "tokenize", [JsonlReader(str(task.out / "kept")), _tokenizer(task)])
         tokens = _total(stats, "Writer", "tokens")
-    write_survivors(task, (each["id"] for each in read_records(task.out / "kept")))
+    write_survivors(task, (each.id for each in JsonlReader(str(task.out / "kept")).run()))
     Answer(
         "datatrove",
         documents_in=_total(signature, "MinHash stage 1", "total"),

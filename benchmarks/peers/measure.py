@@ -89,15 +89,10 @@ class Answer:
 
 def read_documents(task: Task) -> Iterator[dict[str, str]]:
     """The documents as records, file by file."""
-    return read_records(task.docs)
-
-
-def read_records(folder: Path) -> Iterator[dict[str, str]]:
-    """The records of all *.jsonl.zst of a folder, file by file."""
     # Not of the standard library; each peer that reads by itself has it.
     import zstandard
 
-    for file in sorted(folder.glob("*.jsonl.zst")):
+    for file in task.inputs:
         with file.open("rb") as raw:
             data = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
             for line in io.TextIOWrapper(data, encoding="utf-8", newline="\n"):
