@@ -11,7 +11,14 @@ import pyarrow as pa
 from strata.pipelines.kernels.components import components
 from strata.storage.schemas import SCHEMAS
 
-__all__ = ["Attributes", "election_order", "ledger_rows", "needs_attributes", "rank"]
+__all__ = [
+    "Attributes",
+    "election_order",
+    "ledger_rows",
+    "needs_attributes",
+    "preferred_sources",
+    "rank",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,11 @@ def needs_attributes(rules: Sequence[str]) -> bool:
     return rules[0] != "first"
 
 
+def preferred_sources(names: str) -> list[str]:
+    """The sources of a rule "source:a,b", the preferred ones first, each once."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",")))
+
+
 def rank(rules: Sequence[str], attributes: Attributes) -> list[np.ndarray]:
     """Sort keys of the documents, most important first; the smallest survives.
 
@@ -41,7 +53,7 @@ def rank(rules: Sequence[str], attributes: Attributes) -> list[np.ndarray]:
         if kind == "longest":
             keys.append(-attributes.n_bytes)
         else:
-            order = {name.strip(): place for place, name in enumerate(names.split(","))}
+            order = {name: place for place, name in enumerate(preferred_sources(names))}
             unknown = len(order)
             keys.append(np.array([order.get(name, unknown) for name in attributes.source]))
     return [*keys, attributes.doc_id]

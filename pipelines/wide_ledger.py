@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from strata.pipelines.ledger import preferred_sources
 from strata.pipelines.pair_files import PairFolder
 from strata.pipelines.wide_components import wide_components
 
@@ -80,7 +81,7 @@ def _rank(rules: Sequence[str]) -> list[Column]:
         if kind == "longest":
             keys.append(-f.col("n_bytes"))
         else:
-            order = [name.strip() for name in names.split(",")]
+            order = preferred_sources(names)
             place = f.array_position(f.lit(order), f.col("source"))
             keys.append(f.when(place == 0, len(order) + 1).otherwise(place))
     return keys

@@ -163,6 +163,11 @@ def test_rank_the_document_id_decides_last():
     assert [key.tolist() for key in rank(("first", "longest"), attributes)] == [[3, 5, 9]]
 
 
+def test_rank_source_named_twice_has_its_first_place():
+    attributes = attributes_of({1: (10, "a"), 2: (10, "b"), 3: (10, "c")})
+    assert rank(("source: a, b, a",), attributes)[0].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("rules", "needed"), [(("first",), False), (("first", "longest"), False), (("longest",), True)]
 )
