@@ -133,12 +133,16 @@ def _join(parts: list[FingerprintRows]) -> FingerprintRows:
 
 
 def _near_rows(task: _NearTask, signatures: np.ndarray) -> _NearRows:
-    parts: list[_NearRows] = []
+    found, count = _NearRows.join([]), 0
+    waiting: list[_NearRows] = []
     for part in _near_batches(task, signatures):
-        parts.append(part)
-        if sum(len(each.member) for each in parts) > WAITING_ROWS:
-            parts = [_NearRows.join(parts).thinned()]
-    return _NearRows.join(parts).thinned()
+        waiting.append(part)
+        count += len(part.member)
+        # Thinning sorts all that was found, so it must not come back at every part.
+        if count > max(WAITING_ROWS, len(found.member)):
+            found = _NearRows.join([found, *waiting]).thinned()
+            waiting, count = [], 0
+    return _NearRows.join([found, *waiting]).thinned()
 
 
 def _near_batches(task: _NearTask, signatures: np.ndarray) -> Iterator[_NearRows]:

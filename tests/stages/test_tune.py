@@ -9,7 +9,9 @@ from rich.console import Console
 from strata.errors import InputMissingError
 from strata.jobs.cli import main
 from strata.jobs.tune_dedup import show_tuning
+from strata.pipelines import tune_sample
 from strata.pipelines.dedup import run_dedup
+from strata.pipelines.kernels import probing
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.shard import run_shard
 from strata.pipelines.tune import USUAL, Tuning, choices, recommended, tune
@@ -150,6 +152,17 @@ def test_sample_of_a_large_family_is_bounded(tmp_path):
     part = draw_sample(context_of(tmp_path, family), 20)
 
     assert MOST_NEIGHBOURS <= len(part.rows.doc_id) <= MOST_NEIGHBOURS + part.drawn.sum()
+
+
+def test_sample_is_the_same_however_often_neighbours_are_thinned(tmp_path, monkeypatch):
+    words = [f"w{place}" for place in range(300)]
+    family = [" ".join([*words[:place], f"x{place}", *words[place + 1 :]]) for place in range(300)]
+    context = context_of(tmp_path, family)
+    at_once = draw_sample(context, 20)
+    monkeypatch.setattr(tune_sample, "WAITING_ROWS", 1)
+    monkeypatch.setattr(probing, "_BLOCK", 16)
+
+    assert draw_sample(context, 20).rows.doc_id.tolist() == at_once.rows.doc_id.tolist()
 
 
 def test_tune_marks_the_present_settings_and_publishes_nothing(context):
