@@ -155,8 +155,9 @@ def _on_spark(context: StageContext) -> WrittenLedger:
         yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
 
     folder = PairFolder.of(context, "components")
+    edges = _wide_edges(context, folder)
     ledger = wide_ledger(
-        _wide_edges(context, folder),
+        edges,
         spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
             attributes, "doc_id long, n_bytes long, source string"
         ),
@@ -166,6 +167,7 @@ def _on_spark(context: StageContext) -> WrittenLedger:
     )
     sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
     parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
+    edges.unpersist()
     folder.clear()
     written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds)
     for part in parts:

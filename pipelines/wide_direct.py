@@ -55,7 +55,8 @@ def wide_direct_edges(
         driver_edges: edges from which on the driver finishes the components.
 
     Returns:
-        The columns of ``edges``, from a survivor to a document that is removed for it.
+        The columns of ``edges``, from a survivor to a document that is removed for it; persisted,
+        until the caller has no more use for them.
     """
     from pyspark.sql import functions as f
 
