@@ -37,6 +37,7 @@ MARGIN = 0.1
 # A pair at the threshold agrees in fewer places in 1 of 30,000 cases.
 ERRORS = 4
 WAITING_PAIRS = 500_000
+_LAST = np.uint64(2**64 - 1)
 
 
 def agreement(similarity: float) -> int:
@@ -107,15 +108,24 @@ class Neighbours:
         """Add what another task saw; ``least`` places must agree in a near pair."""
         self.equal += other.equal
         self.near += other.near
-        both = Candidates.join([self.candidates, other.candidates])
-        self.candidates = both.take(chosen_for_check(both, seed, least) | most_similar(both))
+        self.choose([other.candidates], seed, least)
         self.counters.add(other.counters)
+
+    def choose(self, others: Sequence[Candidates], seed: int, least: int) -> None:
+        """Choose the candidates anew from them and some others."""
+        found = Candidates.join([self.candidates, *others])
+        self.candidates = found.take(chosen_for_check(found, seed, least) | most_similar(found))
+
+
+def _priority(found: Candidates, seed: int) -> np.ndarray:
+    """In which order pairs of a member are chosen for the check: uint64[k]."""
+    return draw(found.doc_id, draw(found.member, seed))
 
 
 def chosen_for_check(found: Candidates, seed: int, least: int) -> np.ndarray:
     """The CHECKED near pairs of each member with the smallest hash: bool[k]."""
     near = np.flatnonzero(found.agree >= least)
-    priority = draw(found.doc_id[near], draw(found.member[near], seed))
+    priority = _priority(found.take(near), seed)
     order = near[np.lexsort((found.doc_id[near], priority, found.member[near]))]
     member = found.member[order]
     rank = np.arange(len(order)) - np.searchsorted(member, member)
@@ -153,6 +163,42 @@ class NeighbourTask:
     storage: StorageOptions
 
 
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """What pairs of the n members of a sample need to be chosen beside those chosen before.
+
+    Attributes:
+        priority: uint64[n], the last that is chosen for the check.
+        agree: int64[n], places in which the most similar pair agrees.
+        doc_id: int64[n], document of that pair.
+    """
+
+    priority: np.ndarray
+    agree: np.ndarray
+    doc_id: np.ndarray
+
+    @classmethod
+    def of(cls, found: Neighbours, seed: int, least: int) -> Self:
+        """The bar that the candidates set."""
+        members = len(found.near)
+        best = found.candidates.take(most_similar(found.candidates))
+        chosen = found.candidates.take(chosen_for_check(found.candidates, seed, least))
+        priority = np.zeros(members, np.uint64)
+        np.maximum.at(priority, chosen.member, _priority(chosen, seed))
+        priority[np.bincount(chosen.member, minlength=members) < CHECKED] = _LAST
+        agree, doc_id = np.full(members, -1), np.zeros(members, np.int64)
+        agree[best.member], doc_id[best.member] = best.agree, best.doc_id
+        return cls(priority, agree, doc_id)
+
+    def passed(self, found: Candidates, seed: int, least: int) -> np.ndarray:
+        """Which pairs may be chosen: bool[k]; all others cannot."""
+        best, member = self.agree[found.member], found.member
+        checked = (found.agree >= least) & (_priority(found, seed) <= self.priority[member])
+        equal = (found.agree == best) & (found.doc_id < self.doc_id[member])
+        passed: np.ndarray = checked | equal | (found.agree > best)
+        return passed
+
+
 def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
     """Compare all documents of some files with the sample."""
     from strata.pipelines.kernels.probing import Index
@@ -160,24 +206,30 @@ def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
     cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
     lower = max(0.0, task.threshold - MARGIN)
     index = Index(sample.rows.signature, lower, agreement(lower))
-    least = agreement(task.threshold)
-    members = len(sample.copies)
-    found, waiting = Neighbours.none(members), Neighbours.none(members)
+    least, seed = agreement(task.threshold), task.seed
+    found = Neighbours.none(len(sample.copies))
+    bar = _Bar.of(found, seed, least)
+    waiting: list[Candidates] = []
+    count = 0
     for file in task.files:
         for rows in fingerprint_rows(file, task.ledger, store):
             for pairs in index.near(rows.signature):
-                _count(sample, rows, pairs, least, waiting)
-                if len(waiting.candidates.member) > WAITING_PAIRS:
-                    found.add(waiting, task.seed, least)
-                    waiting = Neighbours.none(members)
-    found.add(waiting, task.seed, least)
+                told = _count(sample, rows, pairs, least, found)
+                # Of a large family hardly a pair is chosen, and choosing sorts them all.
+                waiting.append(told.take(bar.passed(told, seed, least)))
+                count += len(waiting[-1].member)
+                if count > WAITING_PAIRS:
+                    found.choose(waiting, seed, least)
+                    bar, waiting, count = _Bar.of(found, seed, least), [], 0
+    found.choose(waiting, seed, least)
     found.counters = cost.counters(store.meter)
     return found
 
 
 def _count(
     sample: Sample, rows: FingerprintRows, pairs: np.ndarray, least: int, into: Neighbours
-) -> None:
+) -> Candidates:
+    """Count equal and near pairs; those that may be compared exactly."""
     row, member, agree = pairs.T
     fate, members = rows.fate[row], sample.rows
     of_removed = members.fate[member] == Fate.REMOVED
@@ -190,5 +242,4 @@ def _count(
     near = similar & (agree >= least)
     np.add.at(into.near, (member[near], fate[near]), 1)
     told = near | (similar & of_removed)
-    found = Candidates(member, rows.doc_id[row], fate, rows.n_shingles[row], agree).take(told)
-    into.candidates = Candidates.join([into.candidates, found])
+    return Candidates(member, rows.doc_id[row], fate, rows.n_shingles[row], agree).take(told)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from strata.errors import ConflictError
+from strata.pipelines import audit_scan
 from strata.pipelines.audit import audit
-from strata.pipelines.audit_scan import CHECKED
+from strata.pipelines.audit_scan import CHECKED, Neighbours
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.exact_pairs import Pairs, exact_jaccard
+from strata.pipelines.kernels import probing
 from strata.pipelines.ledger_lookup import files_of_ledger
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import Counters
@@ -197,6 +199,27 @@ def test_audit_large_family_compares_few_of_its_pairs(tmp_path):
     assert found["compared_pairs"] <= 60 * (CHECKED + 1)
     assert found["precision"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert found["recall"]["value"] == 1.0
+
+
+def test_audit_is_the_same_however_often_pairs_are_chosen(tmp_path, monkeypatch):
+    words = [f"w{place}" for place in range(60)]
+    family = [" ".join([*words[:place], f"x{place}", *words[place + 1 :]]) for place in range(60)]
+    context = sharded(tmp_path, "web", [*family, *texts_with_copies(5, 20)])
+    run_dedup(context)
+    at_once = audited(context, 1000, "0f" * 16)
+    chosen = []
+    choose = Neighbours.choose
+
+    def told(self, others, seed, least):
+        choose(self, others, seed, least)
+        chosen.append(self.candidates.doc_id)
+
+    monkeypatch.setattr(audit_scan, "WAITING_PAIRS", 1)
+    monkeypatch.setattr(probing, "_BLOCK", 2)
+    monkeypatch.setattr(Neighbours, "choose", told)
+
+    assert audited(context, 1000, "0f" * 16) == at_once
+    assert len(chosen) > 10
 
 
 def test_audit_without_duplicates_only_kept_documents(tmp_path):
