@@ -46,9 +46,15 @@ def documents(texts, first):
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+def mixed(texts, seed):
+    """The texts with their words in another order: as long, and no repetition of one another."""
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.permutation(text.split(" "))) for text in texts]
+
+
 def write(store, folder, counts):
     """Files of so many documents of real text each."""
-    texts, first, files = TEXTS * 3, 0, []
+    texts, first, files = [*TEXTS, *mixed(TEXTS, 1), *mixed(TEXTS, 2)], 0, []
     for count in counts:
         with TableWriter(store, folder, "documents", LAYOUT, "part") as writer:
             writer.write(documents(texts[first : first + count], first))
