@@ -8,7 +8,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from strata.model import NAME, Model
+from strata.storage_settings import (
+    TABLES,
+    WAREHOUSE_TIER,
+    CompressSettings,
+    TierSettings,
+    known_tables,
+)
 
 __all__ = [
     "TABLES",
@@ -27,22 +36,8 @@ __all__ = [
     "Verification",
 ]
 
-TABLES = (
-    *("inputs", "documents", "rejects", "fingerprints"),
-    *("edges", "clusters", "contained", "cuts"),
-    *("clean", "tokens"),
-    "retractions",
-)
-WAREHOUSE_TIER = "warehouse"
-NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 CORPUS_AT = r"^[A-Za-z][A-Za-z0-9_-]{0,62}(@[0-9]{1,19})?$"
 Scalar = bool | int | float | str
-
-
-class Model(BaseModel):
-    """Frozen, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class InputFormat(StrEnum):
@@ -240,45 +235,6 @@ class TokenizeSettings(Model):
         return self
 
 
-class CompressSettings(Model):
-    """``[compress]``: compaction and rewriting into the tiers."""
-
-    tables: tuple[str, ...] = ("documents", "fingerprints", "edges", "clean", "tokens")
-    """Tables that are compacted and put into their tier."""
-    min_fill: float = Field(default=0.5, gt=0, le=1)
-    """A file below this share of the tier's target size is small, and merged with others."""
-
-    min_files: int = Field(default=5, ge=2)
-    """Small files a table must have before they are merged."""
-
-    @field_validator("tables")
-    @classmethod
-    def _known_tables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _known(value)
-
-
-class TierSettings(Model):
-    """``[tiers.NAME]``: a place for files, with its own codec."""
-
-    url: str = Field(min_length=1)
-    """Folder of the tier: any fsspec URL, or a path."""
-    codec: Literal["zstd", "gzip", "brotli", "lz4", "snappy", "none"] = "zstd"
-    """Parquet codec."""
-    level: int | None = Field(default=None, ge=1, le=22)
-    """Compression level, where the codec has one (zstd 1-22, gzip 1-9, brotli 1-11)."""
-    row_group_mb: float = Field(default=32, gt=0, le=1024)
-    """Uncompressed size of a row group."""
-    target_file_mb: float | None = Field(default=None, gt=0, le=4096)
-    """Size of a file; the default is shard.target_file_mb."""
-
-    @model_validator(mode="after")
-    def _level_fits(self) -> TierSettings:
-        top = {"zstd": 22, "gzip": 9, "brotli": 11}.get(self.codec, 0)
-        if self.level is not None and self.level > top:
-            raise ValueError(f"codec {self.codec} has no level {self.level} (largest: {top})")
-        return self
-
-
 class Settings(Model):
     """All settings of one corpus."""
 
@@ -292,20 +248,20 @@ class Settings(Model):
     dedup: DedupSettings = DedupSettings()
     tokenize: TokenizeSettings = TokenizeSettings()
     compress: CompressSettings = CompressSettings()
-    tiers: dict[Annotated[str, Field(pattern=NAME)], TierSettings] = {}
+    tiers: dict[Annotated[str, Field(pattern=NAME)], TierSettings] = Field(default={})
     """Tiers by name; the tier "warehouse" is always there."""
-    tables: dict[str, str] = {}
+    tables: dict[str, str] = Field(default={})
     """Which table goes to which tier; a table that is not named stays in the warehouse."""
-    catalog: dict[str, str] = {}
+    catalog: dict[str, str] = Field(default={})
     """Properties of the PyIceberg catalog; the default is SQLite inside the warehouse."""
-    storage_options: dict[str, dict[str, Any]] = {}
+    storage_options: dict[str, dict[str, Any]] = Field(default={})
     """fsspec options by URL prefix; a value "env:NAME" is read from the environment."""
-    spark: dict[str, Scalar] = {}
+    spark: dict[str, Scalar] = Field(default={})
     """Spark properties in local mode; the flags of spark-submit win."""
 
     @model_validator(mode="after")
     def _tiers_exist(self) -> Settings:
-        _known(tuple(self.tables))
+        known_tables(tuple(self.tables))
         for table, tier in self.tables.items():
             if tier != WAREHOUSE_TIER and tier not in self.tiers:
                 raise ValueError(
@@ -326,10 +282,3 @@ class Settings(Model):
     def tier_of(self, table: str) -> str:
         """Name of the tier that a table is assigned to."""
         return self.tables.get(table, WAREHOUSE_TIER)
-
-
-def _known(tables: tuple[str, ...]) -> tuple[str, ...]:
-    for table in tables:
-        if table not in TABLES:
-            raise ValueError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
-    return tables

@@ -27,7 +27,7 @@ from strata.storage.catalog import Corpus, open_corpus
 from strata.storage.records import TableFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, Output, StorageOptions, Store
+from strata.storage.store import Output, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["export_batches", "export_table"]
@@ -61,7 +61,7 @@ def export_table(
         target: the folder, any fsspec URL or a path.
         output: how the summary is printed.
     """
-    store = FsspecStore(StorageOptions(settings.storage_options))
+    store = open_store(StorageOptions.of(settings))
     url = Url.parse(target) / f"{table}.{form}"
     rows = 0
     with store.create(url) as sink:

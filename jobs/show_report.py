@@ -15,7 +15,7 @@ from strata.jobs.runtime.report_page import render_page
 from strata.jobs.runtime.run import RunReport
 from strata.jobs.runtime.summary import show_summary
 from strata.settings import Settings
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = ["HISTORY", "show_report"]
@@ -38,7 +38,7 @@ def show_report(
         InputMissingError: the corpus has no report, or none of that run.
         InputError: a report is damaged, or of a newer version.
     """
-    store = FsspecStore(StorageOptions(settings.storage_options))
+    store = open_store(StorageOptions.of(settings))
     reports = ReportFiles.of(settings, store)
     history = reports.newest(HISTORY)
     report = history[0] if run_id is None else reports.run(run_id)

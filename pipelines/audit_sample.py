@@ -14,7 +14,7 @@ from strata.pipelines.dedup_rows import FingerprintFile, fixed_matrix
 from strata.pipelines.ledger_lookup import LedgerFile, removed_ids
 from strata.storage.scan import group_bounds, open_parquet, rows_per_batch
 from strata.storage.schemas import SIGNATURE_BYTES
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class SampleTask:
 
 def sample_documents(task: SampleTask) -> FingerprintRows:
     """Every document is taken or not by its own hash alone, whatever the tasks."""
-    store = MeteredStore(FsspecStore(task.storage))
+    store = MeteredStore(open_store(task.storage))
     limits = np.array([min(share * 2.0**64, 2.0**64 - 2048) for share in task.share])
     parts = [FingerprintRows.empty()]
     for file in task.files:

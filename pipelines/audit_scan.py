@@ -15,7 +15,7 @@ from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.ledger_lookup import LedgerFile
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.store import MeteredStore, StorageOptions, open_store
 
 if TYPE_CHECKING:
     from typing import Self
@@ -203,7 +203,7 @@ def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
     """Compare all documents of some files with the sample."""
     from strata.pipelines.kernels.probing import Index
 
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     lower = max(0.0, task.threshold - MARGIN)
     index = Index(sample.rows.signature, lower, agreement(lower))
     least, seed = agreement(task.threshold), task.seed

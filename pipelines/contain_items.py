@@ -18,7 +18,7 @@ from strata.errors import SettingsError
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def write_items(task: ItemTask) -> ItemCounts:
     Raises:
         SettingsError: the items have more n-grams than ``limit``.
     """
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.target.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.target.storage))
     parts: list[_Part] = []
     corpus: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
     ngrams = 0
@@ -135,7 +135,7 @@ def read_items(file: ItemFile) -> Items:
     """Read an index; a process holds the one that it read last."""
     from strata.pipelines.kernels.containment import item_index
 
-    store = FsspecStore(file.storage)
+    store = open_store(file.storage)
     with store.open_input(file.url) as source, np.load(source, allow_pickle=False) as arrays:
         index = item_index(arrays["ngram"], arrays["item"], arrays["length"], arrays["needed"])
         return Items(arrays["corpus"], arrays["doc_id"], arrays["ngrams"], index)

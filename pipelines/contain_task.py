@@ -17,7 +17,7 @@ from strata.pipelines.token_task import Part
 from strata.storage.parquet import WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import CONTAINED
-from strata.storage.store import FsspecStore, MeteredStore, Store
+from strata.storage.store import MeteredStore, Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ContainResult:
 
 def find_contained(task: ContainTask) -> ContainResult:
     """Search the new documents of some row groups for items, and write the matches."""
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.target.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.target.storage))
     items = read_items(task.items)
     result = ContainResult(0, 0, [], Counters())
     rows = (

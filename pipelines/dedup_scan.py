@@ -18,7 +18,7 @@ from strata.pipelines.kernels.buckets import BucketScanner, Edges
 from strata.pipelines.stage import Counters
 from strata.pipelines.staged_file import StagedFile
 from strata.pipelines.tasks import TaskCost, task_stem
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = [
@@ -134,7 +134,7 @@ def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterato
     Yields:
         One batch with one binary column: the pickled ScanResult.
     """
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     with edge_file(task, store) as file:
         scan = Scan(task.threshold, file)
         for batch in batches:
@@ -176,7 +176,7 @@ def _link(scan: Scan, batch: pa.RecordBatch, kinds: np.ndarray) -> None:
         scan.count(0, len(edges.a) if kind is KeyKind.EQUAL else 0)
 
 
-def read_edges(store: FsspecStore, results: Sequence[ScanResult]) -> pa.Table:
+def read_edges(store: Store, results: Sequence[ScanResult]) -> pa.Table:
     """All edges of all partitions, as one table of EDGE_SCHEMA."""
     tables = []
     for result in results:

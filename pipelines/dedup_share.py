@@ -18,7 +18,7 @@ from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack
 from strata.pipelines.tasks import TaskCost
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, MeteredStore, Store
+from strata.storage.store import MeteredStore, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["ShareTask", "scan_share", "share_tasks"]
@@ -105,7 +105,7 @@ def share_tasks(
 
 def scan_share(task: ShareTask) -> ScanResult:
     """Find and verify the buckets of a share."""
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.scan.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.scan.storage))
     with edge_file(task.scan, store) as file:
         scan = Scan(task.scan.threshold, file)
         for read in _read(task, store):

@@ -22,7 +22,7 @@ from strata.pipelines.ledger import Attributes, election_order
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = [
@@ -58,7 +58,7 @@ def member_files(context: StageContext) -> list[FingerprintFile]:
 
 def member_batches(file: FingerprintFile, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
     """The documents of a file of fingerprints, in batches of MEMBERS."""
-    store = FsspecStore(storage)
+    store = open_store(storage)
     for batch in read_batches(store, Url.parse(file.url), COLUMNS, None, BATCH_BYTES):
         packed = pa.py_buffer(np.ascontiguousarray(pack(fixed_matrix(batch.column("signature")))))
         kind = MEMBERS.field("sketch").type

@@ -12,7 +12,7 @@ from strata.pipelines.sources import read_sources
 from strata.pipelines.stage import Counters, StageContext, StageReport
 from strata.pipelines.tasks import TaskCost, run_tasks
 from strata.storage.row_lookup import find_rows
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.store import MeteredStore, StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = ["DUPLICATES", "DuplicateFacts", "LargeCluster", "first_line", "report_duplicates"]
@@ -89,7 +89,7 @@ def _tasks(context: StageContext, summary: LedgerSummary) -> list[_SampleTask]:
 
 
 def _sample(task: _SampleTask) -> _Samples:
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     wanted = np.array(sorted(task.sizes), np.int64)
     clusters = tuple(
         LargeCluster(

@@ -31,7 +31,7 @@ from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.maintenance import STAGING
 from strata.storage.records import TableFile
-from strata.storage.store import FsspecStore, MeteredStore
+from strata.storage.store import MeteredStore, open_store
 from strata.storage.url import Url
 
 __all__ = ["EdgeSearch", "find_edges"]
@@ -119,7 +119,7 @@ def _shuffle(
     requests = spark.sparkContext.accumulator(0)
 
     def make_rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        store = MeteredStore(FsspecStore(storage))
+        store = MeteredStore(open_store(storage))
         for batch in numbers:
             for number in batch.column(0).to_pylist():
                 yield from band_rows(tasks[number], store, met.value, hubs.value)
@@ -154,7 +154,7 @@ def _met(context: StageContext, search: EdgeSearch) -> KeyFilter:
     n_bits = filter_bits(search.new_keys)
 
     def collect(task: RowTask) -> KeyFilter:
-        return new_keys(task, FsspecStore(storage), n_bits)
+        return new_keys(task, open_store(storage), n_bits)
 
     groups = group_files(search.new_files, MOST_FILTER_TASKS)
     tasks = [RowTask(some, search.banding, search.seen.last_doc_id) for some in groups]

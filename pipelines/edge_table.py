@@ -15,7 +15,7 @@ from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import task_stem
 from strata.storage.parquet import WrittenFile
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore
+from strata.storage.store import Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def edge_urls(context: StageContext) -> list[str]:
     return [file.url for file in context.corpus.table("edges").files()]
 
 
-def load_edges(store: FsspecStore, urls: Sequence[str]) -> pa.Table:
+def load_edges(store: Store, urls: Sequence[str]) -> pa.Table:
     """The rows of some files, as one table of EDGE_SCHEMA."""
     batches = [
         pa.RecordBatch.from_arrays(batch.columns, schema=EDGE_SCHEMA)
@@ -121,7 +121,7 @@ def edge_frame(context: StageContext, urls: Sequence[str]) -> DataFrame:
     def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in numbers:
             for number in batch.column(0).to_pylist():
-                yield from load_edges(FsspecStore(storage), [paths[number]]).to_batches()
+                yield from load_edges(open_store(storage), [paths[number]]).to_batches()
 
     partitions = max(1, len(paths))
     return spark.range(0, len(paths), 1, partitions).mapInArrow(read, EDGE_COLUMNS)

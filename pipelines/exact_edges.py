@@ -32,7 +32,7 @@ from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.text_files import TextFile, foreign_texts, own_texts
 from strata.settings import Verification
 from strata.storage.parquet import WrittenFile
-from strata.storage.store import FsspecStore
+from strata.storage.store import open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _compared(context: StageContext, pairs: DataFrame) -> DataFrame:
         return located(batches, texts)
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return set_rows(batches, texts, ngram, FsspecStore(storage))
+        return set_rows(batches, texts, ngram, open_store(storage))
 
     centers = pairs.select(f.col("a").alias("center"), f.col("a").alias("doc_id"))
     members = pairs.select(f.col("a").alias("center"), f.col("b").alias("doc_id"))

@@ -21,7 +21,7 @@ from strata.pipelines.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.text_files import TextFile, wanted_texts
 from strata.storage.maintenance import STAGING
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _shares(pairs: Pairs) -> list[np.ndarray]:
 
 
 def _stage(task: _StageTask) -> _Staged:
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     url = task.folder / f"{task_stem('shingles')}-{task.number}.parquet"
     with StagedFile(store, url, STAGED) as file:
         for batch in _wanted_sets(task, store):
@@ -167,7 +167,7 @@ def _wanted_sets(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:
 def _compare(task: _CompareTask) -> _Compared:
     from strata.pipelines.kernels.shingle_sets import jaccard
 
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     wanted = np.unique(np.concatenate([task.a, task.b]))
     sets = _read_sets(task.urls, wanted, store)
     left, right = np.searchsorted(wanted, task.a), np.searchsorted(wanted, task.b)

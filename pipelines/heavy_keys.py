@@ -18,7 +18,7 @@ from strata.pipelines.kernels.buckets import most_differing
 from strata.pipelines.kernels.hubs import NO_HUBS, Hubs
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
-from strata.storage.store import FsspecStore
+from strata.storage.store import open_store
 
 __all__ = ["HeavyRule", "find_hubs"]
 
@@ -125,7 +125,7 @@ def _sample(
     storage = context.storage_options
 
     def draw(task: RowTask) -> list[_Sample]:
-        rows = keyed_rows(task, FsspecStore(storage), every)
+        rows = keyed_rows(task, open_store(storage), every)
         return [_Sample(keyed.keys, keyed.sketches) for keyed in rows]
 
     parts = [part for some in run_tasks(context.spark(), draw, chosen) for part in some]
@@ -142,7 +142,7 @@ def _next_hubs(
     storage = context.storage_options
 
     def seek(task: RowTask) -> _First:
-        rows = keyed_rows(task, FsspecStore(storage))
+        rows = keyed_rows(task, open_store(storage))
         return _First.of([_strangers(keyed, hubs, still) for keyed in rows])
 
     return _First.of(run_tasks(context.spark(), seek, tasks))

@@ -11,7 +11,7 @@ from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger, removed_
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.parquet import WrittenFile
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 
 __all__ = ["Replaced", "replaced_survivors"]
 
@@ -64,7 +64,7 @@ def replaced_survivors(
 
 
 def _compare(task: _Task) -> Replaced:
-    store = FsspecStore(task.storage)
+    store = open_store(task.storage)
     removed = removed_ids([task.new], 0, task.last_doc_id, store)
     if not len(removed):
         return Replaced(0, ())

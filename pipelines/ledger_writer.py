@@ -25,7 +25,7 @@ from strata.pipelines.wide_ledger import wide_ledger
 from strata.settings import LinkRule
 from strata.storage.parquet import WrittenFile
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _fingerprint_urls(context: StageContext) -> list[str]:
 
 def _attribute_batches(url: str, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
     columns = ATTRIBUTES.names
-    for batch in read_batches(FsspecStore(storage), Url.parse(url), columns, None, BATCH_BYTES):
+    for batch in read_batches(open_store(storage), Url.parse(url), columns, None, BATCH_BYTES):
         # Required fields and field ids are the table's, not the shuffle's.
         yield pa.RecordBatch.from_arrays(batch.columns, schema=ATTRIBUTES)
 

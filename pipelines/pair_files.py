@@ -20,7 +20,7 @@ from strata.pipelines.staged_file import StagedFile
 from strata.pipelines.tasks import task_stem
 from strata.storage.maintenance import STAGING
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore
+from strata.storage.store import Store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PairFolder:
     """
 
     spark: SparkSession
-    store: FsspecStore
+    store: Store
     folder: Url
     task_pairs: int = TASK_PAIRS
 
@@ -143,11 +143,11 @@ def _pairs(batches: Iterator[pa.RecordBatch]) -> Iterator[Pairs]:
             yield Pairs(batch.column(0).to_numpy(), batch.column(1).to_numpy())
 
 
-def _load(store: FsspecStore, url: str) -> Iterator[Pairs]:
+def _load(store: Store, url: str) -> Iterator[Pairs]:
     return _pairs(read_batches(store, Url.parse(url), SCHEMA.names, None, BATCH_BYTES))
 
 
-def _write(store: FsspecStore, url: Url, parts: Iterator[Pairs]) -> int:
+def _write(store: Store, url: Url, parts: Iterator[Pairs]) -> int:
     """Write a file, unless there is nothing to write; how many pairs."""
     with StagedFile(store, url, SCHEMA) as file:
         for pairs in parts:

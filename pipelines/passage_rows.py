@@ -20,7 +20,7 @@ from strata.pipelines.staged_rows import StagedFile, write_staged
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.pipelines.token_task import Part, TokenResult, survivors
 from strata.settings import Passage
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["ROW_SCHEMA", "PassageRows", "PassageTask", "Sought", "find_rows"]
@@ -81,7 +81,7 @@ class PassageRows:
 
 def find_rows(task: PassageTask) -> PassageRows:
     """Write the passages of the survivors of some row groups."""
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     read = TokenResult()
     batches = (rows for part in task.parts for rows in _part_rows(task, part, store, read))
     file = write_staged(store, task.folder, task_stem(task.sought), ROW_SCHEMA, batches)

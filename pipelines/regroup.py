@@ -20,7 +20,7 @@ from strata.pipelines.stage import StageContext
 from strata.pipelines.staged_rows import StagedFile, read_staged, write_staged
 from strata.pipelines.tasks import TaskCost, run_tasks, task_stem
 from strata.storage.maintenance import STAGING
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["regroup", "staging_folder"]
@@ -112,13 +112,13 @@ def _bounds(files: Sequence[StagedFile], ranges: int) -> list[int]:
 
 
 def _compare_share(task: ShareTask) -> StagedFile | None:
-    store = FsspecStore(task.storage)
+    store = open_store(task.storage)
     rows = _sorted_rows(task, store)
     selected = task.collector.select(RepeatScanner(task.collector.reach).feed(rows))
     return write_staged(store, task.folder, task_stem("repeats"), task.collector.schema, [selected])
 
 
-def _sorted_rows(task: ShareTask, store: FsspecStore) -> Columns:
+def _sorted_rows(task: ShareTask, store: Store) -> Columns:
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ROW_SCHEMA.names}
     for batch in read_staged(store, task.urls, ROW_SCHEMA.names):
         own = batch.column("key").to_numpy().view(np.uint64) % np.uint64(task.shares) == task.share
@@ -132,7 +132,7 @@ def _sorted_rows(task: ShareTask, store: FsspecStore) -> Columns:
 
 
 def _collect_range(task: CollectTask) -> Collected:
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     names = task.collector.schema.names
     parts = []
     for batch in read_staged(store, task.urls, names):
@@ -152,7 +152,7 @@ def _on_spark(context: StageContext, urls: Sequence[str], collector: Collector) 
     def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in numbers:
             for number in batch.column(0).to_pylist():
-                yield from read_staged(FsspecStore(storage), [urls[number]], ROW_SCHEMA.names)
+                yield from read_staged(open_store(storage), [urls[number]], ROW_SCHEMA.names)
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         scanner = RepeatScanner(collector.reach)
@@ -161,7 +161,7 @@ def _on_spark(context: StageContext, urls: Sequence[str], collector: Collector) 
             yield collector.select(scanner.feed(rows))
 
     def collect(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        cost, store = TaskCost(), MeteredStore(FsspecStore(storage))
+        cost, store = TaskCost(), MeteredStore(open_store(storage))
         done = collector.collect(batches, store, task_stem("cuts"))
         done.counters = cost.counters(store.meter)
         yield pa.RecordBatch.from_pydict({"done": [pickle.dumps(done)]})

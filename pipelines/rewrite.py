@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from strata.errors import BalanceError
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
+from strata.storage.file_names import youngest
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.store import MeteredStore, StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = ["RewriteResult", "RewriteTask", "SourceFile", "balance", "run_rewrite_task"]
@@ -67,9 +68,10 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
     Raises:
         BalanceError: the rows written are not the rows that the sources should hold.
     """
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     stem = task_stem(task.stage)
-    with TableWriter(store, task.folder, task.table, _layout(task), stem) as writer:
+    born = youngest([source.url for source in task.sources])
+    with TableWriter(store, task.folder, task.table, _layout(task), stem, born) as writer:
         seen = _copy(task, store, writer)
         files = writer.close()
         _check_rows(task, seen)

@@ -21,7 +21,7 @@ from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["InputCount", "ShardResult", "ShardTask", "document_rows", "run_shard_task"]
@@ -82,7 +82,7 @@ def run_shard_task(task: ShardTask, retracted: RetractedRecords | None = None) -
         task: what to read and where to write.
         retracted: records that are rejected; apart from the tasks, so that Spark ships them once.
     """
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     result, stem = ShardResult(), task_stem("shard")
     writers = {
         table: TableWriter(store, task.folders[table], table, task.layouts[table], stem)

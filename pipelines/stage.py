@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strata.errors import BalanceError
 from strata.settings import Settings
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -116,14 +116,14 @@ class StageContext:
     progress: Progress
 
     @property
-    def store(self) -> FsspecStore:
+    def store(self) -> Store:
         """A store with the credentials of the settings, for the driver or to ship to workers."""
-        return FsspecStore(self.storage_options)
+        return open_store(self.storage_options)
 
     @property
     def storage_options(self) -> StorageOptions:
         """Storage options by URL prefix."""
-        return StorageOptions(self.settings.storage_options)
+        return StorageOptions.of(self.settings)
 
 
 def reports_folder(settings: Settings) -> Url:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from strata.pipelines.stage import StageContext
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions
+from strata.storage.store import MeteredStore, StorageOptions, open_store
 from strata.storage.tiers import tier_of_table
 from strata.storage.url import Url
 
@@ -43,7 +43,7 @@ class TableTarget:
 
     def write(self, batches: Iterable[pa.RecordBatch], stem: str) -> WrittenRows:
         """Write rows; columns may come in any order, and with others beside them."""
-        store, schema = MeteredStore(FsspecStore(self.storage)), SCHEMAS[self.table]
+        store, schema = MeteredStore(open_store(self.storage)), SCHEMAS[self.table]
         with TableWriter(store, self.folder, self.table, self.layout, stem) as writer:
             for batch in batches:
                 if batch.num_rows:

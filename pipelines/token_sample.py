@@ -22,7 +22,7 @@ from strata.settings import TrainSettings
 from strata.storage.maintenance import STAGING
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.scan import read_batches
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.tiers import tier_of_table
 from strata.storage.url import Url
 
@@ -98,7 +98,7 @@ def _text_bytes(context: StageContext) -> int:
     storage = context.storage_options
 
     def total(url: str) -> int:
-        batches = read_batches(FsspecStore(storage), Url.parse(url), ["n_bytes"], None, BATCH_BYTES)
+        batches = read_batches(open_store(storage), Url.parse(url), ["n_bytes"], None, BATCH_BYTES)
         return sum(int(batch.column(0).to_numpy().sum()) for batch in batches)
 
     urls = [file.url for file in context.corpus.table("fingerprints").files()]
@@ -106,7 +106,7 @@ def _text_bytes(context: StageContext) -> int:
 
 
 def _sample(task: SampleTask) -> list[WrittenFile]:
-    store = FsspecStore(task.storage)
+    store = open_store(task.storage)
     writer = TableWriter(store, task.folder, "documents", task.layout, task_stem("sample"))
     limit = np.uint64(min(task.share * 2.0**64, 2.0**64 - 2048))
     for batch in cut_survivors(task.parts, task.ledger, task.cuts, store, TokenResult()):

@@ -22,7 +22,7 @@ from strata.pipelines.tokenizer_spec import TokenizerSpec
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
     """
     from strata.pipelines.tokenizer_engine import Engine
 
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     engine, stem = Engine.open(spec), task_stem("tokenize")
     result = TokenResult(engine=engine.encoder.name)
     tokens = text_bytes = 0

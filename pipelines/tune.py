@@ -17,7 +17,7 @@ from strata.pipelines.tasks import run_tasks
 from strata.pipelines.tune_sample import TuneSample, draw_sample
 from strata.pipelines.tune_search import Choice, Outcome, evaluate
 from strata.settings import Verification
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 
 __all__ = ["Tuning", "choices", "recommended", "tune"]
 
@@ -159,7 +159,7 @@ def _evaluated(
 
 def _first_signatures(task: _TimedTask) -> np.ndarray:
     """Signatures of the first documents: a part of the corpus as it comes."""
-    store, parts, count = FsspecStore(task.storage), [], 0
+    store, parts, count = open_store(task.storage), [], 0
     for file in task.files:
         for rows in fingerprint_rows(file, (), store):
             parts.append(rows.signature)

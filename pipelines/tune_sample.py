@@ -26,7 +26,7 @@ from strata.pipelines.exact_pairs import Pairs, exact_jaccard
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.text_files import own_texts
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 
 if TYPE_CHECKING:
     from typing import Self
@@ -148,7 +148,7 @@ def _near_rows(task: _NearTask, signatures: np.ndarray) -> _NearRows:
 def _near_batches(task: _NearTask, signatures: np.ndarray) -> Iterator[_NearRows]:
     from strata.pipelines.kernels.probing import Index
 
-    store = FsspecStore(task.storage)
+    store = open_store(task.storage)
     index = Index(signatures, task.lowest, agreement(task.lowest))
     for file in task.files:
         for rows in fingerprint_rows(file, (), store):

@@ -12,7 +12,7 @@ from strata.storage.contract import Store
 from strata.storage.options import from_environment
 from strata.storage.records import TableFile, TableSnapshot
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.table import CorpusTable
 from strata.storage.url import Url
 
@@ -145,13 +145,13 @@ def open_corpus(settings: Settings) -> Corpus:
     from strata.storage.publish import catalog_errors
 
     warehouse = Url.parse(settings.warehouse)
-    store = FsspecStore(StorageOptions(settings.storage_options))
+    options = StorageOptions.of(settings)
     properties = _catalog_properties(settings, warehouse)
-    properties |= io_properties(settings.storage_options)
+    properties |= io_properties(options)
     with catalog_errors(settings.corpus):
         catalog = _load(properties)
         _make_namespace(catalog, settings.corpus)
-    return Corpus(settings.corpus, warehouse, catalog, store)
+    return Corpus(settings.corpus, warehouse, catalog, open_store(options))
 
 
 def _catalog_properties(settings: Settings, warehouse: Url) -> dict[str, str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
 
 from strata.storage.contract import Store
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = ["FILE_IO_CLASS", "STORAGE_OPTIONS", "StoreFileIO", "io_properties"]
@@ -19,9 +17,9 @@ STORAGE_OPTIONS = "strata.storage-options"
 """Catalog property: the storage options as JSON. It is never written into table metadata."""
 
 
-def io_properties(options: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def io_properties(options: StorageOptions) -> dict[str, str]:
     """Catalog properties that make PyIceberg read and write through the store."""
-    return {"py-io-impl": FILE_IO_CLASS, STORAGE_OPTIONS: json.dumps(options, default=dict)}
+    return {"py-io-impl": FILE_IO_CLASS, STORAGE_OPTIONS: options.to_json()}
 
 
 class StoreFile(InputFile, OutputFile):
@@ -59,7 +57,7 @@ class StoreFile(InputFile, OutputFile):
 
 
 class StoreFileIO(FileIO):
-    """FileIO over :class:`FsspecStore`; its options come from ``STORAGE_OPTIONS``."""
+    """FileIO over the store; its options come from ``STORAGE_OPTIONS``."""
 
     def new_input(self, location: str) -> StoreFile:
         """A file to read."""
@@ -76,4 +74,4 @@ class StoreFileIO(FileIO):
 
     @property
     def _store(self) -> Store:
-        return FsspecStore(StorageOptions(json.loads(self.properties.get(STORAGE_OPTIONS, "{}"))))
+        return open_store(StorageOptions.from_json(self.properties.get(STORAGE_OPTIONS, "")))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
 
+from strata.storage.file_names import facts_of_name
 from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.url import Url
 
@@ -28,7 +28,6 @@ __all__ = [
 _DOC_ID_FIELD = 1
 _INT64 = struct.Struct("<q")
 _LAST_ID = (1 << 63) - 1
-_TAG = re.compile(r"\.(?P<codec>[a-z0-9]+)(?:-(?P<level>\d+))?\.parquet")
 
 
 def properties_of(snapshot: Snapshot) -> dict[str, str]:
@@ -73,7 +72,7 @@ def describe_file(file: DataFile, bounded: frozenset[int]) -> TableFile:
     """A data file as a plain record; ``bounded`` has the field id of ``doc_id``, if any."""
     low, high = (file.lower_bounds or {}), (file.upper_bounds or {})
     known = bool(bounded & low.keys() & high.keys())
-    tag = _TAG.search(Url.parse(file.file_path).name)
+    named = facts_of_name(Url.parse(file.file_path).name)
     return TableFile(
         url=file.file_path,
         rows=file.record_count,
@@ -81,8 +80,9 @@ def describe_file(file: DataFile, bounded: frozenset[int]) -> TableFile:
         min_doc_id=_INT64.unpack(low[_DOC_ID_FIELD])[0] if known else 0,
         max_doc_id=_INT64.unpack(high[_DOC_ID_FIELD])[0] if known else _LAST_ID,
         row_groups=len(file.split_offsets or ()),
-        codec=tag["codec"] if tag else "",
-        level=int(tag["level"]) if tag and tag["level"] else None,
+        codec=named.codec,
+        level=named.level,
+        born_ms=named.born_ms,
     )
 
 

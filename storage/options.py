@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strata.errors import SettingsError
 from strata.storage.url import Url
+
+if TYPE_CHECKING:
+    from strata.settings import Settings
 
 __all__ = ["StorageOptions", "from_environment"]
 
@@ -25,6 +29,20 @@ class StorageOptions:
     """
 
     by_prefix: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> StorageOptions:
+        """The options that the settings of a corpus give."""
+        return cls(settings.storage_options)
+
+    @classmethod
+    def from_json(cls, text: str) -> StorageOptions:
+        """What :meth:`to_json` made."""
+        return cls(**json.loads(text)) if text else cls()
+
+    def to_json(self) -> str:
+        """The options as text, with "env:NAME" where a secret belongs."""
+        return json.dumps({"by_prefix": self.by_prefix}, default=dict)
 
     def __repr__(self) -> str:
         shown = {prefix: sorted(options) for prefix, options in self.by_prefix.items()}

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +14,7 @@ import zstandard
 
 from strata.settings import TierSettings
 from strata.storage.contract import Output, Store
+from strata.storage.file_names import file_name
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url
@@ -122,10 +122,18 @@ class TableWriter:
         table: name of the table, a key of ``SCHEMAS``.
         layout: codec and sizes.
         stem: first part of every file name, such as run and task.
+        born_ms: since when the rows have been in the corpus, milliseconds since 1970; now unless
+            given.
     """
 
     def __init__(
-        self, store: Store, folder: Url, table: str, layout: ParquetLayout, stem: str
+        self,
+        store: Store,
+        folder: Url,
+        table: str,
+        layout: ParquetLayout,
+        stem: str,
+        born_ms: int | None = None,
     ) -> None:
         self._store = store
         self._folder = folder
@@ -133,6 +141,7 @@ class TableWriter:
         self._schema = SCHEMAS[table]
         self._layout = layout
         self._stem = stem
+        self._born_ms = born_ms
         self._done: list[WrittenFile] = []
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
@@ -210,8 +219,8 @@ class TableWriter:
         if not self._pending:
             return
         if self._parquet is None or self._output is None:
-            name = f"{self._stem}-{len(self._done)}-{uuid4().hex}.{self._layout.tag}.parquet"
-            self._url = self._folder / name
+            stem = f"{self._stem}-{len(self._done)}"
+            self._url = self._folder / file_name(stem, self._layout.tag, self._born_ms)
             self._output = self._store.create(self._url)
             self._parquet = _parquet_writer(self._output, self._schema, self._layout)
         before = self._output.tell()

@@ -27,6 +27,8 @@ class TableFile:
         row_groups: number of row groups.
         codec: Parquet codec as its name tells, or nothing for a file of another writer.
         level: compression level, where the codec has one.
+        born_ms: since when its youngest row has been in the corpus, milliseconds since 1970, UTC;
+            None for a file of another writer.
     """
 
     url: str
@@ -37,6 +39,7 @@ class TableFile:
     row_groups: int
     codec: str
     level: int | None
+    born_ms: int | None = None
 
     @property
     def location(self) -> Url:

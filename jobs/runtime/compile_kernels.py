@@ -34,7 +34,7 @@ from strata.pipelines.tokenizer_training import train_bpe
 from strata.settings import InputSettings, TokenizeSettings
 from strata.storage.options import StorageOptions
 from strata.storage.parquet import ParquetLayout
-from strata.storage.store import FsspecStore
+from strata.storage.store import open_store
 from strata.storage.url import Url
 
 __all__ = ["compile_kernels", "main"]
@@ -75,7 +75,7 @@ def _cut(parts: tuple[Part, ...], folder: Url) -> None:
 
     for sought in (Sought.LINE, Sought.PARAGRAPH, Sought.ANCHOR, Sought.RUN):
         find_rows(PassageTask(parts, (), sought, 8, (), folder, StorageOptions()))
-    RunCollector("substring", folder, LAYOUT, 8).collect([], FsspecStore(), "cuts")
+    RunCollector("substring", folder, LAYOUT, 8).collect([], open_store(), "cuts")
     nowhere = np.zeros(0, np.int64)
     cut_texts(pa.array(TEXTS, pa.large_string()), np.zeros(21, np.int64), nowhere, nowhere)
 
@@ -89,7 +89,7 @@ def _audit(fingerprints: tuple[FingerprintFile, ...]) -> None:
 
 
 def _shard(folder: Path, folders: dict[str, Url], layouts: dict[str, ParquetLayout]) -> ShardResult:
-    store = FsspecStore()
+    store = open_store()
     found = list_inputs(store, [InputSettings(path=str(folder / "in*"))]).files
     files = [each.numbered(number) for number, each in enumerate(found)]
     splits = tuple(plan_splits(files, store, 1_000_000))

@@ -9,7 +9,7 @@ from pathlib import Path
 from strata.errors import StrataError
 from strata.jobs.runtime.check import Check
 from strata.settings import Settings
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, Store, open_store
 from strata.storage.tiers import Tier, tiers_of
 from strata.storage.url import Url
 
@@ -23,11 +23,11 @@ FAILURES = (StrataError, OSError, ImportError, ValueError)
 
 def check_tiers(settings: Settings) -> list[Check]:
     """Write, read back and delete one small file in each tier."""
-    store = FsspecStore(StorageOptions(settings.storage_options))
+    store = open_store(StorageOptions.of(settings))
     return [_check_tier(store, tier) for tier in tiers_of(settings).values()]
 
 
-def _check_tier(store: FsspecStore, tier: Tier) -> Check:
+def _check_tier(store: Store, tier: Tier) -> Check:
     name, probe = f"tier {tier.name}", tier.url / f".strata-doctor-{uuid.uuid4().hex}"
     remedy = f"give write access to {tier.url}, or set storage_options for it"
     try:

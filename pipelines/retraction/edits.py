@@ -12,10 +12,11 @@ from strata.pipelines.retraction.select import Naming
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.edit import FileEdit
+from strata.storage.file_names import youngest
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, Store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["FIRST_ID", "LAST_ID", "EditResult", "EditTask", "Inserts", "run_edit_task"]
@@ -74,12 +75,13 @@ class EditResult:
 
 def run_edit_task(task: EditTask) -> EditResult:
     """Write a file again, with its rows in their order."""
-    cost, store = TaskCost(), MeteredStore(FsspecStore(task.storage))
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     # One file stays one file, as long as it does not double.
     layout = replace(task.layout, target_file_bytes=2 * task.layout.target_file_bytes)
     stem = task_stem("retract")
     removed = added = 0
-    with TableWriter(store, task.folder, task.table, layout, stem) as writer:
+    born = youngest([task.url] if task.url else [])
+    with TableWriter(store, task.folder, task.table, layout, stem, born) as writer:
         for merged in _merged(task, store):
             removed, added = removed + merged.removed, added + merged.added
             if merged.rows.num_rows:

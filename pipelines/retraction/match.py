@@ -19,7 +19,7 @@ from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = ["Matches", "intent_rows", "match_asks"]
@@ -183,7 +183,7 @@ def _find_documents(url: str, wanted: _Wanted) -> pa.Table:
 
     ids, urls = pa.array(wanted.ids, pa.string()), pa.array(wanted.urls, pa.string())
     parts = [FOUND.empty_table()]
-    store = FsspecStore(wanted.storage)
+    store = open_store(wanted.storage)
     for batch in read_batches(store, Url.parse(url), READ, None, BATCH_BYTES):
         named = pc.or_(pc.is_in(batch.column("id"), ids), pc.is_in(batch.column("url"), urls))
         found = named.to_numpy(zero_copy_only=False)

@@ -36,7 +36,7 @@ from strata.pipelines.retraction.select import Naming, rows_naming
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks, task_stem
 from strata.storage.maintenance import STAGING
-from strata.storage.store import FsspecStore
+from strata.storage.store import Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["new_pairs"]
@@ -68,7 +68,7 @@ def new_pairs(context: StageContext, gone: Gone, linked: np.ndarray, banding: Ba
     tasks = [RowTask(some, banding, NOTHING_NEW) for some in groups]
     keys = _keys(context, linked, banding)
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-    gather = _Gather(keys, gone, folder, FsspecStore(context.storage_options))
+    gather = _Gather(keys, gone, folder, open_store(context.storage_options))
     context.progress.start("retract", "gather the buckets of what goes", len(tasks))
     staged = run_tasks(context.spark(), partial(_gather, to=gather), tasks)
     context.progress.finish()
@@ -95,7 +95,7 @@ def _keys(context: StageContext, linked: np.ndarray, banding: Banding) -> KeyFil
 
     def collect(task: RowTask) -> KeyFilter:
         found = KeyFilter.empty(n_bits)
-        for batch in band_rows(task, FsspecStore(storage), None):
+        for batch in band_rows(task, open_store(storage), None):
             found.add(batch.column("key").to_numpy()[naming.rows(batch)])
         return found
 
@@ -115,7 +115,7 @@ class _Gather:
     keys: KeyFilter
     gone: Gone
     folder: Url
-    store: FsspecStore
+    store: Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _scan(context: StageContext, folder: Url, staged: list[_Staged]) -> list[Sca
 
 
 def _scan_part(task: _ScanPart) -> ScanResult:
-    store, tables = FsspecStore(task.scan.storage), [ROW_SCHEMA.empty_table()]
+    store, tables = open_store(task.scan.storage), [ROW_SCHEMA.empty_table()]
     for url in task.urls:
         with store.open_input(Url.parse(url)) as source:
             rows = pq.ParquetFile(source).read()

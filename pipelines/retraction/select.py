@@ -15,7 +15,7 @@ from strata.pipelines.tasks import run_tasks
 from strata.storage.records import TableFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = ["Naming", "count_naming", "rows_naming"]
@@ -54,7 +54,7 @@ class Naming:
 def count_naming(url: str, naming: Naming, storage: StorageOptions) -> int:
     """Such rows of a file."""
     columns = list(naming.columns)
-    batches = read_batches(FsspecStore(storage), Url.parse(url), columns, None, BATCH_BYTES)
+    batches = read_batches(open_store(storage), Url.parse(url), columns, None, BATCH_BYTES)
     return sum(int(np.count_nonzero(naming.rows(batch))) for batch in batches)
 
 
@@ -68,7 +68,7 @@ def rows_naming(
     def find(url: str) -> pa.Table:
         parts = [schema.empty_table()]
         read = list(dict.fromkeys([*names, *naming.columns]))
-        for batch in read_batches(FsspecStore(storage), Url.parse(url), read, None, BATCH_BYTES):
+        for batch in read_batches(open_store(storage), Url.parse(url), read, None, BATCH_BYTES):
             found = naming.rows(batch)
             if found.any():
                 rows = batch.filter(pa.array(found)).select(names)

@@ -22,7 +22,7 @@ from strata.storage.maintenance import STAGING
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import TableFile
 from strata.storage.scan import group_bounds, open_parquet
-from strata.storage.store import FsspecStore
+from strata.storage.store import open_store
 from strata.storage.tiers import tier_of_table
 from strata.storage.url import Url
 
@@ -107,7 +107,7 @@ def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[Part
     storage = context.storage_options
 
     def find(file: TableFile) -> tuple[int, ...]:
-        with open_parquet(FsspecStore(storage), file.location) as scan:
+        with open_parquet(open_store(storage), file.location) as scan:
             bounds = group_bounds(scan.metadata, "doc_id")
         low = np.searchsorted(promoted, bounds[:, 0])
         high = np.searchsorted(promoted, bounds[:, 1], "right")

@@ -7,6 +7,7 @@ from strata.errors import ConflictError, MachineError, SettingsError
 from strata.settings import TABLES
 from strata.storage.catalog import open_corpus
 from strata.storage.fileio import StoreFileIO, io_properties
+from strata.storage.options import StorageOptions
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, catalog_errors, publish
 from strata.storage.schemas import SCHEMAS
@@ -178,7 +179,7 @@ def test_file_io_pickles_and_refuses_to_overwrite(any_folder, request):
     options = (
         {"s3://bucket": request.getfixturevalue("s3_options")} if any_folder.scheme == "s3" else {}
     )
-    io = pickle.loads(pickle.dumps(StoreFileIO(io_properties(options))))
+    io = pickle.loads(pickle.dumps(StoreFileIO(io_properties(StorageOptions(options)))))
     location = str(any_folder / "m" / "x.avro")
     with io.new_output(location).create() as file:
         file.write(b"abc")

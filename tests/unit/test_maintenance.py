@@ -203,7 +203,7 @@ def test_orphans_younger_than_the_grace_are_left_alone(table, make, orphans):
 
 def test_orphans_of_unknown_age_are_left_alone(corpus, tiers, make, monkeypatch):
     make(1)
-    monkeypatch.setattr("strata.storage.store._nanoseconds", lambda _: None)
+    monkeypatch.setattr("strata.storage.fsspec_store._nanoseconds", lambda _: None)
     assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
 
 
