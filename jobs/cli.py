@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.jobs.runtime.arguments import Parser, add_common, add_run, number_of
+from strata.jobs.storage.actions import ACTIONS, run_action
 from strata.version import VERSION
 
 if TYPE_CHECKING:
@@ -29,13 +30,6 @@ STAGE_JOBS = {
     "dedup": ("deduplicate_documents", "find duplicates and elect survivors"),
     "tokenize": ("tokenize_documents", "encode the survivors into tokens"),
     "compress": ("compress_tables", "compact the tables into their tiers"),
-}
-STORAGE_ACTIONS = {
-    "tiers": "files, rows and bytes of each tier",
-    "snapshots": "the snapshots of every table",
-    "verify": "read all files of the tables, and compare them with the catalog",
-    "expire": "forget old snapshots, so that their files can go",
-    "gc": "delete files that no table refers to",
 }
 EXPORTS = ("documents", "clusters", "contained", "rejects", "tokens")
 
@@ -232,26 +226,12 @@ def _add_storage(commands: Commands) -> None:
     summary = "look after the tables and their files"
     parser = commands.add_parser("storage", help=summary, description=summary)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, text in STORAGE_ACTIONS.items():
-        action = _command(actions, name, text, _storage)
-        if name in ("expire", "gc"):
-            action.add_argument(
-                "--older-than",
-                type=float,
-                default=24.0,
-                metavar="HOURS",
-                help="leave alone what is younger; must exceed the longest job (default: 24)",
-            )
-            action.add_argument("--dry-run", action="store_true", help="only list")
+    for name, action in ACTIONS.items():
+        action.add_flags(_command(actions, name, action.summary, _storage))
 
 
 def _storage(arguments: argparse.Namespace) -> int:
-    def manage(settings: Settings) -> None:
-        from strata.jobs.manage_storage import manage_storage
-
-        manage_storage(settings, arguments)
-
-    return _loaded(arguments, manage)
+    return _loaded(arguments, lambda settings: run_action(settings, arguments))
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

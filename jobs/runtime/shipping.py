@@ -24,6 +24,7 @@ PACKAGES = (
     "strata.pipelines.retraction",
     "strata.jobs",
     "strata.jobs.runtime",
+    "strata.jobs.storage",
 )
 SUFFIXES = frozenset({".py", ".toml", ".zst", ".j2", ".typed"})
 # A fixed time makes the archive depend on its content alone.

@@ -1,0 +1,1 @@
+"""The actions of `strata storage`, a module each with a function `run`."""

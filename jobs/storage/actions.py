@@ -1,0 +1,69 @@
+"""Which actions `strata storage` has, and their flags; imports none of them before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from strata.settings import Settings
+
+__all__ = ["ACTIONS", "StorageAction", "run_action"]
+
+
+@dataclass(frozen=True, slots=True)
+class StorageAction:
+    """An action.
+
+    Attributes:
+        summary: what it does, for ``--help``.
+        module: module of this package, whose ``run(settings, corpus, arguments)`` does it.
+        add_flags: adds its own flags.
+    """
+
+    summary: str
+    module: str
+    add_flags: Callable[[argparse.ArgumentParser], None] = lambda _: None
+
+
+def _age_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--older-than",
+        type=float,
+        default=24.0,
+        metavar="HOURS",
+        help="leave alone what is younger; must exceed the longest job (default: 24)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list")
+
+
+ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
+    {
+        "tiers": StorageAction("files, rows and bytes of each tier", "show_tiers"),
+        "snapshots": StorageAction("the snapshots of every table", "show_snapshots"),
+        "verify": StorageAction(
+            "read all files of the tables, and compare them with the catalog", "verify_files"
+        ),
+        "expire": StorageAction(
+            "forget old snapshots, so that their files can go", "expire_snapshots", _age_flags
+        ),
+        "gc": StorageAction("delete files that no table refers to", "collect_files", _age_flags),
+    }
+)
+
+
+def run_action(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Carry out ``arguments.action`` and print what it found or did.
+
+    Raises:
+        StrataError: as the action says.
+    """
+    from strata.storage.catalog import open_corpus
+
+    module = importlib.import_module(f"strata.jobs.storage.{ACTIONS[arguments.action].module}")
+    with open_corpus(settings) as corpus:
+        module.run(settings, corpus, arguments)

@@ -1,0 +1,42 @@
+"""`strata storage gc`: deleting what no table refers to."""
+
+from __future__ import annotations
+
+import argparse
+
+from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.storage.rows import age_of, iso
+from strata.settings import Settings
+from strata.storage.catalog import Corpus
+from strata.storage.contract import FileInfo
+from strata.storage.maintenance import collect_garbage, find_orphans
+from strata.storage.tiers import tiers_of
+
+__all__ = ["run"]
+
+
+def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
+    """Delete orphans that are older than asked for, and print them."""
+    orphans = find_orphans(corpus, tiers_of(settings).values(), age_of(arguments))
+    if not arguments.dry_run:
+        collect_garbage(corpus.store, orphans)
+    totals = {
+        "corpus": corpus.name,
+        "dry_run": arguments.dry_run,
+        "files": len(orphans),
+        "bytes": sum(file.size for file in orphans),
+    }
+    verb = "to delete" if arguments.dry_run else "deleted"
+    facts = Facts(
+        "deleted",
+        ("bytes", "modified", "url"),
+        [_orphan_row(file) for file in orphans],
+        totals,
+        f"files {verb}: {{files:,}}, with {{bytes:,}} bytes",
+    )
+    show_facts(facts, output=arguments.output)
+
+
+def _orphan_row(file: FileInfo) -> dict[str, object]:
+    modified = None if file.modified_ns is None else iso(file.modified_ns / 1e9)
+    return {"url": str(file.url), "bytes": file.size, "modified": modified}

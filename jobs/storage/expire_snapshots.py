@@ -1,0 +1,31 @@
+"""`strata storage expire`: forgetting old snapshots."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.storage.rows import age_of, snapshot_row
+from strata.settings import Settings
+from strata.storage.catalog import Corpus
+from strata.storage.maintenance import expirable, expire
+
+__all__ = ["run"]
+
+
+def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
+    """Expire snapshots that are older than asked for, and print them."""
+    limit = datetime.now(UTC) - age_of(arguments)
+    change = expirable if arguments.dry_run else expire
+    rows = [
+        snapshot_row(name, snapshot)
+        for name in corpus.existing_tables()
+        for snapshot in change(corpus.table(name), limit)
+    ]
+    sentence = f"snapshots {'to expire' if arguments.dry_run else 'expired'}: {len(rows):,}"
+    if rows and not arguments.dry_run:
+        sentence += "; `strata storage gc` deletes the files that only they needed"
+    totals = {"corpus": corpus.name, "dry_run": arguments.dry_run}
+    columns = ("table", "snapshot", "time", "operation", "rows", "run")
+    show_facts(Facts("expired", columns, rows, totals, sentence), output=arguments.output)

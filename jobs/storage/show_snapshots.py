@@ -1,0 +1,27 @@
+"""`strata storage snapshots`: the published states of every table."""
+
+from __future__ import annotations
+
+import argparse
+
+from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.storage.rows import snapshot_row
+from strata.settings import Settings
+from strata.storage.catalog import Corpus
+
+__all__ = ["run"]
+
+
+def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
+    """Print the snapshots, table by table."""
+    rows = []
+    for name in corpus.existing_tables():
+        table = corpus.table(name)
+        present = table.existing()
+        current = present.current_snapshot() if present else None
+        for snapshot in table.snapshots():
+            is_present = current is not None and current.snapshot_id == snapshot.snapshot_id
+            rows.append(snapshot_row(name, snapshot) | {"present": is_present})
+    columns = ("table", "snapshot", "time", "operation", "rows", "files", "run", "present")
+    facts = Facts("snapshots", columns, rows, {"corpus": corpus.name})
+    show_facts(facts, output=arguments.output)
