@@ -22,6 +22,7 @@ from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
 from strata.pipelines.passage_rows import PassageRows, PassageTask, Sought, find_rows
 from strata.pipelines.regroup import regroup, staging_folder
 from strata.pipelines.removals import removals_key
+from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.token_parts import ledger_files, token_parts
@@ -83,7 +84,9 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
 
     Raises:
         BalanceError: a pass did not see every document.
+        ConflictError: documents were retracted meanwhile.
     """
+    guard = RetractionGuard.begin(context.corpus)
     remaining = removals_key(context)
     if cuts_are_current(context, remaining):
         return report
@@ -99,6 +102,7 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
         collected += _runs(context, settings.substring_words, report)
         watch.lap("find repeated runs of words")
     files = [file for each in collected for file in each.cuts]
+    guard.check(["cuts"])
     publish(
         context.corpus.table("cuts"),
         files,

@@ -392,6 +392,23 @@ def test_retract_while_a_stage_is_at_work_its_result_is_not_published(project, m
     assert_same(context, project.scratch(["f4-0"], **changed))
 
 
+def test_retract_while_cuts_are_made_they_are_not_published(project, monkeypatch):
+    context = project.built()
+    changed = {"dedup": {"passages": "line"}}
+    whole = RetractionGuard.check
+
+    def late(guard, tables):
+        monkeypatch.setattr(RetractionGuard, "check", whole)
+        run_retract(project.context(**changed), by_ids("f4-0"))
+        guard.check(tables)
+
+    monkeypatch.setattr(RetractionGuard, "check", late)
+    with pytest.raises(ConflictError, match="publishes nothing to cuts"):
+        run_dedup(project.context(**changed))
+
+    assert context.corpus.table("cuts").files() == []
+
+
 def test_retract_publish_of_another_process_in_between_is_told_and_mended(project, monkeypatch):
     context = project.built()
     whole = retraction_run.pending_tables
