@@ -72,17 +72,17 @@ def measure_incremental(corpus: Corpus, scratch: Path) -> list[Step]:
             settings = folder / "bench.toml"
             settings.write_text(SETTINGS.format(name=name, folder=folder, memory_documents=memory))
             for number, part in enumerate(parts):
-                _link(part, folder / "in", number)
+                _link(part, folder / "in")
                 what = "new documents" if number else "everything" if name == "once" else "old"
                 steps.append(_step(way, what, settings))
         shutil.rmtree(home)
     return steps
 
 
-def _link(files: Iterable[Path], folder: Path, number: int) -> None:
-    for file in files:
+def _link(files: Iterable[Path], folder: Path) -> None:
+    for number, file in enumerate(files, len(list(folder.iterdir()))):
         # Files that come later sort later, so both ways number the documents alike.
-        (folder / f"{number}-{file.name}").symlink_to(file.resolve())
+        (folder / f"{number:05d}-{file.name}").symlink_to(file.resolve())
 
 
 def _step(way: str, what: str, settings: Path) -> Step:
