@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import zstandard
 
 from strata.settings import TierSettings
-from strata.storage.contract import Output, Store
+from strata.storage.checksums import CHECKSUM_KEY, RowsChecksum
+from strata.storage.contract import Store
+from strata.storage.file_digest import DIGEST_KEY, NO_DIGEST, DigestedOutput
 from strata.storage.file_names import file_name
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
@@ -114,7 +116,8 @@ class WrittenFile:
 class TableWriter:
     """Writes batches of one table into Parquet files of about equal size.
 
-    A file that is never published is an orphan, which garbage collection removes.
+    Every footer holds the checksum of the file's rows and the digest of its bytes. A file that is
+    never published is an orphan, which garbage collection removes.
 
     Args:
         store: where to write.
@@ -146,7 +149,8 @@ class TableWriter:
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._url = folder
-        self._output: Output | None = None
+        self._output: DigestedOutput | None = None
+        self._checksum = RowsChecksum()
         self._parquet: pq.ParquetWriter | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -169,7 +173,12 @@ class TableWriter:
         self._write_row_group()
         if self._parquet is None or self._output is None:
             return
+        self._parquet.add_key_value_metadata(
+            {CHECKSUM_KEY: self._checksum.to_text(), DIGEST_KEY: NO_DIGEST}
+        )
+        self._output.hold()
         self._parquet.close()
+        self._output.seal()
         footer: pq.FileMetaData = self._parquet.writer.metadata
         size = self._output.tell()
         self._output.close()
@@ -221,11 +230,13 @@ class TableWriter:
         if self._parquet is None or self._output is None:
             stem = f"{self._stem}-{len(self._done)}"
             self._url = self._folder / file_name(stem, self._layout.tag, self._born_ms)
-            self._output = self._store.create(self._url)
+            self._output = DigestedOutput(self._store.create(self._url))
+            self._checksum = RowsChecksum()
             self._parquet = _parquet_writer(self._output, self._schema, self._layout)
         before = self._output.tell()
         rows = pa.Table.from_batches(self._pending)
         self._pending, self._pending_bytes = [], 0
+        self._checksum += RowsChecksum.of(rows)
         self._parquet.write_table(rows, row_group_size=rows.num_rows)
         # Ending half a row group early is as likely as late, so files come out even.
         after = self._output.tell()
@@ -233,7 +244,9 @@ class TableWriter:
             self.roll()
 
 
-def _parquet_writer(output: Output, schema: pa.Schema, layout: ParquetLayout) -> pq.ParquetWriter:
+def _parquet_writer(
+    output: DigestedOutput, schema: pa.Schema, layout: ParquetLayout
+) -> pq.ParquetWriter:
     leaves = [path for field in schema for path in _leaves(field)]
     writer = pq.ParquetWriter(
         output,

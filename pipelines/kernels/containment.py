@@ -19,7 +19,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from strata.pipelines.kernels.buffers import text_buffers
-from strata.pipelines.kernels.hashing import mix
 from strata.pipelines.kernels.shingles import (
     CURSOR,
     MAX_WORDS,
@@ -29,6 +28,7 @@ from strata.pipelines.kernels.shingles import (
     sum_words,
 )
 from strata.pipelines.kernels.words import word_table
+from strata.storage.hashing import mix
 
 __all__ = ["ItemIndex", "Matches", "contained_items", "item_index"]
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.kernels.buffers import text_buffers
-from strata.pipelines.kernels.hashing import mix
 from strata.pipelines.kernels.shingles import (
     CURSOR,
     MAX_WORDS,
@@ -29,6 +28,7 @@ from strata.pipelines.kernels.shingles import (
     scan_words,
 )
 from strata.pipelines.kernels.words import word_table
+from strata.storage.hashing import mix
 
 __all__ = ["Sketches", "distinct_first", "estimate", "sketch"]
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from strata.pipelines.kernels.buffers import text_buffers
-from strata.pipelines.kernels.hashing import mix
 from strata.pipelines.kernels.minhash import distinct_first
 from strata.pipelines.kernels.shingles import (
     CURSOR,
@@ -26,6 +25,7 @@ from strata.pipelines.kernels.shingles import (
     scan_words,
 )
 from strata.pipelines.kernels.words import word_table
+from strata.storage.hashing import mix
 
 __all__ = ["ShingleSets", "jaccard", "shingle_sets"]
 

@@ -12,8 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from strata.pipelines.kernels.hashing import mix
 from strata.pipelines.kernels.words import BREAK_AFTER, BREAK_BEFORE
+from strata.storage.hashing import mix
 
 __all__ = [
     "CURSOR",

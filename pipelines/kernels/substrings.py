@@ -17,10 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from strata.pipelines.kernels.buffers import TextBuffers, text_buffers
-from strata.pipelines.kernels.hashing import mix, multiply61, reduce61
+from strata.pipelines.kernels.hashing import multiply61, reduce61
 from strata.pipelines.kernels.passages import FIELDS, Passages
 from strata.pipelines.kernels.shingles import CURSOR, MAX_WORDS, multipliers, scan_words
 from strata.pipelines.kernels.words import word_table
+from strata.storage.hashing import mix
 
 __all__ = ["find_anchors", "find_runs"]
 
