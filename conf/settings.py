@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from strata.lifecycle_settings import LifecycleRule, spill_cycle
 from strata.model import NAME, Model
 from strata.storage_settings import (
     TABLES,
@@ -26,6 +27,7 @@ __all__ = [
     "FieldMapping",
     "InputFormat",
     "InputSettings",
+    "LifecycleRule",
     "LinkRule",
     "Passage",
     "Settings",
@@ -252,6 +254,8 @@ class Settings(Model):
     """Tiers by name; the tier "warehouse" is always there."""
     tables: dict[str, str] = Field(default={})
     """Which table goes to which tier; a table that is not named stays in the warehouse."""
+    lifecycle: tuple[LifecycleRule, ...] = ()
+    """Rules that `strata storage move` follows; see `[[lifecycle]]`."""
     catalog: dict[str, str] = Field(default={})
     """Properties of the PyIceberg catalog; the default is SQLite inside the warehouse."""
     storage_options: dict[str, dict[str, Any]] = Field(default={})
@@ -272,6 +276,25 @@ class Settings(Model):
                 f"shard.landing names the tier {self.shard.landing!r}, but there is no "
                 f"[tiers.{self.shard.landing}]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _lifecycle_leads_to_tiers(self) -> Settings:
+        for number, rule in enumerate(self.lifecycle):
+            if rule.to not in self.all_tiers:
+                raise ValueError(
+                    f"lifecycle.{number}.to names the tier {rule.to!r}, but there is no "
+                    f"[tiers.{rule.to}]"
+                )
+        for name, tier in self.tiers.items():
+            if tier.spill_to is not None and tier.spill_to not in self.all_tiers:
+                raise ValueError(
+                    f"tiers.{name}.spill_to names the tier {tier.spill_to!r}, but there is no "
+                    f"[tiers.{tier.spill_to}]"
+                )
+        cycle = spill_cycle(self.all_tiers)
+        if cycle:
+            raise ValueError(f"tiers spill in a ring: {' -> '.join(cycle)}")
         return self
 
     @property

@@ -61,6 +61,13 @@ class TierSettings(Model):
     """Uncompressed size of a row group."""
     target_file_mb: float | None = Field(default=None, gt=0, le=4096)
     """Size of a file; the default is shard.target_file_mb."""
+    capacity_gb: float | None = Field(default=None, gt=0)
+    """GB (10^9 bytes) of this corpus that the tier may hold; the coldest files beyond it go to
+    `spill_to`."""
+    spill_to: str | None = None
+    """Tier that takes what is beyond `capacity_gb`."""
+    cost_gb_month: float | None = Field(default=None, ge=0)
+    """Price of a GB (10^9 bytes) a month, in any currency."""
 
     @model_validator(mode="after")
     def _level_fits(self) -> TierSettings:

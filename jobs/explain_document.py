@@ -12,6 +12,7 @@ from rich.text import Text
 from strata.jobs.runtime.cluster_show import cluster_rows, diff_title, show_diff
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.progress import QuietProgress
+from strata.jobs.runtime.read_log import note_reads
 from strata.jobs.runtime.session import LazySession
 from strata.jobs.runtime.visible import visible
 from strata.pipelines.document_trace import (
@@ -51,6 +52,7 @@ def explain_document(
         session = LazySession(settings, None, "explain")
         context = StageContext(settings, corpus, "explain", session, QuietProgress())
         trace = trace_document(context, document, members)
+        note_reads(corpus, context.run_id, context.meter)
     if output is OutputForm.JSON:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
         return

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from strata.jobs.runtime.output import OutputForm
+from strata.jobs.runtime.read_log import note_reads
 from strata.pipelines.contained_names import NAMED_SCHEMA, named_batches
 from strata.pipelines.cut_lookup import TextCutter, fitting_cuts
 from strata.pipelines.foreign import origins_of
@@ -27,7 +28,7 @@ from strata.storage.catalog import Corpus, open_corpus
 from strata.storage.records import TableFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import Output, StorageOptions, Store, open_store
+from strata.storage.store import MeteredStore, Output, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["export_batches", "export_table"]
@@ -61,13 +62,15 @@ def export_table(
         target: the folder, any fsspec URL or a path.
         output: how the summary is printed.
     """
-    store = open_store(StorageOptions.of(settings))
+    store = MeteredStore(open_store(StorageOptions.of(settings)))
     url = Url.parse(target) / f"{table}.{form}"
     rows = 0
-    with store.create(url) as sink:
-        batches = export_batches(open_corpus(settings), store, table)
-        for count in WRITERS[form](sink, batches, _schema(table)):
-            rows += count
+    with open_corpus(settings) as corpus:
+        with store.create(url) as sink:
+            batches = export_batches(corpus, store, table)
+            for count in WRITERS[form](sink, batches, _schema(table)):
+                rows += count
+        note_reads(corpus, "export", store.meter)
     facts = {"table": table, "rows": rows, "file": str(url)}
     said = f"{rows:,} rows of {table} in {url}"
     line = msgspec.json.encode(facts).decode() if output is OutputForm.JSON else said

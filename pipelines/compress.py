@@ -10,6 +10,7 @@ from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile, run
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
 from strata.settings import CompressSettings
+from strata.storage.accesses import accesses_folder, record_successions
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_files
 from strata.storage.tiers import Tier, tier_of_table
@@ -139,6 +140,12 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
         Replacement(tuple(source.url for source in result.sources), tuple(result.files))
         for result in results
     ]
+    record_successions(
+        context.store,
+        accesses_folder(context.corpus.warehouse, context.corpus.name),
+        context.run_id,
+        [each.succession for each in replacements],
+    )
     replace_files(context.corpus.table(table), replacements, run_id=context.run_id)
 
 

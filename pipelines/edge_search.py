@@ -31,7 +31,7 @@ from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.maintenance import STAGING
 from strata.storage.records import TableFile
-from strata.storage.store import MeteredStore, open_store
+from strata.storage.store import FileReads, MeteredStore, open_store
 from strata.storage.url import Url
 
 __all__ = ["EdgeSearch", "find_edges"]
@@ -116,6 +116,7 @@ def _shuffle(
     hubs = spark.sparkContext.broadcast(find_hubs(context, tasks, search.documents, HEAVY))
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
+    counters.add(Counters(file_reads=_one_read_each(tasks)))
     requests = spark.sparkContext.accumulator(0)
 
     def make_rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -139,6 +140,11 @@ def _shuffle(
     context.progress.finish()
     counters.add(Counters(bytes_read=int(read.value), read_requests=int(requests.value)))
     return [pickle.loads(value) for value in results["result"].to_pylist()]
+
+
+def _one_read_each(tasks: Sequence[RowTask]) -> dict[str, FileReads]:
+    files = [file for task in tasks for file in task.files]
+    return {Url.parse(file.url).name: FileReads(1) for file in files}
 
 
 def _row_tasks(

@@ -77,6 +77,8 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
         _check_rows(task, seen)
     counters = cost.counters(store.meter)
     counters.files_written = len(files)
+    # To put files into shape is no use of them.
+    counters.file_reads.clear()
     return RewriteResult(task.sources, files, counters)
 
 

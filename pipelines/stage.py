@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from strata.errors import BalanceError
 from strata.settings import Settings
-from strata.storage.store import StorageOptions, Store, open_store
+from strata.storage.store import (
+    FileReads,
+    IoMeter,
+    MeteredStore,
+    StorageOptions,
+    Store,
+    open_store,
+)
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ __all__ = [
     "StageReport",
     "StageStatus",
     "Stopwatch",
+    "add_reads",
     "reports_folder",
 ]
 
@@ -48,7 +56,11 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """What the tasks of a stage did; counters of several tasks add up."""
+    """What the tasks of a stage did; counters of several tasks add up.
+
+    ``file_reads`` has the data files that they read, by name; it goes into the access log, not into
+    the report.
+    """
 
     bytes_read: int = 0
     bytes_written: int = 0
@@ -61,12 +73,22 @@ class Counters:
     cpu_seconds: float = 0.0
     peak_worker_mb: float = 0.0
     peak_task_seconds: float = 0.0
+    file_reads: dict[str, FileReads] = field(default_factory=dict)
 
     def add(self, other: Counters) -> None:
         """Add the counters of one more task; of a peak the larger counts."""
+        add_reads(self.file_reads, other.file_reads)
         for name in self.__slots__:
+            if name == "file_reads":
+                continue
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, max(mine, theirs) if name.startswith("peak") else mine + theirs)
+
+
+def add_reads(reads: dict[str, FileReads], more: Mapping[str, FileReads]) -> None:
+    """Add reads of data files to others."""
+    for name, each in more.items():
+        reads[name] = reads.get(name, FileReads()) + each
 
 
 @dataclass(slots=True)
@@ -107,18 +129,22 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """The surroundings of a run: settings, tables, and Spark when it is needed."""
+    """The surroundings of a run: settings, tables, and Spark when it is needed.
+
+    ``meter`` counts what the driver itself reads and writes through ``store``.
+    """
 
     settings: Settings
     corpus: Corpus
     run_id: str
     spark: Callable[[], SparkSession]
     progress: Progress
+    meter: IoMeter = field(default_factory=IoMeter)
 
     @property
     def store(self) -> Store:
         """A store with the credentials of the settings, for the driver or to ship to workers."""
-        return open_store(self.storage_options)
+        return MeteredStore(open_store(self.storage_options), self.meter)
 
     @property
     def storage_options(self) -> StorageOptions:

@@ -97,4 +97,5 @@ class TaskCost:
             cpu_seconds=time.process_time() - self._cpu,
             peak_worker_mb=peak / 1e6,
             peak_task_seconds=seconds,
+            file_reads=meter.file_reads,
         )

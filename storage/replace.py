@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from strata.errors import BalanceError, ConflictError
+from strata.storage.accesses import Succession
 from strata.storage.parquet import WrittenFile
 from strata.storage.publish import catalog_errors, run_commit
 from strata.storage.records import RUN_ID
 from strata.storage.table import CorpusTable
+from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -29,6 +31,12 @@ class Replacement:
 
     old: tuple[str, ...]
     new: tuple[WrittenFile, ...]
+
+    @property
+    def succession(self) -> Succession:
+        """The same by name, for the access log."""
+        old = tuple(Url.parse(url).name for url in self.old)
+        return Succession(old, tuple(Url.parse(file.url).name for file in self.new))
 
 
 def replace_files(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from strata.storage.contract import ByteRange, FileInfo, Output, Store
 from strata.storage.fsspec_store import FsspecStore
-from strata.storage.metering import IoMeter, MeteredStore
+from strata.storage.metering import FileReads, IoMeter, MeteredStore
 from strata.storage.options import StorageOptions
 
 __all__ = [
     "ByteRange",
     "FileInfo",
+    "FileReads",
     "FsspecStore",
     "IoMeter",
     "MeteredStore",

@@ -14,6 +14,7 @@ from strata.version import VERSION
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
@@ -60,17 +61,23 @@ class CorpusTable:
         Raises:
             SettingsError: there is no such snapshot.
         """
-        from strata.storage.history import describe_file, live_files
+        from strata.storage.history import live_files
 
         table = self.existing()
         if table is None:
             return []
         if snapshot is not None:
             self._known(table.metadata, snapshot)
-        bounded = frozenset({1} if SCHEMAS[self.name].names[0] in _NUMBERED else ())
         listed = live_files(table.metadata, table.io, snapshot)
-        found = [describe_file(file, bounded) for file in listed]
+        found = [self.describe(file) for file in listed]
         return sorted(found, key=lambda file: (file.min_doc_id, file.url))
+
+    def describe(self, file: DataFile) -> TableFile:
+        """A data file of the table as a plain record."""
+        from strata.storage.history import describe_file
+
+        numbered = SCHEMAS[self.name].names[0] in _NUMBERED
+        return describe_file(file, frozenset({1} if numbered else ()))
 
     def _known(self, metadata: TableMetadata, snapshot: int) -> None:
         if metadata.snapshot_by_id(snapshot) is None:

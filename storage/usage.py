@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from strata.storage.catalog import Corpus
+from strata.storage.held_files import PRESENT, HeldFile, held_files
 from strata.storage.records import TableFile
 from strata.storage.tiers import Tier
 
-__all__ = ["ELSEWHERE", "TierUsage", "tier_usage"]
+__all__ = ["ELSEWHERE", "TierUsage", "corpus_files", "tier_of_file", "usage_of"]
 
 ELSEWHERE = "elsewhere"
 """Stands for the files that lie in no tier of the settings."""
@@ -17,31 +18,54 @@ ELSEWHERE = "elsewhere"
 
 @dataclass(slots=True)
 class TierUsage:
-    """Files of the present snapshots; ``bytes_by_table`` in the order of the stages."""
+    """Files in a tier; ``bytes_by_table`` in the order of the stages.
+
+    Files, rows and bytes are those of the tables as they are. ``kept_files`` and ``kept_bytes``
+    are those that only tags and branches still refer to. ``held`` has both.
+    """
 
     files: int = 0
     rows: int = 0
     n_bytes: int = 0
+    kept_files: int = 0
+    kept_bytes: int = 0
     bytes_by_table: dict[str, int] = field(default_factory=dict)
+    held: list[HeldFile] = field(default_factory=list)
 
-    def add(self, table: str, file: TableFile) -> None:
+    @property
+    def all_bytes(self) -> int:
+        """Bytes of all files."""
+        return self.n_bytes + self.kept_bytes
+
+    def add(self, held: HeldFile) -> None:
         """Count one file."""
+        file = held.file
+        self.held.append(held)
+        if PRESENT not in held.refs:
+            self.kept_files += 1
+            self.kept_bytes += file.n_bytes
+            return
         self.files += 1
         self.rows += file.rows
         self.n_bytes += file.n_bytes
-        self.bytes_by_table[table] = self.bytes_by_table.get(table, 0) + file.n_bytes
+        self.bytes_by_table[held.table] = self.bytes_by_table.get(held.table, 0) + file.n_bytes
 
 
-def tier_usage(corpus: Corpus, tiers: Mapping[str, Tier]) -> dict[str, TierUsage]:
+def corpus_files(corpus: Corpus) -> list[HeldFile]:
+    """All files that the tables of a corpus, their tags and branches refer to."""
+    return [held for table in corpus.existing_tables() for held in held_files(corpus.table(table))]
+
+
+def usage_of(files: Iterable[HeldFile], tiers: Mapping[str, Tier]) -> dict[str, TierUsage]:
     """Usage by tier, empty tiers included; ``ELSEWHERE`` only where something is there."""
     usage = {name: TierUsage() for name in tiers}
-    for table in corpus.existing_tables():
-        for file in corpus.table(table).files():
-            usage.setdefault(_tier_of(file, tiers), TierUsage()).add(table, file)
+    for held in files:
+        usage.setdefault(tier_of_file(held.file, tiers), TierUsage()).add(held)
     return usage
 
 
-def _tier_of(file: TableFile, tiers: Mapping[str, Tier]) -> str:
+def tier_of_file(file: TableFile, tiers: Mapping[str, Tier]) -> str:
+    """Name of the tier that a file lies in, the innermost one, or ``ELSEWHERE``."""
     # A tier may lie inside another, as ./warehouse/hot does.
     around = [name for name, tier in tiers.items() if file.location.is_below(tier.url)]
     return max(around, key=lambda name: len(str(tiers[name].url)), default=ELSEWHERE)

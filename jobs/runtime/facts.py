@@ -58,8 +58,8 @@ def show_facts(facts: Facts, *, output: OutputForm) -> None:
 def _table(facts: Facts) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for name in facts.columns:
-        numbers = all(isinstance(row[name], int | None) for row in facts.rows)
-        heading = "MB" if name == BYTES else name.replace("_", " ")
+        numbers = all(isinstance(row[name], int | float | None) for row in facts.rows)
+        heading = name.replace(BYTES, "MB").replace("_", " ")
         table.add_column(heading, justify="right" if numbers else "left", no_wrap=True)
     for row in facts.rows:
         table.add_row(*(_cell(name, row[name]) for name in facts.columns))
@@ -72,5 +72,7 @@ def _cell(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, int):
-        return size(value) if name == BYTES else f"{value:,}"
+        return size(value) if name.endswith(BYTES) else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
     return escape(str(value))

@@ -17,8 +17,15 @@ from strata.jobs.runtime.failures import translated
 from strata.jobs.runtime.progress import progress_for
 from strata.jobs.runtime.run_options import RunOptions
 from strata.jobs.runtime.session import LazySession
-from strata.pipelines.stage import StageContext, StageReport, Stopwatch, reports_folder
+from strata.pipelines.stage import (
+    StageContext,
+    StageReport,
+    Stopwatch,
+    add_reads,
+    reports_folder,
+)
 from strata.settings import Settings
+from strata.storage.accesses import log_reads
 from strata.storage.catalog import open_corpus
 from strata.storage.url import Url
 from strata.version import VERSION
@@ -50,7 +57,11 @@ class RunReport:
 
     def to_json(self) -> bytes:
         """The report as JSON."""
-        return msgspec.json.format(msgspec.json.encode(asdict(self)), indent=2)
+        facts = asdict(self)
+        for stage in facts["stages"]:
+            # One entry a file: they go into the access log.
+            del stage["counters"]["file_reads"]
+        return msgspec.json.format(msgspec.json.encode(facts), indent=2)
 
 
 def run_stages(
@@ -99,12 +110,20 @@ def _store(context: StageContext, report: RunReport) -> None:
         if report.status == "done":
             report.tables = table_facts(context)
         context.store.write_bytes(Url.parse(report.location), report.to_json())
+        _log_accesses(context, report.stages)
     except StrataError as error:
         # What failed the run, such as a full disk, often fails its report too.
         if report.status == "done":
             raise
         report.location = ""
         sys.stderr.write(f"strata: the report of this run could not be stored: {error}\n")
+
+
+def _log_accesses(context: StageContext, stages: Sequence[StageReport]) -> None:
+    reads = context.meter.file_reads
+    for stage in stages:
+        add_reads(reads, stage.counters.file_reads)
+    log_reads(context.corpus, context.run_id, reads)
 
 
 def _new_report(settings: Settings, options: RunOptions) -> RunReport:

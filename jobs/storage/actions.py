@@ -43,7 +43,8 @@ def _age_flags(parser: argparse.ArgumentParser) -> None:
 
 ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
     {
-        "tiers": StorageAction("files, rows and bytes of each tier", "show_tiers"),
+        "tiers": StorageAction("what each tier holds and costs, and how full it is", "show_tiers"),
+        "plan": StorageAction("what the lifecycle rules would move; no JVM", "plan_moves"),
         "snapshots": StorageAction("the snapshots of every table", "show_snapshots"),
         "verify": StorageAction(
             "read all files of the tables, and compare them with the catalog", "verify_files"

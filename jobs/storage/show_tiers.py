@@ -1,35 +1,54 @@
-"""`strata storage tiers`: what each tier holds."""
+"""`strata storage tiers`: what each tier holds and costs, and how full it is."""
 
 from __future__ import annotations
 
 import argparse
+import time
 
 from strata.jobs.runtime.facts import Facts, show_facts
 from strata.settings import Settings
+from strata.storage.accesses import accesses_folder, read_accesses
 from strata.storage.catalog import Corpus
+from strata.storage.tier_facts import tier_facts
 from strata.storage.tiers import tiers_of
-from strata.storage.usage import tier_usage
+from strata.storage.usage import corpus_files
 
 __all__ = ["run"]
 
+COLUMNS = (
+    *("tier", "files", "rows", "bytes", "kept_bytes", "ratio", "cost_month", "free_bytes"),
+    *("reads_30_days", "layout", "url"),
+)
+
 
 def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Print files, rows and bytes by tier."""
+    """Print the facts of every tier."""
     tiers = tiers_of(settings)
+    history = read_accesses(corpus.store, accesses_folder(corpus.warehouse, corpus.name))
+    now_ms = time.time_ns() // 1_000_000
+    found = tier_facts(settings, corpus.store, corpus_files(corpus), history, now_ms)
     rows = []
-    for name, usage in tier_usage(corpus, tiers).items():
-        tier = tiers.get(name)
+    for name, facts in found.items():
+        tier, usage = tiers.get(name), facts.usage
         rows.append(
             {
                 "tier": name,
                 "files": usage.files,
                 "rows": usage.rows,
                 "bytes": usage.n_bytes,
+                "kept_files": usage.kept_files,
+                "kept_bytes": usage.kept_bytes,
+                "ratio": facts.ratio,
+                "ratio_footers": facts.footers,
+                "cost_month": facts.cost_month,
+                "free_bytes": facts.free_bytes,
+                "reads_30_days": facts.reads,
                 "layout": tier.layout.tag if tier else None,
                 "url": str(tier.url) if tier else None,
                 "bytes_by_table": usage.bytes_by_table,
             }
         )
-    columns = ("tier", "files", "rows", "bytes", "layout", "url")
-    facts = Facts("tiers", columns, rows, {"corpus": corpus.name})
-    show_facts(facts, output=arguments.output)
+    costs = [facts.cost_month for facts in found.values() if facts.cost_month is not None]
+    totals = {"corpus": corpus.name, "cost_month": sum(costs) if costs else None}
+    sentence = "cost a month: {cost_month:,.2f}" if costs else ""
+    show_facts(Facts("tiers", COLUMNS, rows, totals, sentence), output=arguments.output)

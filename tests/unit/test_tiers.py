@@ -7,7 +7,7 @@ from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import CLUSTERS
 from strata.storage.tiers import tier_of_table, tiers_of
 from strata.storage.url import Url
-from strata.storage.usage import ELSEWHERE, tier_usage
+from strata.storage.usage import ELSEWHERE, corpus_files, usage_of
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 
@@ -57,7 +57,7 @@ def test_tier_usage_counts_a_file_for_the_innermost_tier(settings, folder):
             files += writer.close()
         table = corpus.table("clusters")
         publish(table, files, mode=PublishMode.APPEND, content_key="k", run_id="r")
-        usage = tier_usage(corpus, tiers)
+        usage = usage_of(corpus_files(corpus), tiers)
     assert {name: each.rows for name, each in usage.items()} == {
         "warehouse": 1,
         "hot": 2,
@@ -70,7 +70,7 @@ def test_tier_usage_counts_a_file_for_the_innermost_tier(settings, folder):
 
 def test_tier_usage_of_an_empty_corpus_lists_the_tiers(settings):
     with open_corpus(settings) as corpus:
-        usage = tier_usage(corpus, tiers_of(settings))
+        usage = usage_of(corpus_files(corpus), tiers_of(settings))
     assert [(name, each.files) for name, each in usage.items()] == [
         ("warehouse", 0),
         ("hot", 0),

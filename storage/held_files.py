@@ -1,0 +1,109 @@
+"""The data files of a table that its present state, a tag or a branch refers to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from strata.storage.records import TableFile
+from strata.storage.table import CorpusTable
+
+if TYPE_CHECKING:
+    from pyiceberg.io import FileIO
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
+
+__all__ = ["PRESENT", "HeldFile", "files_by_ref", "held_files"]
+
+PRESENT = "main"
+"""Iceberg's name of the branch that is the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A data file, and who refers to it.
+
+    Attributes:
+        table: name of the table.
+        file: the file.
+        refs: the tags and branches that refer to it; :data:`PRESENT` is the table as it is.
+        partition: values of its partition, by field.
+        bounds: smallest and largest value of each numeric column that the manifest has bounds of.
+    """
+
+    table: str
+    file: TableFile
+    refs: frozenset[str] = frozenset({PRESENT})
+    partition: Mapping[str, object] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name by which the access log knows it."""
+        return self.file.location.name
+
+
+def files_by_ref(iceberg: Table) -> dict[str, dict[str, DataFile]]:
+    """The data files of each branch and tag, by URL."""
+    read: dict[str, list[DataFile]] = {}
+    found = {}
+    for name in iceberg.metadata.refs:
+        snapshot = iceberg.metadata.snapshot_by_name(name)
+        if snapshot is not None:
+            files = _files(snapshot, iceberg.io, read)
+            found[name] = {file.file_path: file for file in files}
+    return found
+
+
+def held_files(table: CorpusTable) -> list[HeldFile]:
+    """All files that the table, one of its tags or of its branches refers to, sorted by URL."""
+    iceberg = table.existing()
+    if iceberg is None:
+        return []
+    files: dict[str, DataFile] = {}
+    refs: defaultdict[str, set[str]] = defaultdict(set)
+    for name, listed in files_by_ref(iceberg).items():
+        files |= listed
+        for url in listed:
+            refs[url].add(name)
+    return [
+        HeldFile(
+            table.name,
+            table.describe(files[url]),
+            frozenset(refs[url]),
+            _partition(files[url], iceberg.metadata),
+            dict(_bounds(files[url], iceberg.metadata)),
+        )
+        for url in sorted(files)
+    ]
+
+
+def _files(snapshot: Snapshot, io: FileIO, read: dict[str, list[DataFile]]) -> Iterator[DataFile]:
+    for manifest in snapshot.manifests(io):
+        # A tag shares most of its manifests with the table.
+        if manifest.manifest_path not in read:
+            entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
+            read[manifest.manifest_path] = [entry.data_file for entry in entries]
+        yield from read[manifest.manifest_path]
+
+
+def _partition(file: DataFile, metadata: TableMetadata) -> dict[str, object]:
+    spec = metadata.specs()[file.spec_id]
+    return {field.name: file.partition[place] for place, field in enumerate(spec.fields)}
+
+
+def _bounds(file: DataFile, metadata: TableMetadata) -> Iterator[tuple[str, tuple[float, float]]]:
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.types import DoubleType, FloatType, IntegerType, LongType
+
+    low, high = file.lower_bounds or {}, file.upper_bounds or {}
+    for column in metadata.schema().fields:
+        kind = column.field_type
+        known = column.field_id in low and column.field_id in high
+        if known and isinstance(kind, DoubleType | FloatType | IntegerType | LongType):
+            ends = [from_bytes(kind, side[column.field_id]) for side in (low, high)]
+            yield column.name, (float(ends[0]), float(ends[1]))

@@ -1,0 +1,234 @@
+"""The journal of moves: what was about to be copied, what was copied, and how fast it went.
+
+It lies in ``<warehouse>/<corpus>/moves`` as small JSON files that are never changed::
+
+    <batch>.intent.json   before the first copy is made
+    <batch>.copied.json   when all copies are verified, before the tables refer to them
+    <batch>.rate.json     when the tables refer to them
+
+Whether a file is in a table is told by the catalog alone. The journal says which files may go once
+nothing refers to them, and what earlier moves cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TypeVar
+from uuid import uuid4
+
+import msgspec
+
+from strata.errors import InputError, InputMissingError
+from strata.storage.contract import Store
+from strata.storage.url import Url
+
+__all__ = [
+    "MoveCopied",
+    "MoveIntent",
+    "MoveJournal",
+    "MoveRate",
+    "MovedFile",
+    "Throughput",
+    "moves_folder",
+    "throughputs",
+]
+
+VERSION = 1
+_RATES_KEPT = 200
+_RATES_USED = 20
+Entry = TypeVar("Entry", bound="_Entry")
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+    batch: str
+    run_id: str
+    at_ms: int
+    version: int = VERSION
+
+
+class MoveIntent(_Entry, frozen=True, kw_only=True):
+    """Files are about to be copied into a folder, under names that begin with ``stem``."""
+
+    table: str
+    target: str
+    folder: str
+    stem: str
+    files: tuple[str, ...]
+
+
+class MovedFile(msgspec.Struct, frozen=True):
+    """The URL of a file, and of its verified copy."""
+
+    old: str
+    new: str
+
+
+class MoveCopied(_Entry, frozen=True, kw_only=True):
+    """Files were copied, and the tables are about to refer to the copies."""
+
+    table: str
+    target: str
+    files: tuple[MovedFile, ...]
+
+
+class MoveRate(_Entry, frozen=True, kw_only=True):
+    """What one batch cost, from tier to tier: bytes on disk, and wall-clock seconds."""
+
+    source: str
+    target: str
+    files: int
+    bytes_read: int
+    bytes_written: int
+    seconds: float
+
+
+class Throughput(msgspec.Struct, frozen=True):
+    """What moves from one tier to another cost.
+
+    Attributes:
+        bytes_per_second: bytes on disk of the files moved, by wall-clock time.
+        shrinkage: bytes written for each byte read.
+    """
+
+    bytes_per_second: float
+    shrinkage: float
+
+
+def moves_folder(warehouse: Url, corpus: str) -> Url:
+    """Folder of the journal of a corpus."""
+    return warehouse / corpus / "moves"
+
+
+class MoveJournal:
+    """The journal of one corpus."""
+
+    def __init__(self, store: Store, folder: Url) -> None:
+        self._store = store
+        self._folder = folder
+
+    def begin(
+        self, run_id: str, table: str, target: str, folder: Url, files: Iterable[str]
+    ) -> MoveIntent:
+        """Write down that files will be copied."""
+        batch = f"{_now_ms():013d}-{uuid4().hex[:12]}"
+        intent = MoveIntent(
+            batch=batch,
+            run_id=run_id,
+            at_ms=_now_ms(),
+            table=table,
+            target=target,
+            folder=str(folder),
+            stem=f"move-{batch}",
+            files=tuple(files),
+        )
+        self._put("intent", intent)
+        return intent
+
+    def copied(self, intent: MoveIntent, files: Iterable[MovedFile]) -> MoveCopied:
+        """Write down that the copies are there."""
+        entry = MoveCopied(
+            batch=intent.batch,
+            run_id=intent.run_id,
+            at_ms=_now_ms(),
+            table=intent.table,
+            target=intent.target,
+            files=tuple(files),
+        )
+        self._put("copied", entry)
+        return entry
+
+    def rate(
+        self,
+        intent: MoveIntent,
+        source: str,
+        files: int,
+        bytes_read: int,
+        bytes_written: int,
+        seconds: float,
+    ) -> None:
+        """Write down what the files of a batch that came from one tier cost."""
+        entry = MoveRate(
+            batch=f"{intent.batch}-{source}",
+            run_id=intent.run_id,
+            at_ms=_now_ms(),
+            source=source,
+            target=intent.target,
+            files=files,
+            bytes_read=bytes_read,
+            bytes_written=bytes_written,
+            seconds=seconds,
+        )
+        self._put("rate", entry)
+
+    def intents(self) -> list[MoveIntent]:
+        """All that were begun and are not settled, oldest first."""
+        return self._all("intent", MoveIntent)
+
+    def all_copied(self) -> list[MoveCopied]:
+        """All that were copied and are not settled, oldest first."""
+        return self._all("copied", MoveCopied)
+
+    def rates(self) -> list[MoveRate]:
+        """What moves cost, oldest first."""
+        return self._all("rate", MoveRate)
+
+    def forget(self, batch: str) -> None:
+        """Drop a batch of which nothing is left to do."""
+        # While the intent is there, the batch is looked at again.
+        for kind in ("copied", "intent"):
+            self._store.delete(self._url(kind, batch))
+
+    def forget_old_rates(self) -> None:
+        """Keep so many of the newest rates as tell something."""
+        urls = self._listed("rate")
+        for url in urls[: max(0, len(urls) - _RATES_KEPT)]:
+            self._store.delete(url)
+
+    def _put(self, kind: str, entry: _Entry) -> None:
+        self._store.write_bytes(self._url(kind, entry.batch), msgspec.json.encode(entry))
+
+    def _url(self, kind: str, batch: str) -> Url:
+        return self._folder / f"{batch}.{kind}.json"
+
+    def _listed(self, kind: str) -> list[Url]:
+        ending = f".{kind}.json"
+        return [f.url for f in self._store.find(self._folder) if f.url.name.endswith(ending)]
+
+    def _all(self, kind: str, form: type[Entry]) -> list[Entry]:
+        found = [self._read(url, form) for url in self._listed(kind)]
+        return [entry for entry in found if entry is not None]
+
+    def _read(self, url: Url, form: type[Entry]) -> Entry | None:
+        try:
+            return msgspec.json.decode(self._store.read_bytes(url), type=form)
+        except InputMissingError:
+            # Another process settled it since it was listed.
+            return None
+        except msgspec.MsgspecError as error:
+            raise InputError(
+                f"{url} is not readable as a part of the journal of moves: {error}",
+                hint="delete it: `strata storage gc` finds the files that it told of",
+            ) from error
+
+
+def throughputs(rates: Iterable[MoveRate]) -> dict[tuple[str, str], Throughput]:
+    """What the newest moves between each pair of tiers cost."""
+    by_pair: dict[tuple[str, str], list[MoveRate]] = {}
+    for rate in rates:
+        by_pair.setdefault((rate.source, rate.target), []).append(rate)
+    return {
+        pair: _throughput(sorted(some, key=lambda each: each.at_ms)[-_RATES_USED:])
+        for pair, some in by_pair.items()
+    }
+
+
+def _throughput(rates: list[MoveRate]) -> Throughput:
+    read = sum(rate.bytes_read for rate in rates)
+    seconds = sum(rate.seconds for rate in rates)
+    written = sum(rate.bytes_written for rate in rates)
+    return Throughput(read / max(seconds, 1e-9), written / max(read, 1))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
