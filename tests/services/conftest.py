@@ -1,0 +1,64 @@
+"""Real servers on loopback: each starts when a test first asks for it, and serves the session.
+
+STRATA_SERVICES names the servers that may be used, with commas; the tests of others are skipped.
+Unless it is set, a server that cannot start fails its tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.servers.ceph import Ceph, running_ceph
+from tests.services.servers.hdfs import Hdfs, running_hdfs
+from tests.services.servers.postgres import Postgres, running_postgres
+from tests.services.servers.spark import SparkCluster, running_spark
+
+VARIABLE = "STRATA_SERVICES"
+SERVICES = frozenset({"ceph", "hdfs", "postgres", "spark"})
+
+
+def wanted(service: str) -> None:
+    """Skip the test where STRATA_SERVICES leaves a server out."""
+    given = os.environ.get(VARIABLE)
+    if given is None:
+        return
+    named = {name.strip() for name in given.split(",") if name.strip()}
+    if named - SERVICES:
+        pytest.fail(f"{VARIABLE}={given} has unknown names; known are {sorted(SERVICES)}")
+    if service not in named:
+        pytest.skip(f"{VARIABLE}={given} leaves {service} out")
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    """A Ceph object store."""
+    wanted("ceph")
+    with running_ceph() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hdfs() -> Iterator[Hdfs]:
+    """HDFS with WebHDFS."""
+    wanted("hdfs")
+    with running_hdfs() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    wanted("postgres")
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def spark_cluster() -> Iterator[SparkCluster]:
+    """A Spark standalone cluster of two workers."""
+    wanted("spark")
+    with running_spark() as server:
+        yield server
