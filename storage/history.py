@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
 
+from strata.storage.conditions import as_expression
 from strata.storage.file_names import facts_of_name
+from strata.storage.predicates import Predicate
 from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO
     from pyiceberg.manifest import DataFile
+    from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
 
 __all__ = [
@@ -21,8 +25,10 @@ __all__ = [
     "describe_file",
     "describe_snapshot",
     "live_files",
+    "matching_files",
     "newest_key",
     "properties_of",
+    "snapshot_named",
 ]
 
 _DOC_ID_FIELD = 1
@@ -58,6 +64,24 @@ def live_files(
         for manifest in manifests
         for entry in manifest.fetch_manifest_entry(io, discard_deleted=True)
     ]
+
+
+def matching_files(
+    table: Table, predicates: Sequence[Predicate], snapshot_id: int | None = None
+) -> list[DataFile]:
+    """Those of the live files that can have a row which meets all predicates.
+
+    Partition values and the bounds in the manifests decide.
+    """
+    scan = table.scan(row_filter=as_expression(predicates), snapshot_id=snapshot_id)
+    return [task.file for task in scan.plan_files()]
+
+
+def snapshot_named(metadata: TableMetadata, name: str) -> Snapshot | None:
+    """A snapshot by its id, or by the name of a tag or branch."""
+    if name.isdecimal():
+        return metadata.snapshot_by_id(int(name))
+    return metadata.snapshot_by_name(name)
 
 
 def describe_snapshot(snapshot: Snapshot) -> TableSnapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -46,6 +46,14 @@ class ParquetScan:
             batch_size=rows, row_groups=[group], columns=list(columns), use_threads=False
         ):
             yield batch.select(list(columns))
+
+    def read(
+        self, groups: Iterable[int], columns: Sequence[str], batch_bytes: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of about ``batch_bytes`` of some row groups, with ``columns`` in this order."""
+        for group in groups:
+            rows = rows_per_batch(self.metadata.row_group(group), columns, batch_bytes)
+            yield from self.batches(group, columns, rows)
 
 
 @contextmanager
@@ -93,9 +101,7 @@ def read_batches(
                 f"{url} has no column {', '.join(absent)}", hint="check the field mapping"
             )
         groups = range(scan.metadata.num_row_groups) if row_groups is None else row_groups
-        for group in groups:
-            rows = rows_per_batch(scan.metadata.row_group(group), columns, batch_bytes)
-            yield from scan.batches(group, columns, rows)
+        yield from scan.read(groups, columns, batch_bytes)
 
 
 def group_bounds(metadata: pq.FileMetaData, column: str) -> np.ndarray:

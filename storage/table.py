@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
+from strata.storage.predicates import Predicate
 from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLE_PROPERTIES", "CorpusTable"]
 
+_MAIN_BRANCH = "main"
 # First columns that number documents; files are known by their smallest and largest one.
 _NUMBERED = frozenset({"doc_id", "a"})
 _LONG_COLUMNS = (
@@ -55,20 +57,29 @@ class CorpusTable:
         self._folder = folder
         self.name = name
 
-    def files(self, snapshot: int | None = None) -> list[TableFile]:
+    def files(
+        self, snapshot: int | None = None, predicates: Sequence[Predicate] = ()
+    ) -> list[TableFile]:
         """The data files of a snapshot, the present one by default, by smallest document id.
+
+        Args:
+            snapshot: its id.
+            predicates: files that cannot have a row which meets all of them are left out.
 
         Raises:
             SettingsError: there is no such snapshot.
         """
-        from strata.storage.history import live_files
+        from strata.storage.history import live_files, matching_files
 
         table = self.existing()
         if table is None:
             return []
         if snapshot is not None:
             self._known(table.metadata, snapshot)
-        listed = live_files(table.metadata, table.io, snapshot)
+        if predicates:
+            listed = matching_files(table, predicates, snapshot)
+        else:
+            listed = live_files(table.metadata, table.io, snapshot)
         found = [self.describe(file) for file in listed]
         return sorted(found, key=lambda file: (file.min_doc_id, file.url))
 
@@ -79,13 +90,36 @@ class CorpusTable:
         numbered = SCHEMAS[self.name].names[0] in _NUMBERED
         return describe_file(file, frozenset({1} if numbered else ()))
 
+    def snapshot_id(self, name: str = "") -> int | None:
+        """Id of a snapshot that is named by its id or a tag; without a name of the present one.
+
+        Returns:
+            None where nothing was ever published and none is named.
+
+        Raises:
+            SettingsError: there is no such snapshot.
+        """
+        from strata.storage.history import snapshot_named
+
+        metadata = self._metadata()
+        if not name:
+            return metadata.current_snapshot_id if metadata else None
+        snapshot = snapshot_named(metadata, name) if metadata else None
+        if snapshot is None:
+            raise self._unknown(metadata, name)
+        return snapshot.snapshot_id
+
     def _known(self, metadata: TableMetadata, snapshot: int) -> None:
         if metadata.snapshot_by_id(snapshot) is None:
-            kept = ", ".join(str(each.snapshot_id) for each in metadata.snapshots) or "none"
-            raise SettingsError(
-                f"table {'.'.join(self._identifier)} has no snapshot {snapshot}",
-                hint=f"its snapshots are: {kept}",
-            )
+            raise self._unknown(metadata, str(snapshot))
+
+    def _unknown(self, metadata: TableMetadata | None, name: str) -> SettingsError:
+        kept = [str(each.snapshot_id) for each in metadata.snapshots] if metadata else []
+        tags = [each for each in metadata.refs if each != _MAIN_BRANCH] if metadata else []
+        return SettingsError(
+            f"table {'.'.join(self._identifier)} has no snapshot {name}",
+            hint=f"its snapshots are: {', '.join([*kept, *sorted(tags)]) or 'none'}",
+        )
 
     def carries(self, content_key: str) -> bool:
         """Whether a result is still in the table: appended to since, but never overwritten.

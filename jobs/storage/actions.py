@@ -41,10 +41,20 @@ def _age_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list")
 
 
+def _table_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--table", help="only this table")
+    parser.add_argument(
+        "--snapshot", metavar="ID", help="the files of an older state, by id or tag; with --table"
+    )
+
+
 ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
     {
         "tiers": StorageAction("what each tier holds and costs, and how full it is", "show_tiers"),
         "plan": StorageAction("what the lifecycle rules would move; no JVM", "plan_moves"),
+        "files": StorageAction(
+            "the data files of the tables, as other engines read them", "list_files", _table_flags
+        ),
         "snapshots": StorageAction("the snapshots of every table", "show_snapshots"),
         "verify": StorageAction(
             "read all files of the tables, and compare them with the catalog", "verify_files"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,36 +22,6 @@ from strata.storage.url import Url
 
 SCHEMES = ("file", "memory", "s3")
 LIMITS = ReadLimits(1_000_000)
-
-
-@pytest.fixture(scope="session")
-def s3_options() -> Iterator[dict[str, Any]]:
-    """fsspec options of an S3 server on a free port of this machine, with a bucket `bucket`."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    os.environ["STRATA_TEST_S3_SECRET"] = "secret"
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="bucket")
-    client.close()
-    yield {
-        "key": "key",
-        "secret": "env:STRATA_TEST_S3_SECRET",
-        "endpoint_url": endpoint,
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
-    server.stop()
-    del os.environ["STRATA_TEST_S3_SECRET"]
 
 
 @pytest.fixture(params=SCHEMES)
