@@ -11,9 +11,10 @@ from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopw
 from strata.pipelines.tasks import run_tasks
 from strata.settings import CompressSettings
 from strata.storage.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle import MOVED, seated
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_files
-from strata.storage.tiers import Tier, tier_of_table
+from strata.storage.tiers import Tier, tier_of_table, tiers_of
 from strata.storage.url import Url
 
 __all__ = ["Group", "plan_compress", "plan_table", "run_compress"]
@@ -25,6 +26,7 @@ class Group:
 
     files: tuple[TableFile, ...]
     pieces: int
+    tier: Tier
 
 
 def run_compress(context: StageContext) -> StageReport:
@@ -54,16 +56,19 @@ def run_compress(context: StageContext) -> StageReport:
 
 def plan_compress(context: StageContext) -> dict[str, list[Group]]:
     """What would be rewritten now, by table."""
-    settings = context.settings
-    return {
-        table: plan_table(
-            context.corpus.table(table).files(),
-            tier_of_table(settings, table),
-            settings.compress,
-            tier_of_table(settings, table).folder(settings.corpus, table),
+    return {table: _plan(context, table) for table in context.settings.compress.tables}
+
+
+def _plan(context: StageContext, table: str) -> list[Group]:
+    settings, tiers = context.settings, tiers_of(context.settings)
+    files = seated(settings, table, context.corpus.table(table).files())
+    return [
+        group
+        for name, some in files.items()
+        for group in plan_table(
+            some, tiers[name], settings.compress, tiers[name].folder(settings.corpus, table)
         )
-        for table in settings.compress.tables
-    }
+    ]
 
 
 def plan_table(
@@ -72,8 +77,8 @@ def plan_table(
     """Choose the files of one table that are rewritten.
 
     Args:
-        files: the table's files.
-        tier: the table's tier.
+        files: files of the table.
+        tier: the tier that they belong in.
         settings: ``[compress]``.
         folder: the table's folder in the tier; tiers may lie inside of one another.
 
@@ -100,30 +105,30 @@ def _bins(files: Sequence[TableFile], tier: Tier) -> list[Group]:
     size = 0
     for file in files:
         if current and size + file.n_bytes > 1.25 * target:
-            groups.append(_group(current, size, target))
+            groups.append(_group(current, size, tier))
             current, size = [], 0
         current.append(file)
         size += file.n_bytes
     if current:
-        groups.append(_group(current, size, target))
+        groups.append(_group(current, size, tier))
     return groups
 
 
-def _group(files: list[TableFile], size: int, target: int) -> Group:
-    return Group(tuple(files), max(1, round(size / target)))
+def _group(files: list[TableFile], size: int, tier: Tier) -> Group:
+    return Group(tuple(files), max(1, round(size / tier.layout.target_file_bytes)), tier)
 
 
 def _rewrite(context: StageContext, table: str, groups: list[Group], report: StageReport) -> None:
     tier = tier_of_table(context.settings, table)
-    folder = tier.folder(context.settings.corpus, table)
     tasks = [
         RewriteTask(
-            "compress",
+            # What was moved has to be known as such again.
+            "compress" if group.tier.name == tier.name else MOVED,
             table,
             tuple(SourceFile(file.url, file.rows, file.n_bytes) for file in group.files),
             group.pieces,
-            folder,
-            tier.layout,
+            group.tier.folder(context.settings.corpus, table),
+            group.tier.layout,
             context.storage_options,
         )
         for group in groups

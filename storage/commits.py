@@ -23,7 +23,9 @@ from pyiceberg.manifest import (
     ManifestEntryStatus,
     ManifestFile,
 )
+from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation, Summary
+from pyiceberg.table.update import SetSnapshotRefUpdate, TableUpdate, UpdatesAndRequirements
 from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles
 from pyiceberg.table.update.validate import (
     _validate_data_files_exist,
@@ -188,30 +190,60 @@ class RewriteCommit(_OverwriteFiles):
     """REPLACE: other files with the same rows. Never conflicts with appends.
 
     After https://iceberg.apache.org/spec/#snapshots; new files keep the data sequence number of
-    the newest file that they replace.
+    the newest file that they replace. A tag is replaced like a branch: the new snapshot follows the
+    one that it names, and in the same step the tag names the new one.
     """
 
-    def __init__(self, transaction: Transaction, properties: dict[str, str]) -> None:
+    def __init__(
+        self, transaction: Transaction, properties: dict[str, str], ref: str = MAIN_BRANCH
+    ) -> None:
         io = transaction._table.io
-        super().__init__(Operation.OVERWRITE, transaction, io, snapshot_properties=properties)
+        super().__init__(
+            Operation.OVERWRITE, transaction, io, snapshot_properties=properties, branch=ref
+        )
         self._groups: list[tuple[frozenset[str], list[DataFile]]] = []
 
     def replace(self, old: Sequence[DataFile], new: Sequence[WrittenFile]) -> None:
         """Stage the replacement of ``old`` by ``new``."""
         made = [data_file(file, self._transaction.table_metadata) for file in new]
+        self.replace_by(old, made)
+
+    def replace_by(self, old: Sequence[DataFile], made: Sequence[DataFile]) -> None:
+        """Stage the replacement of ``old`` by files that the table has elsewhere."""
         for file in old:
             self.delete_data_file(file)
         for file in made:
             self.append_data_file(file)
-        self._groups.append((frozenset(file.file_path for file in old), made))
+        self._groups.append((frozenset(file.file_path for file in old), list(made)))
 
     def run(self) -> None:
         """Commit, again and again while other writers win."""
         self.commit()
         self._transaction.commit_transaction()
 
+    def _validate_target_branch(self, branch: str | None) -> str | None:
+        # PyIceberg refuses tags.
+        return branch
+
+    def _commit(self) -> UpdatesAndRequirements:
+        updates, requirements = super()._commit()
+        return tuple(self._kept_kind(update) for update in updates), requirements
+
+    def _kept_kind(self, update: TableUpdate) -> TableUpdate:
+        """The same update, by which a tag stays a tag and keeps its age limits."""
+        if not isinstance(update, SetSnapshotRefUpdate):
+            return update
+        ref = self._transaction._table.metadata.refs[update.ref_name]
+        kept = {
+            "type": ref.snapshot_ref_type,
+            "max_ref_age_ms": ref.max_ref_age_ms,
+            "max_snapshot_age_ms": ref.max_snapshot_age_ms,
+            "min_snapshots_to_keep": ref.min_snapshots_to_keep,
+        }
+        return update.model_copy(update=kept)
+
     def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
-        head = self._transaction._table.metadata.current_snapshot()
+        head = self._transaction._table.metadata.snapshot_by_name(self._target_branch)
         # The rows stay the result of whoever published them.
         carried = {
             name: value

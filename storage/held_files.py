@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from strata.storage.records import TableFile
+from strata.storage.records import PRESENT, TableFile
 from strata.storage.table import CorpusTable
 
 if TYPE_CHECKING:
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["PRESENT", "HeldFile", "files_by_ref", "held_files"]
-
-PRESENT = "main"
-"""Iceberg's name of the branch that is the table."""
+__all__ = ["HeldFile", "files_by_ref", "held_files"]
 
 
 @dataclass(frozen=True, slots=True)

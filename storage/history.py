@@ -24,6 +24,7 @@ __all__ = [
     "carries_key",
     "describe_file",
     "describe_snapshot",
+    "files_of_ref",
     "live_files",
     "matching_files",
     "newest_key",
@@ -82,6 +83,12 @@ def snapshot_named(metadata: TableMetadata, name: str) -> Snapshot | None:
     if name.isdecimal():
         return metadata.snapshot_by_id(int(name))
     return metadata.snapshot_by_name(name)
+
+
+def files_of_ref(table: Table, name: str) -> list[DataFile]:
+    """The data files of a tag or branch; none where it is gone."""
+    snapshot = table.metadata.snapshot_by_name(name)
+    return live_files(table.metadata, table.io, snapshot.snapshot_id) if snapshot else []
 
 
 def describe_snapshot(snapshot: Snapshot) -> TableSnapshot:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -11,15 +12,18 @@ from strata.errors import MachineError
 from strata.lifecycle_settings import Bound, LifecycleRule
 from strata.settings import Settings
 from strata.storage.accesses import DAY_MS, AccessHistory, FileHistory
-from strata.storage.held_files import PRESENT, HeldFile
+from strata.storage.held_files import HeldFile
+from strata.storage.records import PRESENT, TableFile
 from strata.storage.tiers import tiers_of
 from strata.storage.usage import tier_of_file
 
-__all__ = ["SPILL", "PlannedMove", "is_met", "plan_moves"]
+__all__ = ["MOVED", "SPILL", "PlannedMove", "is_met", "plan_moves", "seated"]
 
 _GB = 1e9
 _MB = 1e6
 SPILL = "spill"
+MOVED = "move"
+"""How the name of a file begins that a rule has put into its tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,32 @@ def plan_moves(
         for seat in seats
         if seat.tier != seat.source
     ]
+
+
+def seated(
+    settings: Settings, table: str, files: Iterable[TableFile]
+) -> dict[str, list[TableFile]]:
+    """Files of a table by the name of the tier that they stay in: that of the table.
+
+    A file that a move has put into another tier stays there, as long as a rule or a capacity can
+    send files there.
+    """
+    tiers, destinations = tiers_of(settings), _destinations(settings)
+    found: defaultdict[str, list[TableFile]] = defaultdict(list)
+    for file in files:
+        tier = tier_of_file(file, tiers)
+        was_moved = file.location.name.startswith(MOVED) and tier in destinations
+        found[tier if was_moved else settings.tier_of(table)].append(file)
+    return dict(found)
+
+
+def _destinations(settings: Settings) -> set[str]:
+    spills = {
+        tier.spill_to
+        for tier in settings.all_tiers.values()
+        if tier.capacity_gb is not None and tier.spill_to is not None
+    }
+    return spills | {rule.to for rule in settings.lifecycle}
 
 
 def is_met(rule: LifecycleRule, held: HeldFile, known: FileHistory, now_ms: int) -> bool:

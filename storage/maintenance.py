@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError
 from strata.settings import TABLES
@@ -21,6 +22,9 @@ from strata.storage.scan import read_batches
 from strata.storage.table import CorpusTable
 from strata.storage.tiers import Tier
 from strata.storage.url import Url
+
+if TYPE_CHECKING:
+    from pyiceberg.table.metadata import TableMetadata
 
 __all__ = [
     "STAGING",
@@ -57,14 +61,31 @@ def expirable(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
     The age of a snapshot counts from its successor's publication: until then it was the table.
     """
     limit = older_than.timestamp() * 1000
-    snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.timestamp_ms)
     iceberg = table.existing()
-    kept = {ref.snapshot_id for ref in iceberg.refs().values()} if iceberg else set()
+    if iceberg is None:
+        return []
+    kept = {ref.snapshot_id for ref in iceberg.refs().values()}
+    superseded = _superseded_ms(iceberg.metadata)
+    snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.timestamp_ms)
     return [
         snapshot
-        for snapshot, successor in pairwise(snapshots)
-        if successor.timestamp_ms < limit and snapshot.snapshot_id not in kept
+        for snapshot in snapshots
+        if superseded.get(snapshot.snapshot_id, limit) < limit and snapshot.snapshot_id not in kept
     ]
+
+
+def _superseded_ms(metadata: TableMetadata) -> dict[int, int]:
+    """When each snapshot ceased to be what the table or a tag was, by its id."""
+    ordered = sorted(metadata.snapshots, key=lambda snapshot: snapshot.timestamp_ms)
+    # One without successors of its own, as a dropped tag leaves it, ceased by the next one at all.
+    ceased = {old.snapshot_id: new.timestamp_ms for old, new in pairwise(ordered)}
+    # A snapshot that a tag kept has two: that of the table, and that which a move gave the tag.
+    ceased |= {
+        snapshot.parent_snapshot_id: snapshot.timestamp_ms
+        for snapshot in ordered
+        if snapshot.parent_snapshot_id is not None
+    }
+    return ceased
 
 
 def expire(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:

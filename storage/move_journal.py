@@ -21,6 +21,7 @@ import msgspec
 
 from strata.errors import InputError, InputMissingError
 from strata.storage.contract import Store
+from strata.storage.lifecycle import MOVED
 from strata.storage.url import Url
 
 __all__ = [
@@ -119,7 +120,7 @@ class MoveJournal:
             table=table,
             target=target,
             folder=str(folder),
-            stem=f"move-{batch}",
+            stem=f"{MOVED}-{batch}",
             files=tuple(files),
         )
         self._put("intent", intent)

@@ -6,12 +6,22 @@ from dataclasses import dataclass
 
 from strata.storage.url import Url
 
-__all__ = ["CONTENT_KEY", "PREFIX", "RUN_ID", "SETTINGS_KEY", "TableFile", "TableSnapshot"]
+__all__ = [
+    "CONTENT_KEY",
+    "PREFIX",
+    "PRESENT",
+    "RUN_ID",
+    "SETTINGS_KEY",
+    "TableFile",
+    "TableSnapshot",
+]
 
 PREFIX = "strata."
 CONTENT_KEY = "strata.content-key"
 RUN_ID = "strata.run-id"
 SETTINGS_KEY = "strata.settings-key"
+PRESENT = "main"
+"""Iceberg's name of the branch that is the table; all others are tags and branches of it."""
 
 
 @dataclass(frozen=True, slots=True)

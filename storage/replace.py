@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from strata.errors import BalanceError, ConflictError
 from strata.storage.accesses import Succession
 from strata.storage.parquet import WrittenFile
 from strata.storage.publish import catalog_errors, run_commit
-from strata.storage.records import RUN_ID
+from strata.storage.records import PRESENT, RUN_ID
 from strata.storage.table import CorpusTable
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
 
-__all__ = ["Replacement", "replace_files", "still_there"]
+__all__ = [
+    "Replacement",
+    "beside_others",
+    "replace_everywhere",
+    "replace_files",
+    "still_there",
+]
+
+_RACES = 8
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,58 @@ def replace_files(
         for replacement in replacements:
             commit.replace(_checked(table.name, replacement, present), replacement.new)
         return run_commit(table, commit)
+
+
+def replace_everywhere(
+    table: CorpusTable, replacements: Sequence[Replacement], *, run_id: str
+) -> frozenset[str]:
+    """Swap files in the table and in all its tags and branches, each in one REPLACE snapshot.
+
+    A tag then names another snapshot with the same rows. What another writer took away meanwhile is
+    left out; a crash in between leaves tags with the old files, and nothing lost.
+
+    Returns:
+        URLs of the old files that were replaced somewhere.
+
+    Raises:
+        BalanceError: new files hold more or fewer rows than the old ones.
+        ConflictError: other writers were faster again and again.
+        TransientError: the catalog did not answer; what was replaced stays so.
+    """
+    iceberg = table.existing()
+    names = list(iceberg.metadata.refs) if iceberg else []
+    done: set[str] = set()
+    # The table first: its readers are the many.
+    for name in sorted(names, key=lambda each: (each != PRESENT, each)):
+        done |= beside_others(partial(_try_replace, table, name, replacements, run_id))
+    return frozenset(done)
+
+
+def beside_others(change: Callable[[], Result]) -> Result:
+    """Make a change that looks at the table anew each time; other writers may come between."""
+    for _ in range(_RACES):
+        with suppress(ConflictError):
+            return change()
+    return change()
+
+
+def _try_replace(
+    table: CorpusTable, ref: str, replacements: Sequence[Replacement], run_id: str
+) -> set[str]:
+    from strata.storage.commits import RewriteCommit
+    from strata.storage.history import files_of_ref
+
+    with catalog_errors(table.name):
+        iceberg = table.iceberg()
+        present = {file.file_path: file for file in files_of_ref(iceberg, ref)}
+        fitting = [each for each in replacements if all(url in present for url in each.old)]
+        if not fitting:
+            return set()
+        commit = RewriteCommit(iceberg.transaction(), {RUN_ID: run_id}, ref)
+        for replacement in fitting:
+            commit.replace(_checked(table.name, replacement, present), replacement.new)
+        run_commit(table, commit)
+        return {url for replacement in fitting for url in replacement.old}
 
 
 def still_there(name: str, urls: Sequence[str], present: Mapping[str, DataFile]) -> list[DataFile]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from strata.storage.catalog import Corpus
-from strata.storage.held_files import PRESENT, HeldFile, held_files
-from strata.storage.records import TableFile
+from strata.storage.held_files import HeldFile, held_files
+from strata.storage.records import PRESENT, TableFile
 from strata.storage.tiers import Tier
 
 __all__ = ["ELSEWHERE", "TierUsage", "corpus_files", "tier_of_file", "usage_of"]

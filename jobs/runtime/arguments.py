@@ -14,6 +14,7 @@ from strata.jobs.runtime.output import OutputForm
 __all__ = [
     "Parser",
     "add_common",
+    "add_grace",
     "add_run",
     "all_overrides",
     "job_parser",
@@ -104,6 +105,17 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         metavar="CORPUS[@SNAPSHOT]",
         help="remove what contains an item of a benchmark, as dedup.decontaminate does; may be "
         "repeated",
+    )
+
+
+def add_grace(parser: argparse.ArgumentParser) -> None:
+    """The flag that says how long copies stay that a move has replaced."""
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=24.0,
+        metavar="HOURS",
+        help="keep old copies so long after their move; must exceed the longest read (default: 24)",
     )
 
 

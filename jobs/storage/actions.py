@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from strata.jobs.runtime.arguments import add_grace, add_run
+
 if TYPE_CHECKING:
     from strata.settings import Settings
 
@@ -21,12 +23,13 @@ class StorageAction:
 
     Attributes:
         summary: what it does, for ``--help``.
-        module: module of this package, whose ``run(settings, corpus, arguments)`` does it.
+        module: module of this package, whose ``run(settings, corpus, arguments)`` does it; None
+            where the flags name a job that runs instead.
         add_flags: adds its own flags.
     """
 
     summary: str
-    module: str
+    module: str | None
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda _: None
 
 
@@ -48,6 +51,19 @@ def _table_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _move_flags(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add_grace(parser)
+    # It runs on Spark, as stages do.
+    parser.set_defaults(run=_move)
+
+
+def _move(arguments: argparse.Namespace) -> int:
+    from strata.jobs.move_files import move_files
+
+    return move_files(arguments)
+
+
 ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
     {
         "tiers": StorageAction("what each tier holds and costs, and how full it is", "show_tiers"),
@@ -55,6 +71,7 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
         "files": StorageAction(
             "the data files of the tables, as other engines read them", "list_files", _table_flags
         ),
+        "move": StorageAction("move files as the lifecycle rules say", None, _move_flags),
         "snapshots": StorageAction("the snapshots of every table", "show_snapshots"),
         "verify": StorageAction(
             "read all files of the tables, and compare them with the catalog", "verify_files"

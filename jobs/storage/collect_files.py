@@ -10,13 +10,16 @@ from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.contract import FileInfo
 from strata.storage.maintenance import collect_garbage, find_orphans
+from strata.storage.settle import settle_moves
 from strata.storage.tiers import tiers_of
 
 __all__ = ["run"]
 
 
 def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Delete orphans that are older than asked for, and print them."""
+    """Delete orphans and old copies of moves that are older than asked for, and print them."""
+    if not arguments.dry_run:
+        settle_moves(corpus, age_of(arguments))
     orphans = find_orphans(corpus, tiers_of(settings).values(), age_of(arguments))
     if not arguments.dry_run:
         collect_garbage(corpus.store, orphans)

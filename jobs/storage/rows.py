@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from strata.errors import SettingsError
 from strata.storage.records import TableSnapshot
 
-__all__ = ["age_of", "iso", "snapshot_row"]
+__all__ = ["age_of", "hours_of", "iso", "snapshot_row"]
 
 
 def snapshot_row(table: str, snapshot: TableSnapshot) -> dict[str, object]:
@@ -38,9 +38,15 @@ def age_of(arguments: argparse.Namespace) -> timedelta:
     Raises:
         SettingsError: it is no number of hours.
     """
-    hours = float(arguments.older_than)
-    if not (math.isfinite(hours) and 0 <= hours <= 1e6):
-        raise SettingsError(
-            f"--older-than {hours} is no number of hours", hint="give a number from 0 on"
-        )
-    return timedelta(hours=hours)
+    return hours_of("--older-than", arguments.older_than)
+
+
+def hours_of(flag: str, value: float) -> timedelta:
+    """The time that a flag names in hours.
+
+    Raises:
+        SettingsError: it is no number of hours.
+    """
+    if not (math.isfinite(value) and 0 <= value <= 1e6):
+        raise SettingsError(f"{flag} {value} is no number of hours", hint="give a number from 0 on")
+    return timedelta(hours=value)

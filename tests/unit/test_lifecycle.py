@@ -6,9 +6,9 @@ from strata.lifecycle_settings import LifecycleRule
 from strata.settings import Settings
 from strata.storage.accesses import DAY_MS, AccessHistory, FileHistory
 from strata.storage.file_names import file_name
-from strata.storage.held_files import PRESENT, HeldFile
+from strata.storage.held_files import HeldFile
 from strata.storage.lifecycle import SPILL, is_met, plan_moves
-from strata.storage.records import TableFile
+from strata.storage.records import PRESENT, TableFile
 
 NOW = 20_000 * DAY_MS + 5_000
 MB = 1_000_000

@@ -9,12 +9,13 @@ from strata.errors import InputError, SettingsError
 from strata.jobs.cli import main
 from strata.storage.accesses import DAY_MS, accesses_folder, record_accesses
 from strata.storage.catalog import open_corpus
-from strata.storage.held_files import PRESENT, held_files
+from strata.storage.held_files import held_files
 from strata.storage.metering import FileReads
 from strata.storage.move_journal import MovedFile, MoveJournal, moves_folder, throughputs
 from strata.storage.move_plan import plan_of_corpus
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
+from strata.storage.records import PRESENT
 from strata.storage.schemas import CLUSTERS
 from strata.storage.tiers import tiers_of
 

@@ -1,0 +1,179 @@
+"""Moving one data file: a copy or a recompressed one in another tier, read back and compared."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import pyarrow as pa
+import zstandard
+
+from strata.errors import BalanceError, InputError
+from strata.pipelines.stage import Counters
+from strata.pipelines.tasks import TaskCost, task_stem
+from strata.storage.checksums import RowsChecksum, checksum_of
+from strata.storage.file_names import file_name
+from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.records import TableFile
+from strata.storage.scan import ParquetScan, open_parquet, rows_per_batch
+from strata.storage.schemas import SCHEMAS
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.url import Url
+
+__all__ = ["MoveResult", "MoveTask", "MoveWay", "run_move_task"]
+
+_BLOCK = 8 << 20
+_BATCH_BYTES = 16_000_000
+
+
+class MoveWay(StrEnum):
+    """How the rows of a file come into the other tier."""
+
+    COPY = "copy"
+    """Byte by byte: codec and level are those of the tier already."""
+    RECOMPRESS = "recompress"
+    """Decoded, and written in the layout of the tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTask:
+    """A data file, and where it goes.
+
+    Attributes:
+        table: name of the table.
+        file: what the catalog says of the file.
+        source: tier that it lies in.
+        folder: folder of the table in the other tier.
+        layout: layout of the other tier.
+        stem: first part of the new name.
+        storage: storage options.
+    """
+
+    table: str
+    file: TableFile
+    source: str
+    folder: Url
+    layout: ParquetLayout
+    stem: str
+    storage: StorageOptions
+
+    @property
+    def way(self) -> MoveWay:
+        """Whether its bytes can stay as they are."""
+        wanted = (self.layout.codec, self.layout.level)
+        return MoveWay.COPY if (self.file.codec, self.file.level) == wanted else MoveWay.RECOMPRESS
+
+
+@dataclass(slots=True)
+class MoveResult:
+    """What became of a task.
+
+    Attributes:
+        task: the task.
+        file: the verified new file; None where the old one cannot be read.
+        counters: what it cost.
+        failure: why there is none.
+    """
+
+    task: MoveTask
+    file: WrittenFile | None
+    counters: Counters
+    failure: InputError | BalanceError | None = None
+
+
+def run_move_task(task: MoveTask) -> MoveResult:
+    """Make the new file and compare it with the old one.
+
+    A damaged old file costs that file alone, and leaves nothing behind.
+
+    Raises:
+        MachineError: the other tier cannot be written.
+        TransientError: a store did not answer.
+    """
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
+    make = _copy if task.way is MoveWay.COPY else _recompress
+    written, failure = None, None
+    try:
+        written = make(task, store)
+    except (InputError, BalanceError) as error:
+        failure = error
+    counters = cost.counters(store.meter)
+    counters.files_written = int(written is not None)
+    # To move a file is no use of it.
+    counters.file_reads.clear()
+    return MoveResult(task, written, counters, failure)
+
+
+def _copy(task: MoveTask, store: Store) -> WrittenFile:
+    url = task.folder / file_name(task_stem(task.stem), task.layout.tag, task.file.born_ms)
+    with store.open_input(task.file.location) as source, store.create(url) as target:
+        while block := source.read(_BLOCK):
+            target.write(block)
+    try:
+        with open_parquet(store, url) as scan:
+            rows = _checksum(scan)
+            footer = scan.metadata
+        stored = checksum_of(footer) or _source_checksum(task, store)
+        _compare(task, url, rows, stored)
+    except (InputError, BalanceError):
+        store.delete(url)
+        raise
+    packed = zstandard.compress(pickle.dumps(footer))
+    return WrittenFile(task.table, str(url), footer.num_rows, task.file.n_bytes, packed)
+
+
+def _recompress(task: MoveTask, store: Store) -> WrittenFile:
+    # One file stays one: compaction decides on sizes.
+    layout = replace(task.layout, target_file_bytes=1 << 62)
+    place = (store, task.folder, task.table, layout, task_stem(task.stem), task.file.born_ms)
+    with TableWriter(*place) as writer:
+        with open_parquet(store, task.file.location) as scan:
+            stored = checksum_of(scan.metadata)
+            for batch in _batches(scan, SCHEMAS[task.table].names):
+                writer.write(batch)
+        files = writer.close()
+        _check_rows(task, sum(file.rows for file in files), "were read")
+        (written,) = files
+        # The writer has summed the rows as they were decoded.
+        decoded = checksum_of(written.metadata)
+        _compare(task, task.file.location, decoded or RowsChecksum(), stored)
+        with open_parquet(store, Url.parse(written.url)) as scan:
+            _compare(task, Url.parse(written.url), _checksum(scan), decoded)
+    return written
+
+
+def _source_checksum(task: MoveTask, store: Store) -> RowsChecksum:
+    with open_parquet(store, task.file.location) as scan:
+        return _checksum(scan)
+
+
+def _batches(scan: ParquetScan, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    for group in range(scan.metadata.num_row_groups):
+        rows = rows_per_batch(scan.metadata.row_group(group), columns, _BATCH_BYTES)
+        yield from scan.batches(group, columns, rows)
+
+
+def _checksum(scan: ParquetScan) -> RowsChecksum:
+    batches = _batches(scan, scan.parquet.schema_arrow.names)
+    return sum((RowsChecksum.of(batch) for batch in batches), RowsChecksum())
+
+
+def _compare(task: MoveTask, url: Url, rows: RowsChecksum, wanted: RowsChecksum | None) -> None:
+    """Make sure that what was decoded from ``url`` is what ``wanted`` says, if it is known."""
+    _check_rows(task, rows.rows, f"came from {url}")
+    if wanted is not None and wanted != rows:
+        columns = ", ".join(wanted.differs_in(rows)) or "the order of values"
+        raise BalanceError(
+            f"the rows in {url} are not those of {task.file.url} any more: {columns} differ",
+            hint="run `strata storage verify`; nothing was replaced",
+        )
+
+
+def _check_rows(task: MoveTask, found: int, what: str) -> None:
+    if found != task.file.rows:
+        raise BalanceError(
+            f"{task.file.url} of {task.table} holds {task.file.rows:,} rows, but {found:,} {what}",
+            hint="run `strata storage verify`; nothing was replaced",
+        )
