@@ -7,7 +7,7 @@ manifests again. Each class here says what has to hold then. PyIceberg has no RE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyiceberg.exceptions import ValidationException
 from pyiceberg.io.pyarrow import (
@@ -25,8 +25,13 @@ from pyiceberg.manifest import (
 )
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation, Summary
-from pyiceberg.table.update import SetSnapshotRefUpdate, TableUpdate, UpdatesAndRequirements
-from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles
+from pyiceberg.table.update import (
+    AssertRefSnapshotId,
+    SetSnapshotRefUpdate,
+    TableUpdate,
+    UpdatesAndRequirements,
+)
+from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles, _SnapshotProducer
 from pyiceberg.table.update.validate import (
     _validate_data_files_exist,
     _validate_no_new_deletes_for_data_files,
@@ -80,7 +85,24 @@ def data_file(file: WrittenFile, metadata: TableMetadata) -> DataFile:
     return made
 
 
-class AppendCommit(_FastAppendFiles):
+class _OrderedCommit(_SnapshotProducer[Any]):
+    """A commit that is made again where any tag or branch has moved meanwhile.
+
+    PyIceberg looks at the one that it commits to. But snapshots of all of them are numbered in one
+    order, and a number that is taken by then would be an error of the table, not a lost race.
+    """
+
+    def _commit(self) -> UpdatesAndRequirements:
+        updates, requirements = super()._commit()
+        others = (
+            AssertRefSnapshotId(**{"ref": name, "snapshot-id": ref.snapshot_id})
+            for name, ref in self._transaction._table.metadata.refs.items()
+            if name != self._target_branch
+        )
+        return updates, (*requirements, *others)
+
+
+class AppendCommit(_OrderedCommit, _FastAppendFiles):
     """Adds files; other writers may add theirs at the same time."""
 
     def __init__(
@@ -109,7 +131,7 @@ class AppendCommit(_FastAppendFiles):
             raise AlreadyPublishedError(self._content_key)
 
 
-class OverwriteCommit(_OverwriteFiles):
+class OverwriteCommit(_OrderedCommit, _OverwriteFiles):
     """Puts files in the place of all that are there.
 
     A rewrite of the old files meanwhile does no harm; a different result does.
@@ -150,7 +172,7 @@ class OverwriteCommit(_OverwriteFiles):
         self._drop_present_files()
 
 
-class EditCommit(_OverwriteFiles):
+class EditCommit(_OrderedCommit, _OverwriteFiles):
     """Puts files in the place of some, with other rows, and gives the table another key.
 
     The table has to hold what the edit was made from: neither another result nor a rewrite of one
@@ -186,7 +208,7 @@ class EditCommit(_OverwriteFiles):
             raise ValidationException(f"it now holds the result {present}")
 
 
-class RewriteCommit(_OverwriteFiles):
+class RewriteCommit(_OrderedCommit, _OverwriteFiles):
     """REPLACE: other files with the same rows. Never conflicts with appends.
 
     After https://iceberg.apache.org/spec/#snapshots; new files keep the data sequence number of

@@ -14,11 +14,14 @@ from strata.pipelines.stage import StageReport
 from strata.settings import Settings
 from strata.storage.accesses import DAY_MS
 from strata.storage.catalog import Corpus
+from strata.storage.held_files import files_by_ref
 from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
+from strata.storage.publish import PublishMode, publish, repeat_lost_races
 from strata.storage.records import TableFile
+from strata.storage.scan import read_batches
 from strata.storage.schemas import CLUSTERS
 from strata.storage.tiers import tiers_of
+from strata.storage.url import Url
 from tests.sequential import sequential_context
 
 GRACE = timedelta(hours=24)
@@ -72,16 +75,31 @@ def put(
 
 def tag(corpus: Corpus, name: str) -> None:
     """Tag the present state of `clusters`."""
-    iceberg = corpus.table("clusters").iceberg()
-    iceberg.manage_snapshots().create_tag(iceberg.current_snapshot().snapshot_id, name).commit()
+
+    def create() -> None:
+        iceberg = corpus.table("clusters").iceberg()
+        head = iceberg.current_snapshot().snapshot_id
+        iceberg.manage_snapshots().create_tag(head, name).commit()
+
+    repeat_lost_races(create)
 
 
 def ids_of(corpus: Corpus, ref: str = "main") -> list[int]:
     """The documents of a tag, or of the table, as they are read from its files."""
-    iceberg = corpus.table("clusters").iceberg()
-    snapshot = iceberg.metadata.snapshot_by_name(ref)
-    found = iceberg.scan(snapshot_id=snapshot.snapshot_id).to_arrow()
-    return sorted(found["doc_id"].to_pylist())
+    return ids_by_ref(corpus)[ref]
+
+
+def ids_by_ref(corpus: Corpus) -> dict[str, list[int]]:
+    """The documents of the table, and of each tag and branch."""
+    found = files_by_ref(corpus.table("clusters").iceberg())
+    read = {
+        url: batch["doc_id"].to_pylist()
+        for url in {url for urls in found.values() for url in urls}
+        for batch in read_batches(corpus.store, Url.parse(url), ["doc_id"], None, 1_000_000)
+    }
+    return {
+        name: sorted(doc_id for url in urls for doc_id in read[url]) for name, urls in found.items()
+    }
 
 
 def tiers_used(corpus: Corpus) -> list[str]:

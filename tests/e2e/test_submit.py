@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -69,7 +70,14 @@ def test_submit_each_job_same_tables(
     for script in SCRIPTS:
         done = _submit(project, bare_python, archive, script)
         assert done.code == 0, done.err
+    rule = 'lifecycle=[{tables=["tokens"], to="cold"}]'
+    report = tmp_path / "move.json"
+    more = ("--set", rule, "--report", str(report))
+    moved = _submit(project, bare_python, archive, "move_files", *more)
+    assert moved.code == 0, moved.err
 
+    (stage,) = json.loads(report.read_bytes())["stages"]
+    assert stage["rows_in"] == stage["rows_out"] > 0
     assert project.contents() == undisturbed.contents()
 
 
