@@ -16,8 +16,13 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from strata.storage.fsspec_store import FsspecStore
+from strata.storage.handles import LocalOutput
 
-STORE_CALLS = ("open_input", "create", "info", "find", "delete", "read_ranges")
+CALLS = (
+    *((FsspecStore, n) for n in ("open_input", "create", "info", "find", "delete", "read_ranges")),
+    (LocalOutput, "_publish"),
+    (SqlCatalog, "commit_table"),
+)
 LONGEST_WAIT = 60
 
 
@@ -82,9 +87,9 @@ class Schedule:
 
 @contextmanager
 def steps_at_every_call(step: Callable[[str], None]) -> Iterator[None]:
-    """Call ``step`` with its name before every call of a store, and every commit of the catalog."""
+    """Call ``step`` with its name before every call of a store, publishing and commit."""
     with pytest.MonkeyPatch.context() as patch:
-        for kind, name in (*((FsspecStore, n) for n in STORE_CALLS), (SqlCatalog, "commit_table")):
+        for kind, name in CALLS:
             patch.setattr(kind, name, _stepping(getattr(kind, name), name, step))
         yield
 
