@@ -46,7 +46,10 @@ _TRANSIENT_ERRNO = frozenset(
     }
 )
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What S3 servers (Ceph, MinIO) answer where an operating system would say ENOSPC or EDQUOT.
+_FULL_CODES = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
 _SERVER_BUSY = 500
+_SERVER_FULL = 507
 
 
 def as_strata_error(error: Exception, url: Url, action: str) -> StrataError | None:
@@ -57,24 +60,45 @@ def as_strata_error(error: Exception, url: Url, action: str) -> StrataError | No
         return InputMissingError(f"cannot {action} {url}: it is not there", hint="check the path")
     if isinstance(error, PermissionError) or names & _FORBIDDEN_CLASSES:
         return MachineError(reason, hint="check the permissions and [storage_options]")
-    if names & _TRANSIENT_CLASSES or _busy(error):
+    if any(_full(each) for each in _causes(error)):
+        return MachineError(reason, hint="free some space, or have the quota raised")
+    if names & _TRANSIENT_CLASSES or any(_busy(each) for each in _causes(error)):
         return TransientError(reason, hint="run the same command again")
     if isinstance(error, OSError):
-        full = error.errno in _FULL_ERRNO
-        return MachineError(reason, hint="free some space" if full else "check the location")
+        read_only = error.errno == errno.EROFS
+        hint = "mount it writable, or name another place" if read_only else "check the location"
+        return MachineError(reason, hint=hint)
     return None
 
 
-def _busy(error: BaseException | None) -> bool:
-    if error is None:
-        return False
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _FULL_ERRNO:
+        return True
+    code, status = _answer(error)
+    return code in _FULL_CODES or status == _SERVER_FULL
+
+
+def _busy(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO:
         return True
+    return _answer(error)[1] >= _SERVER_BUSY
+
+
+def _answer(error: BaseException) -> tuple[str, int]:
+    """The code and the HTTP status that a server answered; 0 where it did not answer at all."""
     response = getattr(error, "response", None)
     status = getattr(error, "status", None) or getattr(response, "status_code", None)
+    code = ""
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return (isinstance(status, int) and status >= _SERVER_BUSY) or _busy(error.__cause__)
+        code = str(response.get("Error", {}).get("Code", ""))
+    return code, status if isinstance(status, int) else 0
 
 
 @contextmanager

@@ -89,12 +89,7 @@ class FsspecStore(Store):
             return cast("list[bytes]", parts)
 
     def _filesystem(self, url: Url) -> AbstractFileSystem:
-        try:
-            kind = fsspec.get_filesystem_class(url.scheme)
-        except (ImportError, ValueError) as error:
-            raise SettingsError(
-                f"cannot open {url}: {error}", hint=f"install the extra for {url.scheme}://"
-            ) from error
+        kind = _kind(url)
         return kind(**(kind._get_kwargs_from_urls(str(url)) | self.options.resolve(url)))
 
     def _fresh(self, url: Url) -> AbstractFileSystem:
@@ -102,6 +97,20 @@ class FsspecStore(Store):
         filesystem = self._filesystem(url)
         filesystem.invalidate_cache()
         return filesystem
+
+
+def _kind(url: Url) -> type[AbstractFileSystem]:
+    try:
+        if url.scheme == "webhdfs":
+            from strata.storage.webhdfs import StrataWebHdfs
+
+            return StrataWebHdfs
+        kind: type[AbstractFileSystem] = fsspec.get_filesystem_class(url.scheme)
+    except (ImportError, ValueError) as error:
+        raise SettingsError(
+            f"cannot open {url}: {error}", hint=f"install the extra for {url.scheme}://"
+        ) from error
+    return kind
 
 
 def _walk(filesystem: AbstractFileSystem, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from fsspec import AbstractFileSystem
 
+from strata.errors import StrataError
 from strata.storage.contract import Output
 from strata.storage.faults import translated
 from strata.storage.url import Url
@@ -117,7 +118,9 @@ class _Staged(Output):
         """Drop what was written."""
         if getattr(self, "_open", False):
             self._open = False
-            self._drop()
+            # A server that is gone cannot drop it: gc does, and the first error is the one to tell.
+            with suppress(StrataError), translated(self._url, "discard"):
+                self._drop()
             super().close()
 
     @abstractmethod
@@ -176,11 +179,14 @@ class RenamedOutput(_Staged):
 
     def _publish(self) -> None:
         self._inner.close()
-        target = self._url.path
+        staged, target = self._staging.path, self._url.path
+        if hasattr(self._filesystem, "replace"):
+            self._filesystem.replace(staged, target)
+            return
         if self._filesystem.exists(target):
-            # HDFS refuses to rename onto a file, some clients without saying so.
+            # Others refuse to rename onto a file, some of them without saying so.
             self._filesystem.rm_file(target)
-        _move(self._filesystem, self._staging.path, target)
+        _move(self._filesystem, staged, target)
 
     def _drop(self) -> None:
         with suppress(OSError):

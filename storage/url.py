@@ -15,6 +15,7 @@ __all__ = ["Url"]
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _LOCAL = frozenset({"file", "local"})
+_AFTER_HOST = frozenset({"hdfs", "webhdfs"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,6 +79,9 @@ class Url:
         """The spelling that methods of the fsspec filesystem take."""
         if self.scheme == "file":
             return self.rest
+        if self.scheme in _AFTER_HOST:
+            # fsspec would cut a name at its question mark.
+            return "/" + self.rest.partition("/")[2]
         import fsspec
 
         strip = fsspec.get_filesystem_class(self.scheme)._strip_protocol

@@ -13,6 +13,10 @@ from strata.settings import Settings
 from strata.storage.store import FsspecStore, Store
 from strata.storage.url import Url
 
+SECRET = "a-secret-that-moto-takes"
+# Else its assertions would not tell the values that they compare.
+pytest.register_assert_rewrite("tests.stores")
+
 
 @pytest.fixture
 def store() -> Store:
@@ -46,12 +50,12 @@ def s3_options() -> Iterator[dict[str, Any]]:
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
-    os.environ["STRATA_TEST_S3_SECRET"] = "secret"
+    os.environ["STRATA_TEST_S3_SECRET"] = SECRET
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
         aws_access_key_id="key",
-        aws_secret_access_key="secret",
+        aws_secret_access_key=SECRET,
         region_name="us-east-1",
     )
     client.create_bucket(Bucket="bucket")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from strata.storage.store import FsspecStore, StorageOptions, Store
+from strata.storage.url import Url
 from tests.services.servers.ceph import Ceph, running_ceph
 from tests.services.servers.hdfs import Hdfs, running_hdfs
 from tests.services.servers.postgres import Postgres, running_postgres
@@ -62,3 +65,26 @@ def spark_cluster() -> Iterator[SparkCluster]:
     wanted("spark")
     with running_spark() as server:
         yield server
+
+
+@pytest.fixture(params=["ceph", "webhdfs"])
+def any_folder(request: pytest.FixtureRequest) -> Url:
+    """An empty folder on each kind of server in turn."""
+    if request.param == "ceph":
+        return request.getfixturevalue("ceph").bucket() / "f"
+    return request.getfixturevalue("hdfs").folder()
+
+
+@pytest.fixture
+def any_options(any_folder: Url, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """The storage options of ``any_folder``."""
+    if any_folder.scheme == "s3":
+        return {f"s3://{any_folder.parent.name}": request.getfixturevalue("ceph").options}
+    hdfs = request.getfixturevalue("hdfs")
+    return {str(hdfs.webhdfs): hdfs.options}
+
+
+@pytest.fixture
+def any_store(any_options: dict[str, dict[str, Any]]) -> Store:
+    """The store of ``any_folder``."""
+    return FsspecStore(StorageOptions(any_options))

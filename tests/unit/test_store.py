@@ -1,6 +1,5 @@
 import errno
 import os
-import pickle
 import resource
 
 import fsspec
@@ -11,149 +10,11 @@ from strata.storage.contract import ByteRange
 from strata.storage.faults import as_strata_error
 from strata.storage.store import FsspecStore, IoMeter, MeteredStore, StorageOptions
 from strata.storage.url import Url
+from strata.storage.webhdfs import remote_error
+from tests.stores import PagingTests, StoreTests
 
 
-class StoreTests:
-    """What every store keeps, wrapped or not; subclasses say how it is wrapped."""
-
-    def wrap(self, store):
-        return store
-
-    @pytest.fixture
-    def subject(self, any_store):
-        return self.wrap(any_store)
-
-    def test_store_written_bytes_read_back(self, subject, any_folder):
-        url = any_folder / "new/folder/x.bin"
-        subject.write_bytes(url, b"one")
-        subject.write_bytes(url, b"two!")
-        assert subject.read_bytes(url) == b"two!"
-        assert subject.info(url).size == 4
-        assert subject.exists(url)
-
-    def test_store_empty_file_is_a_file(self, subject, any_folder):
-        subject.write_bytes(any_folder / "empty", b"")
-        assert subject.read_bytes(any_folder / "empty") == b""
-        assert subject.info(any_folder / "empty").size == 0
-
-    def test_store_input_seeks_and_reads_lines(self, subject, any_folder):
-        subject.write_bytes(any_folder / "x", b"first\nsecond\nlast")
-        with subject.open_input(any_folder / "x") as file:
-            assert file.seekable()
-            assert file.seek(6) == 6
-            assert file.readline() == b"second\n"
-            assert file.tell() == 13
-            assert file.seek(-4, os.SEEK_END) == 13
-            assert file.read() == b"last"
-            assert file.read(5) == b""
-            file.seek(0)
-            buffer = bytearray(5)
-            assert file.readinto(buffer) == 5
-            assert buffer == b"first"
-            assert list(file) == [b"\n", b"second\n", b"last"]
-
-    def test_store_read_ranges_keep_their_order(self, subject, any_folder):
-        subject.write_bytes(any_folder / "x", bytes(range(100)))
-        ranges = [ByteRange(90, 100), ByteRange(0, 2), ByteRange(1, 4)]
-        assert subject.read_ranges(any_folder / "x", ranges) == [
-            bytes(range(90, 100)),
-            b"\0\1",
-            b"\1\2\3",
-        ]
-
-    def test_store_unclosed_output_is_not_there(self, subject, any_folder):
-        url = any_folder / "x"
-        file = subject.create(url)
-        file.write(b"half")
-        assert not subject.exists(url)
-        file.close()
-        assert subject.read_bytes(url) == b"half"
-
-    def test_store_forgotten_output_never_appears(self, subject, any_folder):
-        file = subject.create(any_folder / "x")
-        file.write(b"half")
-        del file
-        assert subject.find(any_folder) == []
-
-    def test_store_failed_block_keeps_the_former_content(self, subject, any_folder):
-        url = any_folder / "x"
-        subject.write_bytes(url, b"old")
-
-        def fail():
-            with subject.create(url) as file:
-                file.write(b"new")
-                raise RuntimeError("stop")
-
-        with pytest.raises(RuntimeError, match="stop"):
-            fail()
-        assert subject.read_bytes(url) == b"old"
-        assert [info.url for info in subject.find(any_folder)] == [url]
-
-    def test_store_discard_twice_and_close_after_is_harmless(self, subject, any_folder):
-        file = subject.create(any_folder / "x")
-        file.discard()
-        file.discard()
-        file.close()
-        assert not subject.exists(any_folder / "x")
-
-    def test_store_find_lists_folder_glob_and_file_sorted(self, subject, any_folder):
-        names = ["a/1.txt", "a/b/2.txt", "a/b/3.md", "c.txt"]
-        for name in reversed(names):
-            subject.write_bytes(any_folder / name, name.encode())
-
-        def found(url):
-            return [str(info.url).removeprefix(f"{any_folder}/") for info in subject.find(url)]
-
-        assert found(any_folder) == names
-        assert found(any_folder / "a") == names[:3]
-        assert found(any_folder / "a/**/*.txt") == names[:2]
-        assert found(any_folder / "*.txt") == ["c.txt"]
-        assert found(any_folder / "a/*") == names[:3]
-        assert found(any_folder / "c.txt") == ["c.txt"]
-        assert found(any_folder / "none") == []
-        assert [info.size for info in subject.find(any_folder)] == [len(n) for n in names]
-
-    def test_store_find_takes_an_existing_name_with_brackets_literally(self, subject, any_folder):
-        subject.write_bytes(any_folder / "x[1].txt", b"1")
-        assert [info.url.name for info in subject.find(any_folder / "x[1].txt")] == ["x[1].txt"]
-
-    def test_store_identity_changes_with_the_content(self, subject, any_folder):
-        url = any_folder / "x"
-        subject.write_bytes(url, b"one")
-        before = subject.info(url)
-        assert before == subject.info(url) == subject.find(any_folder)[0]
-        subject.write_bytes(url, b"two")
-        assert subject.info(url).identity != before.identity
-        assert before.identity
-
-    def test_store_missing_file_is_named(self, subject, any_folder):
-        url = any_folder / "not-there"
-        for call in (subject.info, subject.read_bytes):
-            with pytest.raises(InputMissingError, match="not-there"):
-                call(url)
-        assert not subject.exists(url)
-
-    def test_store_folder_is_no_file(self, subject, any_folder):
-        subject.write_bytes(any_folder / "d/x", b"")
-        assert not subject.exists(any_folder / "d")
-
-    def test_store_deleted_file_is_gone(self, subject, any_folder):
-        subject.write_bytes(any_folder / "x", b"1")
-        subject.delete(any_folder / "x")
-        assert not subject.exists(any_folder / "x")
-        subject.delete(any_folder / "x")
-
-    def test_store_pickle_round_trip_keeps_working(self, subject, any_folder):
-        subject.write_bytes(any_folder / "x", b"1")
-        copy = pickle.loads(pickle.dumps(subject))
-        assert copy.read_bytes(any_folder / "x") == b"1"
-
-    def test_store_pickle_holds_no_secret(self, subject):
-        assert b'"secret"' not in pickle.dumps(subject)
-        assert "127.0.0.1" not in repr(subject)
-
-
-class TestFsspecStore(StoreTests):
+class TestFsspecStore(StoreTests, PagingTests):
     pass
 
 
@@ -246,6 +107,58 @@ def test_store_fault_with_a_server_error_behind_it_is_transient():
     error.__cause__ = RuntimeError("503")
     error.__cause__.response = {"ResponseMetadata": {"HTTPStatusCode": 503}}
     assert isinstance(as_strata_error(error, Url.parse("s3://b/k"), "read"), TransientError)
+
+
+def answered(code, status):
+    error = OSError(errno.EIO, f"An error occurred ({code})")
+    error.__cause__ = RuntimeError(code)
+    error.__cause__.response = {
+        "Error": {"Code": code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        answered("QuotaExceeded", 403),
+        answered("XMinioStorageFull", 507),
+        answered("InsufficientStorage", 507),
+        remote_error("DSQuotaExceededException", "The DiskSpace quota of /x is exceeded"),
+        remote_error("RemoteException", "The NameSpace quota of /x is exceeded: 2"),
+        OSError(errno.EDQUOT, "quota"),
+    ],
+)
+def test_store_fault_of_a_full_store_says_to_make_room(error):
+    told = as_strata_error(error, Url.parse("s3://b/k"), "write")
+    assert isinstance(told, MachineError)
+    assert "free some space" in told.hint
+
+
+def test_store_fault_of_a_read_only_place_says_so():
+    told = as_strata_error(OSError(errno.EROFS, "read-only"), Url.parse("/x"), "write")
+    assert isinstance(told, MachineError)
+    assert "writable" in told.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "expected"),
+    [
+        ("FileNotFoundException", "gone", InputMissingError),
+        ("AccessControlException", "no", MachineError),
+        ("StandbyException", "state standby", TransientError),
+        ("SafeModeException", "in safe mode", TransientError),
+        ("IOException", "File /x could only be replicated to 0 nodes", TransientError),
+        ("IOException", "odd", MachineError),
+    ],
+)
+def test_store_faults_of_hdfs_have_a_kind(kind, message, expected):
+    told = as_strata_error(
+        remote_error(kind, message + "\n\tat org.apache"), Url.parse("webhdfs://h:1/x"), "write"
+    )
+    assert type(told) is expected
+    assert "org.apache" not in str(told)
 
 
 @pytest.fixture

@@ -80,3 +80,9 @@ def test_url_pickles_hashes_and_orders():
     assert pickle.loads(pickle.dumps(urls)) == urls
     assert len(set(urls)) == 2
     assert sorted(urls)[-1] == urls[0]
+
+
+@pytest.mark.parametrize("scheme", ["hdfs", "webhdfs"])
+def test_url_path_of_hdfs_has_the_name_whole(scheme):
+    assert Url.parse(f"{scheme}://node:9870/a b/c?d=1#e%20.txt").path == "/a b/c?d=1#e%20.txt"
+    assert Url.parse(f"{scheme}://node:9870").path == "/"

@@ -1,0 +1,146 @@
+"""WebHDFS as fsspec has it, with the errors of the server told apart and never taken for data.
+
+fsspec's own client tells most errors of a name node as RuntimeError, takes the error that a data
+node answers for the bytes that were asked for, lists nothing where the server is gone, and waits
+for ever where it hangs.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fsspec.implementations.webhdfs import WebHDFS
+
+if TYPE_CHECKING:
+    from requests import Response
+
+__all__ = ["StrataWebHdfs", "remote_error"]
+
+_CONNECT_SECONDS = 10
+_ANSWER_SECONDS = 120
+_REFUSED = 400
+
+_ERRNO: Mapping[str, int] = {
+    "AccessControlException": errno.EACCES,
+    "AuthorizationException": errno.EACCES,
+    "DSQuotaExceededException": errno.EDQUOT,
+    "FileAlreadyExistsException": errno.EEXIST,
+    "FileNotFoundException": errno.ENOENT,
+    "IllegalArgumentException": errno.EINVAL,
+    "InvalidPathException": errno.EINVAL,
+    "NSQuotaExceededException": errno.EDQUOT,
+    "ParentNotDirectoryException": errno.ENOTDIR,
+    "PathIsNotEmptyDirectoryException": errno.ENOTEMPTY,
+    "QuotaExceededException": errno.EDQUOT,
+    "RetriableException": errno.EBUSY,
+    "SafeModeException": errno.EBUSY,
+    "SecurityException": errno.EACCES,
+    "StandbyException": errno.EBUSY,
+    "UnsupportedOperationException": errno.ENOTSUP,
+}
+# Some errors come as a mere IOException, and only their words tell them apart.
+_WORDS: Mapping[str, int] = {
+    "could only be replicated to 0 nodes": errno.EBUSY,
+    "Could not obtain block": errno.EBUSY,
+    "quota": errno.EDQUOT,
+    "Quota": errno.EDQUOT,
+    "is not a directory": errno.ENOTDIR,
+    "Permission denied": errno.EACCES,
+    "safe mode": errno.EBUSY,
+    "No lease on": errno.EBUSY,
+}
+
+
+def remote_error(kind: str, message: str) -> OSError:
+    """The error of the system that stands for a RemoteException of Hadoop."""
+    number = _ERRNO.get(kind)
+    if number is None:
+        found = (number for words, number in _WORDS.items() if words in message)
+        number = next(found, errno.EIO)
+    # The rest of a message is a stack trace of the server.
+    return OSError(number, f"{kind}: {message.strip().partition(chr(10))[0]}")
+
+
+def _refuse(response: Response, **_: object) -> None:
+    if response.status_code < _REFUSED:
+        return
+    try:
+        told = response.json()["RemoteException"]
+        error = remote_error(told["exception"], told["message"])
+    except (ValueError, KeyError, TypeError):
+        response.raise_for_status()
+        raise
+    raise error
+
+
+class StrataWebHdfs(WebHDFS):  # type: ignore[misc]  # fsspec has no types
+    """WebHDFS whose errors are those of the operating system, and whose renames replace."""
+
+    def _connect(self) -> None:
+        super()._connect()
+        self.session.hooks["response"].append(_refuse)
+        limits = (_CONNECT_SECONDS, _ANSWER_SECONDS)
+        self.session.request = partial(self.session.request, timeout=limits)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        _, mark, rest = str(path).partition("://")
+        if not mark:
+            return path
+        return "/" + rest.partition("/")[2]
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something; a server that does not answer is an error."""
+        with suppress(FileNotFoundError):
+            self.info(path)
+            return True
+        return False
+
+    def isfile(self, path: str) -> bool:
+        """Whether there is a file; a server that does not answer is an error."""
+        return self.exists(path) and self.info(path)["type"] == "file"
+
+    def isdir(self, path: str) -> bool:
+        """Whether there is a folder; a server that does not answer is an error."""
+        return self.exists(path) and self.info(path)["type"] == "directory"
+
+    def ls(self, path: str, detail: bool = False) -> list[Any]:
+        """What a folder has; a file has itself."""
+        found = super().ls(path, detail=True)
+        for info in found:
+            info["name"] = info["name"].rstrip("/")
+        return found if detail else [info["name"] for info in found]
+
+    def walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: str | Callable[[OSError], None] = "omit",
+        detail: bool = False,
+    ) -> Iterator[Any]:
+        """All folders below one; only what is not there is left out."""
+        if on_error == "omit":
+            on_error = _omit_missing
+        yield from super().walk(path, maxdepth, topdown, on_error, detail=detail)
+
+    def replace(self, source: str, target: str) -> None:
+        """Rename a file, onto another one if that is there, in one step.
+
+        Raises:
+            FileExistsError: a gateway that cannot do so left both as they were.
+        """
+        answer = self._call(
+            "RENAME", "put", path=source, destination=target, renameoptions="OVERWRITE"
+        )
+        if answer.content and answer.json().get("boolean") is False:
+            raise FileExistsError(errno.EEXIST, "the server does not rename onto a file", target)
+
+
+def _omit_missing(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
