@@ -38,6 +38,7 @@ from benchmarks.dedup_scale import measure_family, measure_growth  # noqa: E402
 from benchmarks.dedup_tables import growth_text, runs_table  # noqa: E402
 from benchmarks.incremental import measure_incremental  # noqa: E402
 from benchmarks.limit import Limit, measure_limit  # noqa: E402
+from benchmarks.move import measure_moves  # noqa: E402
 from benchmarks.object_store import measure_requests  # noqa: E402
 from benchmarks.parts import measure_parts  # noqa: E402
 from benchmarks.passages import measure_passages  # noqa: E402
@@ -263,6 +264,12 @@ def _requests(session: Session) -> Section:
     return Section(tables.requests_table(traffic), [asdict(each) for each in traffic])
 
 
+def _move(session: Session) -> Section:
+    corpus = scaled(session.corpus, 4, session.scratch)
+    found = measure_moves(corpus, session.scratch / "move", session.cores, session.rounds)
+    return Section(tables.moves_table(found), [asdict(each) for each in found])
+
+
 def _passages(session: Session) -> Section:
     figures = measure_passages(session.corpus, session.scratch / "passages")
     return Section(tables.passages_table(figures), [asdict(each) for each in figures])
@@ -281,6 +288,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "passages": _passages,
     "startup": _startup,
     "requests": _requests,
+    "move": _move,
 }
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from benchmarks.dedup_cost import DedupCost
 from benchmarks.incremental import Step
 from benchmarks.limit import Limit
+from benchmarks.move import MoveRound
 from benchmarks.object_store import StoreTraffic
 from benchmarks.parts import Figure
 from benchmarks.passages import PassageFigure
@@ -229,6 +230,23 @@ def requests_table(traffic: Iterable[StoreTraffic]) -> str:
         for each in traffic
     ]
     return table(["S3 requests", "number", "MB", "per MB"], rows)
+
+
+def moves_table(moves: Iterable[MoveRound]) -> str:
+    """A move to a colder tier against a loop of plain pyarrow."""
+    rows = [
+        (
+            f"zstd 3 to {each.level}",
+            each.files,
+            f"{each.megabytes:.0f}",
+            f"{each.megabytes / each.loop_seconds:.1f}",
+            f"{each.megabytes / each.move_seconds:.1f}",
+            f"{each.ratio:.2f}",
+        )
+        for each in moves
+    ]
+    head = ["move between tiers", "files", "MB", "loop, MB/s", "move, MB/s", "move to loop"]
+    return table(head, rows)
 
 
 def quality_table(scores: dict[str, object]) -> str:

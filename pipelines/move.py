@@ -129,6 +129,10 @@ def run_move(context: StageContext, grace: timedelta) -> StageReport:
     watch.lap("settle")
     plan = plan_of_corpus(context.settings, context.corpus)
     watch.lap("plan")
+    if plan.moves:
+        # Rates are those of moves, without the start of a JVM.
+        context.spark()
+        watch.lap("session")
     account = _Account(report)
     for batch in _batches(plan.moves):
         _move(context, guard, batch, account)

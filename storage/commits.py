@@ -95,7 +95,7 @@ class _OrderedCommit(_SnapshotProducer[Any]):
     def _commit(self) -> UpdatesAndRequirements:
         updates, requirements = super()._commit()
         others = (
-            AssertRefSnapshotId(**{"ref": name, "snapshot-id": ref.snapshot_id})
+            AssertRefSnapshotId.model_validate({"ref": name, "snapshot-id": ref.snapshot_id})
             for name, ref in self._transaction._table.metadata.refs.items()
             if name != self._target_branch
         )
