@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from strata.lifecycle_settings import LifecycleRule, spill_cycle
 from strata.model import NAME, Model
+from strata.partition_settings import PartitionField, WriterSettings, partition_fields
 from strata.storage_settings import (
     TABLES,
     WAREHOUSE_TIER,
@@ -36,6 +37,7 @@ __all__ = [
     "TokenizeSettings",
     "TrainSettings",
     "Verification",
+    "WriterSettings",
 ]
 
 CORPUS_AT = r"^[A-Za-z][A-Za-z0-9_-]{0,62}(@[0-9]{1,19})?$"
@@ -256,12 +258,22 @@ class Settings(Model):
     """Which table goes to which tier; a table that is not named stays in the warehouse."""
     lifecycle: tuple[LifecycleRule, ...] = ()
     """Rules that `strata storage move` follows; see `[[lifecycle]]`."""
+    partitions: dict[str, tuple[str, ...]] = Field(default={})
+    """By which fields documents, clean and tokens are partitioned: "source", "bucket(16, id)"."""
+    writers: WriterSettings = WriterSettings()
     catalog: dict[str, str] = Field(default={})
     """Properties of the PyIceberg catalog; the default is SQLite inside the warehouse."""
     storage_options: dict[str, dict[str, Any]] = Field(default={})
     """fsspec options by URL prefix; a value "env:NAME" is read from the environment."""
     spark: dict[str, Scalar] = Field(default={})
     """Spark properties in local mode; the flags of spark-submit win."""
+
+    @field_validator("partitions")
+    @classmethod
+    def _readable(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for table, texts in value.items():
+            partition_fields(table, texts)
+        return value
 
     @model_validator(mode="after")
     def _tiers_exist(self) -> Settings:
@@ -305,3 +317,8 @@ class Settings(Model):
     def tier_of(self, table: str) -> str:
         """Name of the tier that a table is assigned to."""
         return self.tables.get(table, WAREHOUSE_TIER)
+
+    def partition_by(self, table: str) -> tuple[PartitionField, ...]:
+        """The fields that a table is partitioned by; none where it is not."""
+        texts = self.partitions.get(table)
+        return partition_fields(table, texts) if texts else ()

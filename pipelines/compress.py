@@ -12,6 +12,7 @@ from strata.pipelines.tasks import run_tasks
 from strata.settings import CompressSettings
 from strata.storage.accesses import accesses_folder, record_successions
 from strata.storage.lifecycle import MOVED, seated
+from strata.storage.partitioning import Partition
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_files
 from strata.storage.tiers import Tier, tier_of_table, tiers_of
@@ -22,11 +23,16 @@ __all__ = ["Group", "plan_compress", "plan_table", "run_compress"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files that are rewritten together into so many new ones."""
+    """Files of one partition that are rewritten together into so many new ones."""
 
     files: tuple[TableFile, ...]
     pieces: int
     tier: Tier
+
+    @property
+    def partition(self) -> Partition:
+        """The partition of all the files."""
+        return self.files[0].partition
 
 
 def run_compress(context: StageContext) -> StageReport:
@@ -83,8 +89,21 @@ def plan_table(
         folder: the table's folder in the tier; tiers may lie inside of one another.
 
     A file is rewritten when it lies outside its tier or in another codec, and when enough files of
-    the table are small. Neighbours by document id go together.
+    its partition are small. Neighbours by document id go together, and partitions never.
     """
+    by_partition: dict[Partition, list[TableFile]] = {}
+    for file in files:
+        by_partition.setdefault(file.partition, []).append(file)
+    return [
+        group
+        for some in by_partition.values()
+        for group in _plan_partition(some, tier, settings, folder)
+    ]
+
+
+def _plan_partition(
+    files: Sequence[TableFile], tier: Tier, settings: CompressSettings, folder: Url
+) -> list[Group]:
     misplaced = [file for file in files if not _fits(file, tier, folder)]
     least = settings.min_fill * tier.layout.target_file_bytes
     small = [file for file in files if _fits(file, tier, folder) and file.n_bytes < least]
@@ -130,6 +149,7 @@ def _rewrite(context: StageContext, table: str, groups: list[Group], report: Sta
             group.tier.folder(context.settings.corpus, table),
             group.tier.layout,
             context.storage_options,
+            group.partition,
         )
         for group in groups
     ]

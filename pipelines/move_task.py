@@ -107,7 +107,8 @@ def run_move_task(task: MoveTask) -> MoveResult:
 
 
 def _copy(task: MoveTask, store: Store) -> WrittenFile:
-    url = task.folder / file_name(task_stem(task.stem), task.layout.tag, task.file.born_ms)
+    name = file_name(task_stem(task.stem), task.layout.tag, task.file.born_ms)
+    url = task.file.partition.below(task.folder) / name
     with store.open_input(task.file.location) as source, store.create(url) as target:
         while block := source.read(_BLOCK):
             target.write(block)
@@ -121,14 +122,22 @@ def _copy(task: MoveTask, store: Store) -> WrittenFile:
         store.delete(url)
         raise
     packed = zstandard.compress(pickle.dumps(footer))
-    return WrittenFile(task.table, str(url), footer.num_rows, task.file.n_bytes, packed)
+    number, size = footer.num_rows, task.file.n_bytes
+    return WrittenFile(task.table, str(url), number, size, packed, task.file.partition)
 
 
 def _recompress(task: MoveTask, store: Store) -> WrittenFile:
     # One file stays one: compaction decides on sizes.
     layout = replace(task.layout, target_file_bytes=1 << 62)
-    place = (store, task.folder, task.table, layout, task_stem(task.stem), task.file.born_ms)
-    with TableWriter(*place) as writer:
+    with TableWriter(
+        store,
+        task.folder,
+        task.table,
+        layout,
+        task_stem(task.stem),
+        task.file.born_ms,
+        task.file.partition,
+    ) as writer:
         with open_parquet(store, task.file.location) as scan:
             stored = checksum_of(scan.metadata)
             for batch in _batches(scan, SCHEMAS[task.table].names):

@@ -10,6 +10,7 @@ from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.file_names import youngest
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.partitioning import UNPARTITIONED, Partition
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, open_store
@@ -42,7 +43,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class RewriteTask:
-    """Files of one table that become ``pieces`` files of about equal size."""
+    """Files of one partition of a table that become ``pieces`` files of about equal size."""
 
     stage: str
     table: str
@@ -51,6 +52,7 @@ class RewriteTask:
     folder: Url
     layout: ParquetLayout
     storage: StorageOptions
+    partition: Partition = UNPARTITIONED
 
 
 @dataclass(slots=True)
@@ -71,7 +73,8 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     stem = task_stem(task.stage)
     born = youngest([source.url for source in task.sources])
-    with TableWriter(store, task.folder, task.table, _layout(task), stem, born) as writer:
+    place = (store, task.folder, task.table, _layout(task), stem, born, task.partition)
+    with TableWriter(*place) as writer:
         seen = _copy(task, store, writer)
         files = writer.close()
         _check_rows(task, seen)

@@ -26,7 +26,9 @@ from strata.pipelines.shard_task import (
 )
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
-from strata.storage.parquet import TableWriter, WrittenFile
+from strata.storage.parquet import WrittenFile
+from strata.storage.partitioned_writer import table_writer
+from strata.storage.partitioning import Partition
 from strata.storage.publish import publish
 from strata.storage.records import SETTINGS_KEY
 from strata.storage.store import MeteredStore
@@ -178,7 +180,7 @@ def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
 def _tier(context: StageContext, table: str) -> Tier:
     # What compress does not look after is written where it stays.
     if table in context.settings.compress.tables:
-        return landing_tier(context.settings)
+        return landing_tier(context.settings, table)
     return tier_of_table(context.settings, table)
 
 
@@ -237,14 +239,16 @@ def _counts(rejected: Mapping[str, int]) -> str:
 
 def _rebalance(context: StageContext, outcome: _Outcome) -> None:
     by_url = {file.url: file for file in outcome.files.get("documents", [])}
-    groups = balance([SourceFile(f.url, f.rows, f.n_bytes) for f in by_url.values()])
+    by_partition: dict[Partition, list[SourceFile]] = {}
+    for f in by_url.values():
+        by_partition.setdefault(f.partition, []).append(SourceFile(f.url, f.rows, f.n_bytes))
     tier = _tier(context, "documents")
     folder = tier.folder(context.settings.corpus, "documents")
+    storage = context.storage_options
     tasks = [
-        RewriteTask(
-            "balance", "documents", sources, n, folder, tier.layout, context.storage_options
-        )
-        for sources, n in groups
+        RewriteTask("balance", "documents", sources, n, folder, tier.layout, storage, partition)
+        for partition, files in by_partition.items()
+        for sources, n in balance(files)
     ]
     context.progress.start("shard", "balance file sizes", len(tasks))
     for result in run_tasks(context.spark(), run_rewrite_task, tasks):
@@ -264,7 +268,7 @@ def _write_driver_rows(context: StageContext, plan: ShardPlan, outcome: _Outcome
     for table, batch in rows.items():
         tier = tier_of_table(context.settings, table)
         folder = tier.folder(context.settings.corpus, table)
-        writer = TableWriter(store, folder, table, tier.layout, "shard-driver")
+        writer = table_writer(store, folder, table, tier.layout, "shard-driver")
         writer.write(batch)
         outcome.keep(writer.close())
     outcome.counters.bytes_written += store.meter.bytes_written

@@ -19,7 +19,8 @@ from strata.pipelines.readers.split import ReadLimits, Split
 from strata.pipelines.retraction.refused import RetractedRecords
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.parquet import ParquetLayout, RowWriter, WrittenFile
+from strata.storage.partitioned_writer import table_writer
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
@@ -85,7 +86,7 @@ def run_shard_task(task: ShardTask, retracted: RetractedRecords | None = None) -
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     result, stem = ShardResult(), task_stem("shard")
     writers = {
-        table: TableWriter(store, task.folders[table], table, task.layouts[table], stem)
+        table: table_writer(store, task.folders[table], table, task.layouts[table], stem)
         for table in WRITTEN
     }
     gathered = _Gathered(writers, task.ngram)
@@ -142,7 +143,7 @@ def _read_one(source: _Source, gathered: _Gathered, result: ShardResult) -> None
 class _Gathered:
     """Batches on their way to the writers; small ones are joined, or their overhead would rule."""
 
-    def __init__(self, writers: Mapping[str, TableWriter], ngram: int) -> None:
+    def __init__(self, writers: Mapping[str, RowWriter], ngram: int) -> None:
         self._writers = writers
         self._ngram = ngram
         self._waiting: list[pa.RecordBatch] = []

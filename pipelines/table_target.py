@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from strata.pipelines.stage import StageContext
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.parquet import ParquetLayout, WrittenFile
+from strata.storage.partitioned_writer import table_writer
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, open_store
 from strata.storage.tiers import tier_of_table
@@ -44,7 +45,7 @@ class TableTarget:
     def write(self, batches: Iterable[pa.RecordBatch], stem: str) -> WrittenRows:
         """Write rows; columns may come in any order, and with others beside them."""
         store, schema = MeteredStore(open_store(self.storage)), SCHEMAS[self.table]
-        with TableWriter(store, self.folder, self.table, self.layout, stem) as writer:
+        with table_writer(store, self.folder, self.table, self.layout, stem) as writer:
             for batch in batches:
                 if batch.num_rows:
                     columns = [batch.column(name) for name in schema.names]

@@ -19,7 +19,8 @@ from strata.pipelines.ledger_lookup import LedgerFile, RemovedBy, removed_ids
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.parquet import ParquetLayout, RowWriter, WrittenFile
+from strata.storage.partitioned_writer import table_writer
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
@@ -94,10 +95,10 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
     result = TokenResult(engine=engine.encoder.name)
     tokens = text_bytes = 0
     with ExitStack() as stack:
-        writers = {
-            table: stack.enter_context(TableWriter(store, folder, table, task.layouts[table], stem))
-            for table, folder in task.folders.items()
-        }
+        writers: dict[str, RowWriter] = {}
+        for table, folder in task.folders.items():
+            writer = table_writer(store, folder, table, task.layouts[table], stem)
+            writers[table] = stack.enter_context(writer)
         for batch in cut_survivors(task.parts, task.ledger, task.cuts, store, result, task.only):
             _check(engine, batch, task, result)
             began = time.process_time()

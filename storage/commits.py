@@ -6,8 +6,8 @@ manifests again. Each class here says what has to hold then. PyIceberg has no RE
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pyiceberg.exceptions import ValidationException
 from pyiceberg.io.pyarrow import (
@@ -19,28 +19,29 @@ from pyiceberg.manifest import (
     DataFile,
     DataFileContent,
     FileFormat,
-    ManifestEntry,
-    ManifestEntryStatus,
-    ManifestFile,
 )
 from pyiceberg.table.refs import MAIN_BRANCH
-from pyiceberg.table.snapshots import Operation, Summary
+from pyiceberg.table.snapshots import (
+    Operation,
+    Summary,
+)
 from pyiceberg.table.update import (
-    AssertRefSnapshotId,
     SetSnapshotRefUpdate,
     TableUpdate,
     UpdatesAndRequirements,
 )
-from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles, _SnapshotProducer
+from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles
 from pyiceberg.table.update.validate import (
     _validate_data_files_exist,
     _validate_no_new_deletes_for_data_files,
 )
-from pyiceberg.typedef import EMPTY_DICT, Record
+from pyiceberg.typedef import EMPTY_DICT
 
 from strata.storage.history import carries_key, live_files, newest_key, properties_of
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import PREFIX, RUN_ID
+from strata.storage.specs import record_of, spec_of
+from strata.storage.table_commit import SpecCommit
 
 if TYPE_CHECKING:
     from pyiceberg.table import Transaction
@@ -69,11 +70,14 @@ def data_file(file: WrittenFile, metadata: TableMetadata) -> DataFile:
         compute_statistics_plan(schema, metadata.properties),
         parquet_path_to_id_mapping(schema),
     )
+    spec = spec_of(metadata, file.partition.fields)
+    if spec is None:
+        raise ValidationException(f"the table has no partition spec for {file.url}")
     made = DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=file.url,
         file_format=FileFormat.PARQUET,
-        partition=Record(),
+        partition=record_of(file.partition),
         file_size_in_bytes=file.n_bytes,
         sort_order_id=None,
         equality_ids=None,
@@ -81,28 +85,11 @@ def data_file(file: WrittenFile, metadata: TableMetadata) -> DataFile:
         **statistics.to_serialized_dict(),
     )
     # from_args drops it.
-    made.spec_id = metadata.default_spec_id
+    made.spec_id = spec
     return made
 
 
-class _OrderedCommit(_SnapshotProducer[Any]):
-    """A commit that is made again where any tag or branch has moved meanwhile.
-
-    PyIceberg looks at the one that it commits to. But snapshots of all of them are numbered in one
-    order, and a number that is taken by then would be an error of the table, not a lost race.
-    """
-
-    def _commit(self) -> UpdatesAndRequirements:
-        updates, requirements = super()._commit()
-        others = (
-            AssertRefSnapshotId.model_validate({"ref": name, "snapshot-id": ref.snapshot_id})
-            for name, ref in self._transaction._table.metadata.refs.items()
-            if name != self._target_branch
-        )
-        return updates, (*requirements, *others)
-
-
-class AppendCommit(_OrderedCommit, _FastAppendFiles):
+class AppendCommit(SpecCommit, _FastAppendFiles):
     """Adds files; other writers may add theirs at the same time."""
 
     def __init__(
@@ -131,7 +118,7 @@ class AppendCommit(_OrderedCommit, _FastAppendFiles):
             raise AlreadyPublishedError(self._content_key)
 
 
-class OverwriteCommit(_OrderedCommit, _OverwriteFiles):
+class OverwriteCommit(SpecCommit, _OverwriteFiles):
     """Puts files in the place of all that are there.
 
     A rewrite of the old files meanwhile does no harm; a different result does.
@@ -172,7 +159,7 @@ class OverwriteCommit(_OrderedCommit, _OverwriteFiles):
         self._drop_present_files()
 
 
-class EditCommit(_OrderedCommit, _OverwriteFiles):
+class EditCommit(SpecCommit, _OverwriteFiles):
     """Puts files in the place of some, with other rows, and gives the table another key.
 
     The table has to hold what the edit was made from: neither another result nor a rewrite of one
@@ -208,7 +195,7 @@ class EditCommit(_OrderedCommit, _OverwriteFiles):
             raise ValidationException(f"it now holds the result {present}")
 
 
-class RewriteCommit(_OrderedCommit, _OverwriteFiles):
+class RewriteCommit(SpecCommit, _OverwriteFiles):
     """REPLACE: other files with the same rows. Never conflicts with appends.
 
     After https://iceberg.apache.org/spec/#snapshots; new files keep the data sequence number of
@@ -275,35 +262,16 @@ class RewriteCommit(_OrderedCommit, _OverwriteFiles):
         summary = super()._summary(carried | snapshot_properties)
         return Summary(operation=Operation.REPLACE, **summary.additional_properties)
 
-    def _manifests(self) -> list[ManifestFile]:
-        # PyIceberg would give the new files a new sequence number; ours go into _rewritten.
-        added, self._added_data_files = self._added_data_files, []
-        try:
-            manifests = super()._manifests()
-        finally:
-            self._added_data_files = added
-        return [*manifests, self._rewritten()] if added else manifests
-
-    def _rewritten(self) -> ManifestFile:
-        numbers = {
+    def _sequence_numbers(self) -> Mapping[str, int]:
+        replaced = {
             entry.data_file.file_path: entry.sequence_number or 0
             for entry in self._deleted_entries()
         }
-        with self.new_manifest_writer(self._transaction.table_metadata.spec()) as writer:
-            for old, new in self._groups:
-                sequence_number = max(numbers[path] for path in old)
-                for file in new:
-                    writer.add(self._entry(file, sequence_number))
-        return writer.to_manifest_file()
-
-    def _entry(self, file: DataFile, sequence_number: int) -> ManifestEntry:
-        return ManifestEntry.from_args(
-            status=ManifestEntryStatus.ADDED,
-            snapshot_id=self._snapshot_id,
-            sequence_number=sequence_number,
-            file_sequence_number=None,
-            data_file=file,
-        )
+        return {
+            file.file_path: max(replaced[path] for path in old)
+            for old, new in self._groups
+            for file in new
+        }
 
     def _validate_concurrency(self) -> None:
         window, table = self._commit_window, self._transaction._table

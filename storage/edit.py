@@ -64,9 +64,10 @@ def edit_files(
     """
     from strata.storage.commits import EditCommit
     from strata.storage.history import live_files, newest_key, properties_of
+    from strata.storage.specs import table_for_files
 
     with catalog_errors(table.name):
-        iceberg = table.iceberg()
+        iceberg = table_for_files(table, (new for edit in edits for new in edit.new))
         head = iceberg.metadata.current_snapshot()
         carried = {
             name: value

@@ -58,6 +58,8 @@ def files_by_ref(iceberg: Table) -> dict[str, dict[str, DataFile]]:
 
 def held_files(table: CorpusTable) -> list[HeldFile]:
     """All files that the table, one of its tags or of its branches refers to, sorted by URL."""
+    from strata.storage.specs import fields_by_spec
+
     iceberg = table.existing()
     if iceberg is None:
         return []
@@ -67,12 +69,14 @@ def held_files(table: CorpusTable) -> list[HeldFile]:
         files |= listed
         for url in listed:
             refs[url].add(name)
+    specs = fields_by_spec(iceberg.metadata)
+    described = {url: table.describe(file, specs) for url, file in files.items()}
     return [
         HeldFile(
             table.name,
-            table.describe(files[url]),
+            described[url],
             frozenset(refs[url]),
-            _partition(files[url], iceberg.metadata),
+            described[url].partition,
             dict(_bounds(files[url], iceberg.metadata)),
         )
         for url in sorted(files)
@@ -86,11 +90,6 @@ def _files(snapshot: Snapshot, io: FileIO, read: dict[str, list[DataFile]]) -> I
             entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
             read[manifest.manifest_path] = [entry.data_file for entry in entries]
         yield from read[manifest.manifest_path]
-
-
-def _partition(file: DataFile, metadata: TableMetadata) -> dict[str, object]:
-    spec = metadata.specs()[file.spec_id]
-    return {field.name: file.partition[place] for place, field in enumerate(spec.fields)}
 
 
 def _bounds(file: DataFile, metadata: TableMetadata) -> Iterator[tuple[str, tuple[float, float]]]:

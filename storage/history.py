@@ -10,6 +10,7 @@ from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
 
 from strata.storage.conditions import as_expression
 from strata.storage.file_names import facts_of_name
+from strata.storage.partitioning import UNPARTITIONED, Partition
 from strata.storage.predicates import Predicate
 from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.url import Url
@@ -99,7 +100,9 @@ def describe_snapshot(snapshot: Snapshot) -> TableSnapshot:
     )
 
 
-def describe_file(file: DataFile, bounded: frozenset[int]) -> TableFile:
+def describe_file(
+    file: DataFile, bounded: frozenset[int], partition: Partition = UNPARTITIONED
+) -> TableFile:
     """A data file as a plain record; ``bounded`` has the field id of ``doc_id``, if any."""
     low, high = (file.lower_bounds or {}), (file.upper_bounds or {})
     known = bool(bounded & low.keys() & high.keys())
@@ -114,6 +117,7 @@ def describe_file(file: DataFile, bounded: frozenset[int]) -> TableFile:
         codec=named.codec,
         level=named.level,
         born_ms=named.born_ms,
+        partition=partition,
     )
 
 

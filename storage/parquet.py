@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from strata.partition_settings import PartitionField
 from strata.settings import TierSettings
 from strata.storage.checksums import CHECKSUM_KEY, RowsChecksum
 from strata.storage.contract import Store
 from strata.storage.file_digest import DIGEST_KEY, NO_DIGEST, DigestedOutput
 from strata.storage.file_names import file_name
+from strata.storage.partitioning import UNPARTITIONED, Partition
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url
@@ -30,8 +33,10 @@ __all__ = [
     "LEVEL_KEY",
     "VERSION_KEY",
     "ParquetLayout",
+    "RowWriter",
     "TableWriter",
     "WrittenFile",
+    "pieces",
     "read_batches",
 ]
 
@@ -53,19 +58,25 @@ _SORTED_NUMBERS = frozenset({"doc_id", "kept_id", "a", "b"})
 
 @dataclass(frozen=True, slots=True)
 class ParquetLayout:
-    """How a tier's files are laid out.
+    """How the files of a table are laid out in a tier.
 
     Attributes:
         codec: zstd, gzip, brotli, lz4, snappy or none.
         level: compression level; None is the codec's own default.
         row_group_bytes: uncompressed bytes after which a row group ends.
         target_file_bytes: bytes on disk after which a file ends.
+        partition_by: values by which rows go to different files.
+        open_files: files that one writer has open at once, where it has several partitions.
+        pending_bytes: rows that such a writer gathers before it writes some of them.
     """
 
     codec: str
     level: int | None
     row_group_bytes: int
     target_file_bytes: int
+    partition_by: tuple[PartitionField, ...] = ()
+    open_files: int = 16
+    pending_bytes: int = 64 * _MB
 
     @classmethod
     def of(cls, tier: TierSettings, target_file_mb: float) -> ParquetLayout:
@@ -76,6 +87,11 @@ class ParquetLayout:
             row_group_bytes=max(1, round(tier.row_group_mb * _MB)),
             target_file_bytes=max(1, round((tier.target_file_mb or target_file_mb) * _MB)),
         )
+
+    @property
+    def unpartitioned(self) -> ParquetLayout:
+        """The same without partitions."""
+        return replace(self, partition_by=())
 
     @property
     def tag(self) -> str:
@@ -99,6 +115,7 @@ class WrittenFile:
         n_bytes: size on disk.
         footer: the pickled ``pyarrow.parquet.FileMetaData``, compressed: the driver holds one for
             each file that a stage writes.
+        partition: the values that its rows share.
     """
 
     table: str
@@ -106,6 +123,7 @@ class WrittenFile:
     rows: int
     n_bytes: int
     footer: bytes
+    partition: Partition = UNPARTITIONED
 
     @property
     def metadata(self) -> pq.FileMetaData:
@@ -113,8 +131,46 @@ class WrittenFile:
         return pickle.loads(zstandard.decompress(self.footer))
 
 
-class TableWriter:
-    """Writes batches of one table into Parquet files of about equal size.
+class RowWriter(ABC):
+    """Writes rows of one table; what it wrote goes away again when its block fails."""
+
+    @abstractmethod
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows.
+
+        Raises:
+            ValueError: columns or types are not those of the table.
+        """
+
+    @abstractmethod
+    def roll(self) -> None:
+        """End the current file; the next row starts another."""
+
+    @abstractmethod
+    def close(self) -> list[WrittenFile]:
+        """End the last file and tell all that were written; without rows there is none."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Delete everything written so far."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class TableWriter(RowWriter):
+    """Writes batches of one table, and of one partition, into Parquet files of about equal size.
 
     Every footer holds the checksum of the file's rows and the digest of its bytes. A file that is
     never published is an orphan, which garbage collection removes.
@@ -127,6 +183,7 @@ class TableWriter:
         stem: first part of every file name, such as run and task.
         born_ms: since when the rows have been in the corpus, milliseconds since 1970; now unless
             given.
+        partition: the values that all rows share.
     """
 
     def __init__(
@@ -137,9 +194,11 @@ class TableWriter:
         layout: ParquetLayout,
         stem: str,
         born_ms: int | None = None,
+        partition: Partition = UNPARTITIONED,
     ) -> None:
         self._store = store
-        self._folder = folder
+        self._folder = partition.below(folder)
+        self._partition = partition
         self._table = table
         self._schema = SCHEMAS[table]
         self._layout = layout
@@ -162,15 +221,20 @@ class TableWriter:
         if batch.schema.names != self._schema.names or batch.schema.types != self._schema.types:
             raise ValueError(f"a batch for {self._table} has the wrong columns: {batch.schema}")
         typed = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
-        for piece in _pieces(typed, self._layout.group_bytes):
+        for piece in pieces(typed, self._layout.group_bytes):
             self._pending.append(piece)
             self._pending_bytes += piece.nbytes
             if self._pending_bytes >= self._layout.group_bytes:
-                self._write_row_group()
+                self.end_row_group()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is open."""
+        return self._parquet is not None
 
     def roll(self) -> None:
         """End the current file; the next row starts another."""
-        self._write_row_group()
+        self.end_row_group()
         if self._parquet is None or self._output is None:
             return
         self._parquet.add_key_value_metadata(
@@ -189,6 +253,7 @@ class TableWriter:
                 footer.num_rows,
                 size,
                 zstandard.compress(pickle.dumps(footer)),
+                self._partition,
             )
         )
         self._parquet = self._output = None
@@ -210,21 +275,8 @@ class TableWriter:
         while self._done:
             self._store.delete(Url.parse(self._done.pop().url))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-    def _write_row_group(self) -> None:
+    def end_row_group(self) -> None:
+        """Write what is pending; the next row starts another row group."""
         if not self._pending:
             return
         if self._parquet is None or self._output is None:
@@ -267,12 +319,12 @@ def _leaves(field: pa.Field) -> Iterator[str]:
     yield f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
-def _pieces(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
+def pieces(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
     """Halve a batch until each part has at most ``limit`` bytes or one row."""
     if batch.nbytes <= limit or batch.num_rows <= 1:
         if batch.num_rows:
             yield batch
         return
     half = batch.num_rows // 2
-    yield from _pieces(batch.slice(0, half), limit)
-    yield from _pieces(batch.slice(half), limit)
+    yield from pieces(batch.slice(0, half), limit)
+    yield from pieces(batch.slice(half), limit)

@@ -57,6 +57,7 @@ def publish(
         TransientError: the catalog did not answer; nothing was published.
     """
     from strata.storage.commits import AppendCommit, OverwriteCommit
+    from strata.storage.specs import table_for_files, write_under
 
     properties = {
         **(extra or {}),
@@ -66,7 +67,9 @@ def publish(
     }
     kind = AppendCommit if mode is PublishMode.APPEND else OverwriteCommit
     with catalog_errors(table.name):
-        iceberg = table.iceberg()
+        if files:
+            write_under(table, files[0].partition.fields)
+        iceberg = table_for_files(table, files)
         commit = kind(iceberg.transaction(), properties, content_key)
         if commit.is_published(iceberg.metadata):
             return None

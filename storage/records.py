@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from strata.storage.partitioning import UNPARTITIONED, Partition
 from strata.storage.url import Url
 
 __all__ = [
@@ -39,6 +40,7 @@ class TableFile:
         level: compression level, where the codec has one.
         born_ms: since when its youngest row has been in the corpus, milliseconds since 1970, UTC;
             None for a file of another writer.
+        partition: the values that its rows share, by name of the field.
     """
 
     url: str
@@ -50,6 +52,7 @@ class TableFile:
     codec: str
     level: int | None
     born_ms: int | None = None
+    partition: Partition = UNPARTITIONED
 
     @property
     def location(self) -> Url:

@@ -65,11 +65,12 @@ def replace_files(
     """
     from strata.storage.commits import RewriteCommit
     from strata.storage.history import live_files
+    from strata.storage.specs import table_for_files
 
     if not replacements:
         return None
     with catalog_errors(table.name):
-        iceberg = table.iceberg()
+        iceberg = table_for_files(table, (new for each in replacements for new in each.new))
         present = {file.file_path: file for file in live_files(iceberg.metadata, iceberg.io)}
         commit = RewriteCommit(iceberg.transaction(), {RUN_ID: run_id})
         for replacement in replacements:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
+from strata.partition_settings import PartitionField
 from strata.storage.predicates import Predicate
 from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.schemas import SCHEMAS
@@ -70,6 +71,7 @@ class CorpusTable:
             SettingsError: there is no such snapshot.
         """
         from strata.storage.history import live_files, matching_files
+        from strata.storage.specs import fields_by_spec
 
         table = self.existing()
         if table is None:
@@ -80,15 +82,19 @@ class CorpusTable:
             listed = matching_files(table, predicates, snapshot)
         else:
             listed = live_files(table.metadata, table.io, snapshot)
-        found = [self.describe(file) for file in listed]
+        specs = fields_by_spec(table.metadata)
+        found = [self.describe(file, specs) for file in listed]
         return sorted(found, key=lambda file: (file.min_doc_id, file.url))
 
-    def describe(self, file: DataFile) -> TableFile:
-        """A data file of the table as a plain record."""
+    def describe(
+        self, file: DataFile, specs: Mapping[int, tuple[PartitionField, ...]]
+    ) -> TableFile:
+        """A data file of the table as a plain record; ``specs`` as `fields_by_spec` gives them."""
         from strata.storage.history import describe_file
+        from strata.storage.specs import partition_of
 
         numbered = SCHEMAS[self.name].names[0] in _NUMBERED
-        return describe_file(file, frozenset({1} if numbered else ()))
+        return describe_file(file, frozenset({1} if numbered else ()), partition_of(file, specs))
 
     def snapshot_id(self, name: str = "") -> int | None:
         """Id of a snapshot that is named by its id or a tag; without a name of the present one.
@@ -200,16 +206,20 @@ class CorpusTable:
             )
         return table
 
-    def iceberg(self) -> Table:
-        """The Iceberg table, made now if need be."""
+    def iceberg(self, partition_by: tuple[PartitionField, ...] = ()) -> Table:
+        """The Iceberg table, made now if need be, and then partitioned by these fields."""
         from pyiceberg.exceptions import TableAlreadyExistsError
+
+        from strata.storage.specs import iceberg_spec
 
         table = self.existing()
         while table is None:
             with suppress(TableAlreadyExistsError):
+                schema = _iceberg_schema(self.name)
                 self._catalog.create_table(
                     self._identifier,
-                    schema=_iceberg_schema(self.name),
+                    schema=schema,
+                    partition_spec=iceberg_spec(schema, partition_by),
                     location=str(self._folder),
                     properties=TABLE_PROPERTIES | _metrics(self.name),
                 )

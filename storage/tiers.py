@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from strata.settings import Settings
 from strata.storage.parquet import ParquetLayout
@@ -32,11 +32,22 @@ def tiers_of(settings: Settings) -> dict[str, Tier]:
     }
 
 
-def landing_tier(settings: Settings) -> Tier:
+def landing_tier(settings: Settings, table: str) -> Tier:
     """The tier that the shard stage writes to, before compress puts its tables into theirs."""
-    return tiers_of(settings)[settings.shard.landing]
+    return _for_table(settings, settings.shard.landing, table)
 
 
 def tier_of_table(settings: Settings, table: str) -> Tier:
-    """The tier that the settings assign to a table."""
-    return tiers_of(settings)[settings.tier_of(table)]
+    """The tier that the settings assign to a table, with its partitions in the layout."""
+    return _for_table(settings, settings.tier_of(table), table)
+
+
+def _for_table(settings: Settings, name: str, table: str) -> Tier:
+    tier, writers = tiers_of(settings)[name], settings.writers
+    layout = replace(
+        tier.layout,
+        partition_by=settings.partition_by(table),
+        open_files=writers.open_files,
+        pending_bytes=max(1, round(writers.pending_mb * 1e6)),
+    )
+    return replace(tier, layout=layout)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from strata.partition_settings import partition_fields
 from strata.pipelines.audit_sample import Sample, SampleTask, sample_documents
 from strata.pipelines.audit_scan import NeighbourTask, find_neighbours
 from strata.pipelines.collectors import RunCollector
@@ -52,7 +54,8 @@ def compile_kernels(folder: Path) -> None:
     """
     _write_inputs(folder)
     folders = {table: Url.parse(folder / table) for table in TABLES}
-    layouts = dict.fromkeys(TABLES, LAYOUT)
+    by_id = partition_fields("documents", ("bucket(2, id)",))
+    layouts = dict.fromkeys(TABLES, LAYOUT) | {"documents": replace(LAYOUT, partition_by=by_id)}
     done = _shard(folder, folders, layouts)
     urls = {table: [file.url for file in done.files if file.table == table] for table in TABLES}
     scan = ScanTask(0.8, Url.parse(folder / "edges"), StorageOptions())

@@ -54,7 +54,7 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
     planned = plan_of(context)
     files = planned.plan.files
     splits = plan_splits(files, context.store, int(settings.shard.split_mb * 1e6))
-    target = landing_tier(settings).layout.target_file_bytes
+    target = landing_tier(settings, "documents").layout.target_file_bytes
     tasks = pack_splits(splits, os.cpu_count() or 1, target)
     return {
         "inputs": {

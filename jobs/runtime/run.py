@@ -27,6 +27,7 @@ from strata.pipelines.stage import (
 from strata.settings import Settings
 from strata.storage.accesses import log_reads
 from strata.storage.catalog import open_corpus
+from strata.storage.records import TableFile
 from strata.storage.url import Url
 from strata.version import VERSION
 
@@ -152,9 +153,17 @@ def table_facts(context: StageContext) -> dict[str, dict[str, Any]]:
             "bytes": sum(file.n_bytes for file in files),
             "files": len(files),
             "tier": context.settings.tier_of(name),
-            "location": str(files[0].location.parent) if files else "",
+            "location": _folder(files[0]) if files else "",
         }
     return facts
+
+
+def _folder(file: TableFile) -> str:
+    """The folder of the table's data, above those of its partitions."""
+    folder = file.location.parent
+    for _ in file.partition:
+        folder = folder.parent
+    return str(folder)
 
 
 def _error(error: BaseException) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.edit import FileEdit
 from strata.storage.file_names import youngest
-from strata.storage.parquet import ParquetLayout, TableWriter
+from strata.storage.parquet import ParquetLayout
+from strata.storage.partitioned_writer import table_writer
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
@@ -81,7 +82,7 @@ def run_edit_task(task: EditTask) -> EditResult:
     stem = task_stem("retract")
     removed = added = 0
     born = youngest([task.url] if task.url else [])
-    with TableWriter(store, task.folder, task.table, layout, stem, born) as writer:
+    with table_writer(store, task.folder, task.table, layout, stem, born) as writer:
         for merged in _merged(task, store):
             removed, added = removed + merged.removed, added + merged.added
             if merged.rows.num_rows:

@@ -94,7 +94,8 @@ def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int
         cuts=(),
         storage=context.storage_options,
         folders={name: folder / name for name in tables},
-        layouts={name: tier_of_table(settings, name).layout for name in tables},
+        # What is staged goes to its partitions when it goes to the table.
+        layouts={name: tier_of_table(settings, name).layout.unpartitioned for name in tables},
         check_documents=settings.tokenize.check_documents,
         only=promoted,
     )

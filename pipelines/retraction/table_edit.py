@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,8 @@ def _tasks(
 ) -> list[EditTask]:
     tier = tier_of_table(context.settings, edit.table)
     urls = tuple(file.url for file in staged)
+    # A file stays under the fields that it was partitioned by.
+    layouts = {file.url: replace(tier.layout, partition_by=file.partition.fields) for file in files}
     return [
         EditTask(
             table=edit.table,
@@ -132,7 +134,7 @@ def _tasks(
             drop=edit.drop,
             inserts=inserts,
             folder=tier.folder(context.settings.corpus, edit.table),
-            layout=tier.layout,
+            layout=layouts.get(url or "", tier.layout),
             storage=context.storage_options,
         )
         for url, inserts in _places(files, edit.coming, urls).items()

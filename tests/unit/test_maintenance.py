@@ -215,7 +215,7 @@ def test_orphans_half_written_file_of_a_killed_writer_is_one(corpus, tiers, tabl
     writer.write(
         pa.RecordBatch.from_pylist([{"doc_id": 1, "kept_id": 1} | CLUSTER], SCHEMAS["clusters"])
     )
-    writer._write_row_group()
+    writer.end_row_group()
     (half,) = orphans()
     assert half.suffix == ".tmp"
     writer.abort()

@@ -1,0 +1,129 @@
+"""The settings of partitions: by which values the files of a table are kept apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from pydantic import Field
+
+from strata.model import Model
+
+__all__ = ["PARTITIONABLE", "PartitionField", "Transform", "WriterSettings", "partition_fields"]
+
+
+class Transform(StrEnum):
+    """How a partition's value follows from that of a column, as Iceberg defines it."""
+
+    IDENTITY = "identity"
+    BUCKET = "bucket"
+    TRUNCATE = "truncate"
+
+    @property
+    def has_width(self) -> bool:
+        """Whether it is written with a number, as in ``bucket(16, id)``."""
+        return self in (Transform.BUCKET, Transform.TRUNCATE)
+
+
+_DOCUMENT_COLUMNS = ("source", "lang", "id", "url", "doc_id", "n_bytes")
+PARTITIONABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "documents": _DOCUMENT_COLUMNS,
+        "clean": _DOCUMENT_COLUMNS,
+        "tokens": ("source", "doc_id", "n_tokens"),
+    }
+)
+"""Tables that can be partitioned, and the columns that may decide."""
+
+# Of any other column nearly every row has a value of its own, and would get a file of its own.
+_REPEATING = frozenset({"source", "lang"})
+_WIDEST = {Transform.BUCKET: 10_000, Transform.TRUNCATE: 1 << 62}
+_CALL = re.compile(r"(?P<transform>[a-z]+)\(\s*(?P<width>[0-9]{1,19})\s*,\s*(?P<column>\w+)\s*\)")
+_SYNTAX = 'use "COLUMN", "bucket(N, COLUMN)" or "truncate(N, COLUMN)"'
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionField:
+    """One value that the files of a table are kept apart by.
+
+    Attributes:
+        transform: how it follows from the column.
+        column: name of the column.
+        width: number of buckets, or what is truncated to; 0 for other transforms.
+    """
+
+    transform: Transform
+    column: str
+    width: int = 0
+
+    def __str__(self) -> str:
+        if not self.transform.has_width:
+            return self.column
+        return f"{self.transform}({self.width}, {self.column})"
+
+    @property
+    def name(self) -> str:
+        """Name of the value, in folders and in Iceberg: ``source``, ``id_bucket_16``."""
+        short = {Transform.BUCKET: "bucket", Transform.TRUNCATE: "trunc"}.get(self.transform)
+        return f"{self.column}_{short}_{self.width}" if short else self.column
+
+
+def partition_fields(table: str, texts: tuple[str, ...]) -> tuple[PartitionField, ...]:
+    """The fields that a table is partitioned by, as settings write them.
+
+    Raises:
+        ValueError: a field cannot be read, is there twice, or makes no sense for the table.
+    """
+    if table not in PARTITIONABLE:
+        raise ValueError(
+            f"the table {table!r} cannot be partitioned: only {', '.join(PARTITIONABLE)} can"
+        )
+    fields = tuple(_field(table, text.strip()) for text in texts)
+    twice = next((field for field in fields if fields.count(field) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the field {str(twice)!r} is there twice: name it once")
+    return fields
+
+
+def _field(table: str, text: str) -> PartitionField:
+    found = _CALL.fullmatch(text)
+    if found is None and not text.isidentifier():
+        raise ValueError(f"the field {text!r} cannot be read: {_SYNTAX}")
+    column = found["column"] if found else text
+    if column not in PARTITIONABLE[table]:
+        raise ValueError(
+            f"{table} cannot be partitioned by the column {column!r}: "
+            f"use one of {', '.join(PARTITIONABLE[table])}"
+        )
+    return _of_call(text, found) if found else _of_column(column)
+
+
+def _of_call(text: str, found: re.Match[str]) -> PartitionField:
+    transform = next((each for each in _WIDEST if each == found["transform"]), None)
+    if transform is None:
+        raise ValueError(f"there is no transform {found['transform']!r} in {text!r}: {_SYNTAX}")
+    width = int(found["width"])
+    if not 1 <= width <= _WIDEST[transform]:
+        raise ValueError(f"the number in {text!r} must be from 1 to {_WIDEST[transform]:,}")
+    return PartitionField(transform, found["column"], width)
+
+
+def _of_column(column: str) -> PartitionField:
+    if column not in _REPEATING:
+        raise ValueError(
+            f"a partition for each {column!r} would be a file for each document: "
+            f'use "bucket(16, {column})" or "truncate(N, {column})"'
+        )
+    return PartitionField(Transform.IDENTITY, column)
+
+
+class WriterSettings(Model):
+    """``[writers]``: what a task may hold while it writes a partitioned table."""
+
+    open_files: int = Field(default=16, ge=1, le=10_000)
+    """Files of a table that a task has open at once; with more partitions it writes more files."""
+    pending_mb: float = Field(default=64, gt=0, le=65_536)
+    """Rows of a table that a task gathers before it writes those of the largest partitions."""

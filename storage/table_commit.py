@@ -1,0 +1,92 @@
+"""What all commits share, on PyIceberg's private commit class: their order, and partition specs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.table.snapshots import (
+    SnapshotSummaryCollector,
+    Summary,
+    update_snapshot_summaries,
+)
+from pyiceberg.table.update import AssertRefSnapshotId, UpdatesAndRequirements
+from pyiceberg.table.update.snapshot import _SnapshotProducer
+from pyiceberg.typedef import EMPTY_DICT
+
+__all__ = ["OrderedCommit", "SpecCommit"]
+
+
+class OrderedCommit(_SnapshotProducer[Any]):
+    """A commit that is made again where any tag or branch has moved meanwhile.
+
+    PyIceberg looks at the one that it commits to. But snapshots of all of them are numbered in one
+    order, and a number that is taken by then would be an error of the table, not a lost race.
+    """
+
+    def _commit(self) -> UpdatesAndRequirements:
+        updates, requirements = super()._commit()
+        others = (
+            AssertRefSnapshotId.model_validate({"ref": name, "snapshot-id": ref.snapshot_id})
+            for name, ref in self._transaction._table.metadata.refs.items()
+            if name != self._target_branch
+        )
+        return updates, (*requirements, *others)
+
+
+class SpecCommit(OrderedCommit):
+    """A commit whose new files stay under their own partition specs.
+
+    PyIceberg writes all new files into one manifest of the present spec, under which the values of
+    an older one say something else: the rows of such a file are lost to filtered reads.
+    """
+
+    def _manifests(self) -> list[ManifestFile]:
+        added, self._added_data_files = self._added_data_files, []
+        try:
+            others = super()._manifests()
+        finally:
+            self._added_data_files = added
+        return [*self._added_manifests(), *others]
+
+    def _added_manifests(self) -> list[ManifestFile]:
+        by_spec: defaultdict[int, list[DataFile]] = defaultdict(list)
+        for file in self._added_data_files:
+            by_spec[file.spec_id].append(file)
+        numbers = self._sequence_numbers() if by_spec else {}
+        made = []
+        for spec_id, files in by_spec.items():
+            with self.new_manifest_writer(self.spec(spec_id)) as writer:
+                for file in files:
+                    writer.add(self._added_entry(file, numbers.get(file.file_path)))
+            made.append(writer.to_manifest_file())
+        return made
+
+    def _sequence_numbers(self) -> Mapping[str, int]:
+        """Data sequence numbers of new files by URL; any other file gets that of the snapshot."""
+        return {}
+
+    def _added_entry(self, file: DataFile, sequence_number: int | None) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=ManifestEntryStatus.ADDED,
+            snapshot_id=self._snapshot_id,
+            sequence_number=sequence_number,
+            file_sequence_number=None,
+            data_file=file,
+        )
+
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        metadata = self._transaction.table_metadata
+        schema, specs = metadata.schema(), metadata.specs()
+        changes = SnapshotSummaryCollector()
+        for file in self._added_data_files:
+            changes.add_file(file, schema, specs[file.spec_id])
+        for file in self._deleted_data_files:
+            changes.remove_file(file, schema, specs[file.spec_id])
+        parent = metadata.snapshot_by_id(self._parent_snapshot_id or -1)
+        return update_snapshot_summaries(
+            Summary(operation=self._operation, **changes.build(), **snapshot_properties),
+            parent.summary if parent else None,
+        )
