@@ -31,6 +31,8 @@ __all__ = ["CATALOG_NAME", "Corpus", "CorpusTable", "TableFile", "TableSnapshot"
 CATALOG_NAME = "strata"
 _DATABASE = "catalog.db"
 _LOCK_SECONDS = 60
+# SQLite and PostgreSQL say the first, PostgreSQL the second where both were at it.
+_MADE_MEANWHILE = ("already exists", "duplicate key value")
 
 
 class Corpus:
@@ -158,9 +160,20 @@ def _catalog_properties(settings: Settings, warehouse: Url) -> dict[str, str]:
     given = {
         key: str(from_environment(value, "catalog")) for key, value in settings.catalog.items()
     }
+    _refuse_password(settings.catalog.get("uri", ""))
     if not given:
         given = {"type": "sql", "uri": _sqlite(warehouse)}
     return given | {"warehouse": str(warehouse)}
+
+
+def _refuse_password(uri: str) -> None:
+    # What the settings say is shown in reports, and stays in the file.
+    user, mark, server = uri.partition("://")[2].partition("/")[0].rpartition("@")
+    if mark and ":" in user:
+        raise SettingsError(
+            f"the uri in [catalog] carries the password of its user at {server}",
+            hint='leave it out and export PGPASSWORD, or write uri = "env:NAME"',
+        )
 
 
 def _sqlite(warehouse: Url) -> str:
@@ -176,16 +189,16 @@ def _sqlite(warehouse: Url) -> str:
 
 def _load(properties: dict[str, str]) -> Catalog:
     from pyiceberg.catalog import load_catalog
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import ArgumentError, DBAPIError
 
     try:
         return load_catalog(CATALOG_NAME, **properties)
-    except OperationalError as error:
+    except DBAPIError as error:
         # Two first runs at once: the other one has just made the catalog's tables.
-        if "already exists" not in str(error):
+        if not any(words in str(error) for words in _MADE_MEANWHILE):
             raise
         return load_catalog(CATALOG_NAME, **properties)
-    except (ValueError, TypeError, ImportError) as error:
+    except (ArgumentError, ValueError, TypeError, ImportError) as error:
         raise SettingsError(
             f"the catalog in [catalog] cannot be opened: {error}",
             hint="see the properties of PyIceberg's catalogs; SQLite needs none",

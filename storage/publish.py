@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
-from strata.errors import ConflictError, MachineError, StrataError, TransientError
+from strata.errors import ConflictError, MachineError, SettingsError, StrataError, TransientError
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import CONTENT_KEY, RUN_ID
 from strata.storage.table import CorpusTable
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["PublishMode", "catalog_errors", "publish", "repeat_lost_races", "run_commit"]
 
 _RACES = 20
+# A connection that PostgreSQL refuses has no code, only words.
+_REFUSALS = (
+    "authentication failed",
+    "does not exist",
+    "no password supplied",
+    "no pg_hba.conf entry",
+)
 Result = TypeVar("Result")
 
 
@@ -138,8 +145,14 @@ def catalog_errors(name: str) -> Iterator[None]:
         ServerError,
         ServiceUnavailableError,
     ) as error:
+        told = getattr(error, "orig", None) or error
+        if any(words in str(told) for words in _REFUSALS):
+            raise SettingsError(
+                f"the catalog of {name} let nobody in: {told}",
+                hint="check uri in [catalog]; PostgreSQL takes the password from PGPASSWORD",
+            ) from error
         raise TransientError(
-            f"the catalog of {name} did not answer: {getattr(error, 'orig', None) or error}",
+            f"the catalog of {name} did not answer: {told}",
             hint="run the same command again; what was published is not published twice",
         ) from error
     except DBAPIError as error:
