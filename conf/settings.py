@@ -16,13 +16,16 @@ from strata.partition_settings import PartitionField, WriterSettings, partition_
 from strata.storage_settings import (
     TABLES,
     WAREHOUSE_TIER,
+    CacheSettings,
     CompressSettings,
     TierSettings,
+    TransferSettings,
     known_tables,
 )
 
 __all__ = [
     "TABLES",
+    "CacheSettings",
     "CompressSettings",
     "DedupSettings",
     "FieldMapping",
@@ -36,6 +39,7 @@ __all__ = [
     "TierSettings",
     "TokenizeSettings",
     "TrainSettings",
+    "TransferSettings",
     "Verification",
     "WriterSettings",
 ]
@@ -252,6 +256,8 @@ class Settings(Model):
     dedup: DedupSettings = DedupSettings()
     tokenize: TokenizeSettings = TokenizeSettings()
     compress: CompressSettings = CompressSettings()
+    transfer: TransferSettings = TransferSettings()
+    cache: CacheSettings = CacheSettings()
     tiers: dict[Annotated[str, Field(pattern=NAME)], TierSettings] = Field(default={})
     """Tiers by name; the tier "warehouse" is always there."""
     tables: dict[str, str] = Field(default={})

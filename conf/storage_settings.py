@@ -8,7 +8,15 @@ from pydantic import Field, field_validator, model_validator
 
 from strata.model import Model
 
-__all__ = ["TABLES", "WAREHOUSE_TIER", "CompressSettings", "TierSettings", "known_tables"]
+__all__ = [
+    "TABLES",
+    "WAREHOUSE_TIER",
+    "CacheSettings",
+    "CompressSettings",
+    "TierSettings",
+    "TransferSettings",
+    "known_tables",
+]
 
 TABLES = (
     *("inputs", "documents", "rejects", "fingerprints"),
@@ -17,6 +25,12 @@ TABLES = (
     "retractions",
 )
 WAREHOUSE_TIER = "warehouse"
+_HINT_SCHEMES = {
+    "storage_class": ("s3", "s3a"),
+    "replication": ("webhdfs", "hdfs"),
+    "storage_policy": ("webhdfs",),
+    "endpoints": ("s3", "s3a", "webhdfs"),
+}
 
 
 def known_tables(tables: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,6 +82,25 @@ class TierSettings(Model):
     """Tier that takes what is beyond `capacity_gb`."""
     cost_gb_month: float | None = Field(default=None, ge=0)
     """Price of a GB (10^9 bytes) a month, in any currency."""
+    storage_class: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
+    """S3 StorageClass of new files, such as "STANDARD_IA"; for s3:// only."""
+    replication: int | None = Field(default=None, ge=1, le=512)
+    """HDFS replication of new files; for webhdfs:// and hdfs:// only."""
+    storage_policy: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
+    """HDFS storage policy of the tier's folder, such as "COLD"; for webhdfs:// only."""
+    endpoints: tuple[str, ...] = ()
+    """Addresses of the store, used in turn: URLs for s3://, host:port for webhdfs://."""
+
+    @model_validator(mode="after")
+    def _hints_fit(self) -> TierSettings:
+        scheme = self.url.partition("://")[0].lower() if "://" in self.url else "file"
+        for name, schemes in _HINT_SCHEMES.items():
+            if getattr(self, name) and scheme not in schemes:
+                raise ValueError(
+                    f"{name} is for {' and '.join(f'{each}://' for each in schemes)}, "
+                    f"but the tier's url is {self.url}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _level_fits(self) -> TierSettings:
@@ -75,3 +108,35 @@ class TierSettings(Model):
         if self.level is not None and self.level > top:
             raise ValueError(f"codec {self.codec} has no level {self.level} (largest: {top})")
         return self
+
+
+class TransferSettings(Model):
+    """``[transfer]``: moving bytes to and from stores that are not local.
+
+    A worker process holds at most (window + 1) parts for each file that it writes, and three for
+    each that it reads from beginning to end.
+    """
+
+    part_mb: float = Field(default=8, ge=5, le=512)
+    """Size of a part of an upload, and of one read of a sequential reader (S3 allows 5 or more)."""
+    window: int = Field(default=4, ge=1, le=64)
+    """Requests that a worker process has in flight."""
+    attempts: int = Field(default=6, ge=1, le=100)
+    """How often a request is sent when its failure may pass: 503, reset, timeout."""
+    retry_seconds: float = Field(default=120, ge=0)
+    """Time after which a failed request is not sent again."""
+    timeout_seconds: float = Field(default=60, gt=0)
+    """Time that a server may be silent."""
+
+
+class CacheSettings(Model):
+    """``[cache]``: blocks of remote files on a local disk, shared by all workers of a host."""
+
+    folder: str | None = Field(default=None, min_length=1)
+    """Folder of the blocks, the same on every worker; there is no cache unless given."""
+    capacity_gb: float = Field(default=20, gt=0)
+    """Size of all blocks; the least recently used go first."""
+    block_mb: float = Field(default=1, ge=0.0625, le=64)
+    """Size of a block."""
+    prefetch: int = Field(default=16, ge=0, le=1024)
+    """Blocks that are fetched ahead of a sequential reader."""

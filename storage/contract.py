@@ -15,7 +15,7 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["ByteRange", "FileInfo", "Output", "Store"]
+__all__ = ["ByteRange", "FileInfo", "Output", "PartUpload", "Store"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,6 +74,33 @@ class Output(io.BufferedIOBase):
         self.discard()
 
 
+class PartUpload(ABC):
+    """An object that is written in parts; each call may be repeated without harm.
+
+    The object appears with ``put`` or ``complete``, and never otherwise.
+    """
+
+    @abstractmethod
+    def put(self, data: bytes | bytearray) -> None:
+        """Write the whole object at once."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start an upload in parts."""
+
+    @abstractmethod
+    def send(self, number: int, data: bytes | bytearray) -> str:
+        """Write part ``number``, from 1 on; tells the tag that ``complete`` needs."""
+
+    @abstractmethod
+    def complete(self, tags: Sequence[str]) -> None:
+        """Make the object of its parts, given their tags in order."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop the parts."""
+
+
 class Store(ABC):
     """Files by URL. Instances are picklable and hold no open connection.
 
@@ -107,6 +134,17 @@ class Store(ABC):
     @abstractmethod
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
         """Read several ranges of a file, with several requests in flight where that helps."""
+
+    def upload(self, url: Url) -> PartUpload | None:  # noqa: ARG002 (for stores that have parts)
+        """An upload in parts, on stores that know them."""
+        return None
+
+    def pinned(self, info: FileInfo) -> Store:  # noqa: ARG002 (for stores that can tell)
+        """The store for reading the one version of a file that ``info`` tells of.
+
+        Stores that can tell raise ``ConflictError`` when the file was replaced meanwhile.
+        """
+        return self
 
     def exists(self, url: Url) -> bool:
         """Whether there is a file."""

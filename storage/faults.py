@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from strata.errors import InputMissingError, MachineError, StrataError, TransientError
 from strata.storage.url import Url
 
-__all__ = ["as_strata_error", "translated"]
+__all__ = ["BrokenReadError", "as_strata_error", "translated"]
 
 # By name, so that no optional client library is imported to look at an error.
 _TRANSIENT_CLASSES = frozenset(
     {
+        "ChunkedEncodingError",
         "ClientConnectionError",
         "ClientPayloadError",
         "ConnectionClosedError",
@@ -21,6 +22,8 @@ _TRANSIENT_CLASSES = frozenset(
         "EndpointConnectionError",
         "FSTimeoutError",
         "HTTPClientError",
+        "IncompleteRead",
+        "ProtocolError",
         "ServerDisconnectedError",
         "ServiceRequestError",
         "ServiceResponseError",
@@ -50,6 +53,16 @@ _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_CODES = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
 _SERVER_BUSY = 500
 _SERVER_FULL = 507
+
+
+class BrokenReadError(TransientError):
+    """A read that broke off after some bytes had come.
+
+    Attributes:
+        data: the bytes that came.
+    """
+
+    data: bytes = b""
 
 
 def as_strata_error(error: Exception, url: Url, action: str) -> StrataError | None:

@@ -5,20 +5,30 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO, cast
 
-import fsspec
 from fsspec import AbstractFileSystem
 
-from strata.errors import SettingsError
-from strata.storage.contract import ByteRange, FileInfo, Output, Store
-from strata.storage.faults import translated
-from strata.storage.handles import GuardedInput, LocalOutput, ObjectOutput, RenamedOutput
+from strata.errors import TransientError
+from strata.storage.contract import ByteRange, FileInfo, Output, PartUpload, Store
+from strata.storage.faults import BrokenReadError, as_strata_error, translated
+from strata.storage.handles import LocalOutput, ObjectOutput, RenamedOutput
+from strata.storage.metering import Event, record
 from strata.storage.options import StorageOptions
-from strata.storage.url import Url
+from strata.storage.transfer import webhdfs
+from strata.storage.transfer.endpoints import endpoint_failed, next_endpoint
+from strata.storage.transfer.filesystems import (
+    COUNTING_SCHEMES,
+    S3_SCHEMES,
+    WEBHDFS_SCHEMES,
+    open_filesystem,
+)
+from strata.storage.transfer.reading import RangedInput, RangePlan
+from strata.storage.url import LOCAL, Url
 
 __all__ = ["FsspecStore"]
 
@@ -29,45 +39,65 @@ _IDENTITY_KEYS = ("ETag", "etag", "md5Hash", "content_md5")
 _TIME_KEYS = ("mtime", "LastModified", "last_modified", "modificationTime", "updated", "created")
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
 _LARGEST_SECONDS = 1e11
+# Storage policies that this process has set; setting one again would be a request for each file.
+_POLICIES_SET: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class FsspecStore(Store):
-    """Files on any filesystem of fsspec, each with the options of its URL prefix."""
+    """Files on any filesystem of fsspec, each with the options of its URL prefix.
+
+    Each call is one attempt, at the endpoint whose turn it is.
+
+    Attributes:
+        options: how to reach the files.
+        pin: the one version of a file that is read; any version of all others.
+    """
 
     options: StorageOptions = field(default_factory=StorageOptions)
+    pin: FileInfo | None = None
 
     def open_input(self, url: Url) -> BinaryIO:
         """Open a file for reading."""
-        with translated(url, "read"):
-            if url.scheme == "file":
+        if url.scheme == LOCAL:
+            with translated(url, "read"):
                 return open(url.path, "rb")
-            handle = self._filesystem(url).open(
-                url.path, "rb", block_size=_READ_BLOCK, cache_type="readahead"
-            )
-            return cast("BinaryIO", GuardedInput(url, handle))
+        info = self.info(url)
+        return cast("BinaryIO", RangedInput(self.pinned(info), info, RangePlan(_READ_BLOCK)))
 
     def create(self, url: Url) -> Output:
         """Open a file for writing; closing it replaces one of the same name."""
-        with translated(url, "write"):
-            if url.scheme == "file":
+        if url.scheme == LOCAL:
+            with translated(url, "write"):
                 return LocalOutput(url)
+        with self._attempt(url, "write") as filesystem:
+            extra = self._extra(url, filesystem)
             if url.scheme in _OBJECT_SCHEMES:
-                return ObjectOutput(url, self._filesystem(url))
-            return RenamedOutput(url, self._filesystem(url))
+                return ObjectOutput(url, filesystem, extra)
+            return RenamedOutput(url, filesystem, extra)
+
+    def upload(self, url: Url) -> PartUpload | None:
+        """An upload in parts on S3; other stores have none."""
+        if url.scheme not in S3_SCHEMES:
+            return None
+        from strata.storage.transfer.s3 import S3Upload
+
+        return S3Upload(partial(self._attempt, url, "write"), url.path, self._extra(url, None))
 
     def info(self, url: Url) -> FileInfo:
         """Size and identity of one file; a folder counts as missing."""
-        with translated(url, "read"):
-            facts = self._fresh(url).info(url.path)
+        with self._attempt(url, "read") as filesystem:
+            filesystem.invalidate_cache()
+            facts = filesystem.info(url.path)
             if facts.get("type") == "directory":
                 raise FileNotFoundError(str(url))
             return _file_info(url, facts)
 
     def find(self, url: Url) -> list[FileInfo]:
         """All files below a folder, or that match a glob, or the file itself."""
-        with translated(url, "list"):
-            filesystem = self._fresh(url)
+        with self._attempt(url, "list") as filesystem:
+            # Listings are cached by process; another process may have written since.
+            filesystem.invalidate_cache()
             found = dict(_walk(filesystem, url.path))
         prefix = str(url).removesuffix(url.path)
         prefix = f"{url.scheme}://" if prefix == str(url) else prefix
@@ -77,40 +107,74 @@ class FsspecStore(Store):
 
     def delete(self, url: Url) -> None:
         """Remove one file; object stores cannot tell whether it was there, so none does."""
-        with translated(url, "delete"), suppress(FileNotFoundError):
-            self._filesystem(url).rm_file(url.path)
+        with self._attempt(url, "delete") as filesystem, suppress(FileNotFoundError):
+            filesystem.rm_file(url.path)
 
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Read several ranges of a file, in parallel where the filesystem can."""
-        with translated(url, "read"):
+        """Read several ranges of a file, one after the other."""
+        if url.scheme != LOCAL:
+            return [self._read_range(url, span) for span in ranges]
+        with self._attempt(url, "read") as filesystem:
             paths = [url.path] * len(ranges)
             starts, ends = [r.start for r in ranges], [r.end for r in ranges]
-            parts = self._filesystem(url).cat_ranges(paths, starts, ends, on_error="raise")
+            parts = filesystem.cat_ranges(paths, starts, ends, on_error="raise")
             return cast("list[bytes]", parts)
 
-    def _filesystem(self, url: Url) -> AbstractFileSystem:
-        kind = _kind(url)
-        return kind(**(kind._get_kwargs_from_urls(str(url)) | self.options.resolve(url)))
+    def pinned(self, info: FileInfo) -> FsspecStore:
+        """The store for reading one version of a file; S3 tells when it was replaced."""
+        return replace(self, pin=info)
 
-    def _fresh(self, url: Url) -> AbstractFileSystem:
-        # Listings are cached by process; another process may have written since.
-        filesystem = self._filesystem(url)
-        filesystem.invalidate_cache()
-        return filesystem
+    def _read_range(self, url: Url, span: ByteRange) -> bytes:
+        if span.start >= span.end:
+            return b""
+        with self._attempt(url, "read") as filesystem:
+            if url.scheme in S3_SCHEMES:
+                return self._read_s3(url, span, filesystem)
+            if url.scheme in WEBHDFS_SCHEMES:
+                return webhdfs.read_range(filesystem, url.path, span)
+            return cast("bytes", filesystem.cat_file(url.path, start=span.start, end=span.end))
 
+    def _read_s3(self, url: Url, span: ByteRange, filesystem: AbstractFileSystem) -> bytes:
+        etag = self.pin.identity if self.pin and self.pin.url == url else ""
+        into: list[bytes] = []
+        try:
+            filesystem.read_range(url.path, span, etag, into)
+        except Exception as error:
+            from strata.storage.transfer.s3 import is_range_past_the_end
 
-def _kind(url: Url) -> type[AbstractFileSystem]:
-    try:
-        if url.scheme == "webhdfs":
-            from strata.storage.webhdfs import StrataWebHdfs
+            if is_range_past_the_end(error):
+                return b""
+            told = as_strata_error(error, url, "read")
+            if not (into and isinstance(told, TransientError)):
+                raise
+            broken = BrokenReadError(told.reason, hint=told.hint)
+            broken.data = b"".join(into)
+            raise broken from error
+        return b"".join(into)
 
-            return StrataWebHdfs
-        kind: type[AbstractFileSystem] = fsspec.get_filesystem_class(url.scheme)
-    except (ImportError, ValueError) as error:
-        raise SettingsError(
-            f"cannot open {url}: {error}", hint=f"install the extra for {url.scheme}://"
-        ) from error
-    return kind
+    @contextmanager
+    def _attempt(self, url: Url, action: str) -> Iterator[Any]:
+        options, policy = self.options.resolve(url), self.options.transfer
+        endpoints = self.options.hints_of(url)[1].endpoints
+        endpoint = next_endpoint(endpoints)
+        if url.scheme not in COUNTING_SCHEMES and url.scheme != LOCAL:
+            record(Event.READ if action in ("read", "list") else Event.WRITE)
+        try:
+            with translated(url, action):
+                yield open_filesystem(url, options, endpoint, policy)
+        except TransientError:
+            endpoint_failed(endpoint, endpoints)
+            raise
+
+    def _extra(self, url: Url, filesystem: AbstractFileSystem | None) -> dict[str, Any]:
+        """What the tier asks for, as arguments of the one who creates a file."""
+        tier, hints = self.options.hints_of(url)
+        if url.scheme in S3_SCHEMES:
+            return {"StorageClass": hints.storage_class} if hints.storage_class else {}
+        if hints.storage_policy and (tier, hints.storage_policy) not in _POLICIES_SET:
+            webhdfs.set_storage_policy(filesystem, Url.parse(tier), hints.storage_policy)
+            _POLICIES_SET.add((tier, hints.storage_policy))
+        return {"replication": hints.replication} if hints.replication else {}
 
 
 def _walk(filesystem: AbstractFileSystem, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -1,10 +1,10 @@
-"""Open files: inputs that tell errors in Strata's words, outputs that appear whole or never."""
+"""Outputs that appear whole or never, over the handles of a filesystem."""
 
 from __future__ import annotations
 
-import io
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
@@ -17,9 +17,9 @@ from strata.storage.faults import translated
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import ReadableBuffer
 
-__all__ = ["GuardedInput", "LocalOutput", "ObjectOutput", "RenamedOutput", "staging_name"]
+__all__ = ["LocalOutput", "ObjectOutput", "RenamedOutput", "staging_name"]
 
 _WRITE_BUFFER = 1 << 20
 
@@ -27,62 +27,6 @@ _WRITE_BUFFER = 1 << 20
 def staging_name(name: str) -> str:
     """A hidden name beside ``name`` that no listing takes for data."""
     return f".{name}.{uuid4().hex}.tmp"
-
-
-class GuardedInput(io.BufferedIOBase):
-    """A handle of fsspec whose errors name the URL."""
-
-    def __init__(self, url: Url, inner: BinaryIO) -> None:
-        self._url = url
-        self._inner = inner
-
-    def readable(self) -> bool:
-        """True: this is an input."""
-        return True
-
-    def seekable(self) -> bool:
-        """True: every store opens seekable inputs."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Read up to ``size`` bytes, or to the end."""
-        with translated(self._url, "read"):
-            data: bytes = self._inner.read(-1 if size is None else size)
-        return data
-
-    def read1(self, size: int = -1) -> bytes:
-        """Same as ``read``: the buffer is the store's own."""
-        return self.read(size)
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill ``buffer`` as far as the file goes."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def readline(self, size: int | None = -1) -> bytes:
-        """Read to the next newline."""
-        with translated(self._url, "read"):
-            line: bytes = self._inner.readline()
-        if size is not None and 0 <= size < len(line):
-            self._inner.seek(size - len(line), os.SEEK_CUR)
-            return line[:size]
-        return line
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a byte offset."""
-        return int(self._inner.seek(offset, whence))
-
-    def tell(self) -> int:
-        """Byte offset of the next read."""
-        return int(self._inner.tell())
-
-    def close(self) -> None:
-        """Give the connection back."""
-        if not self.closed:
-            self._inner.close()
-        super().close()
 
 
 class _Staged(Output):
@@ -155,8 +99,8 @@ class LocalOutput(_Staged):
 class ObjectOutput(_Staged):
     """An object of a store that shows it only when its upload completes."""
 
-    def __init__(self, url: Url, filesystem: AbstractFileSystem) -> None:
-        super().__init__(url, filesystem.open(url.path, "wb"))
+    def __init__(self, url: Url, filesystem: AbstractFileSystem, extra: Mapping[str, Any]) -> None:
+        super().__init__(url, filesystem.open(url.path, "wb", **extra))
 
     def _publish(self) -> None:
         self._inner.close()
@@ -171,11 +115,11 @@ class ObjectOutput(_Staged):
 class RenamedOutput(_Staged):
     """A file of any other filesystem, written beside its target and moved onto it."""
 
-    def __init__(self, url: Url, filesystem: AbstractFileSystem) -> None:
+    def __init__(self, url: Url, filesystem: AbstractFileSystem, extra: Mapping[str, Any]) -> None:
         self._filesystem = filesystem
         self._staging = url.parent / staging_name(url.name)
         filesystem.makedirs(url.parent.path, exist_ok=True)
-        super().__init__(url, filesystem.open(self._staging.path, "wb"))
+        super().__init__(url, filesystem.open(self._staging.path, "wb", **extra))
 
     def _publish(self) -> None:
         self._inner.close()

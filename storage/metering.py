@@ -1,21 +1,46 @@
-"""Counting what a store moves, as a wrapper around it."""
+"""Counting what a store moves: bytes in a wrapper around it, requests where they are sent."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from strata.storage.contract import ByteRange, FileInfo, Output, Store
 from strata.storage.file_names import facts_of_name
-from strata.storage.url import Url
+from strata.storage.url import LOCAL, Url
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["FileReads", "IoMeter", "MeteredStore"]
+__all__ = [
+    "Event",
+    "FileReads",
+    "IoMeter",
+    "MeteredStore",
+    "counting",
+    "current_meter",
+    "record",
+]
+
+
+class Event(StrEnum):
+    """What is counted below a store; the value is the field of the meter."""
+
+    READ = "read_requests"
+    WRITE = "write_requests"
+    RETRY = "retries"
+    FAILOVER = "failovers"
+    CACHE_HIT = "cache_hits"
+    CACHE_MISS = "cache_misses"
+    CACHE_BYTES = "cache_bytes"
+    CACHE_FAULT = "cache_faults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +61,43 @@ class FileReads:
 
 @dataclass(slots=True)
 class IoMeter:
-    """Bytes and calls that went through a store; adds up with ``+``.
+    """Bytes and requests that went through a store; adds up with ``+``.
 
-    ``files`` has the bytes read of each data file, by its name.
+    A request is one to a server, whatever it is for: a part, a listing, the size of a file. On
+    local files it is one call.
+
+    Attributes:
+        bytes_read: bytes that readers got, from the store or its cache.
+        read_requests: requests that read.
+        bytes_written: bytes that writers gave.
+        write_requests: requests that write.
+        retries: requests that failed in a way that passes, and were sent again.
+        failovers: times that another endpoint took over.
+        cache_hits: blocks that the cache had.
+        cache_misses: blocks that it had not.
+        cache_bytes: bytes that came from the cache.
+        cache_faults: blocks that the cache could not keep, or that were damaged.
+        files: bytes read of each data file, by its name.
     """
 
     bytes_read: int = 0
     read_requests: int = 0
     bytes_written: int = 0
     write_requests: int = 0
+    retries: int = 0
+    failovers: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_bytes: int = 0
+    cache_faults: int = 0
     files: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: IoMeter) -> IoMeter:
+        numbers = [each.name for each in fields(self) if each.name != "files"]
         names = self.files.keys() | other.files.keys()
         return IoMeter(
-            self.bytes_read + other.bytes_read,
-            self.read_requests + other.read_requests,
-            self.bytes_written + other.bytes_written,
-            self.write_requests + other.write_requests,
-            {name: self.files.get(name, 0) + other.files.get(name, 0) for name in names},
+            *(getattr(self, name) + getattr(other, name) for name in numbers),
+            files={name: self.files.get(name, 0) + other.files.get(name, 0) for name in names},
         )
 
     @property
@@ -62,21 +105,53 @@ class IoMeter:
         """Each data file that was read, as one read."""
         return {name: FileReads(1, n_bytes) for name, n_bytes in self.files.items()}
 
-    def note_file(self, url: Url, size: int) -> None:
-        """Record that ``size`` bytes of a file were read, if it is a data file of a table."""
+    def count_read(self, url: Url, size: int, *, requests: int) -> None:
+        """Record ``size`` bytes that were read of a file, in so many requests."""
         name = url.name
-        if name in self.files or facts_of_name(name).codec:
-            self.files[name] = self.files.get(name, 0) + size
+        with _LOCK:
+            self.bytes_read += size
+            self.read_requests += requests
+            if name in self.files or facts_of_name(name).codec:
+                self.files[name] = self.files.get(name, 0) + size
 
-    def count_read(self, size: int) -> None:
-        """Record one read of ``size`` bytes."""
-        self.bytes_read += size
-        self.read_requests += 1
+    def count_write(self, size: int, *, requests: int) -> None:
+        """Record ``size`` bytes that were written, in so many requests."""
+        with _LOCK:
+            self.bytes_written += size
+            self.write_requests += requests
 
-    def count_write(self, size: int) -> None:
-        """Record one write of ``size`` bytes."""
-        self.bytes_written += size
-        self.write_requests += 1
+
+_METER: ContextVar[IoMeter | None] = ContextVar("strata_io_meter", default=None)
+# Parts are counted by the threads that move them.
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def counting(meter: IoMeter | None) -> Iterator[None]:
+    """Count what the block sends into ``meter``; threads that work for it ask for the same."""
+    token = _METER.set(meter)
+    try:
+        yield
+    finally:
+        _METER.reset(token)
+
+
+def current_meter() -> IoMeter | None:
+    """The meter of the innermost :func:`counting` block."""
+    return _METER.get()
+
+
+def record(event: Event, number: int = 1) -> None:
+    """Count an event into the meter of the caller, if there is one."""
+    meter = _METER.get()
+    if meter is not None:
+        with _LOCK:
+            setattr(meter, event.value, getattr(meter, event.value) + number)
+
+
+def _calls(url: Url) -> int:
+    # Remote requests are counted where they are sent; a call may take none of them, or many.
+    return 1 if url.scheme == LOCAL else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +163,41 @@ class MeteredStore(Store):
 
     def open_input(self, url: Url) -> BinaryIO:
         """Open a file whose reads are counted."""
-        return cast("BinaryIO", _MeteredInput(self.inner.open_input(url), self.meter, url))
+        with counting(self.meter):
+            inner = self.inner.open_input(url)
+        return cast("BinaryIO", _MeteredInput(inner, self.meter, url))
 
     def create(self, url: Url) -> Output:
         """Open an output whose writes are counted."""
-        return _MeteredOutput(self.inner.create(url), self.meter)
+        with counting(self.meter):
+            return _MeteredOutput(self.inner.create(url), self.meter, _calls(url))
 
     def info(self, url: Url) -> FileInfo:
         """Size and identity of one file."""
-        return self.inner.info(url)
+        with counting(self.meter):
+            return self.inner.info(url)
 
     def find(self, url: Url) -> list[FileInfo]:
         """All files below a folder or that match a glob."""
-        return self.inner.find(url)
+        with counting(self.meter):
+            return self.inner.find(url)
 
     def delete(self, url: Url) -> None:
         """Remove one file."""
-        self.inner.delete(url)
+        with counting(self.meter):
+            self.inner.delete(url)
 
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Read several ranges; each counts as one request."""
-        parts = self.inner.read_ranges(url, ranges)
-        for part in parts:
-            self.meter.count_read(len(part))
-        self.meter.note_file(url, sum(len(part) for part in parts))
+        """Read several ranges of a file."""
+        with counting(self.meter):
+            parts = self.inner.read_ranges(url, ranges)
+        size = sum(len(part) for part in parts)
+        self.meter.count_read(url, size, requests=len(parts) * _calls(url))
         return parts
+
+    def pinned(self, info: FileInfo) -> Store:
+        """The same store and meter, for reading one version of a file."""
+        return replace(self, inner=self.inner.pinned(info))
 
 
 class _MeteredInput(io.BufferedIOBase):
@@ -120,6 +205,7 @@ class _MeteredInput(io.BufferedIOBase):
         self._inner = inner
         self._meter = meter
         self._url = url
+        self._requests = _calls(url)
 
     def readable(self) -> bool:
         return True
@@ -128,25 +214,24 @@ class _MeteredInput(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        data = self._inner.read(-1 if size is None else size)
-        self._count(len(data))
+        with counting(self._meter):
+            data = self._inner.read(-1 if size is None else size)
+        self._meter.count_read(self._url, len(data), requests=self._requests)
         return data
 
     def read1(self, size: int = -1) -> bytes:
         return self.read(size)
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        count: int = cast("Any", self._inner).readinto(buffer)
-        self._count(count)
+        with counting(self._meter):
+            count: int = cast("Any", self._inner).readinto(buffer)
+        self._meter.count_read(self._url, count, requests=self._requests)
         return count
 
-    def _count(self, size: int) -> None:
-        self._meter.count_read(size)
-        self._meter.note_file(self._url, size)
-
     def readline(self, size: int | None = -1) -> bytes:
-        line = self._inner.readline(-1 if size is None else size)
-        self._meter.bytes_read += len(line)
+        with counting(self._meter):
+            line = self._inner.readline(-1 if size is None else size)
+        self._meter.count_read(self._url, len(line), requests=0)
         return line
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -161,23 +246,27 @@ class _MeteredInput(io.BufferedIOBase):
 
 
 class _MeteredOutput(Output):
-    def __init__(self, inner: Output, meter: IoMeter) -> None:
+    def __init__(self, inner: Output, meter: IoMeter, requests: int) -> None:
         self._inner = inner
         self._meter = meter
+        self._requests = requests
 
     def write(self, data: ReadableBuffer) -> int:
-        count = self._inner.write(data)
-        self._meter.count_write(count)
+        with counting(self._meter):
+            count = self._inner.write(data)
+        self._meter.count_write(count, requests=self._requests)
         return count
 
     def tell(self) -> int:
         return self._inner.tell()
 
     def close(self) -> None:
-        self._inner.close()
+        with counting(self._meter):
+            self._inner.close()
         super().close()
 
     def discard(self) -> None:
         if not self.closed:
-            self._inner.discard()
+            with counting(self._meter):
+                self._inner.discard()
             super().close()

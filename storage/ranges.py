@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from strata.storage.contract import ByteRange, Store
-from strata.storage.url import Url
+from strata.storage.contract import ByteRange, FileInfo, Store
+from strata.storage.transfer.pool import Role, submit
 
-__all__ = ["PrefetchedFile", "coalesce"]
+__all__ = ["PART", "PrefetchedFile", "coalesce"]
 
 # Between two wanted ranges, reading this much too much is cheaper than another request.
 _GAP = 1 << 20
-_PART = 16 << 20
+PART = 16 << 20
+"""Bytes of the largest request."""
+# Files of one process that fetch ahead at the same time.
+_AHEAD_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +32,34 @@ class _Part:
 class PrefetchedFile(io.RawIOBase):
     """A seekable file, served from the prefetched ranges and else from the store.
 
-    Holds the ranges of the last :meth:`prefetch` only, and those of ``tail``.
+    Holds the ranges of the last :meth:`prefetch` only, those that are fetched ahead, and ``tail``.
     """
 
-    def __init__(self, store: Store, url: Url, size: int, tail: int) -> None:
-        self._store = store
-        self._url = url
-        self._size = size
+    def __init__(self, store: Store, info: FileInfo, tail: int) -> None:
+        self._store = store.pinned(info)
+        self._url = info.url
+        self._size = size = info.size
         self._at = 0
         self._stack = ExitStack()
         self._direct: BinaryIO | None = None
         self._tail = self._fetch([ByteRange(max(0, size - tail), size)])
         self._parts: list[_Part] = []
+        self._coming: tuple[list[ByteRange], Future[list[_Part]]] | None = None
 
     def prefetch(self, ranges: Iterable[ByteRange]) -> None:
         """Fetch ``ranges`` now, and forget those of the call before."""
         self._parts = []
-        self._parts = self._fetch(coalesce(ranges))
+        wanted, coming = coalesce(ranges), self._coming
+        self._coming = None
+        if coming is not None and coming[0] == wanted:
+            self._parts = coming[1].result()
+        else:
+            self._parts = self._fetch(wanted)
+
+    def fetch_ahead(self, ranges: Iterable[ByteRange]) -> None:
+        """Begin to fetch what the next :meth:`prefetch` will ask for."""
+        wanted = coalesce(ranges)
+        self._coming = wanted, submit(Role.AHEAD, _AHEAD_THREADS, self._fetch, wanted)
 
     def _fetch(self, ranges: Sequence[ByteRange]) -> list[_Part]:
         wanted = [r for r in ranges if r.end > r.start]
@@ -110,6 +125,9 @@ class PrefetchedFile(io.RawIOBase):
     def close(self) -> None:
         """Give memory and connection back."""
         self._parts = []
+        if self._coming is not None:
+            self._coming[1].cancel()
+            self._coming = None
         self._stack.close()
         super().close()
 
@@ -123,7 +141,7 @@ def coalesce(ranges: Iterable[ByteRange]) -> list[ByteRange]:
         else:
             joined.append(wanted)
     return [
-        ByteRange(start, min(start + _PART, whole.end))
+        ByteRange(start, min(start + PART, whole.end))
         for whole in joined
-        for start in range(whole.start, whole.end, _PART)
+        for start in range(whole.start, whole.end, PART)
     ]

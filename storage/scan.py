@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from strata.errors import InputError, StrataError
 from strata.storage.contract import ByteRange, Store
 from strata.storage.faults import as_strata_error
-from strata.storage.ranges import PrefetchedFile
-from strata.storage.url import Url
+from strata.storage.ranges import PART, PrefetchedFile
+from strata.storage.url import LOCAL, Url
 
 __all__ = ["ParquetScan", "group_bounds", "open_parquet", "read_batches", "rows_per_batch"]
 
@@ -22,6 +22,8 @@ _TAIL = 256 << 10
 # A row group with more compressed bytes than this is streamed by column, not fetched whole.
 _PREFETCH = 128 << 20
 _STREAM_BUFFER = 4 << 20
+# The next row groups are fetched while these are decoded, up to so many compressed bytes.
+_FETCH_AHEAD = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +41,58 @@ class ParquetScan:
 
     def batches(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Batches of up to ``rows`` rows of one row group, with ``columns`` in this order."""
-        chunks = _chunks(self.metadata.row_group(group), columns)
-        if sum(chunk.end - chunk.start for chunk in chunks) <= _PREFETCH:
+        self._fetch([group], columns)
+        yield from self._decoded(group, columns, rows)
+
+    def _fetch(self, groups: Sequence[int], columns: Sequence[str]) -> None:
+        """Fetch ``columns`` of some row groups, in place of those that were fetched before."""
+        chunks = self._chunks(groups, columns)
+        if _bytes(chunks) <= _PREFETCH:
             self.source.prefetch(chunks)
+
+    def _fetch_ahead(self, groups: Sequence[int], columns: Sequence[str]) -> None:
+        """Begin to fetch what :meth:`fetch` will ask for next."""
+        chunks = self._chunks(groups, columns)
+        if _bytes(chunks) <= _FETCH_AHEAD:
+            self.source.fetch_ahead(chunks)
+
+    def _runs(self, groups: Sequence[int], columns: Sequence[str]) -> list[list[int]]:
+        """Row groups that are worth one request together, in their order."""
+        runs: list[list[int]] = []
+        room = 0
+        for group in groups:
+            size = _bytes(self._chunks([group], columns))
+            if size > room or not runs:
+                runs.append([])
+                room = PART
+            runs[-1].append(group)
+            room -= size
+        return runs
+
+    def _decoded(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Batches of one row group, best after :meth:`fetch`."""
         for batch in self.parquet.iter_batches(
             batch_size=rows, row_groups=[group], columns=list(columns), use_threads=False
         ):
             yield batch.select(list(columns))
 
     def read(
-        self, groups: Iterable[int], columns: Sequence[str], batch_bytes: int
+        self, groups: Sequence[int], columns: Sequence[str], batch_bytes: int
     ) -> Iterator[pa.RecordBatch]:
         """Batches of about ``batch_bytes`` of some row groups, with ``columns`` in this order."""
-        for group in groups:
-            rows = rows_per_batch(self.metadata.row_group(group), columns, batch_bytes)
-            yield from self.batches(group, columns, rows)
+        # A local file needs no requests to be few, nor to be fetched ahead: the system does both.
+        local = self.url.scheme == LOCAL
+        runs = [[each] for each in groups] if local else self._runs(groups, columns)
+        for number, run in enumerate(runs):
+            self._fetch(run, columns)
+            if number + 1 < len(runs) and not local:
+                self._fetch_ahead(runs[number + 1], columns)
+            for group in run:
+                rows = rows_per_batch(self.metadata.row_group(group), columns, batch_bytes)
+                yield from self._decoded(group, columns, rows)
+
+    def _chunks(self, groups: Sequence[int], columns: Sequence[str]) -> list[ByteRange]:
+        return [c for each in groups for c in _chunks(self.metadata.row_group(each), columns)]
 
 
 @contextmanager
@@ -63,8 +102,8 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
     Raises:
         InputError: not a Parquet file, or a damaged one; also for reads inside the block.
     """
-    size = store.info(url).size
-    with _damage_told(url), PrefetchedFile(store, url, size, _TAIL) as source:
+    info = store.info(url)
+    with _damage_told(url), PrefetchedFile(store, info, _TAIL) as source:
         # Arrow's own prefetch would read from threads of its own, through Python handles.
         parquet = pq.ParquetFile(
             pa.PythonFile(source, mode="r"),
@@ -142,6 +181,10 @@ def _chunks(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[ByteRang
             start = min(start, chunk.dictionary_page_offset)
         found.append(ByteRange(start, start + chunk.total_compressed_size))
     return found
+
+
+def _bytes(chunks: Sequence[ByteRange]) -> int:
+    return sum(chunk.end - chunk.start for chunk in chunks)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from strata.storage.cache.store import CachedStore
 from strata.storage.contract import ByteRange, FileInfo, Output, Store
 from strata.storage.fsspec_store import FsspecStore
 from strata.storage.metering import FileReads, IoMeter, MeteredStore
 from strata.storage.options import StorageOptions
+from strata.storage.transfer.store import TransferStore
 
 __all__ = [
     "ByteRange",
@@ -22,5 +24,13 @@ __all__ = [
 
 
 def open_store(options: StorageOptions | None = None) -> Store:
-    """The store that ``options`` describe, local files and memory without any."""
-    return FsspecStore(options or StorageOptions())
+    """The store that ``options`` describe, local files and memory without any.
+
+    The cache, if there is one, is asked first; then the transfer layer, whose every attempt is a
+    call of the filesystem.
+    """
+    options = options or StorageOptions()
+    store = TransferStore(FsspecStore(options), options.transfer)
+    if options.cache is None:
+        return store
+    return CachedStore(store, options.cache, options.transfer)

@@ -11,10 +11,13 @@ from typing import cast
 
 from strata.errors import SettingsError
 
-__all__ = ["Url"]
+__all__ = ["LOCAL", "Url"]
+
+LOCAL = "file"
+"""The scheme of local files."""
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
-_LOCAL = frozenset({"file", "local"})
+_LOCAL_NAMES = frozenset({LOCAL, "local"})
 _AFTER_HOST = frozenset({"hdfs", "webhdfs"})
 
 
@@ -46,7 +49,7 @@ class Url:
         if found is None:
             return cls._local(spelled)
         scheme, rest = found["scheme"].lower(), found["rest"]
-        if scheme in _LOCAL:
+        if scheme in _LOCAL_NAMES:
             return cls._local(rest or "/")
         _refuse_password(scheme, rest)
         return cls(scheme, rest.strip("/") if scheme == "memory" else rest.rstrip("/"))

@@ -18,6 +18,8 @@ __all__ = ["PACKAGES", "build_archive", "main"]
 PACKAGES = (
     "strata",
     "strata.storage",
+    "strata.storage.cache",
+    "strata.storage.transfer",
     "strata.pipelines",
     "strata.pipelines.kernels",
     "strata.pipelines.readers",

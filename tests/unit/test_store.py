@@ -29,8 +29,10 @@ class TestMeteredStore(StoreTests):
         subject.read_ranges(url, [ByteRange(0, 10), ByteRange(20, 30)])
         assert subject.meter.bytes_written == 1000
         assert subject.meter.bytes_read == 1020
-        assert subject.meter.read_requests == 3
-        assert subject.meter + IoMeter(1, 1, 1, 1) == IoMeter(1021, 4, 1001, 2)
+        # On a store that is not local, the size of a file is a request too.
+        requests = 3 if url.scheme == "file" else 4
+        assert subject.meter.read_requests == requests
+        assert subject.meter + IoMeter(1, 1, 1, 1) == IoMeter(1021, requests + 1, 1001, 2)
 
 
 def test_store_object_larger_than_a_block_round_trips(s3_options):

@@ -1,0 +1,1 @@
+"""Transfer: parallel ranges, uploads in parts, retries, and several endpoints for a tier."""

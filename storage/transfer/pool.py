@@ -1,0 +1,49 @@
+"""Threads that move bytes: few, bounded, and shared by all files of a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import StrEnum
+from typing import TypeVar
+
+from strata.storage.metering import IoMeter, counting, current_meter
+
+__all__ = ["Role", "submit"]
+
+Result = TypeVar("Result")
+
+
+class Role(StrEnum):
+    """What a thread is for.
+
+    AHEAD may wait for REQUEST, never the other way round, and none for its own kind: so all end.
+    """
+
+    REQUEST = "request"
+    AHEAD = "ahead"
+
+
+_pools: dict[tuple[Role, int], ThreadPoolExecutor] = {}
+# Threads do not survive a fork, such as that of a Python worker of Spark.
+os.register_at_fork(after_in_child=_pools.clear)
+
+
+def submit(
+    role: Role, threads: int, function: Callable[..., Result], *args: object
+) -> Future[Result]:
+    """Run a function in a thread, which counts into the caller's meter."""
+    pool = _pools.get((role, threads))
+    if pool is None:
+        name = f"strata-{role}"
+        made = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        pool = _pools.setdefault((role, threads), made)
+    return pool.submit(_counted, current_meter(), function, args)
+
+
+def _counted(
+    meter: IoMeter | None, function: Callable[..., Result], args: tuple[object, ...]
+) -> Result:
+    with counting(meter):
+        return function(*args)
