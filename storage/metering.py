@@ -93,12 +93,13 @@ class IoMeter:
     files: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: IoMeter) -> IoMeter:
-        numbers = [each.name for each in fields(self) if each.name != "files"]
         names = self.files.keys() | other.files.keys()
-        return IoMeter(
-            *(getattr(self, name) + getattr(other, name) for name in numbers),
-            files={name: self.files.get(name, 0) + other.files.get(name, 0) for name in names},
-        )
+        total = IoMeter(files={n: self.files.get(n, 0) + other.files.get(n, 0) for n in names})
+        for each in fields(self):
+            if each.name != "files":
+                mine, theirs = getattr(self, each.name), getattr(other, each.name)
+                setattr(total, each.name, mine + theirs)
+        return total
 
     @property
     def file_reads(self) -> dict[str, FileReads]:

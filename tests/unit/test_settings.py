@@ -18,6 +18,9 @@ def make(**sections):
     return Settings.model_validate(MINIMAL | sections)
 
 
+SECTIONS = ("shard", "dedup", "tokenize", "compress", "transfer", "cache")
+
+
 def test_settings_every_field_is_described():
     missing = {
         f"{model.__name__}.{name}"
@@ -26,7 +29,7 @@ def test_settings_every_field_is_described():
         if not field.description
     }
     # Sections without a text of their own are described by their model.
-    assert missing <= {f"Settings.{name}" for name in ("shard", "dedup", "tokenize", "compress")}
+    assert missing <= {f"Settings.{name}" for name in SECTIONS}
 
 
 def test_settings_are_frozen():
