@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 
-from strata.errors import TransientError
+from strata.errors import ConflictError, TransientError
 from strata.storage.contract import ByteRange, FileInfo, Output, PartUpload, Store
 from strata.storage.faults import BrokenReadError, as_strata_error, translated
 from strata.storage.handles import LocalOutput, ObjectOutput, RenamedOutput
@@ -39,6 +39,8 @@ _IDENTITY_KEYS = ("ETag", "etag", "md5Hash", "content_md5")
 _TIME_KEYS = ("mtime", "LastModified", "last_modified", "modificationTime", "updated", "created")
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
 _LARGEST_SECONDS = 1e11
+# Where it costs nothing to look whether a file is still the same.
+_MEMORY = "memory"
 # Storage policies that this process has set; setting one again would be a request for each file.
 _POLICIES_SET: set[tuple[str, str]] = set()
 
@@ -121,7 +123,7 @@ class FsspecStore(Store):
             return cast("list[bytes]", parts)
 
     def pinned(self, info: FileInfo) -> FsspecStore:
-        """The store for reading one version of a file; S3 tells when it was replaced."""
+        """The store for reading one version of a file; S3 and memory tell when it was replaced."""
         return replace(self, pin=info)
 
     def _read_range(self, url: Url, span: ByteRange) -> bytes:
@@ -132,7 +134,10 @@ class FsspecStore(Store):
                 return self._read_s3(url, span, filesystem)
             if url.scheme in WEBHDFS_SCHEMES:
                 return webhdfs.read_range(filesystem, url.path, span)
-            return cast("bytes", filesystem.cat_file(url.path, start=span.start, end=span.end))
+            data = filesystem.cat_file(url.path, start=span.start, end=span.end)
+            if url.scheme == _MEMORY and self.pin and self.pin.url == url:
+                _check_version(self.pin, _file_info(url, filesystem.info(url.path)))
+            return cast("bytes", data)
 
     def _read_s3(self, url: Url, span: ByteRange, filesystem: AbstractFileSystem) -> bytes:
         etag = self.pin.identity if self.pin and self.pin.url == url else ""
@@ -175,6 +180,13 @@ class FsspecStore(Store):
             webhdfs.set_storage_policy(filesystem, Url.parse(tier), hints.storage_policy)
             _POLICIES_SET.add((tier, hints.storage_policy))
         return {"replication": hints.replication} if hints.replication else {}
+
+
+def _check_version(pin: FileInfo, now: FileInfo) -> None:
+    if now.identity != pin.identity:
+        raise ConflictError(
+            f"{pin.url} was replaced while it was read", hint="run the same command again"
+        )
 
 
 def _walk(filesystem: AbstractFileSystem, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from strata.storage.store import FsspecStore, StorageOptions, Store
+from strata.storage.store import StorageOptions, Store, open_store
 from strata.storage.url import Url
 from tests.services.servers.ceph import Ceph, running_ceph
 from tests.services.servers.hdfs import Hdfs, running_hdfs
@@ -87,4 +87,4 @@ def any_options(any_folder: Url, request: pytest.FixtureRequest) -> dict[str, di
 @pytest.fixture
 def any_store(any_options: dict[str, dict[str, Any]]) -> Store:
     """The store of ``any_folder``."""
-    return FsspecStore(StorageOptions(any_options))
+    return open_store(StorageOptions(any_options))

@@ -25,8 +25,6 @@ class TestStoreOnServers(StoreTests, PagingTests):
     ) -> None:
         if any_folder.scheme == "webhdfs":
             pytest.skip("WebHDFS reads what has the name now; files of tables are never replaced")
-        if any_folder.scheme == "s3":
-            pytest.skip("s3fs does not understand the answer of Ceph")
         super().test_store_replaced_file_is_never_mixed_with_its_former_self(subject, any_folder)
 
 

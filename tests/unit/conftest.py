@@ -17,7 +17,7 @@ from strata.pipelines.readers.records import COLUMNS
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split, plan_splits
 from strata.settings import InputSettings
-from strata.storage.store import FsspecStore, StorageOptions, Store
+from strata.storage.store import StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 SCHEMES = ("file", "memory", "s3")
@@ -39,8 +39,8 @@ def any_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Url:
 def any_store(any_folder: Url, request: pytest.FixtureRequest) -> Store:
     """The store of ``any_folder``."""
     if any_folder.scheme != "s3":
-        return FsspecStore()
-    return FsspecStore(StorageOptions({"s3://bucket": request.getfixturevalue("s3_options")}))
+        return open_store()
+    return open_store(StorageOptions({"s3://bucket": request.getfixturevalue("s3_options")}))
 
 
 @dataclass(frozen=True, slots=True)
