@@ -18,7 +18,7 @@ def make(**sections):
     return Settings.model_validate(MINIMAL | sections)
 
 
-SECTIONS = ("shard", "dedup", "tokenize", "compress", "transfer", "cache")
+SECTIONS = ("shard", "dedup", "tokenize", "compress", "transfer", "cache", "writers")
 
 
 def test_settings_every_field_is_described():
