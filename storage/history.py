@@ -12,7 +12,7 @@ from strata.storage.conditions import as_expression
 from strata.storage.file_names import facts_of_name
 from strata.storage.partitioning import UNPARTITIONED, Partition
 from strata.storage.predicates import Predicate
-from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
+from strata.storage.records import CONTENT_KEY, LAST_ID, TableFile, TableSnapshot
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ __all__ = [
 
 _DOC_ID_FIELD = 1
 _INT64 = struct.Struct("<q")
-_LAST_ID = (1 << 63) - 1
 
 
 def properties_of(snapshot: Snapshot) -> dict[str, str]:
@@ -112,7 +111,7 @@ def describe_file(
         rows=file.record_count,
         n_bytes=file.file_size_in_bytes,
         min_doc_id=_INT64.unpack(low[_DOC_ID_FIELD])[0] if known else 0,
-        max_doc_id=_INT64.unpack(high[_DOC_ID_FIELD])[0] if known else _LAST_ID,
+        max_doc_id=_INT64.unpack(high[_DOC_ID_FIELD])[0] if known else LAST_ID,
         row_groups=len(file.split_offsets or ()),
         codec=named.codec,
         level=named.level,

@@ -33,12 +33,15 @@ class PrefetchedFile(io.RawIOBase):
     """A seekable file, served from the prefetched ranges and else from the store.
 
     Holds the ranges of the last :meth:`prefetch` only, those that are fetched ahead, and ``tail``.
+
+    Attributes:
+        size: bytes of the file.
     """
 
     def __init__(self, store: Store, info: FileInfo, tail: int) -> None:
         self._store = store.pinned(info)
         self._url = info.url
-        self._size = size = info.size
+        self.size = size = info.size
         self._at = 0
         self._stack = ExitStack()
         self._direct: BinaryIO | None = None
@@ -78,7 +81,7 @@ class PrefetchedFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a byte offset."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
         self._at = base + offset
         return self._at
 
@@ -88,7 +91,7 @@ class PrefetchedFile(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes | memoryview:
         """Read up to ``size`` bytes, or to the end; what was fetched ahead is not copied."""
-        rest = max(0, self._size - self._at)
+        rest = max(0, self.size - self._at)
         count = rest if size is None or size < 0 else min(size, rest)
         data = self._cached(count)
         if data is None:

@@ -9,6 +9,7 @@ from strata.storage.url import Url
 
 __all__ = [
     "CONTENT_KEY",
+    "LAST_ID",
     "PREFIX",
     "PRESENT",
     "RUN_ID",
@@ -23,6 +24,9 @@ RUN_ID = "strata.run-id"
 SETTINGS_KEY = "strata.settings-key"
 PRESENT = "main"
 """Iceberg's name of the branch that is the table; all others are tags and branches of it."""
+
+LAST_ID = (1 << 63) - 1
+"""The largest document id that there can be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,24 @@ import pyarrow.parquet as pq
 from strata.errors import InputError, StrataError
 from strata.storage.contract import ByteRange, Store
 from strata.storage.faults import as_strata_error
+from strata.storage.file_digest import FOOTER_END, StoredDigest, footer_bytes, stores_digest
 from strata.storage.ranges import PART, PrefetchedFile
 from strata.storage.url import LOCAL, Url
 
-__all__ = ["ParquetScan", "group_bounds", "open_parquet", "read_batches", "rows_per_batch"]
+
+__all__ = [
+    "PREFETCH",
+    "ParquetScan",
+    "group_bounds",
+    "open_parquet",
+    "read_batches",
+    "read_footer",
+    "rows_per_batch",
+]
 
 _TAIL = 256 << 10
-# A row group with more compressed bytes than this is streamed by column, not fetched whole.
-_PREFETCH = 128 << 20
+PREFETCH = 128 << 20
+"""A row group with more compressed bytes than this is streamed by column, not fetched whole."""
 _STREAM_BUFFER = 4 << 20
 # The next row groups are fetched while these are decoded, up to so many compressed bytes.
 _FETCH_AHEAD = 32 << 20
@@ -42,12 +52,12 @@ class ParquetScan:
     def batches(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Batches of up to ``rows`` rows of one row group, with ``columns`` in this order."""
         self._fetch([group], columns)
-        yield from self._decoded(group, columns, rows)
+        yield from self.decoded(group, columns, rows)
 
     def _fetch(self, groups: Sequence[int], columns: Sequence[str]) -> None:
         """Fetch ``columns`` of some row groups, in place of those that were fetched before."""
         chunks = self._chunks(groups, columns)
-        if _bytes(chunks) <= _PREFETCH:
+        if _bytes(chunks) <= PREFETCH:
             self.source.prefetch(chunks)
 
     def _fetch_ahead(self, groups: Sequence[int], columns: Sequence[str]) -> None:
@@ -69,8 +79,8 @@ class ParquetScan:
             room -= size
         return runs
 
-    def _decoded(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Batches of one row group, best after :meth:`fetch`."""
+    def decoded(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Batches of one row group, from what was fetched, else from the store."""
         for batch in self.parquet.iter_batches(
             batch_size=rows, row_groups=[group], columns=list(columns), use_threads=False
         ):
@@ -89,7 +99,7 @@ class ParquetScan:
                 self._fetch_ahead(runs[number + 1], columns)
             for group in run:
                 rows = rows_per_batch(self.metadata.row_group(group), columns, batch_bytes)
-                yield from self._decoded(group, columns, rows)
+                yield from self.decoded(group, columns, rows)
 
     def _chunks(self, groups: Sequence[int], columns: Sequence[str]) -> list[ByteRange]:
         return [c for each in groups for c in _chunks(self.metadata.row_group(each), columns)]
@@ -104,6 +114,7 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
     """
     info = store.info(url)
     with _damage_told(url), PrefetchedFile(store, info, _TAIL) as source:
+        stored = _check_footer(url, source)
         # Arrow's own prefetch would read from threads of its own, through Python handles.
         parquet = pq.ParquetFile(
             pa.PythonFile(source, mode="r"),
@@ -111,7 +122,30 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
             buffer_size=_STREAM_BUFFER,
             page_checksum_verification=True,
         )
+        if stored is None and stores_digest(parquet.metadata):
+            raise InputError(_bad_footer(url), hint="replace or remove the file")
         yield ParquetScan(url, parquet, source)
+
+
+def read_footer(source: PrefetchedFile) -> bytes:
+    """The footer of a Parquet file with its end; nothing where there is none."""
+    source.seek(max(0, source.size - FOOTER_END))
+    length = footer_bytes(bytes(source.read(FOOTER_END)), source.size)
+    source.seek(source.size - length)
+    return bytes(source.read(length))
+
+
+def _check_footer(url: Url, source: PrefetchedFile) -> StoredDigest | None:
+    # Before Arrow sees it: damaged statistics would crash it, or hide row groups.
+    stored = StoredDigest.find(read_footer(source))
+    source.seek(0)
+    if stored is not None and not stored.is_footer_sound:
+        raise InputError(_bad_footer(url), hint="replace or remove the file")
+    return stored
+
+
+def _bad_footer(url: Url) -> str:
+    return f"{url} is not readable as Parquet: its footer is damaged"
 
 
 def read_batches(

@@ -1,9 +1,14 @@
-"""Comparing the files of a corpus with what the catalog says of them."""
+"""Comparing the files of a corpus with what the catalog and their own footers say of them.
+
+The catalog has size, rows, row groups and the range of document ids of a file; its footer the
+checksum of its rows and the digest of all its bytes. Files of other writers have neither of the
+last two: of them every page is decoded, and its checksum holds where it has one.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,14 +17,24 @@ import pyarrow.parquet as pq
 
 from strata.errors import InputError, InputMissingError
 from strata.storage.catalog import Corpus
+from strata.storage.checksums import RowsChecksum, checksum_of
 from strata.storage.contract import Store
-from strata.storage.records import TableFile
-from strata.storage.scan import open_parquet, read_batches
+from strata.storage.file_digest import stores_digest
+from strata.storage.records import LAST_ID, TableFile
+from strata.storage.scan import group_bounds, open_parquet
 from strata.storage.schemas import SCHEMAS
+from strata.storage.whole_file import check_bytes, checksum_rows
 
-__all__ = ["FileCheck", "Finding", "Verification", "VerifyLevel", "verify", "verify_file"]
-
-_BATCH_BYTES = 16_000_000
+__all__ = [
+    "FileCheck",
+    "Finding",
+    "NamedFile",
+    "Verification",
+    "VerifyLevel",
+    "named_files",
+    "verify",
+    "verify_file",
+]
 
 
 class VerifyLevel(StrEnum):
@@ -28,9 +43,9 @@ class VerifyLevel(StrEnum):
     SIZES = "sizes"
     """The file is there, with the size that the catalog has."""
     FOOTERS = "footers"
-    """Its footer can be read and counts the rows that the catalog has."""
+    """Its footer can be read and tells what the catalog has: rows, row groups, document ids."""
     FULL = "full"
-    """Every page is read and decoded, and its checksum holds."""
+    """Every byte is read and every page decoded; digest and checksum hold."""
 
 
 class Finding(StrEnum):
@@ -40,6 +55,10 @@ class Finding(StrEnum):
     WRONG_SIZE = "wrong_size"
     DAMAGED = "damaged"
     ROW_MISMATCH = "row_mismatch"
+    OTHER_FILE = "other_file"
+    """It is a sound file, but not the one that the catalog means."""
+    FOREIGN = "foreign"
+    """It lies among the files of a table, is none of them, and no writer of Strata named it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +70,14 @@ class FileCheck:
         file: what the catalog says.
         finding: what is wrong, or None.
         detail: a sentence about it.
+        is_checksummed: whether the footer holds digest and checksum.
     """
 
     table: str
     file: TableFile
     finding: Finding | None = None
     detail: str = ""
+    is_checksummed: bool = True
 
 
 @dataclass(slots=True)
@@ -67,6 +88,7 @@ class Verification:
     files: int = 0
     rows: int = 0
     n_bytes: int = 0
+    without_checksum: int = 0
     findings: list[FileCheck] = field(default_factory=list)
 
     def add(self, check: FileCheck) -> None:
@@ -76,6 +98,27 @@ class Verification:
         self.n_bytes += check.file.n_bytes
         if check.finding is not None:
             self.findings.append(check)
+        elif not check.is_checksummed:
+            self.without_checksum += 1
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A data file and its table."""
+
+    table: str
+    file: TableFile
+
+
+def named_files(corpus: Corpus, tables: Sequence[str] | None = None) -> list[NamedFile]:
+    """Every data file of the present snapshots, of some tables or of all that are there."""
+    present = corpus.existing_tables()
+    return [
+        NamedFile(name, file)
+        for name in present
+        if tables is None or name in tables
+        for file in corpus.table(name).files()
+    ]
 
 
 def verify(
@@ -83,6 +126,7 @@ def verify(
     store: Store,
     level: VerifyLevel = VerifyLevel.FULL,
     on_check: Callable[[FileCheck], None] | None = None,
+    tables: Sequence[str] | None = None,
 ) -> Verification:
     """Check every data file of the present snapshot of every table, several at a time.
 
@@ -91,17 +135,19 @@ def verify(
         store: where its files are.
         level: how closely.
         on_check: called after each file, in the order of tables and files.
+        tables: names of tables; all unless given.
 
     Raises:
         MachineError: a file may not be read.
         TransientError: a store did not answer.
     """
     result = Verification(level)
-    named = [
-        (name, file) for name in corpus.existing_tables() for file in corpus.table(name).files()
-    ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for check in pool.map(lambda each: verify_file(store, each[0], each[1], level), named):
+        checks = pool.map(
+            lambda each: verify_file(store, each.table, each.file, level),
+            named_files(corpus, tables),
+        )
+        for check in checks:
             result.add(check)
             if on_check is not None:
                 on_check(check)
@@ -111,29 +157,63 @@ def verify(
 def verify_file(store: Store, table: str, file: TableFile, level: VerifyLevel) -> FileCheck:
     """Check one data file of a table."""
     try:
-        problem = next(_problems(store, table, file, level), None)
+        return next(_problems(store, table, file, level))
     except InputMissingError:
         return FileCheck(table, file, Finding.MISSING, "the file is not there")
     except InputError as error:
         return FileCheck(table, file, Finding.DAMAGED, error.reason)
-    return FileCheck(table, file, *problem) if problem else FileCheck(table, file)
 
 
-def _problems(
-    store: Store, table: str, file: TableFile, level: VerifyLevel
-) -> Iterator[tuple[Finding, str]]:
+def _problems(store: Store, table: str, file: TableFile, level: VerifyLevel) -> Iterator[FileCheck]:
+    """What is wrong, the worst first; at the end, that nothing is."""
     size = store.info(file.location).size
     if size != file.n_bytes:
-        yield Finding.WRONG_SIZE, f"{size:,} bytes; the catalog says {file.n_bytes:,}"
+        detail = f"{size:,} bytes; the catalog says {file.n_bytes:,}"
+        yield FileCheck(table, file, Finding.WRONG_SIZE, detail)
     if level is VerifyLevel.SIZES:
+        yield FileCheck(table, file)
         return
     with open_parquet(store, file.location) as scan:
+        if level is VerifyLevel.FULL:
+            check_bytes(scan)
         metadata: pq.FileMetaData = scan.metadata
+        stored = checksum_of(metadata)
+        yield from _footer_problems(table, file, metadata)
+        if stores_digest(metadata) != (stored is not None):
+            detail = "its footer holds only one of checksum and digest"
+            yield FileCheck(table, file, Finding.DAMAGED, detail)
+        if level is VerifyLevel.FULL:
+            yield from _row_problems(table, file, stored, checksum_rows(scan, SCHEMAS[table]))
+    yield FileCheck(table, file, is_checksummed=stored is not None)
+
+
+def _footer_problems(table: str, file: TableFile, metadata: pq.FileMetaData) -> Iterator[FileCheck]:
     if metadata.num_rows != file.rows:
-        yield Finding.ROW_MISMATCH, f"{metadata.num_rows:,} rows; the catalog says {file.rows:,}"
-    if level is VerifyLevel.FULL:
-        columns = SCHEMAS[table].names
-        batches = read_batches(store, file.location, columns, None, _BATCH_BYTES)
-        rows = sum(batch.num_rows for batch in batches)
-        if rows != file.rows:
-            yield Finding.ROW_MISMATCH, f"{rows:,} rows decoded; the catalog says {file.rows:,}"
+        detail = f"{metadata.num_rows:,} rows; the catalog says {file.rows:,}"
+        yield FileCheck(table, file, Finding.ROW_MISMATCH, detail)
+    if file.row_groups and metadata.num_row_groups != file.row_groups:
+        detail = f"{metadata.num_row_groups:,} row groups; the catalog says {file.row_groups:,}"
+        yield FileCheck(table, file, Finding.OTHER_FILE, detail)
+    number = SCHEMAS[table].names[0]
+    if file.max_doc_id == LAST_ID or not metadata.num_rows:
+        return
+    bounds = group_bounds(metadata, number)
+    low, high = int(bounds[:, 0].min()), int(bounds[:, 1].max())
+    if (low, high) != (file.min_doc_id, file.max_doc_id):
+        detail = (
+            f"{number} from {low} to {high}; the catalog says from {file.min_doc_id} to "
+            f"{file.max_doc_id}"
+        )
+        yield FileCheck(table, file, Finding.OTHER_FILE, detail)
+
+
+def _row_problems(
+    table: str, file: TableFile, stored: RowsChecksum | None, decoded: RowsChecksum
+) -> Iterator[FileCheck]:
+    if decoded.rows != file.rows:
+        detail = f"{decoded.rows:,} rows decoded; the catalog says {file.rows:,}"
+        yield FileCheck(table, file, Finding.ROW_MISMATCH, detail)
+    if stored is not None and stored != decoded:
+        where = ", ".join(decoded.differs_in(stored)) or "the order of values among rows"
+        detail = f"its rows are not those that were written; they differ in {where}"
+        yield FileCheck(table, file, Finding.DAMAGED, detail)

@@ -1,10 +1,14 @@
+from contextlib import suppress
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from strata.storage.file_digest import DIGEST_KEY, NO_DIGEST, FileDigest
+from strata.errors import InputError
+from strata.storage.file_digest import DIGEST_KEY, NO_DIGEST, StoredDigest, footer_bytes
 from strata.storage.parquet import ParquetLayout, TableWriter
+from strata.storage.scan import open_parquet
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import open_store
 from strata.storage.url import Url
@@ -43,36 +47,52 @@ def written(tmp_path):
         return file, stream.read()
 
 
-def digest_of(data, footer_bytes):
-    body = xxhash.xxh3_128()
-    cut = len(data) - footer_bytes
-    body.update(data[:cut])
-    return FileDigest.of(body, data[cut:])
+def is_sound(data):
+    footer = data[len(data) - footer_bytes(data[-8:], len(data)) :]
+    stored = StoredDigest.find(footer)
+    body = xxhash.xxh3_128(data[: len(data) - len(footer)])
+    return stored is not None and stored.is_footer_sound and stored.is_file_sound(body)
 
 
-def test_digest_in_the_footer_is_that_of_the_file_with_zeros_in_its_place(written):
+def test_digests_are_those_of_the_bytes_with_zeros_in_their_place(written):
     file, data = written
-    found = digest_of(data, len(data) - 4)
-    assert found.stored == found.actual
-    blank = data.replace(found.stored.encode(), b"0" * 32)
-    assert xxhash.xxh3_128_hexdigest(blank) == found.actual
+    length = int.from_bytes(data[-8:-4], "little") + 8
+    stored = StoredDigest.find(data[-length:])
+    half = data.replace(stored.of_footer.encode(), b"0" * 16)
+    blank = half.replace(stored.of_file.encode(), b"0" * 32)
+    assert xxhash.xxh3_64_hexdigest(half[-length:]) == stored.of_footer
+    assert xxhash.xxh3_128_hexdigest(blank) == stored.of_file
     assert len(data) == file.n_bytes
-    stored = pq.read_metadata(Url.parse(file.url).path).metadata[DIGEST_KEY.encode()]
-    assert stored == f"xxh3-128:{found.actual}".encode()
+    kept = pq.read_metadata(Url.parse(file.url).path).metadata[DIGEST_KEY.encode()]
+    assert kept == f"xxh3:{stored.of_file}:{stored.of_footer}".encode()
+    assert is_sound(data)
 
 
 def test_digest_tells_every_flipped_byte(written):
     _, data = written
-    footer = int.from_bytes(data[-8:-4], "little") + 8
     for at in range(len(data)):
         damaged = bytearray(data)
         damaged[at] ^= 1 << (at % 8)
-        found = digest_of(bytes(damaged), footer)
-        assert found.stored != found.actual, f"byte {at} of {len(data)}"
+        assert not is_sound(bytes(damaged)), f"byte {at} of {len(data)}"
+
+
+def test_digest_tells_every_truncation(written):
+    _, data = written
+    assert not any(is_sound(data[:length]) for length in range(len(data)))
+
+
+def test_damaged_footer_is_told_before_arrow_sees_it(written):
+    file, data = written
+    url, store = Url.parse(file.url), open_store()
+    for at in range(len(data) - footer_bytes(data[-8:], len(data)), len(data)):
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << (at % 8)
+        store.write_bytes(url, bytes(damaged))
+        with suppress(InputError), open_parquet(store, url) as scan:
+            # Only where the key itself is damaged may it pass.
+            assert DIGEST_KEY.encode() not in scan.metadata.metadata
 
 
 def test_digest_of_a_file_of_another_writer_is_not_stored(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "f.parquet")
-    found = digest_of((tmp_path / "f.parquet").read_bytes(), 100)
-    assert found.stored is None
-    assert len(found.actual) == 32
+    assert StoredDigest.find((tmp_path / "f.parquet").read_bytes()) is None
