@@ -25,7 +25,14 @@ from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
-__all__ = ["InputCount", "ShardResult", "ShardTask", "document_rows", "run_shard_task"]
+__all__ = [
+    "InputCount",
+    "ShardResult",
+    "ShardTask",
+    "document_rows",
+    "fingerprint_rows",
+    "run_shard_task",
+]
 
 REJECT_SAMPLES = 5
 GATHER_BYTES = 4_000_000
@@ -166,7 +173,7 @@ class _Gathered:
         self._waiting, self._bytes = [], 0
         self.text_bytes += pc.sum(documents.column("n_bytes")).as_py()
         self._writers["documents"].write(documents)
-        self._writers["fingerprints"].write(_fingerprint_rows(documents, self._ngram))
+        self._writers["fingerprints"].write(fingerprint_rows(documents, self._ngram))
 
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -194,7 +201,8 @@ def document_rows(read: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _fingerprint_rows(documents: pa.RecordBatch, ngram: int) -> pa.RecordBatch:
+def fingerprint_rows(documents: pa.RecordBatch, ngram: int) -> pa.RecordBatch:
+    """The fingerprints of rows of the table `documents`."""
     from strata.pipelines.kernels.content_hash import hash64
     from strata.pipelines.kernels.minhash import sketch
 

@@ -29,7 +29,15 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from strata.pipelines.tokenizer_engine import Engine
 
-__all__ = ["Part", "TokenResult", "TokenTask", "cut_survivors", "run_token_task", "survivors"]
+__all__ = [
+    "Part",
+    "TokenResult",
+    "TokenTask",
+    "cut_survivors",
+    "run_token_task",
+    "survivors",
+    "token_rows",
+]
 
 # The engine holds several times a batch while it encodes; larger ones are no faster.
 BATCH_BYTES = 2_000_000
@@ -102,7 +110,7 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
         for batch in cut_survivors(task.parts, task.ledger, task.cuts, store, result, task.only):
             _check(engine, batch, task, result)
             began = time.process_time()
-            encoded = _token_rows(engine, batch)
+            encoded = token_rows(engine, batch)
             result.encode_cpu_seconds += time.process_time() - began
             writers["tokens"].write(encoded)
             if "clean" in writers:
@@ -174,7 +182,8 @@ def _check(engine: Engine, batch: pa.RecordBatch, task: TokenTask, result: Token
         result.checked += wanted
 
 
-def _token_rows(engine: Engine, batch: pa.RecordBatch) -> pa.RecordBatch:
+def token_rows(engine: Engine, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Documents as rows of the table `tokens`."""
     tokens = engine.encode(batch.column("text"))
     schema = SCHEMAS["tokens"]
     lists = pa.ListArray.from_arrays(

@@ -26,6 +26,7 @@ __all__ = [
     "describe_file",
     "describe_snapshot",
     "files_of_ref",
+    "generation",
     "live_files",
     "matching_files",
     "newest_key",
@@ -97,6 +98,16 @@ def describe_snapshot(snapshot: Snapshot) -> TableSnapshot:
     return TableSnapshot(
         snapshot.snapshot_id, snapshot.timestamp_ms, operation, properties_of(snapshot)
     )
+
+
+def generation(metadata: TableMetadata) -> list[int]:
+    """Ids of the snapshots since the present result was published, rewrites among them."""
+    found: list[int] = []
+    for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
+        found.append(snapshot.snapshot_id)
+        if snapshot.summary and snapshot.summary.operation == Operation.OVERWRITE:
+            break
+    return found
 
 
 def describe_file(

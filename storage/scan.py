@@ -17,7 +17,6 @@ from strata.storage.file_digest import FOOTER_END, StoredDigest, footer_bytes, s
 from strata.storage.ranges import PART, PrefetchedFile
 from strata.storage.url import LOCAL, Url
 
-
 __all__ = [
     "PREFETCH",
     "ParquetScan",

@@ -23,6 +23,7 @@ from strata.storage.file_digest import stores_digest
 from strata.storage.records import LAST_ID, TableFile
 from strata.storage.scan import group_bounds, open_parquet
 from strata.storage.schemas import SCHEMAS
+from strata.storage.verify_level import VerifyLevel
 from strata.storage.whole_file import check_bytes, checksum_rows
 
 __all__ = [
@@ -35,17 +36,6 @@ __all__ = [
     "verify",
     "verify_file",
 ]
-
-
-class VerifyLevel(StrEnum):
-    """How closely files are looked at; each level includes those before."""
-
-    SIZES = "sizes"
-    """The file is there, with the size that the catalog has."""
-    FOOTERS = "footers"
-    """Its footer can be read and tells what the catalog has: rows, row groups, document ids."""
-    FULL = "full"
-    """Every byte is read and every page decoded; digest and checksum hold."""
 
 
 class Finding(StrEnum):

@@ -23,6 +23,7 @@ PACKAGES = (
     "strata.pipelines",
     "strata.pipelines.kernels",
     "strata.pipelines.readers",
+    "strata.pipelines.repair",
     "strata.pipelines.retraction",
     "strata.jobs",
     "strata.jobs.runtime",

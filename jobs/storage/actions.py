@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from strata.jobs.runtime.arguments import add_grace, add_run
+from strata.storage.verify_level import VerifyLevel
 
 if TYPE_CHECKING:
     from strata.settings import Settings
@@ -44,6 +45,23 @@ def _age_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list")
 
 
+def _verify_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quick",
+        dest="level",
+        action="store_const",
+        const=VerifyLevel.FOOTERS,
+        default=VerifyLevel.FULL,
+        help="read only sizes and footers",
+    )
+    parser.add_argument("--table", help="only this table")
+    parser.add_argument("--master", help="read the files in tasks of this Spark master")
+    parser.add_argument(
+        "--repair", action="store_true", help="make damaged files anew from what still exists"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --repair: only tell from what")
+
+
 def _table_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", help="only this table")
     parser.add_argument(
@@ -74,7 +92,9 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
         "move": StorageAction("move files as the lifecycle rules say", None, _move_flags),
         "snapshots": StorageAction("the snapshots of every table", "show_snapshots"),
         "verify": StorageAction(
-            "read all files of the tables, and compare them with the catalog", "verify_files"
+            "read all files of the tables, compare them with the catalog, and repair them",
+            "verify_files",
+            _verify_flags,
         ),
         "expire": StorageAction(
             "forget old snapshots, so that their files can go", "expire_snapshots", _age_flags

@@ -1,20 +1,40 @@
-"""`strata storage verify`: the files against the catalog."""
+"""`strata storage verify`: the files against the catalog, and what is damaged made anew."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from strata.errors import InputError
+from strata.errors import InputError, SettingsError
 from strata.jobs.runtime.facts import Facts, show_facts
 from strata.jobs.runtime.progress import BarProgress, LineProgress, QuietProgress, TaskCount
-from strata.settings import Settings
+from strata.jobs.storage.spark import stage_context
+from strata.pipelines.repair.affected import Affected, affected_by
+from strata.pipelines.repair.run import Mended, Outcome, RepairMode, repair
+from strata.pipelines.stage import StageContext
+from strata.pipelines.verify_task import verify_on_cluster
+from strata.settings import TABLES, Settings
 from strata.storage.catalog import Corpus
-from strata.storage.verify import FileCheck, Verification, VerifyLevel, verify
+from strata.storage.foreign_files import foreign_files
+from strata.storage.records import TableFile
+from strata.storage.tiers import tiers_of
+from strata.storage.verify import FileCheck, Finding, Verification, named_files, verify
 
 __all__ = ["run"]
+
+COLUMNS = ("table", "finding", "rows", "documents", "detail", "url")
+SHOWN = 3
+HINT = (
+    "run `strata storage verify FILE --repair`, which makes anew what it can; put the others back "
+    "from a copy of their store; delete a foreign file, or move it elsewhere"
+)
+REPAIRED_HINT = (
+    "nothing else holds these rows: put the files back from a copy of their store, or the input "
+    "files as they were, and run the same command again; delete a foreign file, or move it"
+)
 
 
 class _CheckedFiles(TaskCount):
@@ -33,34 +53,120 @@ class _CheckedFiles(TaskCount):
         self.done += 1
 
 
-def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Read every file, and print those that are not as the catalog says.
+def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
+    """Check every file, print those that are not as they should be, and what they held.
 
     Raises:
-        InputError: there is one.
+        InputError: there is one that was not made anew.
+        SettingsError: there is no such table.
     """
-    files = [file for name in corpus.existing_tables() for file in corpus.table(name).files()]
-    count = _CheckedFiles(len(files))
+    tables = _tables(arguments)
+    with stage_context(settings, corpus, arguments) as context:
+        found = _verify(context, arguments, tables)
+        found.findings += _strangers(settings, corpus, tables)
+        affected = {each.url: each for each in affected_by(corpus, corpus.store, found.findings)}
+        mended: Mapping[str, Mended] = {}
+        if arguments.repair:
+            mended = {each.url: each for each in repair(context, found.findings, _mode(arguments))}
+    rows = [
+        _row(check, affected.get(check.file.url), mended.get(check.file.url))
+        for check in found.findings
+    ]
+    _show(corpus.name, found, rows, arguments)
+    ok = (Outcome.REBUILT, Outcome.CLEARED)
+    done = {url for url, each in mended.items() if each.outcome in ok}
+    _raise_findings(corpus.name, [c for c in found.findings if c.file.url not in done], arguments)
+
+
+def _tables(arguments: argparse.Namespace) -> Sequence[str]:
+    if arguments.table is None:
+        return TABLES
+    if arguments.table not in TABLES:
+        raise SettingsError(
+            f"there is no table {arguments.table!r}", hint=f"use one of {', '.join(TABLES)}"
+        )
+    return (arguments.table,)
+
+
+def _mode(arguments: argparse.Namespace) -> RepairMode:
+    return RepairMode.PLAN if arguments.dry_run else RepairMode.PUBLISH
+
+
+def _verify(
+    context: StageContext, arguments: argparse.Namespace, tables: Sequence[str]
+) -> Verification:
+    if arguments.master:
+        return verify_on_cluster(context, arguments.level, tables)
+    count = _CheckedFiles(len(named_files(context.corpus, tables)))
     progress = _progress(count, arguments)
     progress.start("verify", "read every file", count.total)
     try:
-        found = verify(corpus, corpus.store, VerifyLevel.FULL, count.count)
+        return verify(context.corpus, context.store, arguments.level, count.count, tables)
     finally:
         progress.finish()
-    rows = [
-        {"table": c.table, "finding": str(c.finding), "url": c.file.url, "detail": c.detail}
-        for c in found.findings
+
+
+def _strangers(settings: Settings, corpus: Corpus, tables: Sequence[str]) -> list[FileCheck]:
+    detail = "no table refers to it, and Strata did not write it"
+    return [
+        FileCheck(
+            stranger.table,
+            TableFile(str(stranger.file.url), 0, stranger.file.size, 0, 0, 0, "", None),
+            Finding.FOREIGN,
+            detail,
+        )
+        for stranger in foreign_files(corpus, tiers_of(settings).values(), tables)
     ]
+
+
+def _row(check: FileCheck, lost: Affected | None, mended: Mended | None) -> dict[str, object]:
+    row: dict[str, object] = {
+        "table": check.table,
+        "finding": str(check.finding),
+        "rows": check.file.rows,
+        "documents": None,
+        "detail": check.detail,
+        "url": check.file.url,
+        "repair": None if mended is None else mended.sentence,
+    }
+    if lost is not None and lost.first_doc_id is not None:
+        named = [name or str(number) for number, name in lost.documents[:SHOWN]]
+        more = f" and {lost.rows - len(named):,} more" if lost.rows > len(named) else ""
+        row["documents"] = (
+            ", ".join(named) + more
+            if named
+            else f"numbers {lost.first_doc_id} to {lost.last_doc_id}"
+        )
+        row["affected"] = {
+            "first_doc_id": lost.first_doc_id,
+            "last_doc_id": lost.last_doc_id,
+            "inputs": lost.inputs,
+            "documents": [{"doc_id": n, "id": name} for n, name in lost.documents],
+        }
+    if mended is not None:
+        row["repaired"] = {"outcome": str(mended.outcome), "urls": mended.urls}
+    return row
+
+
+def _show(
+    corpus: str,
+    found: Verification,
+    rows: Sequence[Mapping[str, object]],
+    arguments: argparse.Namespace,
+) -> None:
     totals = {
-        "corpus": corpus.name,
+        "corpus": corpus,
+        "level": str(found.level),
         "files": found.files,
         "rows": found.rows,
         "bytes": found.n_bytes,
+        "without_checksum": found.without_checksum,
     }
-    sentence = f"files read: {{files:,}}, rows: {{rows:,}}, findings: {len(rows):,}"
-    facts = Facts("findings", ("table", "finding", "detail", "url"), rows, totals, sentence)
-    show_facts(facts, output=arguments.output)
-    _raise_findings(corpus.name, found)
+    sentence = f"files checked: {{files:,}}, rows: {{rows:,}}, findings: {len(rows):,}"
+    if found.without_checksum:
+        sentence += "; files without a checksum, of other writers: {without_checksum:,}"
+    columns = (*COLUMNS, "repair") if arguments.repair else COLUMNS
+    show_facts(Facts("findings", columns, rows, totals, sentence), output=arguments.output)
 
 
 def _progress(
@@ -73,13 +179,11 @@ def _progress(
     return LineProgress(count, sys.stderr)
 
 
-def _raise_findings(corpus: str, found: Verification) -> None:
-    if found.findings:
-        first = found.findings[0]
+def _raise_findings(corpus: str, left: Sequence[FileCheck], arguments: argparse.Namespace) -> None:
+    if left:
+        first = left[0]
         raise InputError(
-            f"{len(found.findings)} of {found.files} files of corpus {corpus} are not as the "
-            f"catalog says; the first, of table {first.table}, is {first.file.url}: "
-            f"{first.finding}: {first.detail}",
-            hint="put the file back from a copy of its store; without one, build the corpus "
-            "again under another name or in another warehouse",
+            f"{len(left)} file(s) of corpus {corpus} are not as the catalog says; the first, of "
+            f"table {first.table}, is {first.file.url}: {first.finding}: {first.detail}",
+            hint=REPAIRED_HINT if arguments.repair else HINT,
         )

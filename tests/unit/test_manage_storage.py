@@ -166,7 +166,7 @@ def test_storage_tables_show_the_same_to_people(filled, make, file, capsys):
     shown = {
         "tiers": ["cold", "zstd-9"],
         "snapshots": ["run-a", "overwrite", "yes"],
-        "verify": ["files read: 1, rows: 1, findings: 0"],
+        "verify": ["files checked: 1, rows: 1, findings: 0"],
         "expire": ["snapshots to expire: 1"],
         "gc": [".parquet", "files to delete: 1"],
     }

@@ -1,0 +1,33 @@
+"""The surroundings of actions that run tasks on Spark; it starts once the first task needs it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from strata.jobs.runtime.arguments import verbosity
+from strata.jobs.runtime.entry import new_run_id
+from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.run_options import RunOptions
+from strata.jobs.runtime.session import LazySession
+from strata.pipelines.stage import StageContext
+from strata.settings import Settings
+from strata.storage.catalog import Corpus
+
+__all__ = ["stage_context"]
+
+
+@contextmanager
+def stage_context(
+    settings: Settings, corpus: Corpus, arguments: argparse.Namespace
+) -> Iterator[StageContext]:
+    """A context for the tasks of an action, on ``arguments.master`` or the local cores."""
+    run_id = new_run_id()
+    options = RunOptions(arguments.action, run_id, arguments.master, verbosity(arguments))
+    session = LazySession(settings, options.master, run_id, options.log_level)
+    progress = progress_for(lambda: session() if session.started else None, options.verbosity)
+    try:
+        yield StageContext(settings, corpus, run_id, session, progress)
+    finally:
+        session.stop()

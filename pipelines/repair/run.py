@@ -1,0 +1,180 @@
+"""Repairing a corpus: files with the same rows in the place of broken ones, table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from strata.keys import stage_key
+from strata.pipelines.repair.plan import plan_repairs
+from strata.pipelines.repair.task import RepairResult, RepairTask, run_repair_task
+from strata.pipelines.retraction.records import RetractionGuard
+from strata.pipelines.stage import StageContext
+from strata.pipelines.tasks import run_tasks
+from strata.storage.publish import PublishMode, publish
+from strata.storage.records import TableFile
+from strata.storage.replace import Replacement, replace_files
+from strata.storage.verify import FileCheck, Finding
+
+__all__ = ["Mended", "Outcome", "RepairMode", "repair"]
+
+# Each is made from those before it.
+ORDER = ("retractions", "inputs", "rejects", "documents", "fingerprints")
+LATER = ("clusters", "edges", "contained", "cuts", "clean", "tokens")
+
+CLEARED_WITH: Mapping[str, tuple[str, ...]] = {
+    "edges": ("edges", "clusters"),
+    "clusters": ("clusters",),
+    "contained": ("contained",),
+    "cuts": ("cuts",),
+}
+"""Tables that a run makes anew from others, and which of them it has to find without a result."""
+
+VERSION = 1
+
+
+class RepairMode(StrEnum):
+    """Whether to do it."""
+
+    PLAN = "plan"
+    PUBLISH = "publish"
+
+
+class Outcome(StrEnum):
+    """What became of a broken file."""
+
+    REBUILT = "rebuilt"
+    """Other files hold its rows now."""
+    CLEARED = "cleared"
+    """Its table is empty now, and the next run makes it anew from the others."""
+    LOST = "lost"
+    """Nothing else holds its rows; it is still a part of the table."""
+    PLANNED = "planned"
+    """Nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What became of a broken file.
+
+    Attributes:
+        table: its table.
+        url: the file.
+        outcome: in a word.
+        sentence: and for people.
+        urls: the files in its place; several broken ones may share them.
+    """
+
+    table: str
+    url: str
+    outcome: Outcome
+    sentence: str
+    urls: tuple[str, ...] = ()
+
+
+def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMode) -> list[Mended]:
+    """Make broken files anew where their rows are elsewhere too.
+
+    A table changes in one snapshot, in which the same rows are in other files. A repair that dies
+    leaves files that no table refers to; the next one does what is left.
+
+    Args:
+        context: the corpus.
+        findings: what `verify` found.
+        mode: whether to publish.
+
+    Raises:
+        ConflictError: a retraction is not finished, or another writer replaced one of the files.
+        TransientError: a store or the catalog did not answer.
+    """
+    guard = RetractionGuard.begin(context.corpus)
+    broken: dict[str, list[TableFile]] = {}
+    for check in findings:
+        if check.finding is not Finding.FOREIGN:
+            broken.setdefault(check.table, []).append(check.file)
+    bad = {file.url for files in broken.values() for file in files}
+    mended: list[Mended] = []
+    for table in (*ORDER, *LATER):
+        if table in broken:
+            tasks = plan_repairs(context, table, broken[table], frozenset(bad))
+            if mode is RepairMode.PLAN:
+                mended += [_planned(table, file, task) for task in tasks for file in task.broken]
+                continue
+            results = _run(context, table, tasks)
+            guard.check([table])
+            mended += _publish(context, table, tasks, results)
+            bad -= {each.url for each in mended if each.outcome is Outcome.REBUILT}
+    return mended
+
+
+def _planned(table: str, file: TableFile, task: RepairTask) -> Mended:
+    names = ", then ".join(source.name for source in task.sources)
+    sentence = f"would be looked for in {names}" if names else "nothing else holds its rows"
+    if not names and table in CLEARED_WITH:
+        sentence = "would be cleared, for the next run to make it anew"
+    return Mended(table, file.url, Outcome.PLANNED, sentence)
+
+
+def _run(context: StageContext, table: str, tasks: Sequence[RepairTask]) -> list[RepairResult]:
+    with_source = [task for task in tasks if task.sources]
+    if not with_source:
+        return [RepairResult() for _ in tasks]
+    context.progress.start("repair", f"make files of {table} anew", len(with_source))
+    results = iter(run_tasks(context.spark(), run_repair_task, with_source))
+    context.progress.finish()
+    return [next(results) if task.sources else RepairResult() for task in tasks]
+
+
+def _publish(
+    context: StageContext,
+    table: str,
+    tasks: Sequence[RepairTask],
+    results: Sequence[RepairResult],
+) -> list[Mended]:
+    done = [(t, r) for t, r in zip(tasks, results, strict=True) if r.files]
+    left = [(t, r) for t, r in zip(tasks, results, strict=True) if not r.files]
+    if left and table in CLEARED_WITH:
+        for name in CLEARED_WITH[table]:
+            _clear(context, name)
+        sentence = "cleared; the next `strata run` makes the table anew"
+        return [
+            Mended(table, file.url, Outcome.CLEARED, sentence)
+            for task in tasks
+            for file in task.broken
+        ]
+    replaced = [
+        Replacement(tuple(file.url for file in task.broken), tuple(result.files))
+        for task, result in done
+    ]
+    replace_files(context.corpus.table(table), replaced, run_id=context.run_id)
+    return [
+        *(
+            Mended(
+                table,
+                file.url,
+                Outcome.REBUILT,
+                f"made anew from {' and '.join(result.origins)}",
+                tuple(written.url for written in result.files),
+            )
+            for task, result in done
+            for file in task.broken
+        ),
+        *(
+            Mended(table, file.url, Outcome.LOST, f"lost: {result.reason}")
+            for task, result in left
+            for file in task.broken
+        ),
+    ]
+
+
+def _clear(context: StageContext, name: str) -> None:
+    table = context.corpus.table(name)
+    if table.existing() is not None:
+        publish(
+            table,
+            [],
+            mode=PublishMode.OVERWRITE,
+            content_key=stage_key("repair", VERSION, [table.content_key or ""], {"table": name}),
+            run_id=context.run_id,
+        )

@@ -1,0 +1,132 @@
+"""Making files of a table anew, in a worker: from one source after the other until all is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from strata.errors import InputError
+from strata.pipelines.readers.rejects import BrokenFile
+from strata.pipelines.repair.sources import RowSource
+from strata.pipelines.repair.wanted import Wanted
+from strata.pipelines.table_target import TableTarget
+from strata.pipelines.tasks import task_stem
+from strata.storage.checksums import RowsChecksum, checksum_of
+from strata.storage.file_names import youngest
+from strata.storage.parquet import RowWriter, WrittenFile
+from strata.storage.partitioned_writer import table_writer
+from strata.storage.records import TableFile
+from strata.storage.store import Store, open_store
+from strata.storage.url import Url
+
+__all__ = ["RepairResult", "RepairTask", "run_repair_task"]
+
+
+@dataclass(frozen=True, slots=True)
+class RepairTask:
+    """Broken files of one table whose rows are made anew together.
+
+    Attributes:
+        target: where the new files go.
+        broken: the files.
+        sources: where the rows may be had from, the surest first.
+        wanted: their documents; None where the table has not one row a document, so that a source
+            has to hold exactly the rows.
+        checksum: of the rows, where every footer can still be read.
+    """
+
+    target: TableTarget
+    broken: tuple[TableFile, ...]
+    sources: tuple[RowSource, ...]
+    wanted: Wanted | None
+    checksum: RowsChecksum | None
+
+    @property
+    def rows(self) -> int:
+        """Rows that have to come back."""
+        return sum(file.rows for file in self.broken)
+
+
+@dataclass(slots=True)
+class RepairResult:
+    """New files with exactly the rows of the broken ones; none where that failed.
+
+    Attributes:
+        files: the files.
+        origins: names of the sources of their rows.
+        reason: why there are none.
+    """
+
+    files: list[WrittenFile] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    reason: str = "nothing else holds its rows"
+
+
+def run_repair_task(task: RepairTask) -> RepairResult:
+    """Write the rows again; where the first sources mislead, do without them."""
+    store, result = open_store(task.target.storage), RepairResult()
+    for first in range(len(task.sources)):
+        result = _attempt(task, task.sources[first:], store)
+        if result.files:
+            break
+    return result
+
+
+def _attempt(task: RepairTask, sources: Sequence[RowSource], store: Store) -> RepairResult:
+    result, rows = RepairResult(), 0
+    target, born = task.target, youngest(file.url for file in task.broken)
+    writer = table_writer(
+        store, target.folder, target.table, target.layout, task_stem("repair"), born
+    )
+    filling = _Filling(writer, task.wanted)
+    with writer:
+        for source in sources:
+            before = filling.rows
+            try:
+                filling.take(source, store)
+            except (InputError, BrokenFile) as error:
+                result.reason = f"{source.name} cannot be read: {error}"
+            if filling.rows > before:
+                result.origins.append(source.name)
+            if filling.rows >= task.rows:
+                break
+        files, rows = writer.close(), filling.rows
+    checksums = [checksum_of(file.metadata) for file in files]
+    whole = sum((each for each in checksums if each is not None), RowsChecksum())
+    if rows == task.rows and task.checksum in (None, whole):
+        result.files = files
+        return result
+    for file in files:
+        store.delete(Url.parse(file.url))
+    if rows == task.rows:
+        result.reason = f"{', '.join(result.origins)} gave other rows than were written once"
+    elif rows:
+        result.reason = f"{rows:,} of {task.rows:,} rows were found, in {', '.join(result.origins)}"
+    return result
+
+
+class _Filling:
+    """Takes rows from sources, each document once."""
+
+    def __init__(self, writer: RowWriter, wanted: Wanted | None) -> None:
+        self._writer = writer
+        self._wanted = wanted
+        self.rows = 0
+
+    def take(self, source: RowSource, store: Store) -> None:
+        for batch in source.batches(store, self._wanted):
+            rows = self._sought(batch)
+            if rows.num_rows:
+                self._writer.write(rows)
+                self.rows += rows.num_rows
+
+    def _sought(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._wanted is None:
+            return batch
+        held = self._wanted.holds(np.asarray(batch.column("doc_id")))
+        rows = batch.filter(pa.array(held))
+        self._wanted = self._wanted.without(np.asarray(rows.column("doc_id")))
+        return rows

@@ -1,0 +1,112 @@
+"""Which documents the files that are gone held: known from the tables that have them too."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strata.errors import InputError
+from strata.pipelines.retraction.gone import Gone
+from strata.storage.catalog import Corpus
+from strata.storage.records import TableFile
+from strata.storage.scan import read_batches
+from strata.storage.store import Store
+
+__all__ = ["DOCUMENT_TABLES", "Wanted", "wanted_of"]
+
+BATCH_BYTES = 8_000_000
+
+DOCUMENT_TABLES: Mapping[str, tuple[str, ...]] = {
+    "documents": ("fingerprints",),
+    "fingerprints": ("documents",),
+    "clean": ("tokens", "documents", "fingerprints"),
+    "tokens": ("clean", "documents", "fingerprints"),
+}
+"""Tables with one row a document; where each of its documents is too, the closest table first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The documents that are sought.
+
+    Attributes:
+        low: smallest document id that there can be.
+        high: largest one.
+        present: int64[n], ascending; documents between that are there already.
+        among: int64[m], ascending; no others are sought. None where no table knows them.
+        gone: retracted documents, which never come back; where ``among`` knows, it decides.
+    """
+
+    low: int
+    high: int
+    present: NDArray[np.int64]
+    among: NDArray[np.int64] | None
+    gone: Gone
+
+    def holds(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these documents are sought: int64[k] -> bool[k]."""
+        held: NDArray[np.bool_] = (doc_ids >= self.low) & (doc_ids <= self.high)
+        held &= ~np.isin(doc_ids, self.present)
+        if self.among is None:
+            return held & ~self.gone.holds(doc_ids)
+        return held & np.isin(doc_ids, self.among)
+
+    def without(self, doc_ids: NDArray[np.int64]) -> Wanted:
+        """The rest, once these documents have been found."""
+        return replace(self, present=np.union1d(self.present, doc_ids))
+
+
+def wanted_of(
+    corpus: Corpus,
+    store: Store,
+    table: str,
+    broken: Sequence[TableFile],
+    bad: Collection[str],
+    gone: Gone,
+) -> Wanted:
+    """The documents of broken files of one table.
+
+    Args:
+        corpus: the corpus.
+        store: where its files are.
+        table: a key of ``DOCUMENT_TABLES``.
+        broken: the files.
+        bad: URLs of all files that cannot be trusted, of every table.
+        gone: retracted documents.
+    """
+    low, high = min(f.min_doc_id for f in broken), max(f.max_doc_id for f in broken)
+    sound = [file for file in corpus.table(table).files() if file.url not in bad]
+    present = _ids_between(store, sound, low, high)
+    for twin in DOCUMENT_TABLES[table]:
+        files = corpus.table(twin).files()
+        if any(file.url in bad and _meet(file, low, high) for file in files):
+            continue
+        try:
+            among = _ids_between(store, files, low, high)
+        except InputError:
+            # A finding of its own, once that table is looked at closely.
+            continue
+        if len(among):
+            return Wanted(low, high, present, np.setdiff1d(among, present), gone)
+    return Wanted(low, high, present, None, gone)
+
+
+def _ids_between(
+    store: Store, files: Sequence[TableFile], low: int, high: int
+) -> NDArray[np.int64]:
+    """Documents between two ids, both included, ascending."""
+    found = [
+        batch.column(0).to_numpy()
+        for file in files
+        if _meet(file, low, high)
+        for batch in read_batches(store, file.location, ["doc_id"], None, BATCH_BYTES)
+    ]
+    ids = np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+    return ids[(ids >= low) & (ids <= high)]
+
+
+def _meet(file: TableFile, low: int, high: int) -> bool:
+    return file.min_doc_id <= high and file.max_doc_id >= low

@@ -1,0 +1,56 @@
+"""Files that lie among those of a table and are none of them, nor left over by Strata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from strata.storage.catalog import Corpus
+from strata.storage.contract import FileInfo
+from strata.storage.file_names import facts_of_name
+from strata.storage.references import referenced_names
+from strata.storage.tiers import Tier
+
+__all__ = ["ForeignFile", "foreign_files"]
+
+# Half-written files of stores that rename; they become garbage when their writer dies.
+_TEMPORARY = ".tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFile:
+    """A file in the data folder of a table."""
+
+    table: str
+    file: FileInfo
+
+
+def foreign_files(
+    corpus: Corpus, tiers: Iterable[Tier], tables: Sequence[str]
+) -> list[ForeignFile]:
+    """Files that no snapshot of any table refers to, and that no writer of Strata named.
+
+    What Strata left over, such as after a crash, is garbage, and no foreign file.
+
+    Args:
+        corpus: the corpus.
+        tiers: all tiers that hold files of it.
+        tables: names of the tables whose data folders are looked through.
+
+    Raises:
+        ConflictError: a table vanished meanwhile.
+        InputMissingError: metadata of a table is not there, so nothing can be told.
+    """
+    strangers = {each.file.url: each for each in _unnamed(corpus, tiers, tables)}
+    known = referenced_names(corpus) if strangers else set()
+    return [each for url, each in sorted(strangers.items()) if url.name not in known]
+
+
+def _unnamed(corpus: Corpus, tiers: Iterable[Tier], tables: Sequence[str]) -> Iterator[ForeignFile]:
+    roots = {corpus.warehouse, *(tier.url for tier in tiers)}
+    for root in sorted(roots):
+        for table in tables:
+            for file in corpus.store.find(root / corpus.name / table / "data"):
+                name = file.url.name
+                if not facts_of_name(name).codec and not name.endswith(_TEMPORARY):
+                    yield ForeignFile(table, file)

@@ -1,0 +1,315 @@
+"""Verifying and repairing corpora whose files are damaged."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from strata.jobs.cli import main
+from strata.jobs.storage import spark
+from strata.pipelines.repair.affected import affected_by
+from strata.pipelines.repair.run import Outcome, RepairMode, repair
+from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.retraction.run import run_retract
+from strata.pipelines.verify_task import verify_on_cluster
+from strata.settings import Settings
+from strata.storage.checksums import RowsChecksum
+from strata.storage.scan import read_batches
+from strata.storage.schemas import SCHEMAS
+from strata.storage.verify import Finding, VerifyLevel, verify
+from tests.retractions import contents, rows_of, run_all, write_records
+from tests.sequential import sequential_context
+from tests.stages.test_retract_documents import FakeSession
+
+WORDS = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "omicron",
+]
+
+
+def text_of(number):
+    return " ".join(WORDS[(number * 7 + k * (number % 5 + 1)) % len(WORDS)] for k in range(40)) + (
+        f" {number}"
+    )
+
+
+def records(first, count):
+    made = [{"id": f"doc-{n}", "text": text_of(n)} for n in range(first, first + count)]
+    # Duplicates, so that not all documents are in `clean`.
+    return [*made, {"id": f"copy-{first}", "text": text_of(first)}]
+
+
+FILES = {"a.jsonl": records(0, 30), "b.jsonl": records(100, 30)}
+SPEC = {"train": {"vocab_size": 300}}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    write_records(tmp_path / "in", FILES)
+    return Settings(
+        corpus="web",
+        warehouse=str(tmp_path / "wh"),
+        inputs=[{"path": str(tmp_path / "in")}],
+        tokenize=SPEC,
+    )
+
+
+@pytest.fixture
+def context(settings):
+    context = sequential_context(settings, "first")
+    run_all(context)
+    return context
+
+
+def checksum(context, table):
+    return sum(
+        (
+            RowsChecksum.of(batch)
+            for file in context.corpus.table(table).files()
+            for batch in read_batches(
+                context.store, file.location, SCHEMAS[table].names, None, 1_000_000
+            )
+        ),
+        RowsChecksum(),
+    )
+
+
+def break_file(context, table, how):
+    file = context.corpus.table(table).files()[0]
+    data = context.store.read_bytes(file.location)
+    if how == "missing":
+        context.store.delete(file.location)
+    elif how == "truncated":
+        context.store.write_bytes(file.location, data[:-50])
+    else:
+        middle = 40
+        flipped = bytes([data[middle] ^ 8])
+        context.store.write_bytes(file.location, data[:middle] + flipped + data[middle + 1 :])
+    return file
+
+
+def findings(context):
+    return verify(context.corpus, context.store).findings
+
+
+def mend(context, mode=RepairMode.PUBLISH):
+    return repair(replace(context, run_id="mend"), findings(context), mode)
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "flipped"])
+@pytest.mark.parametrize("table", ["documents", "fingerprints", "clean", "tokens"])
+def test_repair_gives_the_table_the_same_rows(context, table, how):
+    before, key = checksum(context, table), context.corpus.table(table).content_key
+    broken = break_file(context, table, how)
+    (done,) = mend(context)
+    assert (done.outcome, done.url) == (Outcome.REBUILT, broken.url)
+    assert findings(context) == []
+    assert checksum(context, table) == before
+    assert context.corpus.table(table).content_key == key
+    assert context.corpus.table(table).snapshots()[-1].operation == "replace"
+
+
+@pytest.mark.parametrize("how", ["missing", "flipped"])
+def test_repair_after_a_rewrite_takes_the_older_copy(settings, how):
+    context = sequential_context(settings, "first")
+    run_all(context)
+    packed = settings.model_validate(
+        settings.model_dump()
+        | {"tiers": {"cold": {"url": f"{settings.warehouse}/cold"}}}
+        | {"tables": {"documents": "cold"}}
+    )
+    context = replace(sequential_context(packed, "second"), run_id="second")
+    run_all(context)
+    before = checksum(context, "documents")
+    assert "/cold/" in break_file(context, "documents", how).url
+    (done,) = mend(context)
+    assert "an older copy" in done.sentence
+    assert (findings(context), checksum(context, "documents")) == ([], before)
+
+
+def test_repair_of_every_table_of_documents_but_the_registry(context):
+    """Only the inputs and the derived tables are left."""
+    before = contents(context)
+    for table in ("fingerprints", "clean", "tokens"):
+        break_file(context, table, "missing")
+    assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+    assert contents(context) == before
+
+
+@pytest.mark.parametrize("table", ["clusters", "edges"])
+def test_repair_clears_derived_tables_and_the_next_run_makes_them_anew(context, table):
+    before = contents(context)
+    break_file(context, table, "missing")
+    (done,) = mend(context)
+    assert done.outcome == Outcome.CLEARED
+    run_all(context)
+    assert findings(context) == []
+    assert contents(context) == before
+
+
+def test_repair_of_a_changed_input_loses_no_row_silently(context, tmp_path):
+    broken = break_file(context, "documents", "missing")
+    rows = broken.rows
+    write_records(tmp_path / "in", {"a.jsonl": records(500, 3), "b.jsonl": records(600, 3)})
+    (done,) = mend(context)
+    assert (done.outcome, done.url) == (Outcome.LOST, broken.url)
+    # The duplicates are not in `clean`, the rest would have been found there.
+    assert f"of {rows:,} rows were found, in clean" in done.sentence
+    assert context.corpus.table("documents").files() == [broken]
+    assert [check.finding for check in findings(context)] == [Finding.MISSING]
+
+
+def test_repair_takes_survivors_from_clean_and_others_from_inputs(context, tmp_path):
+    before = checksum(context, "documents")
+    break_file(context, "documents", "missing")
+    (done,) = mend(context)
+    assert "clean and the input files" in done.sentence
+    assert checksum(context, "documents") == before
+
+
+def test_repair_never_brings_retracted_documents_back(context):
+    run_retract(context, RetractRequest((Ask(AskKind.ID, "doc-3"), Ask(AskKind.ID, "doc-104"))))
+    before = contents(context)
+    assert "doc-3" not in {row["id"] for row in before["documents"]}
+    for tables in (("documents",), ("documents", "fingerprints"), ("clean", "tokens")):
+        for table in tables:
+            break_file(context, table, "missing")
+        assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+        assert contents(context) == before
+
+
+def test_repair_of_two_tables_that_need_each_other_reads_the_inputs(context):
+    before = contents(context)
+    for table in ("documents", "fingerprints", "clean", "tokens"):
+        break_file(context, table, "missing")
+    assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+    assert contents(context) == before
+
+
+def test_repair_that_is_only_planned_changes_nothing(context):
+    break_file(context, "documents", "missing")
+    before = context.corpus.table("documents").snapshots()
+    (told,) = mend(context, RepairMode.PLAN)
+    assert told.outcome == Outcome.PLANNED
+    assert "clean, then the input files" in told.sentence
+    assert context.corpus.table("documents").snapshots() == before
+
+
+def test_repair_of_the_registry_is_refused_with_its_name(context):
+    broken = break_file(context, "inputs", "missing")
+    (done,) = mend(context)
+    assert (done.outcome, done.url) == (Outcome.LOST, broken.url)
+
+
+def test_repair_that_dies_before_its_commit_is_done_by_the_next(context, monkeypatch):
+    before = contents(context)
+    for table in ("documents", "tokens"):
+        break_file(context, table, "missing")
+    from strata.pipelines.repair import run as module
+
+    kept, calls = module.replace_files, []
+
+    def die_on_second(*given, **named):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return kept(*given, **named)
+
+    monkeypatch.setattr(module, "replace_files", die_on_second)
+    with pytest.raises(KeyboardInterrupt):
+        mend(context)
+    assert [check.table for check in findings(context)] == ["tokens"]
+    monkeypatch.undo()
+    assert [each.outcome for each in mend(context)] == [Outcome.REBUILT]
+    assert contents(context) == before
+
+
+def test_affected_documents_have_their_ids_and_inputs(context, tmp_path):
+    broken = break_file(context, "documents", "missing")
+    (lost,) = affected_by(context.corpus, context.store, findings(context))
+    assert (lost.rows, len(lost.documents)) == (broken.rows, broken.rows)
+    names = dict(lost.documents)
+    kept = {row["doc_id"]: row["id"] for row in rows_of(context, "clean")}
+    # What neither `documents` nor `clean` holds any more has only its number.
+    assert {number: name for number, name in names.items() if name} == kept
+    assert [uri.rpartition("/")[2] for uri in lost.inputs] == ["a.jsonl", "b.jsonl"]
+
+
+@pytest.mark.parametrize("table", sorted(SCHEMAS))
+def test_every_table_is_verified_on_the_cluster_too(context, table):
+    if not context.corpus.table(table).files():
+        pytest.skip("nothing in it here")
+    broken = break_file(context, table, "flipped")
+    for found in (
+        verify_on_cluster(context, VerifyLevel.FULL),
+        verify(context.corpus, context.store),
+    ):
+        assert [(c.table, c.file.url, c.finding) for c in found.findings] == [
+            (table, broken.url, Finding.DAMAGED)
+        ]
+
+
+@pytest.fixture
+def say(context, tmp_path, monkeypatch, capsys):
+    """Run `strata storage verify FILE …` and give exit code and JSON."""
+    monkeypatch.setattr(spark, "LazySession", FakeSession)
+    path = tmp_path / "web.toml"
+    path.write_text(
+        f'corpus = "web"\nwarehouse = "{tmp_path}/wh"\n[[inputs]]\npath = "{tmp_path}/in"\n'
+        "[tokenize]\ntrain = { vocab_size = 300 }\n"
+    )
+
+    def say(*flags):
+        code = main(["storage", "verify", str(path), "--json", *flags])
+        out = capsys.readouterr()
+        return code, json.loads(out.out), out.err
+
+    return say
+
+
+def test_verify_command_repairs_and_then_finds_nothing(context, say):
+    broken = break_file(context, "documents", "flipped")
+    code, found, err = say()
+    assert (code, found["findings"][0]["url"]) == (3, broken.url)
+    assert "--repair" in json.loads(err.splitlines()[-1])["hint"]
+    code, found, _ = say("--repair", "--dry-run")
+    assert (code, found["findings"][0]["repaired"]["outcome"]) == (3, "planned")
+    code, found, _ = say("--repair")
+    assert (code, found["findings"][0]["repaired"]["outcome"]) == (0, "rebuilt")
+    code, found, _ = say()
+    assert (code, found["findings"], found["without_checksum"]) == (0, [], 0)
+
+
+def test_verify_command_lists_affected_documents(context, say):
+    broken = break_file(context, "clean", "missing")
+    _, found, _ = say("--table", "clean", "--quick")
+    (row,) = found["findings"]
+    assert (row["finding"], row["rows"], found["level"]) == ("missing", broken.rows, "footers")
+    assert row["affected"]["documents"][0]["id"] == "doc-0"
+    assert row["documents"].startswith("doc-0, doc-1, doc-2 and ")
+
+
+def test_verify_command_tells_a_foreign_file(context, say, tmp_path):
+    folder = context.corpus.table("documents").files()[0].location.path.rpartition("/")[0]
+    with open(f"{folder}/part-00000.parquet", "wb") as file:
+        file.write(b"PAR1")
+    code, found, _ = say("--repair")
+    assert (code, [row["finding"] for row in found["findings"]]) == (3, ["foreign"])
+    assert say("--table", "tokens")[0] == 0
+
+
+def test_verify_command_refuses_an_unknown_table(say, capsys):
+    assert main(["storage", "verify", "nowhere.toml", "--table", "x"]) == 2
