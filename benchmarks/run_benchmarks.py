@@ -27,6 +27,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
 from benchmarks import tables  # noqa: E402 (after the path)
 from benchmarks.corpus import Corpus, find_corpus, find_tokenizer  # noqa: E402
+from benchmarks.data_source import data_source_table, measure_data_source  # noqa: E402
 from benchmarks.dedup_cost import (  # noqa: E402
     DEDUP_PEERS,
     LARGE_DEDUP_PEERS,
@@ -275,6 +276,13 @@ def _passages(session: Session) -> Section:
     return Section(tables.passages_table(figures), [asdict(each) for each in figures])
 
 
+def _data_source(session: Session) -> Section:
+    corpus = scaled(session.corpus, 4, session.scratch)
+    figures = measure_data_source(corpus, session.scratch / "datasource")
+    head = ("read", "way", "s", "of Spark's", "parts")
+    return Section(tables.table(head, data_source_table(figures)), [asdict(f) for f in figures])
+
+
 MEASURES: dict[str, Callable[[Session], Section]] = {
     "parts": _parts,
     "run": _run,
@@ -289,6 +297,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "startup": _startup,
     "requests": _requests,
     "move": _move,
+    "datasource": _data_source,
 }
 
 
