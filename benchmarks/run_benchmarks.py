@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
 from benchmarks import tables  # noqa: E402 (after the path)
+from benchmarks.adaptive import adaptive_table, measure_adaptive  # noqa: E402
 from benchmarks.corpus import Corpus, find_corpus, find_tokenizer  # noqa: E402
 from benchmarks.data_source import data_source_table, measure_data_source  # noqa: E402
 from benchmarks.dedup_cost import (  # noqa: E402
@@ -283,6 +284,12 @@ def _data_source(session: Session) -> Section:
     return Section(tables.table(head, data_source_table(figures)), [asdict(f) for f in figures])
 
 
+def _adaptive(session: Session) -> Section:
+    figures = measure_adaptive(session.corpus, session.scratch / "adaptive")
+    head = ("store", "best level, s", "worst level, s", "adaptive, s", "of the best", "its levels")
+    return Section(tables.table(head, adaptive_table(figures)), [asdict(f) for f in figures])
+
+
 MEASURES: dict[str, Callable[[Session], Section]] = {
     "parts": _parts,
     "run": _run,
@@ -298,6 +305,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "requests": _requests,
     "move": _move,
     "datasource": _data_source,
+    "adaptive": _adaptive,
 }
 
 

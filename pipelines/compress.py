@@ -113,8 +113,7 @@ def _plan_partition(
 
 
 def _fits(file: TableFile, tier: Tier, folder: Url) -> bool:
-    in_codec = (file.codec, file.level) == (tier.layout.codec, tier.layout.level)
-    return in_codec and file.location.is_below(folder)
+    return tier.layout.holds(file.codec, file.level) and file.location.is_below(folder)
 
 
 def _bins(files: Sequence[TableFile], tier: Tier) -> list[Group]:

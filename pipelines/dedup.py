@@ -187,6 +187,8 @@ def _decided(
         return files
     decided = decided_by_text(context, files)
     report.details |= {"pairs_read": decided.read, "pairs_refuted": decided.refuted}
+    if decided.kept:
+        report.details["kept_pairs"] = decided.kept
     return decided.files
 
 
@@ -211,3 +213,5 @@ def _account(context: StageContext, ledger: WrittenLedger, report: StageReport) 
         "component_rounds": ledger.rounds,
         "edges": sum(file.rows for file in context.corpus.table("edges").files()),
     }
+    if ledger.kept:
+        report.details["kept_stars"] = ledger.kept

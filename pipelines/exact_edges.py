@@ -7,8 +7,8 @@ first document of the edges, so that a hub's set travels once; text stays in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from strata.errors import ConflictError
 from strata.pipelines.edge_table import edge_frame, write_frame
 from strata.pipelines.exact_pairs import Pairs, exact_jaccard
 from strata.pipelines.foreign import foreign_corpora
+from strata.pipelines.kept_frames import kept
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.set_rows import (
     MOST_HASHES,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["UNCERTAIN_ERRORS", "DecidedEdges", "decided_by_text", "decided_on_driver"]
 
+# A pair of 64-bit numbers and its similarity.
+_DECIDED_BYTES = 24
 UNCERTAIN_ERRORS = 2
 """Standard errors above the threshold up to which an estimate is uncertain."""
 
@@ -52,11 +55,13 @@ class DecidedEdges:
         files: not yet published.
         read: pairs that were compared by their texts.
         refuted: those that are no edge any more.
+        kept: where the comparisons were kept meanwhile; nothing where there was none.
     """
 
     files: list[WrittenFile]
     read: int
     refuted: int
+    kept: Mapping[str, object] = field(default_factory=dict)
 
 
 def decided_by_text(context: StageContext, files: Sequence[WrittenFile]) -> DecidedEdges:
@@ -77,22 +82,23 @@ def decided_by_text(context: StageContext, files: Sequence[WrittenFile]) -> Deci
     uncertain = ~f.col("equal") & (f.col("similarity") < _sure(context))
     asked = edges.where(uncertain).select("a", "b")
     context.progress.start("dedup", "compare the texts of uncertain pairs", 0)
-    decided = _compared(context, asked).persist()
-    read, true = asked.count(), decided.where(_reaches(context)).count()
-    if read != decided.count():
-        raise ConflictError(
-            f"the texts of {read - decided.count():,} of {read:,} uncertain pairs are not there",
-            hint="run `strata shard` first",
-        )
-    right = decided.where(_reaches(context)).select(
-        "a", "b", f.col("jaccard").cast("float").alias("similarity"), f.lit(False).alias("equal")
-    )
-    written = write_frame(context, edges.where(~uncertain).union(right))
-    decided.unpersist()
+    rows = sum(file.rows for file in files)
+    with kept(_compared(context, asked), rows, _DECIDED_BYTES) as decided:
+        right = decided.frame.where(_reaches(context))
+        read, true = asked.count(), right.count()
+        missing = read - decided.frame.count()
+        if missing:
+            raise ConflictError(
+                f"the texts of {missing:,} of {read:,} uncertain pairs are not there",
+                hint="run `strata shard` first",
+            )
+        similarity = f.col("jaccard").cast("float").alias("similarity")
+        right = right.select("a", "b", similarity, f.lit(False).alias("equal"))
+        written = write_frame(context, edges.where(~uncertain).union(right))
     context.progress.finish()
     for file in files:
         context.store.delete(Url.parse(file.url))
-    return DecidedEdges(written, read, read - true)
+    return DecidedEdges(written, read, read - true, decided.facts)
 
 
 def decided_on_driver(context: StageContext, edges: pa.Table) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 
 from strata.pipelines.direct_links import direct_edges, gather_members, member_files
 from strata.pipelines.edge_table import edge_frame, edge_urls, load_edges
+from strata.pipelines.kept_frames import kept
 from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
 from strata.pipelines.ledger_summary import LedgerSummary
 from strata.pipelines.pair_files import PairFolder
@@ -35,6 +37,8 @@ __all__ = ["WrittenLedger", "ledger_of", "write_ledger"]
 
 ATTRIBUTES = pa.schema([("doc_id", pa.int64()), ("n_bytes", pa.int64()), ("source", pa.string())])
 BATCH_BYTES = 4_000_000
+# Two numbers of 64 bits, a similarity, and whether they are equal.
+_EDGE_BYTES = 21
 # Reason of removal, beside the methods of the ledger.
 IN_OTHER_CORPUS = "in_other_corpus"
 
@@ -44,6 +48,7 @@ class WrittenLedger:
     """The files of a ledger, and what they hold: documents removed by method, clusters.
 
     ``rounds`` are those of Spark that the components took; 0 where the driver found them alone.
+    ``kept`` tells where Spark kept edges that it made.
     """
 
     summary: LedgerSummary
@@ -53,6 +58,7 @@ class WrittenLedger:
     largest: int = 0
     bytes_written: int = 0
     rounds: int = 0
+    kept: dict[str, object] = field(default_factory=dict)
 
     def count(self, rows: pa.RecordBatch, sources: Sources) -> None:
         """Count some rows of the ledger."""
@@ -155,21 +161,27 @@ def _on_spark(context: StageContext) -> WrittenLedger:
         yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
 
     folder = PairFolder.of(context, "components")
-    edges = _wide_edges(context, folder)
-    ledger = wide_ledger(
-        edges,
-        spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
-            attributes, "doc_id long, n_bytes long, source string"
-        ),
-        context.settings.dedup.survivor,
-        folder,
-        context.settings.dedup.driver_edges,
-    )
-    sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
-    parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
-    edges.unpersist()
+    with ExitStack() as stack:
+        edges = _wide_edges(context, folder)
+        kept_facts: dict[str, object] = {}
+        if context.settings.dedup.link is LinkRule.DIRECT:
+            # The ledger asks for the stars several times; those of a table are read again.
+            rows = sum(file.rows for file in context.corpus.table("edges").files())
+            stars = stack.enter_context(kept(edges, rows, _EDGE_BYTES))
+            edges, kept_facts = stars.frame, stars.facts
+        ledger = wide_ledger(
+            edges,
+            spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
+                attributes, "doc_id long, n_bytes long, source string"
+            ),
+            context.settings.dedup.survivor,
+            folder,
+            context.settings.dedup.driver_edges,
+        )
+        sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
+        parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
     folder.clear()
-    written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds)
+    written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds, kept=kept_facts)
     for part in parts:
         written.add(pickle.loads(part))
     return written

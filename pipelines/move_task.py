@@ -62,8 +62,8 @@ class MoveTask:
     @property
     def way(self) -> MoveWay:
         """Whether its bytes can stay as they are."""
-        wanted = (self.layout.codec, self.layout.level)
-        return MoveWay.COPY if (self.file.codec, self.file.level) == wanted else MoveWay.RECOMPRESS
+        fits = self.layout.holds(self.file.codec, self.file.level)
+        return MoveWay.COPY if fits else MoveWay.RECOMPRESS
 
 
 @dataclass(slots=True)
@@ -107,7 +107,8 @@ def run_move_task(task: MoveTask) -> MoveResult:
 
 
 def _copy(task: MoveTask, store: Store) -> WrittenFile:
-    name = file_name(task_stem(task.stem), task.layout.tag, task.file.born_ms)
+    tag = task.layout.at(task.file.level).tag
+    name = file_name(task_stem(task.stem), tag, task.file.born_ms)
     url = task.file.partition.below(task.folder) / name
     with store.open_input(task.file.location) as source, store.create(url) as target:
         while block := source.read(_BLOCK):

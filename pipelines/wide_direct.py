@@ -55,8 +55,7 @@ def wide_direct_edges(
         driver_edges: edges from which on the driver finishes the components.
 
     Returns:
-        The columns of ``edges``, from a survivor to a document that is removed for it; persisted,
-        until the caller has no more use for them.
+        The columns of ``edges``, from a survivor to a document that is removed for it.
     """
     from pyspark.sql import functions as f
 
@@ -74,11 +73,7 @@ def wide_direct_edges(
     right = members.select(f.col("doc_id").alias("b"), f.col("content_hash").alias("right"))
     # Two documents of other corpora are not ours to remove.
     compared = stars.where("b >= 0").join(left, "a").join(right, "b")
-    found = compared.select(
-        "a", "b", "similarity", (f.col("left") == f.col("right")).alias("equal")
-    )
-    # The ledger asks for them several times.
-    return found.persist()
+    return compared.select("a", "b", "similarity", (f.col("left") == f.col("right")).alias("equal"))
 
 
 def _scanner(threshold: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -107,6 +107,8 @@ def _type(field: Schema, models: Mapping[str, Schema]) -> str:
         return _type(models[field["$ref"].rpartition("/")[2]], models)
     if "enum" in field:
         return ", ".join(f"`{toml_value(value)}`" for value in field["enum"])
+    if "prefixItems" in field:
+        return f"[{', '.join(_type(item, models) for item in field['prefixItems'])}]"
     if field["type"] == "array":
         return f"list of {_type(field['items'], models)}"
     bounds = [f"{sign} {_number(field[name])}" for name, sign in BOUNDS.items() if name in field]

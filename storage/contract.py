@@ -47,6 +47,11 @@ class ByteRange:
 class Output(io.BufferedIOBase):
     """A file being written: it appears when closed, and never when discarded or forgotten."""
 
+    @property
+    def sends_behind(self) -> bool:
+        """Whether bytes are on their way while the caller goes on."""
+        return False
+
     @abstractmethod
     def discard(self) -> None:
         """Drop what was written; the target keeps its former content, if any."""

@@ -252,6 +252,10 @@ class _MeteredOutput(Output):
         self._meter = meter
         self._requests = requests
 
+    @property
+    def sends_behind(self) -> bool:
+        return self._inner.sends_behind
+
     def write(self, data: ReadableBuffer) -> int:
         with counting(self._meter):
             count = self._inner.write(data)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,10 +17,12 @@ import zstandard
 
 from strata.partition_settings import PartitionField
 from strata.settings import TierSettings
+from strata.storage.adaptive import chooser_of
 from strata.storage.checksums import CHECKSUM_KEY, RowsChecksum
 from strata.storage.contract import Store
 from strata.storage.file_digest import DIGEST_KEY, NO_DIGEST, DigestedOutput
 from strata.storage.file_names import file_name
+from strata.storage.level_probe import LevelProbe
 from strata.storage.partitioning import UNPARTITIONED, Partition
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
@@ -68,6 +72,8 @@ class ParquetLayout:
         partition_by: values by which rows go to different files.
         open_files: files that one writer has open at once, where it has several partitions.
         pending_bytes: rows that such a writer gathers before it writes some of them.
+        level_range: smallest and largest level where each file takes the fastest; then ``level``
+            is that of the first.
     """
 
     codec: str
@@ -77,6 +83,7 @@ class ParquetLayout:
     partition_by: tuple[PartitionField, ...] = ()
     open_files: int = 16
     pending_bytes: int = 64 * _MB
+    level_range: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, tier: TierSettings, target_file_mb: float) -> ParquetLayout:
@@ -86,7 +93,19 @@ class ParquetLayout:
             level=tier.level,
             row_group_bytes=max(1, round(tier.row_group_mb * _MB)),
             target_file_bytes=max(1, round((tier.target_file_mb or target_file_mb) * _MB)),
+            level_range=tier.level_range,
         )
+
+    def at(self, level: int | None) -> ParquetLayout:
+        """The layout of one file: with a level that is settled."""
+        return replace(self, level=level, level_range=None)
+
+    def holds(self, codec: str, level: int | None) -> bool:
+        """Whether a file of this codec and level is as the layout wants it."""
+        if self.level_range is None:
+            return (codec, level) == (self.codec, self.level)
+        low, high = self.level_range
+        return codec == self.codec and level is not None and low <= level <= high
 
     @property
     def unpartitioned(self) -> ParquetLayout:
@@ -96,6 +115,8 @@ class ParquetLayout:
     @property
     def tag(self) -> str:
         """Codec and level as a part of file names, which manifests keep: ``zstd-3``."""
+        if self.level_range is not None:
+            return f"{self.codec}-{self.level_range[0]}..{self.level_range[1]}"
         return self.codec if self.level is None else f"{self.codec}-{self.level}"
 
     @property
@@ -211,6 +232,9 @@ class TableWriter(RowWriter):
         self._output: DigestedOutput | None = None
         self._checksum = RowsChecksum()
         self._parquet: pq.ParquetWriter | None = None
+        chooser = chooser_of(folder, layout.level_range, layout.level)
+        # Not a method: a writer that is forgotten must go at once, with what it has open.
+        self._level = LevelProbe(chooser, partial(_bytes_at, self._schema, layout))
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows.
@@ -240,12 +264,14 @@ class TableWriter(RowWriter):
         self._parquet.add_key_value_metadata(
             {CHECKSUM_KEY: self._checksum.to_text(), DIGEST_KEY: NO_DIGEST}
         )
-        self._output.hold()
-        self._parquet.close()
-        self._output.seal()
-        footer: pq.FileMetaData = self._parquet.writer.metadata
-        size = self._output.tell()
-        self._output.close()
+        with self._level.timed():
+            self._output.hold()
+            self._parquet.close()
+            self._output.seal()
+            footer: pq.FileMetaData = self._parquet.writer.metadata
+            size = self._output.tell()
+            self._output.close()
+        self._level.end(size)
         self._done.append(
             WrittenFile(
                 self._table,
@@ -281,23 +307,33 @@ class TableWriter(RowWriter):
             return
         if self._parquet is None or self._output is None:
             stem = f"{self._stem}-{len(self._done)}"
-            self._url = self._folder / file_name(stem, self._layout.tag, self._born_ms)
-            self._output = DigestedOutput(self._store.create(self._url))
+            layout = self._layout.at(self._level.of_next_file or self._layout.level)
+            self._url = self._folder / file_name(stem, layout.tag, self._born_ms)
+            self._output = DigestedOutput(self._level.begin(self._store.create(self._url)))
             self._checksum = RowsChecksum()
-            self._parquet = _parquet_writer(self._output, self._schema, self._layout)
+            self._parquet = _parquet_writer(self._output, self._schema, layout)
         before = self._output.tell()
         rows = pa.Table.from_batches(self._pending)
         self._pending, self._pending_bytes = [], 0
         self._checksum += RowsChecksum.of(rows)
-        self._parquet.write_table(rows, row_group_size=rows.num_rows)
+        with self._level.timed(rows):
+            self._parquet.write_table(rows, row_group_size=rows.num_rows)
         # Ending half a row group early is as likely as late, so files come out even.
         after = self._output.tell()
         if after + (after - before) // 2 >= self._layout.target_file_bytes:
             self.roll()
 
 
+def _bytes_at(schema: pa.Schema, layout: ParquetLayout, rows: pa.Table, level: int) -> int:
+    """Bytes of some rows at a level."""
+    with io.BytesIO() as output:
+        with _parquet_writer(output, schema, layout.at(level)) as writer:
+            writer.write_table(rows, row_group_size=rows.num_rows)
+        return output.tell()
+
+
 def _parquet_writer(
-    output: DigestedOutput, schema: pa.Schema, layout: ParquetLayout
+    output: DigestedOutput | io.BytesIO, schema: pa.Schema, layout: ParquetLayout
 ) -> pq.ParquetWriter:
     leaves = [path for field in schema for path in _leaves(field)]
     writer = pq.ParquetWriter(

@@ -104,7 +104,7 @@ def _table(context: StageContext, name: str) -> dict[str, Any]:
     place = str(tier.folder(context.settings.corpus, name))
     return {
         "tier": tier.name,
-        "codec": f"{tier.layout.codec}:{tier.layout.level}",
+        "codec": tier.layout.tag,
         "rows now": rows,
         "place": place,
     }

@@ -51,6 +51,11 @@ class PartedOutput(_Buffered):
         self._parts: list[Future[str]] = []
         self._flying: set[Future[str]] = set()
 
+    @property
+    def sends_behind(self) -> bool:
+        """Whether bytes are on their way while the caller goes on: parts are sent by threads."""
+        return True
+
     def write(self, data: ReadableBuffer) -> int:
         """Append bytes.
 

@@ -1,0 +1,156 @@
+"""Choosing a compression level by measured rates, so that neither processor nor network waits.
+
+Every file that was written tells what its level costs and how fast the store is; a trial on some of
+its rows tells what the levels beside it would cost and save. The next file takes the level whose
+file would be written in the least time. Choices live as long as the process, one for each folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from strata.storage.url import Url
+
+__all__ = ["FileCost", "LevelChooser", "Trial", "chooser_of"]
+
+# Levels between these differ too little from one of them.
+_STEPS = (1, 3, 5, 7, 9, 12, 15, 17, 19, 22)
+# Level of the first file where none is named.
+_LEVEL = 3
+# So far from the present level: the next one may be slower, and yet no smaller.
+_REACH = 2
+# Of a new measurement so much counts, of those before the rest.
+_WEIGHT = 0.5
+# A gain below this share is noise.
+_LEAST_GAIN = 0.03
+# What files of a level cost is forgotten after so many files of other levels.
+_FRESH = 8
+# A store that was hardly waited for may be this many times as fast as it showed.
+_MORE = 2.0
+_HARDLY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a level did to some rows: seconds and bytes for each byte that went in."""
+
+    seconds: float
+    n_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileCost:
+    """What a written file cost.
+
+    Attributes:
+        raw_bytes: bytes in memory.
+        n_bytes: bytes on the store.
+        busy: seconds of encoding and compressing.
+        waited: seconds that the store was waited for.
+        is_behind: whether the store takes bytes while the next ones are compressed.
+    """
+
+    raw_bytes: int
+    n_bytes: int
+    busy: float
+    waited: float
+    is_behind: bool
+
+
+class LevelChooser:
+    """The level for the next file of a folder: a little up or down where that promises more.
+
+    Args:
+        low: smallest level.
+        high: largest level.
+        start: the level of the first file.
+    """
+
+    def __init__(self, low: int, high: int, start: int) -> None:
+        self.level = min(max(start, low), high)
+        inside = {level for level in _STEPS if low < level < high}
+        self._levels = sorted({low, high, self.level} | inside)
+        self._tried: dict[int, Trial] = {}
+        self._known: dict[int, Trial] = {}
+        self._known_since: dict[int, int] = {}
+        self._files = 0
+        self._send: float | None = None
+        self._is_behind = False
+
+    def observe(self, cost: FileCost, attempt: Callable[[int], Trial]) -> None:
+        """Learn from a file of the present level, and choose that of the next.
+
+        Args:
+            cost: what it cost.
+            attempt: tries a level on some of its rows; asked once for a level.
+        """
+        if not cost.raw_bytes or not cost.n_bytes:
+            return
+        self._files += 1
+        self._is_behind = cost.is_behind
+        self._learn(Trial(cost.busy / cost.raw_bytes, cost.n_bytes / cost.raw_bytes))
+        send = _seconds_to_send(cost)
+        self._send = send if self._send is None else _mixed(self._send, send)
+        place = self._levels.index(self.level)
+        near = self._levels[max(0, place - _REACH) : place + _REACH + 1]
+        for level in near:
+            if level not in self._tried:
+                self._tried[level] = attempt(level)
+        best = min(near, key=self._seconds)
+        if self._seconds(best) < (1 - _LEAST_GAIN) * self._seconds(self.level):
+            self.level = best
+
+    def _learn(self, found: Trial) -> None:
+        before = self._known.get(self.level)
+        if before is not None and self._is_fresh(self.level):
+            found = Trial(
+                _mixed(before.seconds, found.seconds), _mixed(before.n_bytes, found.n_bytes)
+            )
+        self._known[self.level] = found
+        self._known_since[self.level] = self._files
+
+    def _is_fresh(self, level: int) -> bool:
+        return self._files - self._known_since.get(level, -_FRESH) < _FRESH
+
+    def _seconds(self, level: int) -> float:
+        """Seconds a byte that goes in, as far as is known."""
+        expected = self._expected(level)
+        sending = expected.n_bytes * (self._send or 0.0)
+        return max(expected.seconds, sending) if self._is_behind else expected.seconds + sending
+
+    def _expected(self, level: int) -> Trial:
+        if self._is_fresh(level):
+            return self._known[level]
+        # What whole files of the present level cost, more or less as the trials differ.
+        here, tried, wanted = self._known[self.level], self._tried[self.level], self._tried[level]
+        return Trial(
+            here.seconds * wanted.seconds / tried.seconds,
+            here.n_bytes * wanted.n_bytes / tried.n_bytes,
+        )
+
+
+def _seconds_to_send(cost: FileCost) -> float:
+    """Seconds a byte that the store takes; fewer than it showed where it was not at its limit."""
+    if not cost.is_behind:
+        return cost.waited / cost.n_bytes
+    whole = cost.busy + cost.waited
+    is_limit = cost.waited > _HARDLY * whole
+    return whole / cost.n_bytes / (1.0 if is_limit else _MORE)
+
+
+def _mixed(known: float, new: float) -> float:
+    return known * (1 - _WEIGHT) + new * _WEIGHT
+
+
+_CHOOSERS: dict[tuple[Url, tuple[int, int]], LevelChooser] = {}
+
+
+def chooser_of(
+    folder: Url, level_range: tuple[int, int] | None, start: int | None
+) -> LevelChooser | None:
+    """The chooser of a folder, which all writers of this process share; None without a range."""
+    if level_range is None:
+        return None
+    chooser = LevelChooser(*level_range, _LEVEL if start is None else start)
+    return _CHOOSERS.setdefault((folder, level_range), chooser)
