@@ -16,7 +16,7 @@ from rich.table import Table
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.summary import size
 
-__all__ = ["Facts", "show_facts"]
+__all__ = ["Facts", "number", "show_facts"]
 
 BYTES = "bytes"
 # A URL is worth nothing when cut, so a table is as wide as it must be.
@@ -55,6 +55,11 @@ def show_facts(facts: Facts, *, output: OutputForm) -> None:
         out.print(facts.sentence.format(**facts.totals), markup=False)
 
 
+def number(value: float) -> str:
+    """A figure with two digits behind the point, or two that count where it is small."""
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
+
+
 def _table(facts: Facts) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for name in facts.columns:
@@ -74,5 +79,5 @@ def _cell(name: str, value: object) -> str:
     if isinstance(value, int):
         return size(value) if name.endswith(BYTES) else f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.2f}"
+        return number(value)
     return escape(str(value))

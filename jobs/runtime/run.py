@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +29,9 @@ from strata.settings import Settings
 from strata.storage.accesses import log_reads
 from strata.storage.catalog import open_corpus
 from strata.storage.records import TableFile
+from strata.storage.tiers import Tier, tiers_of
 from strata.storage.url import Url
+from strata.storage.usage import tier_of_file
 from strata.version import VERSION
 
 __all__ = ["RunReport", "Stage", "run_stages"]
@@ -144,15 +147,15 @@ def _new_report(settings: Settings, options: RunOptions) -> RunReport:
 
 
 def table_facts(context: StageContext) -> dict[str, dict[str, Any]]:
-    """Rows, bytes, files and folder of each table that has any."""
-    facts = {}
+    """Rows, bytes, files, tiers and folder of each table that has any."""
+    facts, tiers = {}, tiers_of(context.settings)
     for name in context.corpus.existing_tables():
         files = context.corpus.table(name).files()
         facts[name] = {
             "rows": sum(file.rows for file in files),
             "bytes": sum(file.n_bytes for file in files),
             "files": len(files),
-            "tier": context.settings.tier_of(name),
+            "tier": _tiers(files, tiers) or context.settings.tier_of(name),
             "location": _folder(files[0]) if files else "",
         }
     return facts
@@ -164,6 +167,14 @@ def _folder(file: TableFile) -> str:
     for _ in file.partition:
         folder = folder.parent
     return str(folder)
+
+
+def _tiers(files: Sequence[TableFile], tiers: Mapping[str, Tier]) -> str:
+    """The tiers that files lie in, those with the most bytes first."""
+    sizes: Counter[str] = Counter()
+    for file in files:
+        sizes[tier_of_file(file, tiers)] += file.n_bytes
+    return ", ".join(name for name, _ in sizes.most_common())
 
 
 def _error(error: BaseException) -> dict[str, Any]:

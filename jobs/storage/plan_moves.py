@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.runtime.facts import Facts, number, show_facts
 from strata.jobs.runtime.output import OutputForm
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
@@ -52,7 +52,7 @@ def _row(route: Route, output: OutputForm) -> dict[str, object]:
 def _sentence(settings: Settings, plan: MovePlan) -> str:
     told = ["files to move: {files:,}, with {bytes:,} bytes"]
     if any(tier.cost_gb_month is not None for tier in settings.all_tiers.values()):
-        told.append("cost a month: {cost_month_before:,.2f} now, {cost_month_after:,.2f} then")
+        told.append(f"cost a month: {number(plan.cost_before)} now, {number(plan.cost_after)} then")
     if plan.moves:
         told.append("time: " + (NOT_MEASURED if plan.seconds is None else "{seconds:,.0f} s"))
     return "; ".join(told)

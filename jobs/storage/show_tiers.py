@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.runtime.facts import Facts, number, show_facts
 from strata.settings import Settings
 from strata.storage.accesses import accesses_folder, read_accesses
 from strata.storage.catalog import Corpus
@@ -50,5 +50,5 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         )
     costs = [facts.cost_month for facts in found.values() if facts.cost_month is not None]
     totals = {"corpus": corpus.name, "cost_month": sum(costs) if costs else None}
-    sentence = "cost a month: {cost_month:,.2f}" if costs else ""
+    sentence = f"cost a month: {number(sum(costs))}" if costs else ""
     show_facts(Facts("tiers", COLUMNS, rows, totals, sentence), output=arguments.output)
