@@ -44,7 +44,7 @@ __all__ = [
     "WriterSettings",
 ]
 
-CORPUS_AT = r"^[A-Za-z][A-Za-z0-9_-]{0,62}(@[0-9]{1,19})?$"
+CORPUS_AT = r"^[A-Za-z][A-Za-z0-9_-]{0,62}(@[A-Za-z0-9][A-Za-z0-9._-]{0,62})?$"
 Scalar = bool | int | float | str
 
 

@@ -98,7 +98,7 @@ def foreign_corpora(context: StageContext) -> tuple[ForeignCorpus, ...]:
             )
         other = context.corpus.sibling(name)
         shift = LOWEST + (ordinals << POSITION_BITS)
-        found.append(_foreign(context, other, int(snapshot) if snapshot else None, shift))
+        found.append(_foreign(context, other, _wanted(other, snapshot), shift))
         files = other.table("fingerprints").files(found[-1].origin.snapshot)
         ordinals += max((file.max_doc_id >> POSITION_BITS for file in files), default=-1) + 1
     if ordinals > MOST_ORDINALS:
@@ -108,6 +108,13 @@ def foreign_corpora(context: StageContext) -> tuple[ForeignCorpus, ...]:
             hint="compare with one corpus after the other",
         )
     return tuple(found)
+
+
+def _wanted(other: Corpus, name: str) -> int | None:
+    """The snapshot that an id names, or a tag."""
+    if not name or name.isdecimal():
+        return int(name) if name else None
+    return other.table("fingerprints").snapshot_id(name)
 
 
 def _foreign(

@@ -44,12 +44,13 @@ def item_corpora(context: StageContext) -> tuple[ItemCorpus, ...]:
                 + (" twice" if name in found else ", which is the one to decontaminate"),
                 hint="name each corpus of benchmark items once",
             )
-        found[name] = _at(context.corpus.sibling(name), int(snapshot) if snapshot else None)
+        found[name] = _at(context.corpus.sibling(name), snapshot)
     return tuple(found.values())
 
 
-def _at(other: Corpus, wanted: int | None) -> ItemCorpus:
+def _at(other: Corpus, name: str) -> ItemCorpus:
     table = other.table("documents")
+    wanted = table.snapshot_id(name) if name else None
     snapshots = table.snapshots()
     files = table.files(wanted)
     chosen = [each for each in snapshots if each.snapshot_id == wanted] or snapshots[-1:]

@@ -55,10 +55,11 @@ class Garbage:
     n_bytes: int
 
 
-def expirable(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
+def expirable(table: CorpusTable, older_than: datetime, keep_last: int = 1) -> list[TableSnapshot]:
     """Snapshots that were superseded before ``older_than``, oldest first.
 
-    The age of a snapshot counts from its successor's publication: until then it was the table.
+    The age of a snapshot counts from its successor's publication: until then it was the table. The
+    newest ``keep_last`` ones stay whatever their age.
     """
     limit = older_than.timestamp() * 1000
     iceberg = table.existing()
@@ -69,7 +70,7 @@ def expirable(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
     snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.timestamp_ms)
     return [
         snapshot
-        for snapshot in snapshots
+        for snapshot in snapshots[: max(0, len(snapshots) - keep_last)]
         if superseded.get(snapshot.snapshot_id, limit) < limit and snapshot.snapshot_id not in kept
     ]
 
@@ -88,7 +89,7 @@ def _superseded_ms(metadata: TableMetadata) -> dict[int, int]:
     return ceased
 
 
-def expire(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
+def expire(table: CorpusTable, older_than: datetime, keep_last: int = 1) -> list[TableSnapshot]:
     """Forget the :func:`expirable` snapshots; their files become orphans.
 
     The present snapshot, and those that a branch or tag names, always stay.
@@ -101,13 +102,13 @@ def expire(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
         TransientError: the catalog did not answer.
     """
     with catalog_errors(table.name):
-        return repeat_lost_races(lambda: _expire(table, older_than))
+        return repeat_lost_races(lambda: _expire(table, older_than, keep_last))
 
 
-def _expire(table: CorpusTable, older_than: datetime) -> list[TableSnapshot]:
+def _expire(table: CorpusTable, older_than: datetime, keep_last: int) -> list[TableSnapshot]:
     from pyiceberg.exceptions import CommitFailedException
 
-    old = expirable(table, older_than)
+    old = expirable(table, older_than, keep_last)
     if old:
         maintenance = table.iceberg().maintenance
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import add_grace, add_run
+from strata.jobs.runtime.arguments import add_grace, add_run, number_of
 from strata.storage.verify_level import VerifyLevel
 
 if TYPE_CHECKING:
@@ -62,6 +62,29 @@ def _verify_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="with --repair: only tell from what")
 
 
+def _expire_flags(parser: argparse.ArgumentParser) -> None:
+    _age_flags(parser)
+    parser.add_argument(
+        "--keep-last",
+        type=number_of,
+        default=1,
+        metavar="N",
+        help="keep at least so many snapshots of each table (default: 1)",
+    )
+
+
+def _tag_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="name of the tag")
+    parser.add_argument("--delete", action="store_true", help="take the tag away")
+
+
+def _rollback_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", required=True, metavar="TAG|SNAPSHOT", help="a tag, or the id of a snapshot"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list")
+
+
 def _table_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", help="only this table")
     parser.add_argument(
@@ -96,8 +119,12 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
             "verify_files",
             _verify_flags,
         ),
+        "tag": StorageAction("name the present state of all tables", "tag_tables", _tag_flags),
+        "rollback": StorageAction(
+            "return to a state that a tag or a snapshot has", "roll_back", _rollback_flags
+        ),
         "expire": StorageAction(
-            "forget old snapshots, so that their files can go", "expire_snapshots", _age_flags
+            "forget old snapshots, so that their files can go", "expire_snapshots", _expire_flags
         ),
         "gc": StorageAction("delete files that no table refers to", "collect_files", _age_flags),
     }

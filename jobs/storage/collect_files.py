@@ -11,7 +11,9 @@ from strata.storage.catalog import Corpus
 from strata.storage.contract import FileInfo
 from strata.storage.maintenance import collect_garbage, find_orphans
 from strata.storage.settle import settle_moves
+from strata.storage.store import StorageOptions
 from strata.storage.tiers import tiers_of
+from strata.storage.uploads import AbandonedUpload, abandoned_uploads, abort_uploads
 
 __all__ = ["run"]
 
@@ -23,11 +25,13 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
     orphans = find_orphans(corpus, tiers_of(settings).values(), age_of(arguments))
     if not arguments.dry_run:
         collect_garbage(corpus.store, orphans)
+    uploads = _uploads(settings, corpus, arguments)
     totals = {
         "corpus": corpus.name,
         "dry_run": arguments.dry_run,
         "files": len(orphans),
         "bytes": sum(file.size for file in orphans),
+        "uploads": [_upload_row(upload) for upload in uploads],
     }
     verb = "to delete" if arguments.dry_run else "deleted"
     facts = Facts(
@@ -35,9 +39,35 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         ("bytes", "modified", "url"),
         [_orphan_row(file) for file in orphans],
         totals,
-        f"files {verb}: {{files:,}}, with {{bytes:,}} bytes",
+        f"files {verb}: {{files:,}}, with {{bytes:,}} bytes" + _told(len(uploads), arguments),
     )
     show_facts(facts, output=arguments.output)
+
+
+def _uploads(
+    settings: Settings, corpus: Corpus, arguments: argparse.Namespace
+) -> list[AbandonedUpload]:
+    """Uploads that were begun below the corpus' folders and left; they are given up."""
+    options = StorageOptions.of(settings)
+    roots = {corpus.warehouse, *(tier.url for tier in tiers_of(settings).values())}
+    found = {
+        upload.upload_id: upload
+        for root in sorted(roots)
+        for upload in abandoned_uploads(options, root / corpus.name, age_of(arguments))
+    }
+    uploads = list(found.values())
+    if not arguments.dry_run:
+        abort_uploads(options, uploads)
+    return uploads
+
+
+def _told(uploads: int, arguments: argparse.Namespace) -> str:
+    verb = "to give up" if arguments.dry_run else "given up"
+    return f"; unfinished uploads {verb}: {uploads:,}" if uploads else ""
+
+
+def _upload_row(upload: AbandonedUpload) -> dict[str, object]:
+    return {"url": str(upload.url), "begun": iso(upload.begun.timestamp())}
 
 
 def _orphan_row(file: FileInfo) -> dict[str, object]:

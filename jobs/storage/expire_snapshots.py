@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from functools import partial
 
 from strata.jobs.runtime.facts import Facts, show_facts
 from strata.jobs.storage.rows import age_of, snapshot_row
@@ -17,7 +18,7 @@ __all__ = ["run"]
 def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     """Expire snapshots that are older than asked for, and print them."""
     limit = datetime.now(UTC) - age_of(arguments)
-    change = expirable if arguments.dry_run else expire
+    change = partial(expirable if arguments.dry_run else expire, keep_last=arguments.keep_last)
     rows = [
         snapshot_row(name, snapshot)
         for name in corpus.existing_tables()

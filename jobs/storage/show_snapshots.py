@@ -8,6 +8,7 @@ from strata.jobs.runtime.facts import Facts, show_facts
 from strata.jobs.storage.rows import snapshot_row
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
+from strata.storage.tags import tags_of_table
 
 __all__ = ["run"]
 
@@ -19,9 +20,12 @@ def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
         table = corpus.table(name)
         present = table.existing()
         current = present.current_snapshot() if present else None
+        tags = tags_of_table(table)
         for snapshot in table.snapshots():
             is_present = current is not None and current.snapshot_id == snapshot.snapshot_id
-            rows.append(snapshot_row(name, snapshot) | {"present": is_present})
-    columns = ("table", "snapshot", "time", "operation", "rows", "files", "run", "present")
+            named = [tag for tag, number in tags.items() if number == snapshot.snapshot_id]
+            facts_of = {"present": is_present, "tags": ", ".join(sorted(named))}
+            rows.append(snapshot_row(name, snapshot) | facts_of)
+    columns = ("table", "snapshot", "time", "operation", "rows", "files", "run", "present", "tags")
     facts = Facts("snapshots", columns, rows, {"corpus": corpus.name})
     show_facts(facts, output=arguments.output)

@@ -1,0 +1,44 @@
+"""`strata storage rollback`: returning to a state that the corpus had."""
+
+from __future__ import annotations
+
+import argparse
+
+from strata.jobs.runtime.entry import new_run_id
+from strata.jobs.runtime.facts import Facts, show_facts
+from strata.pipelines.rollback import plan_rollback, roll_back
+from strata.settings import Settings
+from strata.storage.catalog import Corpus
+
+__all__ = ["run"]
+
+
+def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
+    """Return the tables, and print from which snapshot to which.
+
+    Raises:
+        SettingsError: there is no such state.
+        ConflictError: it would break the corpus, or another run is at work.
+    """
+    steps = plan_rollback(corpus, arguments.to)
+    if not arguments.dry_run:
+        roll_back(corpus, steps, new_run_id())
+    rows = [
+        {
+            "table": step.table,
+            "from": str(step.present),
+            "to": "empty" if step.target is None else str(step.target),
+        }
+        for step in steps
+    ]
+    totals = {
+        "corpus": corpus.name,
+        "to": arguments.to,
+        "dry_run": arguments.dry_run,
+        "tables": len(rows),
+    }
+    verb = "to return" if arguments.dry_run else "returned"
+    facts = Facts(
+        "rolled_back", ("table", "from", "to"), rows, totals, f"tables {verb} to {{to}}: {{tables}}"
+    )
+    show_facts(facts, output=arguments.output)

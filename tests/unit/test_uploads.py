@@ -1,0 +1,51 @@
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from strata.storage.options import StorageOptions
+from strata.storage.store import open_store
+from strata.storage.uploads import _filesystem, abandoned_uploads, abort_uploads
+from strata.storage.url import Url
+
+
+@pytest.fixture
+def place(s3_options):
+    options = StorageOptions({"s3://bucket": s3_options})
+    return options, Url.parse(f"s3://bucket/{uuid4().hex}/web")
+
+
+def begin(options, url):
+    bucket, _, key = url.path.partition("/")
+    client = _filesystem(options, url)
+    begun = client.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+    client.call_s3(
+        "upload_part",
+        Bucket=bucket,
+        Key=key,
+        UploadId=begun["UploadId"],
+        PartNumber=1,
+        Body=b"half a file",
+    )
+    return begun["UploadId"]
+
+
+def test_uploads_older_than_the_grace_are_found_and_given_up(place):
+    options, folder = place
+    mine = begin(options, folder / "documents/data/a.parquet")
+    other = begin(options, folder.parent / "website/b.parquet")
+    assert abandoned_uploads(options, folder, timedelta(days=36_000)) == []
+    (found,) = abandoned_uploads(options, folder, timedelta(0))
+    assert (found.upload_id, found.url) == (mine, folder / "documents/data/a.parquet")
+    abort_uploads(options, [found])
+    # Another collector was faster.
+    abort_uploads(options, [found])
+    assert abandoned_uploads(options, folder, timedelta(0)) == []
+    (left,) = abandoned_uploads(options, folder.parent / "website", timedelta(0))
+    assert left.upload_id == other
+    assert open_store(options).find(folder) == []
+
+
+@pytest.mark.parametrize("url", ["file:///nowhere", "memory://nowhere"])
+def test_uploads_of_other_stores_are_none(url):
+    assert abandoned_uploads(StorageOptions(), Url.parse(url), timedelta(0)) == []
