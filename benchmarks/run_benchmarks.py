@@ -52,6 +52,7 @@ from benchmarks.scaling import (  # noqa: E402
     measure_sizes,
 )
 from benchmarks.startup import await_class_data, measure_startup  # noqa: E402
+from benchmarks.transfer import measure_cache, measure_transfer  # noqa: E402
 from benchmarks.whole_run import Bench, WholeRun  # noqa: E402
 from strata.pipelines.kernels.minhash import sketch  # noqa: E402
 
@@ -272,6 +273,15 @@ def _move(session: Session) -> Section:
     return Section(tables.moves_table(found), [asdict(each) for each in found])
 
 
+def _transfer(session: Session) -> Section:
+    scratch = session.scratch / "transfer"
+    moved = measure_transfer(session.corpus, scratch, session.rounds)
+    cached = measure_cache(session.corpus, scratch)
+    text = tables.transfer_table(moved) + tables.cache_table(cached)
+    facts = {"moved": [asdict(each) for each in moved], "cache": [asdict(each) for each in cached]}
+    return Section(text, facts)
+
+
 def _passages(session: Session) -> Section:
     figures = measure_passages(session.corpus, session.scratch / "passages")
     return Section(tables.passages_table(figures), [asdict(each) for each in figures])
@@ -306,6 +316,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "move": _move,
     "datasource": _data_source,
     "adaptive": _adaptive,
+    "transfer": _transfer,
 }
 
 

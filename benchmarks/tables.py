@@ -14,6 +14,7 @@ from benchmarks.parts import Figure
 from benchmarks.passages import PassageFigure
 from benchmarks.peers.run import PeerResult
 from benchmarks.scaling import Measured
+from benchmarks.transfer import CacheRound, TransferRound
 from benchmarks.whole_run import WholeRun
 
 __all__ = [
@@ -246,6 +247,45 @@ def moves_table(moves: Iterable[MoveRound]) -> str:
         for each in moves
     ]
     head = ["move between tiers", "files", "MB", "loop, MB/s", "move, MB/s", "move to loop"]
+    return table(head, rows)
+
+
+def transfer_table(moved: Iterable[TransferRound]) -> str:
+    """Bytes to and from Ceph, against plain s3fs."""
+    rows = [
+        (
+            each.what,
+            f"{each.megabytes:.0f}",
+            f"{each.plain:.0f}",
+            f"{each.strata:.0f}",
+            f"{each.ratio:.2f}",
+            f"{each.requests_per_mb:.2f}",
+        )
+        for each in moved
+    ]
+    head = ["Ceph on loopback", "MB", "s3fs, MB/s", "strata, MB/s", "to s3fs", "requests per MB"]
+    return table(head, rows)
+
+
+def cache_table(cached: Iterable[CacheRound]) -> str:
+    """A table read twice through the cache."""
+    rows = [
+        (
+            each.link,
+            f"{each.bytes_first:.2f}",
+            f"{each.bytes_second:.2f}",
+            f"{each.bytes_first / each.bytes_second:.1f}",
+            f"{each.first:.2f}",
+            f"{each.second:.2f}",
+            f"{each.first / each.second:.1f}",
+            f"{each.decode:.2f}",
+        )
+        for each in cached
+    ]
+    head = [
+        *("cache over", "bytes, first s", "second s", "times"),
+        *("decoded, first s", "second s", "times", "local s"),
+    ]
     return table(head, rows)
 
 

@@ -66,6 +66,12 @@ class Counters:
     bytes_written: int = 0
     read_requests: int = 0
     write_requests: int = 0
+    retries: int = 0
+    failovers: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_bytes: int = 0
+    cache_faults: int = 0
     text_bytes: int = 0
     tokens: int = 0
     files_written: int = 0

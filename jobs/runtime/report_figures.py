@@ -129,6 +129,11 @@ METRICS = (
         lambda s, _: per(s.counters.write_requests, s.counters.bytes_written / MB),
         decimal,
     ),
+    _Metric("Stores", "requests sent again", lambda s, _: s.counters.retries or None, count),
+    _Metric("Stores", "changes of endpoint", lambda s, _: s.counters.failovers or None, count),
+    _Metric("Stores", "MB from the cache", lambda s, _: s.counters.cache_bytes or None, megabytes),
+    _Metric("Stores", "cache hits", lambda s, _: _hit_share(s), percent),
+    _Metric("Stores", "cache faults", lambda s, _: s.counters.cache_faults or None, count),
     _Metric("Text", "MB of text", lambda s, _: s.counters.text_bytes or None, megabytes),
     _Metric(
         "Text",
@@ -193,3 +198,8 @@ def _unaccounted(stage: StageReport) -> int:
 
 def _is_skipped(stage: StageReport) -> bool:
     return stage.status is StageStatus.SKIPPED
+
+
+def _hit_share(stage: StageReport) -> float | None:
+    hits = stage.counters.cache_hits
+    return per(hits, hits + stage.counters.cache_misses)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from strata.jobs.runtime.report_audit import audit_lines
 from strata.jobs.runtime.report_moves import move_lines
+from strata.jobs.runtime.report_stores import store_lines
 from strata.jobs.runtime.run import RunReport
 from strata.pipelines.stage import StageReport, StageStatus
 
@@ -89,6 +90,7 @@ def _notes(report: RunReport) -> list[str]:
     if repeated:
         lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")
     lines += audit_lines(report)
+    lines += store_lines(report)
     lines += move_lines(report)
     lines += [_contamination(stage) for stage in report.stages if _found_items(stage)]
     start = report.session_seconds

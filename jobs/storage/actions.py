@@ -105,6 +105,10 @@ def _move(arguments: argparse.Namespace) -> int:
     return move_files(arguments)
 
 
+def _cache_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clear", action="store_true", help="remove all blocks of this host")
+
+
 ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
     {
         "tiers": StorageAction("what each tier holds and costs, and how full it is", "show_tiers"),
@@ -113,6 +117,9 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
             "the data files of the tables, as other engines read them", "list_files", _table_flags
         ),
         "move": StorageAction("move files as the lifecycle rules say", None, _move_flags),
+        "cache": StorageAction(
+            "the block cache of this host: what it holds, or clear it", "show_cache", _cache_flags
+        ),
         "snapshots": StorageAction("the snapshots of every table", "show_snapshots"),
         "verify": StorageAction(
             "read all files of the tables, compare them with the catalog, and repair them",
