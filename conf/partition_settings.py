@@ -12,7 +12,14 @@ from pydantic import Field
 
 from strata.model import Model
 
-__all__ = ["PARTITIONABLE", "PartitionField", "Transform", "WriterSettings", "partition_fields"]
+__all__ = [
+    "PARTITIONABLE",
+    "PartitionField",
+    "Transform",
+    "WriterSettings",
+    "partition_fields",
+    "split_fields",
+]
 
 
 class Transform(StrEnum):
@@ -86,6 +93,11 @@ def partition_fields(table: str, texts: tuple[str, ...]) -> tuple[PartitionField
     if twice is not None:
         raise ValueError(f"the field {str(twice)!r} is there twice: name it once")
     return fields
+
+
+def split_fields(text: str) -> tuple[str, ...]:
+    """The fields of a list that commas separate, as in ``source,bucket(16,id)``."""
+    return tuple(each.strip() for each in re.split(r",(?![^(]*\))", text) if each.strip())
 
 
 def _field(table: str, text: str) -> PartitionField:

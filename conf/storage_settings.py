@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +14,7 @@ __all__ = [
     "WAREHOUSE_TIER",
     "CacheSettings",
     "CompressSettings",
+    "RowOrder",
     "TierSettings",
     "TransferSettings",
     "known_tables",
@@ -31,6 +33,7 @@ _HINT_SCHEMES = {
     "storage_policy": ("webhdfs",),
     "endpoints": ("s3", "s3a", "webhdfs"),
 }
+ORDERABLE = ("documents", "clean", "tokens")
 
 
 def known_tables(tables: tuple[str, ...]) -> tuple[str, ...]:
@@ -45,6 +48,15 @@ def known_tables(tables: tuple[str, ...]) -> tuple[str, ...]:
     return tables
 
 
+class RowOrder(StrEnum):
+    """How rows are ordered inside a file."""
+
+    DOC_ID = "doc_id"
+    SOURCE = "source"
+    URL = "url"
+    CLUSTER = "cluster"
+
+
 class CompressSettings(Model):
     """``[compress]``: compaction and rewriting into the tiers."""
 
@@ -56,10 +68,24 @@ class CompressSettings(Model):
     min_files: int = Field(default=5, ge=2)
     """Small files a table must have before they are merged."""
 
+    order: dict[str, RowOrder] = Field(default={})
+    """How rows are ordered inside what is rewritten, by table; doc_id unless given."""
+
     @field_validator("tables")
     @classmethod
     def _known_tables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return known_tables(value)
+
+    @field_validator("order")
+    @classmethod
+    def _can_be_ordered(cls, value: dict[str, RowOrder]) -> dict[str, RowOrder]:
+        for table in value:
+            if table not in ORDERABLE:
+                raise ValueError(
+                    f"the rows of {table!r} cannot be ordered: only those of "
+                    f"{', '.join(ORDERABLE)} can"
+                )
+        return value
 
 
 class TierSettings(Model):

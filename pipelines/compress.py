@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from strata.pipelines.packing import pack, pieces_of
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile, run_rewrite_task
+from strata.pipelines.row_order import ledger_for
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
-from strata.settings import CompressSettings
+from strata.settings import CompressSettings, RowOrder
 from strata.storage.accesses import accesses_folder, record_successions
+from strata.storage.file_names import ordered_stem
 from strata.storage.lifecycle import MOVED, seated
 from strata.storage.partitioning import Partition
 from strata.storage.records import TableFile
@@ -109,39 +112,22 @@ def _plan_partition(
     small = [file for file in files if _fits(file, tier, folder) and file.n_bytes < least]
     # A few small files are cheaper to read than to rewrite after every run.
     chosen = misplaced + (small if misplaced or len(small) >= settings.min_files else [])
-    return _bins(sorted(chosen, key=lambda file: file.min_doc_id), tier)
+    target = tier.layout.target_file_bytes
+    return [Group(some, pieces_of(some, target), tier) for some in pack(chosen, target)]
 
 
 def _fits(file: TableFile, tier: Tier, folder: Url) -> bool:
     return tier.layout.holds(file.codec, file.level) and file.location.is_below(folder)
 
 
-def _bins(files: Sequence[TableFile], tier: Tier) -> list[Group]:
-    target = tier.layout.target_file_bytes
-    groups: list[Group] = []
-    current: list[TableFile] = []
-    size = 0
-    for file in files:
-        if current and size + file.n_bytes > 1.25 * target:
-            groups.append(_group(current, size, tier))
-            current, size = [], 0
-        current.append(file)
-        size += file.n_bytes
-    if current:
-        groups.append(_group(current, size, tier))
-    return groups
-
-
-def _group(files: list[TableFile], size: int, tier: Tier) -> Group:
-    return Group(tuple(files), max(1, round(size / tier.layout.target_file_bytes)), tier)
-
-
 def _rewrite(context: StageContext, table: str, groups: list[Group], report: StageReport) -> None:
     tier = tier_of_table(context.settings, table)
+    order = context.settings.compress.order.get(table, RowOrder.DOC_ID)
+    ledger = ledger_for(context, order)
     tasks = [
         RewriteTask(
             # What was moved has to be known as such again.
-            "compress" if group.tier.name == tier.name else MOVED,
+            ordered_stem("compress" if group.tier.name == tier.name else MOVED, order),
             table,
             tuple(SourceFile(file.url, file.rows, file.n_bytes) for file in group.files),
             group.pieces,
@@ -149,6 +135,8 @@ def _rewrite(context: StageContext, table: str, groups: list[Group], report: Sta
             group.tier.layout,
             context.storage_options,
             group.partition,
+            order,
+            ledger,
         )
         for group in groups
     ]

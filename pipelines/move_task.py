@@ -14,7 +14,7 @@ from strata.errors import BalanceError, InputError
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.checksums import RowsChecksum, checksum_of
-from strata.storage.file_names import file_name
+from strata.storage.file_names import file_name, order_of_name, ordered_stem
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.records import TableFile
 from strata.storage.scan import ParquetScan, open_parquet, rows_per_batch
@@ -58,6 +58,11 @@ class MoveTask:
     layout: ParquetLayout
     stem: str
     storage: StorageOptions
+
+    @property
+    def ordered_stem(self) -> str:
+        """The stem, with the order of the rows, which a move does not change."""
+        return ordered_stem(self.stem, order_of_name(self.file.location.name))
 
     @property
     def way(self) -> MoveWay:
@@ -108,7 +113,7 @@ def run_move_task(task: MoveTask) -> MoveResult:
 
 def _copy(task: MoveTask, store: Store) -> WrittenFile:
     tag = task.layout.at(task.file.level).tag
-    name = file_name(task_stem(task.stem), tag, task.file.born_ms)
+    name = file_name(task_stem(task.ordered_stem), tag, task.file.born_ms)
     url = task.file.partition.below(task.folder) / name
     with store.open_input(task.file.location) as source, store.create(url) as target:
         while block := source.read(_BLOCK):
@@ -135,7 +140,7 @@ def _recompress(task: MoveTask, store: Store) -> WrittenFile:
         task.folder,
         task.table,
         layout,
-        task_stem(task.stem),
+        task_stem(task.ordered_stem),
         task.file.born_ms,
         task.file.partition,
     ) as writer:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
 from strata.errors import BalanceError
+from strata.pipelines.ledger_lookup import LedgerFile
+from strata.pipelines.row_order import row_places
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
+from strata.settings import RowOrder
 from strata.storage.file_names import youngest
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.parquet import ParquetLayout, RowWriter, TableWriter, WrittenFile
+from strata.storage.partitioned_writer import table_writer
 from strata.storage.partitioning import UNPARTITIONED, Partition
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.store import MeteredStore, StorageOptions, open_store
+from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
 __all__ = ["RewriteResult", "RewriteTask", "SourceFile", "balance", "run_rewrite_task"]
 
+ROUTED_BYTES = 8_000_000
+# Rows that are sorted together, uncompressed: what one task holds.
+SORTED_BYTES = 256_000_000
 LARGEST_BATCH_BYTES = 16_000_000
 SMALLEST_BATCH_BYTES = 4_096
 # Text becomes about a third on disk.
@@ -43,7 +52,20 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class RewriteTask:
-    """Files of one partition of a table that become ``pieces`` files of about equal size."""
+    """Files of a table that are rewritten together.
+
+    Attributes:
+        stage: first part of the new files' names.
+        table: name of the table.
+        sources: the files.
+        pieces: number of new files, where the rows keep their order and their partition.
+        folder: folder of the table.
+        layout: how the new files are laid out.
+        storage: storage options.
+        partition: the partition of all rows; None sends each row to its own by the layout.
+        order: how the rows are ordered.
+        ledger: files of `clusters`, for the order by cluster.
+    """
 
     stage: str
     table: str
@@ -52,7 +74,9 @@ class RewriteTask:
     folder: Url
     layout: ParquetLayout
     storage: StorageOptions
-    partition: Partition = UNPARTITIONED
+    partition: Partition | None = UNPARTITIONED
+    order: RowOrder = RowOrder.DOC_ID
+    ledger: tuple[LedgerFile, ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,9 +97,10 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     stem = task_stem(task.stage)
     born = youngest([source.url for source in task.sources])
-    place = (store, task.folder, task.table, _layout(task), stem, born, task.partition)
-    with TableWriter(*place) as writer:
-        seen = _copy(task, store, writer)
+    with _writer(task, store, stem, born) as writer:
+        keeps_order = task.order is RowOrder.DOC_ID
+        copy = _copy if keeps_order and task.partition is not None else _copy_sorted
+        seen = copy(task, store, writer)
         files = writer.close()
         _check_rows(task, seen)
     counters = cost.counters(store.meter)
@@ -85,7 +110,46 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
     return RewriteResult(task.sources, files, counters)
 
 
-def _copy(task: RewriteTask, store: MeteredStore, writer: TableWriter) -> int:
+def _writer(task: RewriteTask, store: Store, stem: str, born: int | None) -> RowWriter:
+    if task.partition is None:
+        return table_writer(store, task.folder, task.table, task.layout, stem, born)
+    layout = _layout(task) if task.order is RowOrder.DOC_ID else task.layout
+    return TableWriter(store, task.folder, task.table, layout, stem, born, task.partition)
+
+
+def _copy_sorted(task: RewriteTask, store: Store, writer: RowWriter) -> int:
+    """Write the rows in runs that are sorted each, so that memory is bounded."""
+    columns = SCHEMAS[task.table].names
+    pending: list[pa.RecordBatch] = []
+    size = rows = 0
+    for source in task.sources:
+        for batch in read_batches(store, Url.parse(source.url), columns, None, ROUTED_BYTES):
+            pending.append(batch)
+            size, rows = size + batch.nbytes, rows + batch.num_rows
+            if task.order is RowOrder.DOC_ID or size >= SORTED_BYTES:
+                _write_run(task, store, pending, writer)
+                pending, size = [], 0
+    if pending:
+        _write_run(task, store, pending, writer)
+    return rows
+
+
+def _write_run(
+    task: RewriteTask, store: Store, batches: list[pa.RecordBatch], writer: RowWriter
+) -> None:
+    if task.order is RowOrder.DOC_ID:
+        for batch in batches:
+            writer.write(batch)
+        return
+    run = pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+    places = row_places(run, task.order, task.ledger, store)
+    # Not all at once: the sorted rows would stand beside the unsorted ones.
+    step = max(1, run.num_rows * ROUTED_BYTES // max(1, run.nbytes))
+    for start in range(0, run.num_rows, step):
+        writer.write(run.take(pa.array(places[start : start + step])))
+
+
+def _copy(task: RewriteTask, store: Store, writer: RowWriter) -> int:
     total = sum(source.n_bytes for source in task.sources)
     batch_bytes = _batch_bytes(total, task.pieces)
     columns = SCHEMAS[task.table].names

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-__all__ = ["NamedFacts", "facts_of_name", "file_name", "youngest"]
+__all__ = ["NamedFacts", "facts_of_name", "file_name", "order_of_name", "ordered_stem", "youngest"]
 
 _NAME = re.compile(r"(?P<uuid>[0-9a-f]{32})\.(?P<codec>[a-z0-9]+)(?:-(?P<level>\d+))?\.parquet")
+_ORDERED = re.compile(r"-by_(?P<order>[a-z_]+)-")
 _TIME_SHIFT = 80
 _LAYOUT_BITS = (1 << _TIME_SHIFT) - 1
 _TIME_ORDERED = 7
@@ -53,6 +54,17 @@ def facts_of_name(name: str) -> NamedFacts:
     uuid = UUID(found["uuid"])
     born = uuid.int >> _TIME_SHIFT if uuid.version == _TIME_ORDERED else None
     return NamedFacts(found["codec"], int(found["level"]) if found["level"] else None, born)
+
+
+def ordered_stem(stem: str, order: str) -> str:
+    """The first part of a name that tells the order of the rows, where it is not ``doc_id``."""
+    return stem if order == "doc_id" else f"{stem}-by_{order}"
+
+
+def order_of_name(name: str) -> str:
+    """The order that a name tells: ``doc_id`` unless it says otherwise."""
+    found = _ORDERED.search(name)
+    return found["order"] if found else "doc_id"
 
 
 def youngest(urls: Iterable[str]) -> int | None:

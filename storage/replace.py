@@ -94,8 +94,13 @@ def replace_everywhere(
         ConflictError: other writers were faster again and again.
         TransientError: the catalog did not answer; what was replaced stays so.
     """
-    iceberg = table.existing()
-    names = list(iceberg.metadata.refs) if iceberg else []
+    from strata.storage.specs import table_for_files
+
+    if not replacements:
+        return frozenset()
+    with catalog_errors(table.name):
+        iceberg = table_for_files(table, (new for each in replacements for new in each.new))
+    names = list(iceberg.metadata.refs)
     done: set[str] = set()
     # The table first: its readers are the many.
     for name in sorted(names, key=lambda each: (each != PRESENT, each)):

@@ -8,7 +8,7 @@ from strata.settings import Settings
 from strata.storage.parquet import ParquetLayout
 from strata.storage.url import Url
 
-__all__ = ["Tier", "landing_tier", "tier_of_table", "tiers_of"]
+__all__ = ["Tier", "landing_tier", "layout_for", "tier_of_table", "tiers_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,15 @@ def tier_of_table(settings: Settings, table: str) -> Tier:
 
 
 def _for_table(settings: Settings, name: str, table: str) -> Tier:
-    tier, writers = tiers_of(settings)[name], settings.writers
-    layout = replace(
+    tier = tiers_of(settings)[name]
+    return replace(tier, layout=layout_for(settings, tier, table))
+
+
+def layout_for(settings: Settings, tier: Tier, table: str) -> ParquetLayout:
+    """The layout of a tier with the partitions of a table."""
+    return replace(
         tier.layout,
         partition_by=settings.partition_by(table),
-        open_files=writers.open_files,
-        pending_bytes=max(1, round(writers.pending_mb * 1e6)),
+        open_files=settings.writers.open_files,
+        pending_bytes=max(1, round(settings.writers.pending_mb * 1e6)),
     )
-    return replace(tier, layout=layout)

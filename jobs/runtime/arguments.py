@@ -10,11 +10,13 @@ from typing import NoReturn
 
 from strata.jobs.runtime.failures import tell_failure
 from strata.jobs.runtime.output import OutputForm
+from strata.storage_settings import RowOrder
 
 __all__ = [
     "Parser",
     "add_common",
     "add_grace",
+    "add_rewrite",
     "add_run",
     "all_overrides",
     "job_parser",
@@ -116,6 +118,21 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
         default=24.0,
         metavar="HOURS",
         help="keep old copies so long after their move; must exceed the longest read (default: 24)",
+    )
+
+
+def add_rewrite(parser: argparse.ArgumentParser) -> None:
+    """The flags that say how tables are written anew."""
+    parser.add_argument("--table", help="only this table: documents, clean or tokens")
+    parser.add_argument(
+        "--partition-by",
+        metavar="FIELDS",
+        help='fields of its partitions, as in "source,bucket(16,id)", instead of [partitions]; '
+        '"" for none',
+    )
+    parser.add_argument("--order", choices=tuple(RowOrder), help="sort the rows inside each file")
+    parser.add_argument(
+        "--target-file-mb", type=float, metavar="MB", help="size of a file instead of the tier's"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import add_grace, add_run, number_of
+from strata.jobs.runtime.arguments import add_grace, add_rewrite, add_run, number_of
 from strata.storage.verify_level import VerifyLevel
 
 if TYPE_CHECKING:
@@ -109,6 +109,18 @@ def _cache_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clear", action="store_true", help="remove all blocks of this host")
 
 
+def _rewrite_flags(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add_rewrite(parser)
+    parser.set_defaults(run=_rewrite)
+
+
+def _rewrite(arguments: argparse.Namespace) -> int:
+    from strata.jobs.rewrite_tables import rewrite_tables
+
+    return rewrite_tables(arguments)
+
+
 ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
     {
         "tiers": StorageAction("what each tier holds and costs, and how full it is", "show_tiers"),
@@ -119,6 +131,9 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
         "move": StorageAction("move files as the lifecycle rules say", None, _move_flags),
         "cache": StorageAction(
             "the block cache of this host: what it holds, or clear it", "show_cache", _cache_flags
+        ),
+        "rewrite": StorageAction(
+            "write tables anew: other partitions, order, sizes of files", None, _rewrite_flags
         ),
         "snapshots": StorageAction("the snapshots of every table", "show_snapshots"),
         "verify": StorageAction(

@@ -14,6 +14,7 @@ from strata.pipelines.stage import StageStatus
 from strata.pipelines.table_lookup import TableLookup
 from strata.pipelines.tokenizer_training import train_bpe
 from strata.settings import Settings
+from strata.storage.file_names import order_of_name
 from strata.storage.maintenance import find_orphans
 from strata.storage.tiers import tiers_of
 from strata.storage.verify import verify
@@ -209,3 +210,45 @@ def test_garbage_of_partition_folders_is_found_and_nothing_else(context_of):
     }
     assert stray in found
     assert not found & needed
+
+
+def test_rows_in_another_order_change_no_result(context_of):
+    sections = {
+        "partitions": {"documents": ["bucket(2, id)"]},
+        "compress": {
+            "min_files": 2,
+            "order": {"documents": "cluster", "clean": "url", "tokens": "source"},
+        },
+        "dedup": {"passages": "line"},
+    }
+    run_all(context_of("ours", names=("a",), **sections))
+    context = context_of("ours", **sections)
+    run_all(context)
+    plain = context_of("plain", dedup={"passages": "line"})
+    run_all(plain)
+    assert_same_rows(context, plain)
+    orders = {
+        table: {order_of_name(file.location.name) for file in context.corpus.table(table).files()}
+        for table in ("documents", "clean")
+    }
+    assert orders == {"documents": {"cluster"}, "clean": {"url"}}
+    rows = rows_of(context, "documents")
+    lookup = TableLookup(context.corpus, context.store)
+    some = {row["doc_id"]: {"doc_id": row["doc_id"], "id": row["id"]} for row in rows[::5]}
+    assert lookup.rows("documents", ["doc_id", "id"], some) == some
+
+
+def test_retract_from_rows_in_another_order(context_of):
+    order = {"documents": "url", "clean": "url", "tokens": "source"}
+    sections = {"compress": {"min_files": 2, "order": order}}
+    gone = [f"{name}-{place}" for name in ("a0", "b0") for place in range(0, 30, 2)]
+    run_all(context_of("ours", names=("a",), **sections))
+    context = context_of("ours", **sections)
+    run_all(context)
+    asks = [Ask(AskKind("id"), name) for name in gone]
+    run_retract(context, RetractRequest.of(asks, None, Missing.REFUSE, Expiry.BY_POLICY))
+    scratch = context_of("scratch", without=gone)
+    run_all(scratch)
+    ours, theirs = contents(context), contents(scratch)
+    for name in ("documents", "fingerprints", "clusters", "clean", "tokens"):
+        assert ours[name] == theirs[name], name
