@@ -33,7 +33,7 @@ SPEEDS = (4, 20, 1000)
 # In windows of this length a behind output lets bytes wait for the network.
 WINDOW = 4 * MB
 BATCH_ROWS = 500
-LAYOUT = ParquetLayout("zstd", 3, row_group_bytes=4 * MB, target_file_bytes=MB)
+LAYOUT = ParquetLayout("zstd", 3, row_group_bytes=MB, target_file_bytes=MB)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Choosing a compression level by measured rates, so that neither processor nor network waits.
 
 Every file that was written tells what its level costs and how fast the store is; a trial on some of
-its rows tells what the levels beside it would cost and save. The next file takes the level whose
-file would be written in the least time. Choices live as long as the process, one for each folder.
+its rows tells what the levels beside it would cost and save, until files of theirs tell it better.
+The next file takes the level whose file would be written in the least time. Choices live as long as
+the process, one for each folder.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ _REACH = 2
 _WEIGHT = 0.5
 # A gain below this share is noise.
 _LEAST_GAIN = 0.03
-# What files of a level cost is forgotten after so many files of other levels.
-_FRESH = 8
+# What files of a level cost is forgotten after so many files of other levels, and at once where
+# one takes so many times as long as those before it, or they as it.
+_FRESH = 12
+_OTHER_TIMES = 2.0
 # A store that was hardly waited for may be this many times as fast as it showed.
 _MORE = 2.0
 _HARDLY = 0.05
@@ -58,6 +61,25 @@ class FileCost:
     is_behind: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What files of a level cost for each byte that went in; ``since`` counts files."""
+
+    busy: float
+    n_bytes: float
+    whole: float
+    since: int
+
+    def mixed(self, new: _Known) -> _Known:
+        """The same with a newer file."""
+        return _Known(
+            _mixed(self.busy, new.busy),
+            _mixed(self.n_bytes, new.n_bytes),
+            _mixed(self.whole, new.whole),
+            new.since,
+        )
+
+
 class LevelChooser:
     """The level for the next file of a folder: a little up or down where that promises more.
 
@@ -72,8 +94,7 @@ class LevelChooser:
         inside = {level for level in _STEPS if low < level < high}
         self._levels = sorted({low, high, self.level} | inside)
         self._tried: dict[int, Trial] = {}
-        self._known: dict[int, Trial] = {}
-        self._known_since: dict[int, int] = {}
+        self._known: dict[int, _Known] = {}
         self._files = 0
         self._send: float | None = None
         self._is_behind = False
@@ -89,7 +110,14 @@ class LevelChooser:
             return
         self._files += 1
         self._is_behind = cost.is_behind
-        self._learn(Trial(cost.busy / cost.raw_bytes, cost.n_bytes / cost.raw_bytes))
+        self._learn(
+            _Known(
+                cost.busy / cost.raw_bytes,
+                cost.n_bytes / cost.raw_bytes,
+                (cost.busy + cost.waited) / cost.raw_bytes,
+                self._files,
+            )
+        )
         send = _seconds_to_send(cost)
         self._send = send if self._send is None else _mixed(self._send, send)
         place = self._levels.index(self.level)
@@ -101,31 +129,33 @@ class LevelChooser:
         if self._seconds(best) < (1 - _LEAST_GAIN) * self._seconds(self.level):
             self.level = best
 
-    def _learn(self, found: Trial) -> None:
+    def _learn(self, found: _Known) -> None:
         before = self._known.get(self.level)
         if before is not None and self._is_fresh(self.level):
-            found = Trial(
-                _mixed(before.seconds, found.seconds), _mixed(before.n_bytes, found.n_bytes)
-            )
+            if not 1 / _OTHER_TIMES < found.whole / before.whole < _OTHER_TIMES:
+                # The store or the machine is another one than it was.
+                self._known.clear()
+            else:
+                found = before.mixed(found)
         self._known[self.level] = found
-        self._known_since[self.level] = self._files
 
     def _is_fresh(self, level: int) -> bool:
-        return self._files - self._known_since.get(level, -_FRESH) < _FRESH
+        known = self._known.get(level)
+        return known is not None and self._files - known.since < _FRESH
 
     def _seconds(self, level: int) -> float:
-        """Seconds a byte that goes in, as far as is known."""
+        """Seconds a byte that goes in: as measured, else as is to be expected."""
+        if self._is_fresh(level):
+            return self._known[level].whole
         expected = self._expected(level)
         sending = expected.n_bytes * (self._send or 0.0)
         return max(expected.seconds, sending) if self._is_behind else expected.seconds + sending
 
     def _expected(self, level: int) -> Trial:
-        if self._is_fresh(level):
-            return self._known[level]
         # What whole files of the present level cost, more or less as the trials differ.
         here, tried, wanted = self._known[self.level], self._tried[self.level], self._tried[level]
         return Trial(
-            here.seconds * wanted.seconds / tried.seconds,
+            here.busy * wanted.seconds / tried.seconds,
             here.n_bytes * wanted.n_bytes / tried.n_bytes,
         )
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pyspark
@@ -14,6 +11,7 @@ import pytest
 
 from strata.jobs.runtime.java import find_java
 from strata.jobs.runtime.shipping import build_archive
+from tests.bare_python import bare_environment, make_bare_python
 from tests.e2e.conftest import TIMEOUT, Finished, Project
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -23,25 +21,11 @@ SCRIPTS = ("shard_documents", "deduplicate_documents", "tokenize_documents", "co
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An interpreter with Strata's dependencies, but without Strata."""
-    folder = tmp_path_factory.mktemp("bare")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    (site,) = (folder / "lib").glob("python*/site-packages")
-    # A path file adds a folder without running the path files in it, such as an editable install's.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    python = folder / "bin" / "python"
-    absent = subprocess.run(
-        [str(python), "-c", "import strata"], capture_output=True, cwd=folder, env=_environment()
-    )
-    assert absent.returncode != 0
-    return python
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return make_bare_python(tmp_path_factory.mktemp("bare"))
 
 
 def _submit(project: Project, python: Path, archive: Path, script: str, *more: str) -> Finished:
-    env = _environment() | {
+    env = bare_environment() | {
         "JAVA_HOME": str(find_java().home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": str(python),
