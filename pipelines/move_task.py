@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import pyarrow as pa
 import zstandard
 
 from strata.errors import BalanceError, InputError
@@ -17,10 +15,11 @@ from strata.storage.checksums import RowsChecksum, checksum_of
 from strata.storage.file_names import file_name, order_of_name, ordered_stem
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.records import TableFile
-from strata.storage.scan import ParquetScan, open_parquet, rows_per_batch
+from strata.storage.scan import ParquetScan, open_parquet
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
+from strata.storage.whole_file import checksum_rows
 
 __all__ = ["MoveResult", "MoveTask", "MoveWay", "run_move_task"]
 
@@ -120,7 +119,7 @@ def _copy(task: MoveTask, store: Store) -> WrittenFile:
             target.write(block)
     try:
         with open_parquet(store, url) as scan:
-            rows = _checksum(scan)
+            rows = _checksum(task, scan)
             footer = scan.metadata
         stored = checksum_of(footer) or _source_checksum(task, store)
         _compare(task, url, rows, stored)
@@ -146,7 +145,8 @@ def _recompress(task: MoveTask, store: Store) -> WrittenFile:
     ) as writer:
         with open_parquet(store, task.file.location) as scan:
             stored = checksum_of(scan.metadata)
-            for batch in _batches(scan, SCHEMAS[task.table].names):
+            groups, columns = range(scan.metadata.num_row_groups), SCHEMAS[task.table].names
+            for batch in scan.read(groups, columns, _BATCH_BYTES):
                 writer.write(batch)
         files = writer.close()
         _check_rows(task, sum(file.rows for file in files), "were read")
@@ -155,24 +155,17 @@ def _recompress(task: MoveTask, store: Store) -> WrittenFile:
         decoded = checksum_of(written.metadata)
         _compare(task, task.file.location, decoded or RowsChecksum(), stored)
         with open_parquet(store, Url.parse(written.url)) as scan:
-            _compare(task, Url.parse(written.url), _checksum(scan), decoded)
+            _compare(task, Url.parse(written.url), _checksum(task, scan), decoded)
     return written
 
 
 def _source_checksum(task: MoveTask, store: Store) -> RowsChecksum:
     with open_parquet(store, task.file.location) as scan:
-        return _checksum(scan)
+        return _checksum(task, scan)
 
 
-def _batches(scan: ParquetScan, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    for group in range(scan.metadata.num_row_groups):
-        rows = rows_per_batch(scan.metadata.row_group(group), columns, _BATCH_BYTES)
-        yield from scan.batches(group, columns, rows)
-
-
-def _checksum(scan: ParquetScan) -> RowsChecksum:
-    batches = _batches(scan, scan.parquet.schema_arrow.names)
-    return sum((RowsChecksum.of(batch) for batch in batches), RowsChecksum())
+def _checksum(task: MoveTask, scan: ParquetScan) -> RowsChecksum:
+    return checksum_rows(scan, SCHEMAS[task.table])
 
 
 def _compare(task: MoveTask, url: Url, rows: RowsChecksum, wanted: RowsChecksum | None) -> None:

@@ -28,6 +28,7 @@ from strata.errors import InputError, InputMissingError
 from strata.storage.catalog import Corpus
 from strata.storage.contract import Store
 from strata.storage.metering import FileReads
+from strata.storage.parquet import WrittenFile
 from strata.storage.references import referenced_names
 from strata.storage.url import Url
 
@@ -58,6 +59,12 @@ class Succession:
 
     old: tuple[str, ...]
     new: tuple[str, ...]
+
+    @classmethod
+    def of(cls, old: Iterable[str], new: Iterable[WrittenFile]) -> Succession:
+        """From the URLs of the old files, and the new files."""
+        names = (tuple(Url.parse(url).name for url in urls) for urls in (old, (f.url for f in new)))
+        return cls(*names)
 
 
 @dataclass(slots=True)

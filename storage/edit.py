@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from strata.errors import BalanceError, ConflictError
+from strata.storage.accesses import Succession
 from strata.storage.parquet import WrittenFile
 from strata.storage.publish import catalog_errors, run_commit
 from strata.storage.records import CONTENT_KEY, PREFIX, RUN_ID
@@ -31,6 +32,11 @@ class FileEdit:
     new: tuple[WrittenFile, ...]
     removed: int
     added: int
+
+    @property
+    def succession(self) -> Succession:
+        """Which files take the place of which, for the access log."""
+        return Succession.of(self.old, self.new)
 
 
 def edit_files(

@@ -14,7 +14,6 @@ from strata.storage.parquet import WrittenFile
 from strata.storage.publish import catalog_errors, run_commit
 from strata.storage.records import PRESENT, RUN_ID
 from strata.storage.table import CorpusTable
-from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -45,9 +44,8 @@ class Replacement:
 
     @property
     def succession(self) -> Succession:
-        """The same by name, for the access log."""
-        old = tuple(Url.parse(url).name for url in self.old)
-        return Succession(old, tuple(Url.parse(file.url).name for file in self.new))
+        """Which files take the place of which, for the access log."""
+        return Succession.of(self.old, self.new)
 
 
 def replace_files(

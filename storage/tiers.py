@@ -8,7 +8,7 @@ from strata.settings import Settings
 from strata.storage.parquet import ParquetLayout
 from strata.storage.url import Url
 
-__all__ = ["Tier", "landing_tier", "layout_for", "tier_of_table", "tiers_of"]
+__all__ = ["Tier", "landing_tier", "layout_for", "tier_for_table", "tier_of_table", "tiers_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,16 @@ def tiers_of(settings: Settings) -> dict[str, Tier]:
 
 def landing_tier(settings: Settings, table: str) -> Tier:
     """The tier that the shard stage writes to, before compress puts its tables into theirs."""
-    return _for_table(settings, settings.shard.landing, table)
+    return tier_for_table(settings, settings.shard.landing, table)
 
 
 def tier_of_table(settings: Settings, table: str) -> Tier:
     """The tier that the settings assign to a table, with its partitions in the layout."""
-    return _for_table(settings, settings.tier_of(table), table)
+    return tier_for_table(settings, settings.tier_of(table), table)
 
 
-def _for_table(settings: Settings, name: str, table: str) -> Tier:
+def tier_for_table(settings: Settings, name: str, table: str) -> Tier:
+    """A tier by its name, with the partitions of a table in the layout."""
     tier = tiers_of(settings)[name]
     return replace(tier, layout=layout_for(settings, tier, table))
 

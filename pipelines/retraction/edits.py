@@ -53,6 +53,7 @@ class EditTask:
         inserts: the rows that come.
         folder: where the new file goes.
         layout: how it is laid out.
+        stem: first part of its name.
         storage: storage options.
     """
 
@@ -63,6 +64,7 @@ class EditTask:
     inserts: Inserts
     folder: Url
     layout: ParquetLayout
+    stem: str
     storage: StorageOptions
 
 
@@ -79,7 +81,7 @@ def run_edit_task(task: EditTask) -> EditResult:
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     # One file stays one file, as long as it does not double.
     layout = replace(task.layout, target_file_bytes=2 * task.layout.target_file_bytes)
-    stem = task_stem("retract")
+    stem = task_stem(task.stem)
     removed = added = 0
     born = youngest([task.url] if task.url else [])
     with table_writer(store, task.folder, task.table, layout, stem, born) as writer:

@@ -20,10 +20,12 @@ from strata.pipelines.retraction.edits import (
 from strata.pipelines.retraction.select import Naming, count_naming
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
+from strata.storage.accesses import accesses_folder, record_successions
 from strata.storage.edit import edit_files
+from strata.storage.lifecycle import MOVED, seated
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import TableFile
-from strata.storage.tiers import tier_of_table
+from strata.storage.tiers import tier_for_table
 
 __all__ = ["ROWS_ADDED", "ROWS_REMOVED", "TableEdit", "plan_edit", "publish_edit"]
 
@@ -105,6 +107,12 @@ def publish_edit(
     context.progress.finish()
     _check(edit, results)
     told = {ROWS_REMOVED: str(edit.rows_dropped), ROWS_ADDED: str(len(edit.coming))}
+    record_successions(
+        context.store,
+        accesses_folder(context.corpus.warehouse, context.corpus.name),
+        context.run_id,
+        [result.edit.succession for result in results],
+    )
     edit_files(
         table,
         [result.edit for result in results],
@@ -122,24 +130,36 @@ def publish_edit(
 def _tasks(
     context: StageContext, edit: TableEdit, staged: Sequence[WrittenFile], files: list[TableFile]
 ) -> list[EditTask]:
-    tier = tier_of_table(context.settings, edit.table)
+    settings = context.settings
+    home = settings.tier_of(edit.table)
+    # A file stays in its tier, and under the fields that it was partitioned by.
+    seats = {
+        file.url: name
+        for name, some in seated(settings, edit.table, files).items()
+        for file in some
+    }
+    partition_by = {file.url: file.partition.fields for file in files}
     urls = tuple(file.url for file in staged)
-    # A file stays under the fields that it was partitioned by.
-    layouts = {file.url: replace(tier.layout, partition_by=file.partition.fields) for file in files}
-    return [
-        EditTask(
-            table=edit.table,
-            key=SORTED_BY.get(edit.table, ("doc_id",)),
-            url=url,
-            drop=edit.drop,
-            inserts=inserts,
-            folder=tier.folder(context.settings.corpus, edit.table),
-            layout=layouts.get(url or "", tier.layout),
-            storage=context.storage_options,
+    made = []
+    for url, inserts in _places(files, edit.coming, urls).items():
+        if not (inserts.urls or url in edit.dropped):
+            continue
+        tier = tier_for_table(settings, seats.get(url or "", home), edit.table)
+        fields = partition_by.get(url or "", tier.layout.partition_by)
+        made.append(
+            EditTask(
+                table=edit.table,
+                key=SORTED_BY.get(edit.table, ("doc_id",)),
+                url=url,
+                drop=edit.drop,
+                inserts=inserts,
+                folder=tier.folder(settings.corpus, edit.table),
+                layout=replace(tier.layout, partition_by=fields),
+                stem="retract" if tier.name == home else MOVED,
+                storage=context.storage_options,
+            )
         )
-        for url, inserts in _places(files, edit.coming, urls).items()
-        if inserts.urls or url in edit.dropped
-    ]
+    return made
 
 
 def _places(

@@ -1,5 +1,6 @@
 """Files go where the rules want them, tags follow, and old copies go after a grace."""
 
+import json
 import time
 from datetime import timedelta
 
@@ -10,7 +11,11 @@ from strata.errors import BalanceError, ConflictError, InputError, MachineError
 from strata.jobs.cli import main
 from strata.pipelines import move_task
 from strata.pipelines.compress import run_compress
+from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.retraction.run import run_retract
+from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
+from strata.settings import InputSettings
 from strata.storage.accesses import accesses_folder, read_accesses, record_accesses
 from strata.storage.catalog import open_corpus
 from strata.storage.checksums import RowsChecksum
@@ -344,6 +349,30 @@ def test_compress_takes_home_what_landed_elsewhere_though_a_rule_could_send_it_t
     assert tiers_used(corpus) == ["hot"]
 
 
+# retraction
+
+
+def test_retraction_leaves_moved_files_in_their_tier_with_their_age_and_reads(tmp_path):
+    lines = [json.dumps({"text": f"number {n} " * 30, "id": f"doc-{n}"}) for n in range(20)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    rules = [{"tables": ["documents"], "to": "cold"}]
+    settings = tiered(str(tmp_path), rules).model_copy(
+        update={"inputs": (InputSettings(path=str(tmp_path / "in.jsonl")),)}
+    )
+    context = sequential_context(settings)
+    run_shard(context)
+    move(settings)
+    (old,) = context.corpus.table("documents").files()
+    folder = accesses_folder(context.corpus.warehouse, "web")
+    record_accesses(context.store, folder, "r", {old.location.name: FileReads(3, 1)})
+    run_retract(context, RetractRequest((Ask(AskKind.ID, "doc-3"),)))
+    (new,) = context.corpus.table("documents").files()
+    assert (new.rows, new.born_ms) == (19, old.born_ms)
+    assert new.location.parent == old.location.parent
+    assert sum(read_accesses(context.store, folder).of(new.location.name).reads.values()) == 3
+    assert run_compress(context).status is StageStatus.SKIPPED
+
+
 # what can go wrong
 
 
@@ -386,8 +415,8 @@ def test_move_copy_that_was_damaged_on_its_way_is_dropped(tmp_path, level, monke
     settings = tiered(str(tmp_path), level=level)
     real = move_task._checksum
 
-    def flipped(scan):
-        sums = real(scan)
+    def flipped(task, scan):
+        sums = real(task, scan)
         if "/cold/" in str(scan.url):
             return RowsChecksum(sums.rows, sums.total ^ 1, sums.columns)
         return sums

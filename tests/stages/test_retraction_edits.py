@@ -75,6 +75,7 @@ def test_edit_task_rows_are_those_of_a_set_in_order(store, folder, seed):
         Inserts(tuple(staged), 0, 4_000),
         folder / "out",
         LAYOUT,
+        "retract",
         StorageOptions({}),
     )
     result = run_edit_task(task)
@@ -108,6 +109,7 @@ def test_edit_task_pairs_stay_sorted_by_both_columns(store, folder, seed):
         Inserts((staged.url,)),
         folder / "out",
         LAYOUT,
+        "retract",
         StorageOptions({}),
     )
     (new,) = run_edit_task(task).edit.new
@@ -120,7 +122,7 @@ def test_edit_task_file_without_a_row_left_is_not_written(store, folder):
     naming = Naming(("doc_id",), Gone.of([1, 2]))
     task = EditTask(
         *("clean", ("doc_id",), old.url, naming, Inserts()),
-        *(folder / "out", LAYOUT, StorageOptions({})),
+        *(folder / "out", LAYOUT, "retract", StorageOptions({})),
     )
     assert run_edit_task(task).edit.new == ()
     assert store.find(folder / "out") == []
