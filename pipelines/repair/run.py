@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from strata.errors import ConflictError
 from strata.keys import stage_key
 from strata.pipelines.repair.plan import plan_repairs
 from strata.pipelines.repair.task import RepairResult, RepairTask, run_repair_task
@@ -14,7 +15,7 @@ from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.publish import PublishMode, publish
 from strata.storage.records import TableFile
-from strata.storage.replace import Replacement, replace_files
+from strata.storage.replace import Replacement, replace_everywhere
 from strata.storage.verify import FileCheck, Finding
 
 __all__ = ["Mended", "Outcome", "RepairMode", "repair"]
@@ -76,8 +77,9 @@ class Mended:
 def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMode) -> list[Mended]:
     """Make broken files anew where their rows are elsewhere too.
 
-    A table changes in one snapshot, in which the same rows are in other files. A repair that dies
-    leaves files that no table refers to; the next one does what is left.
+    A table changes in one snapshot, in which the same rows are in other files, and so does each tag
+    that names one of the broken files. A repair that dies leaves files that no table refers to; the
+    next one does what is left.
 
     Args:
         context: the corpus.
@@ -147,7 +149,13 @@ def _publish(
         Replacement(tuple(file.url for file in task.broken), tuple(result.files))
         for task, result in done
     ]
-    replace_files(context.corpus.table(table), replaced, run_id=context.run_id)
+    swapped = replace_everywhere(context.corpus.table(table), replaced, run_id=context.run_id)
+    gone = [url for each in replaced for url in each.old if url not in swapped]
+    if gone:
+        raise ConflictError(
+            f"{table} has no file {gone[0]} any more",
+            hint="another run replaced it; run the same command again",
+        )
     return [
         *(
             Mended(

@@ -11,11 +11,13 @@ from strata.pipelines.repair.affected import affected_by
 from strata.pipelines.repair.run import Outcome, RepairMode, repair
 from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
 from strata.pipelines.retraction.run import run_retract
+from strata.pipelines.rollback import plan_rollback, roll_back
 from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import Settings
 from strata.storage.checksums import RowsChecksum
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
+from strata.storage.tags import tag_corpus
 from strata.storage.verify import Finding, VerifyLevel, verify
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
@@ -220,7 +222,7 @@ def test_repair_that_dies_before_its_commit_is_done_by_the_next(context, monkeyp
         break_file(context, table, "missing")
     from strata.pipelines.repair import run as module
 
-    kept, calls = module.replace_files, []
+    kept, calls = module.replace_everywhere, []
 
     def die_on_second(*given, **named):
         calls.append(given)
@@ -228,12 +230,26 @@ def test_repair_that_dies_before_its_commit_is_done_by_the_next(context, monkeyp
             raise KeyboardInterrupt
         return kept(*given, **named)
 
-    monkeypatch.setattr(module, "replace_files", die_on_second)
+    monkeypatch.setattr(module, "replace_everywhere", die_on_second)
     with pytest.raises(KeyboardInterrupt):
         mend(context)
     assert [check.table for check in findings(context)] == ["tokens"]
     monkeypatch.undo()
     assert [each.outcome for each in mend(context)] == [Outcome.REBUILT]
+    assert contents(context) == before
+
+
+def test_repair_mends_tags_that_name_the_file_too(context, tmp_path):
+    before = contents(context)
+    tag_corpus(context.corpus, "v1")
+    for table in ("documents", "tokens"):
+        break_file(context, table, "flipped")
+    assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+    write_records(tmp_path / "in", {"c.jsonl": records(300, 4)})
+    run_all(context)
+    assert contents(context) != before
+    roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
+    assert findings(context) == []
     assert contents(context) == before
 
 
