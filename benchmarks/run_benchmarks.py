@@ -42,6 +42,7 @@ from benchmarks.incremental import measure_incremental  # noqa: E402
 from benchmarks.limit import Limit, measure_limit  # noqa: E402
 from benchmarks.move import measure_moves  # noqa: E402
 from benchmarks.object_store import measure_requests  # noqa: E402
+from benchmarks.order import measure_orders  # noqa: E402
 from benchmarks.parts import measure_parts  # noqa: E402
 from benchmarks.passages import measure_passages  # noqa: E402
 from benchmarks.peers.run import PEERS, PeerResult, measure_peer  # noqa: E402
@@ -282,6 +283,11 @@ def _transfer(session: Session) -> Section:
     return Section(text, facts)
 
 
+def _order(session: Session) -> Section:
+    figures = list(measure_orders(session.corpus, session.scratch / "order"))
+    return Section(tables.order_table(figures), [asdict(each) for each in figures])
+
+
 def _passages(session: Session) -> Section:
     figures = measure_passages(session.corpus, session.scratch / "passages")
     return Section(tables.passages_table(figures), [asdict(each) for each in figures])
@@ -314,6 +320,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "startup": _startup,
     "requests": _requests,
     "move": _move,
+    "order": _order,
     "datasource": _data_source,
     "adaptive": _adaptive,
     "transfer": _transfer,

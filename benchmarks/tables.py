@@ -10,6 +10,7 @@ from benchmarks.incremental import Step
 from benchmarks.limit import Limit
 from benchmarks.move import MoveRound
 from benchmarks.object_store import StoreTraffic
+from benchmarks.order import OrderFigure
 from benchmarks.parts import Figure
 from benchmarks.passages import PassageFigure
 from benchmarks.peers.run import PeerResult
@@ -23,6 +24,7 @@ __all__ = [
     "growth",
     "incremental_table",
     "limit_table",
+    "order_table",
     "parts_table",
     "passages_table",
     "peers_table",
@@ -286,6 +288,25 @@ def cache_table(cached: Iterable[CacheRound]) -> str:
         *("cache over", "bytes, first s", "second s", "times"),
         *("decoded, first s", "second s", "times", "local s"),
     ]
+    return table(head, rows)
+
+
+def order_table(figures: Iterable[OrderFigure]) -> str:
+    """Bytes on disk by the order of rows."""
+    rows = [
+        (
+            each.table,
+            each.order,
+            each.level,
+            each.row_group_mb,
+            f"{each.megabytes:.1f}",
+            f"{each.share:.2f}",
+            f"{each.sort_seconds:.1f}",
+            f"{each.write_seconds:.1f}",
+        )
+        for each in figures
+    ]
+    head = ["table", "order", "zstd", "row group, MB", "MB", "to doc_id", "sort, s", "write, s"]
     return table(head, rows)
 
 

@@ -52,6 +52,10 @@ def request_of(arguments: argparse.Namespace) -> RewriteRequest:
         raise SettingsError(
             f"--partition-by {fields!r} names no table", hint="add --table, or set [partitions]"
         )
+    if size is not None and not 0.001 <= size <= 4096:
+        raise SettingsError(
+            f"--target-file-mb {size} is no size of a file", hint="give from 0.001 to 4096 MB"
+        )
     try:
         named = None if fields is None else partition_fields(table, split_fields(fields))
     except ValueError as error:

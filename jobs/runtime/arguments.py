@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from strata.jobs.runtime.failures import tell_failure
 from strata.jobs.runtime.output import OutputForm
+from strata.partition_settings import PARTITIONABLE
 from strata.storage_settings import RowOrder
 
 __all__ = [
@@ -123,7 +124,7 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
 
 def add_rewrite(parser: argparse.ArgumentParser) -> None:
     """The flags that say how tables are written anew."""
-    parser.add_argument("--table", help="only this table: documents, clean or tokens")
+    parser.add_argument("--table", choices=tuple(PARTITIONABLE), help="only this table")
     parser.add_argument(
         "--partition-by",
         metavar="FIELDS",
