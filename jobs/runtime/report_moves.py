@@ -23,7 +23,7 @@ def _lines(details: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"moved {pair['from']} to {pair['to']}: {pair['files']:,} files, "
             f"{pair['rows_after']:,} rows, {pair['bytes_before'] / MB:,.2f} MB that are now "
-            f"{pair['bytes_after'] / MB:,.2f} MB, at {speed:,.0f} MB/s"
+            f"{pair['bytes_after'] / MB:,.2f} MB, at {speed:,.1f} MB/s"
         )
     if details.get("overtaken"):
         yield f"note: {details['overtaken']:,} files were replaced by another run meanwhile"
