@@ -14,7 +14,7 @@ import pytest
 
 from strata.storage.store import StorageOptions, Store, open_store
 from strata.storage.url import Url
-from tests.services.servers.ceph import Ceph, running_ceph
+from tests.services.servers.ceph import SECRET, SECRET_VARIABLE, Ceph, running_ceph
 from tests.services.servers.hdfs import Hdfs, running_hdfs
 from tests.services.servers.postgres import Postgres, running_postgres
 from tests.services.servers.spark import SparkCluster, running_spark
@@ -63,7 +63,7 @@ def postgres() -> Iterator[Postgres]:
 def spark_cluster() -> Iterator[SparkCluster]:
     """A Spark standalone cluster of two workers."""
     wanted("spark")
-    with running_spark() as server:
+    with running_spark({SECRET_VARIABLE: SECRET}) as server:
         yield server
 
 

@@ -19,7 +19,7 @@ from strata.storage.catalog import open_corpus
 from strata.storage.maintenance import expire
 from strata.storage.publish import PublishMode, publish
 from tests.catalogs import CatalogTests
-from tests.services.drivers import TABLE, ids_of, write
+from tests.drivers import TABLE, ids_of, write
 from tests.services.servers.postgres import Postgres
 
 SECONDS = 120
@@ -41,7 +41,7 @@ class TestPostgresCatalog(CatalogTests):
 
 def start(role: str, settings: Settings, *numbers: int) -> subprocess.Popen[str]:
     """Start a driver process."""
-    command = [sys.executable, "-m", "tests.services.drivers", role, settings.model_dump_json()]
+    command = [sys.executable, "-m", "tests.drivers", role, settings.model_dump_json()]
     return subprocess.Popen(
         [*command, *map(str, numbers)], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )

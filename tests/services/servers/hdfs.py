@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from tests.services.servers.launch import Server, cache_folder, free_ports, runn
 __all__ = ["Hdfs", "running_hdfs"]
 
 JARS = "hadoop-2.7.3"
+ADMIN_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,20 @@ class Hdfs:
     def options(self) -> dict[str, Any]:
         """fsspec options of ``webhdfs://``: the user who made the file system."""
         return {"user": "root"}
+
+    def admin(self, *command: str) -> str:
+        """Run ``hdfs dfsadmin …``, and return what it prints."""
+        environment = self.server.environment
+        classes = f"{self.server.folder}/conf:{environment['HDFS_JARS']}/*"
+        java = f"{environment['JAVA_HOME']}/bin/java"
+        return subprocess.run(
+            [java, "-cp", classes, "org.apache.hadoop.hdfs.tools.DFSAdmin", *command],
+            env={**os.environ, "HADOOP_USER_NAME": "root"},
+            capture_output=True,
+            text=True,
+            timeout=ADMIN_SECONDS,
+            check=True,
+        ).stdout
 
     def folder(self) -> Url:
         """The name of a folder that is not there yet, over WebHDFS."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +49,8 @@ class SparkCluster:
 
 
 @contextmanager
-def running_spark() -> Iterator[SparkCluster]:
-    """Run a master and two workers of one core each."""
+def running_spark(secrets: Mapping[str, str]) -> Iterator[SparkCluster]:
+    """Run a master and two workers of one core each; executors have ``secrets`` by environment."""
     port, interface = free_ports(2)
     spec = importlib.util.find_spec("pyspark")
     assert spec is not None
@@ -62,6 +62,7 @@ def running_spark() -> Iterator[SparkCluster]:
         "SPARK_PORT": str(port),
         "SPARK_UI_PORT": str(interface),
         "SPARK_WORKERS": str(WORKERS),
+        **secrets,
     }
     with running("spark.sh", environment) as server:
         yield SparkCluster(server, f"spark://127.0.0.1:{port}", java)

@@ -1,4 +1,4 @@
-"""What a driver process of the catalog tests does; run as ``python drivers.py ROLE SETTINGS …``."""
+"""What a driver process of the catalog tests does: ``python -m tests.drivers ROLE SETTINGS …``."""
 
 from __future__ import annotations
 
