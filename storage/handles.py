@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -54,18 +55,25 @@ class _Staged(Output):
         """Publish the file under its name."""
         if self._open:
             self._open = False
-            with translated(self._url, "write"):
-                self._publish()
+            try:
+                with translated(self._url, "write"):
+                    self._publish()
+            except StrataError:
+                self._drop_quietly()
+                raise
         super().close()
 
     def discard(self) -> None:
         """Drop what was written."""
         if getattr(self, "_open", False):
             self._open = False
-            # A server that is gone cannot drop it: gc does, and the first error is the one to tell.
-            with suppress(StrataError), translated(self._url, "discard"):
-                self._drop()
+            self._drop_quietly()
             super().close()
+
+    def _drop_quietly(self) -> None:
+        # A server that is gone cannot drop it: gc does, and the first error is the one to tell.
+        with suppress(StrataError), translated(self._url, "discard"):
+            self._drop()
 
     @abstractmethod
     def _publish(self) -> None:
@@ -124,6 +132,10 @@ class RenamedOutput(_Staged):
     def _publish(self) -> None:
         self._inner.close()
         staged, target = self._staging.path, self._url.path
+        kept = self._filesystem.info(staged)["size"]
+        if kept != self._written:
+            # A data node of HDFS over its quota takes bytes, answers well and keeps none of them.
+            raise OSError(errno.ENOSPC, f"{self._written} bytes were taken and {kept} are there")
         if hasattr(self._filesystem, "replace"):
             self._filesystem.replace(staged, target)
             return
