@@ -115,9 +115,11 @@ class ObjectOutput(_Staged):
 
     def _drop(self) -> None:
         handle: Any = self._inner
-        handle.discard()
-        # fsspec's own finaliser would otherwise flush the rest as a complete object.
-        handle.closed = True
+        try:
+            handle.discard()
+        finally:
+            # fsspec's own finaliser would otherwise flush the rest as a complete object.
+            handle.closed = True
 
 
 class RenamedOutput(_Staged):

@@ -1,8 +1,7 @@
 """WebHDFS as fsspec has it, with the errors of the server told apart and never taken for data.
 
 fsspec's own client tells most errors of a name node as RuntimeError, takes the error that a data
-node answers for the bytes that were asked for, lists nothing where the server is gone, and waits
-for ever where it hangs.
+node answers for the bytes that were asked for, and lists nothing where the server is gone.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.webhdfs import WebHDFS
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StrataWebHdfs", "remote_error"]
 
-_CONNECT_SECONDS = 10
-_ANSWER_SECONDS = 120
 _REFUSED = 400
 
 _ERRNO: Mapping[str, int] = {
@@ -83,8 +79,6 @@ class StrataWebHdfs(WebHDFS):  # type: ignore[misc]  # fsspec has no types
     def _connect(self) -> None:
         super()._connect()
         self.session.hooks["response"].append(_refuse)
-        limits = (_CONNECT_SECONDS, _ANSWER_SECONDS)
-        self.session.request = partial(self.session.request, timeout=limits)
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:

@@ -21,7 +21,7 @@ from strata.errors import MachineError, StrataError, TransientError
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
 from strata.storage.publish import PublishMode, publish
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 from tests.drivers import TABLE, ids_of, write
 from tests.services.servers.ceph import Ceph
@@ -108,9 +108,7 @@ def test_ceph_quota_exceeded_is_full(ceph: Ceph, corpus_on: Callable[..., Corpus
 
 def test_ceph_quota_exceeded_in_the_middle_of_an_upload_leaves_no_object(ceph: Ceph) -> None:
     bucket = ceph.bucket()
-    store = FsspecStore(
-        StorageOptions({str(bucket): ceph.options | {"default_block_size": 5 * MIB}})
-    )
+    store = open_store(StorageOptions({str(bucket): ceph.options}))
     with ceph.quota("8M"):
 
         def upload() -> None:
@@ -125,7 +123,7 @@ def test_ceph_quota_exceeded_in_the_middle_of_an_upload_leaves_no_object(ceph: C
 
 def test_ceph_busy_gateway_is_waited_for(ceph: Ceph) -> None:
     bucket = ceph.bucket()
-    store = FsspecStore(StorageOptions({str(bucket): ceph.options}))
+    store = open_store(StorageOptions({str(bucket): ceph.options}))
     data = bytes(MIB)
     store.write_bytes(bucket / "x", data)
     with ceph.gateway_setting("rgw_max_concurrent_requests", "2"), ThreadPoolExecutor(12) as pool:
@@ -135,9 +133,7 @@ def test_ceph_busy_gateway_is_waited_for(ceph: Ceph) -> None:
 
 def test_ceph_gateway_killed_in_an_upload_and_back_again(ceph: Ceph) -> None:
     bucket = ceph.bucket()
-    store = FsspecStore(
-        StorageOptions({str(bucket): ceph.options | {"default_block_size": 5 * MIB}})
-    )
+    store = open_store(StorageOptions({str(bucket): ceph.options}))
     data = random.Random(2).randbytes(24 * MIB)
     with store.create(bucket / "x") as file:
         file.write(data[: 12 * MIB])
@@ -158,7 +154,7 @@ def test_ceph_gone_is_transient(ceph: Ceph, corpus_on: Callable[..., Corpus]) ->
     try:
         refused(corpus, TransientError, "hot.*run the same command again")
         with pytest.raises(TransientError):
-            FsspecStore(StorageOptions(corpus.settings.storage_options)).find(bucket)
+            open_store(StorageOptions(corpus.settings.storage_options)).find(bucket)
     finally:
         ceph.server.up()
     finishes(corpus)
