@@ -151,7 +151,7 @@ def verify_file(store: Store, table: str, file: TableFile, level: VerifyLevel) -
     except InputMissingError:
         return FileCheck(table, file, Finding.MISSING, "the file is not there")
     except InputError as error:
-        return FileCheck(table, file, Finding.DAMAGED, error.reason.removeprefix(f"{file.url} "))
+        return FileCheck(table, file, Finding.DAMAGED, error.reason.removeprefix(f"{file.url} is "))
 
 
 def _problems(store: Store, table: str, file: TableFile, level: VerifyLevel) -> Iterator[FileCheck]:
