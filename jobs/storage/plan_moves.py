@@ -52,7 +52,9 @@ def _row(route: Route, output: OutputForm) -> dict[str, object]:
 def _sentence(settings: Settings, plan: MovePlan) -> str:
     told = ["files to move: {files:,}, with {bytes:,} bytes"]
     if any(tier.cost_gb_month is not None for tier in settings.all_tiers.values()):
-        told.append(f"cost a month: {number(plan.cost_before)} now, {number(plan.cost_after)} then")
+        unpriced = f" (without {', '.join(plan.unpriced)})" if plan.unpriced else ""
+        costs = f"{number(plan.cost_before)} now, {number(plan.cost_after)} then"
+        told.append(f"cost a month{unpriced}: {costs}")
     if plan.moves:
         told.append("time: " + (NOT_MEASURED if plan.seconds is None else "{seconds:,.0f} s"))
     return "; ".join(told)

@@ -173,6 +173,10 @@ def test_plan_and_tiers_commands_tell_both_texts_and_json(corpus, file, put, cap
     text = capsys.readouterr().out
     assert "files to move: 1" in text
     assert text.count("not measured yet") == 2
+    assert "cost a month: " in text
+    unpriced = ("--set", 'lifecycle=[{to="warehouse"}]')
+    assert main(["storage", "plan", str(file), *unpriced]) == 0
+    assert "cost a month (without warehouse): " in capsys.readouterr().out
 
     assert main(["storage", "tiers", str(file), "--json"]) == 0
     tiers = json.loads(capsys.readouterr().out)
