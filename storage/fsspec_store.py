@@ -41,6 +41,8 @@ _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
 _LARGEST_SECONDS = 1e11
 # Where it costs nothing to look whether a file is still the same.
 _MEMORY = "memory"
+# libhdfs takes the replication when it connects, WebHDFS with each file.
+_HDFS = "hdfs"
 # Storage policies that this process has set; setting one again would be a request for each file.
 _POLICIES_SET: set[tuple[str, str]] = set()
 
@@ -160,8 +162,10 @@ class FsspecStore(Store):
     @contextmanager
     def _attempt(self, url: Url, action: str) -> Iterator[Any]:
         options, policy = self.options.resolve(url), self.options.transfer
-        endpoints = self.options.hints_of(url)[1].endpoints
-        endpoint = next_endpoint(endpoints)
+        hints = self.options.hints_of(url)[1]
+        if url.scheme == _HDFS and hints.replication:
+            options["replication"] = hints.replication
+        endpoints, endpoint = hints.endpoints, next_endpoint(hints.endpoints)
         if url.scheme not in COUNTING_SCHEMES and url.scheme != LOCAL:
             record(Event.READ if action in ("read", "list") else Event.WRITE)
         try:
@@ -179,7 +183,9 @@ class FsspecStore(Store):
         if hints.storage_policy and (tier, hints.storage_policy) not in _POLICIES_SET:
             webhdfs.set_storage_policy(filesystem, Url.parse(tier), hints.storage_policy)
             _POLICIES_SET.add((tier, hints.storage_policy))
-        return {"replication": hints.replication} if hints.replication else {}
+        if url.scheme not in WEBHDFS_SCHEMES or not hints.replication:
+            return {}
+        return {"replication": hints.replication}
 
 
 def _check_version(pin: FileInfo, now: FileInfo) -> None:

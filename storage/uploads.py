@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import fsspec
+from fsspec import AbstractFileSystem
 
 from strata.storage.faults import translated
 from strata.storage.options import StorageOptions
+from strata.storage.transfer.endpoints import next_endpoint
+from strata.storage.transfer.filesystems import S3_SCHEMES, open_filesystem
 from strata.storage.url import Url
 
 __all__ = ["AbandonedUpload", "abandoned_uploads", "abort_uploads"]
-
-_SCHEMES = frozenset({"s3", "s3a"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def abandoned_uploads(
         MachineError: they may not be listed.
         TransientError: the store did not answer.
     """
-    if folder.scheme not in _SCHEMES:
+    if folder.scheme not in S3_SCHEMES:
         return []
     limit = datetime.now(UTC) - grace
     with translated(folder, "list"):
@@ -85,6 +85,6 @@ def _listed(options: StorageOptions, folder: Url) -> Iterator[AbandonedUpload]:
         }
 
 
-def _filesystem(options: StorageOptions, url: Url) -> Any:  # noqa: ANN401 (fsspec is untyped)
-    kind = fsspec.get_filesystem_class(url.scheme)
-    return kind(**(kind._get_kwargs_from_urls(str(url)) | options.resolve(url)))
+def _filesystem(options: StorageOptions, url: Url) -> AbstractFileSystem:
+    endpoint = next_endpoint(options.hints_of(url)[1].endpoints)
+    return open_filesystem(url, options.resolve(url), endpoint, options.transfer)
