@@ -80,6 +80,24 @@ class FaultyS3:
             "client_kwargs": {"region_name": "us-east-1"},
         }
 
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """A boto3 client of the server."""
+        import boto3
+
+        options = self.options()
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=options["key"],
+            aws_secret_access_key=options["secret"],
+            region_name="us-east-1",
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
 
 def _cut(environ: dict[str, Any]) -> list[bytes]:
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
@@ -95,7 +113,6 @@ def _torn(body: Iterable[bytes], environ: dict[str, Any]) -> Iterator[bytes]:
 @contextmanager
 def faulty_s3() -> Iterator[FaultyS3]:
     """A server with a bucket `bucket`."""
-    import boto3
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -109,16 +126,8 @@ def faulty_s3() -> Iterator[FaultyS3]:
     thread = threading.Thread(target=http.serve_forever, daemon=True)
     thread.start()
     server.endpoint = f"http://127.0.0.1:{http.server_port}"
-    options = server.options()
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=options["key"],
-        aws_secret_access_key=options["secret"],
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="bucket")
-    client.close()
+    with server.client() as client:
+        client.create_bucket(Bucket="bucket")
     server.requests.clear()
     yield server
     http.shutdown()

@@ -63,18 +63,8 @@ def methods(server):
 
 def uploads(server, url):
     """Unfinished uploads of one file."""
-    import boto3
-
-    options = server.options()
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=options["key"],
-        aws_secret_access_key=options["secret"],
-        region_name="us-east-1",
-    )
-    found = client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
-    client.close()
+    with server.client() as client:
+        found = client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
     return [each for each in found if f"s3://bucket/{each['Key']}" == str(url)]
 
 
