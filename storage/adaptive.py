@@ -121,7 +121,10 @@ class LevelChooser:
         send = _seconds_to_send(cost)
         self._send = send if self._send is None else _mixed(self._send, send)
         place = self._levels.index(self.level)
-        near = self._levels[max(0, place - _REACH) : place + _REACH + 1]
+        # A store that is hardly waited for has nothing to give to a slower level.
+        is_waited_for = cost.waited > _HARDLY * (cost.busy + cost.waited)
+        reach = _REACH if is_waited_for else 0
+        near = self._levels[max(0, place - _REACH) : place + reach + 1]
         for level in near:
             if level not in self._tried:
                 self._tried[level] = attempt(level)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LevelProbe", "TimedOutput"]
 
 # Rows that each level is tried on.
-_SAMPLE_BYTES = 1_000_000
+_SAMPLE_BYTES = 500_000
 
 
 class TimedOutput(Output):
