@@ -25,10 +25,22 @@ def test_counters_add_up_and_the_peak_is_the_largest():
     for number in (1, 2, 3):
         total.add(
             Counters(
-                number, number, number, number, number, number, number, 0.5, 0.25, 10.0 / number
+                bytes_read=number,
+                cache_hits=number,
+                retries=number,
+                task_seconds=0.5,
+                peak_worker_mb=10.0 / number,
+                peak_task_seconds=number,
             )
         )
-    assert total == Counters(6, 6, 6, 6, 6, 6, 6, 1.5, 0.75, 10.0)
+    assert total == Counters(
+        bytes_read=6,
+        cache_hits=6,
+        retries=6,
+        task_seconds=1.5,
+        peak_worker_mb=10.0,
+        peak_task_seconds=3,
+    )
 
 
 def test_stopwatch_only_goes_forward():
