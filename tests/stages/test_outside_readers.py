@@ -73,12 +73,16 @@ def settings(tmp_path_factory, s3_options, place):
         tables=dict.fromkeys(TABLES, "cloud"),
         storage_options={"s3://bucket": s3_options},
         compress={"tables": TABLES},
+        partitions={"documents": ["bucket(3, id)"]},
     )
 
 
 @pytest.fixture(scope="module")
 def context(settings):
-    """A corpus that was moved to the object store, and then got new documents on the disk."""
+    """A corpus that was moved to the object store, and then got new documents on the disk.
+
+    Of its tables `documents` is partitioned.
+    """
     context = sequential_context(settings, "first")
     for stage in (run_shard, run_dedup, run_compress):
         stage(context)
@@ -145,7 +149,7 @@ def test_read_part_of_matching_files_has_all_matches(context, expected):
 
     assert 0 < len(files) < len(table.files())
     assert found.schema.names == ["n_bytes", "doc_id"]
-    assert found["doc_id"].to_pylist() == every[-NEW:].tolist()
+    assert sorted(found["doc_id"].to_pylist()) == every[-NEW:].tolist()
 
 
 def test_pyiceberg_without_the_catalog_same_rows(context, table, expected, tmp_path):
@@ -194,7 +198,7 @@ def test_duckdb_file_list_same_rows(table, files, expected, s3_options):
     with duckdb.connect() as connection:
         connection.register_filesystem(fsspec.filesystem("s3", **options))
         places = [str(f.location).removeprefix("file://") for f in files]
-        found = connection.read_parquet(places).arrow()
+        found = connection.read_parquet(places, hive_partitioning=False).arrow()
         rows = found.read_all() if isinstance(found, pa.RecordBatchReader) else found
 
     assert canonical(rows) == expected
