@@ -19,7 +19,7 @@ import xxhash
 import zstandard
 
 from strata.pipelines.shard_task import document_rows
-from strata.storage.checksums import RowsChecksum
+from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import open_store

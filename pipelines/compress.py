@@ -12,10 +12,10 @@ from strata.pipelines.row_order import ledger_for
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
 from strata.settings import CompressSettings, RowOrder
-from strata.storage.accesses import accesses_folder, record_successions
 from strata.storage.file_names import ordered_stem
-from strata.storage.lifecycle import MOVED, seated
-from strata.storage.partitioning import Partition
+from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.rules import MOVED, seated
+from strata.storage.partitions.partitioning import Partition
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_files
 from strata.storage.tiers import Tier, tier_of_table, tiers_of

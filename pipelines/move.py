@@ -17,12 +17,12 @@ from strata.pipelines.move_task import MoveResult, MoveTask, run_move_task
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
-from strata.storage.accesses import accesses_folder, record_successions
-from strata.storage.lifecycle import PlannedMove
-from strata.storage.move_journal import MovedFile, MoveIntent, MoveJournal, moves_folder
-from strata.storage.move_plan import plan_of_corpus
+from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.journal import MovedFile, MoveIntent, MoveJournal, moves_folder
+from strata.storage.lifecycle.plan import plan_of_corpus
+from strata.storage.lifecycle.rules import PlannedMove
+from strata.storage.lifecycle.settle import finish_moves, settle_moves
 from strata.storage.replace import Replacement, replace_everywhere
-from strata.storage.settle import finish_moves, settle_moves
 from strata.storage.tiers import tiers_of
 from strata.storage.url import Url
 

@@ -11,15 +11,15 @@ import zstandard
 from strata.errors import BalanceError, InputError
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
-from strata.storage.checksums import RowsChecksum, checksum_of
 from strata.storage.file_names import file_name, order_of_name, ordered_stem
+from strata.storage.integrity.checksums import RowsChecksum, checksum_of
+from strata.storage.integrity.whole_file import checksum_rows
 from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.records import TableFile
 from strata.storage.scan import ParquetScan, open_parquet
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
-from strata.storage.whole_file import checksum_rows
 
 __all__ = ["MoveResult", "MoveTask", "MoveWay", "run_move_task"]
 

@@ -15,8 +15,8 @@ from strata.pipelines.tasks import TaskCost, task_stem
 from strata.settings import RowOrder
 from strata.storage.file_names import youngest
 from strata.storage.parquet import ParquetLayout, RowWriter, TableWriter, WrittenFile
-from strata.storage.partitioned_writer import table_writer
-from strata.storage.partitioning import UNPARTITIONED, Partition
+from strata.storage.partitions.partitioned_writer import table_writer
+from strata.storage.partitions.partitioning import UNPARTITIONED, Partition
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store

@@ -18,11 +18,11 @@ from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopw
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.verified_rewrite import run_verified_rewrite
 from strata.settings import RowOrder
-from strata.storage.accesses import accesses_folder, record_successions
 from strata.storage.file_names import order_of_name, ordered_stem
-from strata.storage.lifecycle import MOVED, seated
+from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.rules import MOVED, seated
 from strata.storage.parquet import ParquetLayout
-from strata.storage.partitioning import Partition
+from strata.storage.partitions.partitioning import Partition
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_everywhere
 from strata.storage.tiers import Tier, layout_for, tiers_of

@@ -27,8 +27,8 @@ from strata.pipelines.shard_task import (
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
 from strata.storage.parquet import WrittenFile
-from strata.storage.partitioned_writer import table_writer
-from strata.storage.partitioning import Partition
+from strata.storage.partitions.partitioned_writer import table_writer
+from strata.storage.partitions.partitioning import Partition
 from strata.storage.publish import publish
 from strata.storage.records import SETTINGS_KEY
 from strata.storage.store import MeteredStore

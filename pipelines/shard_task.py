@@ -20,7 +20,7 @@ from strata.pipelines.retraction.refused import RetractedRecords
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.parquet import ParquetLayout, RowWriter, WrittenFile
-from strata.storage.partitioned_writer import table_writer
+from strata.storage.partitions.partitioned_writer import table_writer
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from strata.pipelines.stage import StageContext
 from strata.storage.parquet import ParquetLayout, WrittenFile
-from strata.storage.partitioned_writer import table_writer
+from strata.storage.partitions.partitioned_writer import table_writer
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, open_store
 from strata.storage.tiers import tier_of_table

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from strata.errors import BalanceError
 from strata.pipelines.rewrite import RewriteResult, RewriteTask, run_rewrite_task
-from strata.storage.checksums import RowsChecksum, checksum_of
+from strata.storage.integrity.checksums import RowsChecksum, checksum_of
 from strata.storage.scan import open_parquet, rows_per_batch
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import Store, open_store

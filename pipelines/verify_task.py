@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
-from strata.storage.store import StorageOptions, open_store
-from strata.storage.verify import (
+from strata.storage.integrity.verify import (
     FileCheck,
     NamedFile,
     Verification,
@@ -16,6 +15,7 @@ from strata.storage.verify import (
     named_files,
     verify_file,
 )
+from strata.storage.store import StorageOptions, open_store
 
 __all__ = ["VerifyTask", "run_verify_task", "verify_on_cluster"]
 

@@ -39,8 +39,8 @@ from pyiceberg.typedef import EMPTY_DICT
 
 from strata.storage.history import carries_key, live_files, newest_key, properties_of
 from strata.storage.parquet import WrittenFile
+from strata.storage.partitions.specs import record_of, spec_of
 from strata.storage.records import PREFIX, RUN_ID
-from strata.storage.specs import record_of, spec_of
 from strata.storage.table_commit import SpecCommit
 
 if TYPE_CHECKING:

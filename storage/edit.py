@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from strata.errors import BalanceError, ConflictError
-from strata.storage.accesses import Succession
+from strata.storage.lifecycle.accesses import Succession
 from strata.storage.parquet import WrittenFile
 from strata.storage.publish import catalog_errors, run_commit
 from strata.storage.records import CONTENT_KEY, PREFIX, RUN_ID
@@ -70,7 +70,7 @@ def edit_files(
     """
     from strata.storage.commits import EditCommit
     from strata.storage.history import live_files, newest_key, properties_of
-    from strata.storage.specs import table_for_files
+    from strata.storage.partitions.specs import table_for_files
 
     with catalog_errors(table.name):
         iceberg = table_for_files(table, (new for edit in edits for new in edit.new))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
 
-from strata.storage.conditions import as_expression
 from strata.storage.file_names import facts_of_name
-from strata.storage.partitioning import UNPARTITIONED, Partition
-from strata.storage.predicates import Predicate
+from strata.storage.partitions.partitioning import UNPARTITIONED, Partition
+from strata.storage.reading.conditions import as_expression
+from strata.storage.reading.predicates import Predicate
 from strata.storage.records import CONTENT_KEY, LAST_ID, TableFile, TableSnapshot
 from strata.storage.url import Url
 

@@ -18,12 +18,12 @@ import zstandard
 from strata.partition_settings import PartitionField
 from strata.settings import TierSettings
 from strata.storage.adaptive import chooser_of
-from strata.storage.checksums import CHECKSUM_KEY, RowsChecksum
 from strata.storage.contract import Store
-from strata.storage.file_digest import DIGEST_KEY, NO_DIGEST, DigestedOutput
 from strata.storage.file_names import file_name
+from strata.storage.integrity.checksums import CHECKSUM_KEY, RowsChecksum
+from strata.storage.integrity.file_digest import DIGEST_KEY, NO_DIGEST, DigestedOutput
 from strata.storage.level_probe import LevelProbe
-from strata.storage.partitioning import UNPARTITIONED, Partition
+from strata.storage.partitions.partitioning import UNPARTITIONED, Partition
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url

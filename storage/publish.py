@@ -64,7 +64,7 @@ def publish(
         TransientError: the catalog did not answer; nothing was published.
     """
     from strata.storage.commits import AppendCommit, OverwriteCommit
-    from strata.storage.specs import table_for_files, write_under
+    from strata.storage.partitions.specs import table_for_files, write_under
 
     properties = {
         **(extra or {}),

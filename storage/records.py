@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from strata.storage.partitioning import UNPARTITIONED, Partition
+from strata.storage.partitions.partitioning import UNPARTITIONED, Partition
 from strata.storage.url import Url
 
 __all__ = [

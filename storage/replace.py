@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from strata.errors import BalanceError, ConflictError
-from strata.storage.accesses import Succession
+from strata.storage.lifecycle.accesses import Succession
 from strata.storage.parquet import WrittenFile
 from strata.storage.publish import catalog_errors, run_commit
 from strata.storage.records import PRESENT, RUN_ID
@@ -63,7 +63,7 @@ def replace_files(
     """
     from strata.storage.commits import RewriteCommit
     from strata.storage.history import live_files
-    from strata.storage.specs import table_for_files
+    from strata.storage.partitions.specs import table_for_files
 
     if not replacements:
         return None
@@ -92,7 +92,7 @@ def replace_everywhere(
         ConflictError: other writers were faster again and again.
         TransientError: the catalog did not answer; what was replaced stays so.
     """
-    from strata.storage.specs import table_for_files
+    from strata.storage.partitions.specs import table_for_files
 
     if not replacements:
         return frozenset()

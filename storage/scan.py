@@ -13,7 +13,12 @@ import pyarrow.parquet as pq
 from strata.errors import InputError, StrataError
 from strata.storage.contract import ByteRange, Store
 from strata.storage.faults import as_strata_error
-from strata.storage.file_digest import FOOTER_END, StoredDigest, footer_bytes, stores_digest
+from strata.storage.integrity.file_digest import (
+    FOOTER_END,
+    StoredDigest,
+    footer_bytes,
+    stores_digest,
+)
 from strata.storage.ranges import PART, PrefetchedFile
 from strata.storage.url import LOCAL, Url
 

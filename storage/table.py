@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
 from strata.partition_settings import PartitionField
-from strata.storage.predicates import Predicate
+from strata.storage.reading.predicates import Predicate
 from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url
@@ -71,7 +71,7 @@ class CorpusTable:
             SettingsError: there is no such snapshot.
         """
         from strata.storage.history import live_files, matching_files
-        from strata.storage.specs import fields_by_spec
+        from strata.storage.partitions.specs import fields_by_spec
 
         table = self.existing()
         if table is None:
@@ -91,7 +91,7 @@ class CorpusTable:
     ) -> TableFile:
         """A data file of the table as a plain record; ``specs`` as `fields_by_spec` gives them."""
         from strata.storage.history import describe_file
-        from strata.storage.specs import partition_of
+        from strata.storage.partitions.specs import partition_of
 
         numbered = SCHEMAS[self.name].names[0] in _NUMBERED
         return describe_file(file, frozenset({1} if numbered else ()), partition_of(file, specs))
@@ -210,7 +210,7 @@ class CorpusTable:
         """The Iceberg table, made now if need be, and then partitioned by these fields."""
         from pyiceberg.exceptions import TableAlreadyExistsError
 
-        from strata.storage.specs import iceberg_spec
+        from strata.storage.partitions.specs import iceberg_spec
 
         table = self.existing()
         while table is None:

@@ -10,9 +10,9 @@ import pytest
 
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
-from strata.storage.held_files import held_files
-from strata.storage.move_plan import plan_of_corpus
-from strata.storage.settle import settle_moves
+from strata.storage.lifecycle.held_files import held_files
+from strata.storage.lifecycle.plan import plan_of_corpus
+from strata.storage.lifecycle.settle import settle_moves
 from strata.storage.url import Url
 from tests.moves import NO_GRACE, ids_by_ref, move, put, tag, tiered
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 from strata.pipelines.move import run_move
 from strata.pipelines.stage import StageReport
 from strata.settings import Settings
-from strata.storage.accesses import DAY_MS
 from strata.storage.catalog import Corpus
-from strata.storage.held_files import files_by_ref
+from strata.storage.lifecycle.accesses import DAY_MS
+from strata.storage.lifecycle.held_files import files_by_ref
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish, repeat_lost_races
 from strata.storage.records import TableFile

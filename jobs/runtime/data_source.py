@@ -22,7 +22,7 @@ from pyspark.sql.types import StructType
 from strata.errors import SettingsError
 from strata.jobs.runtime.read_log import note_reads
 from strata.jobs.runtime.source_options import SourceOptions
-from strata.storage.read_plan import ReadPart, pack, read_part
+from strata.storage.reading.read_plan import ReadPart, pack, read_part
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import IoMeter, StorageOptions, open_store
 
@@ -51,7 +51,7 @@ class StrataSource(DataSource):
         Raises:
             SettingsError: an option is wrong, or there is no such snapshot.
         """
-        from strata.storage.conditions import parse_condition
+        from strata.storage.reading.conditions import parse_condition
 
         options = SourceOptions.parse(self.options)
         with options.open() as corpus:
@@ -98,7 +98,7 @@ class StrataReader(DataSourceReader):
 
     def partitions(self) -> list[InputPartition]:
         """The parts of the snapshot that can have rows which meet the condition."""
-        from strata.storage.conditions import parse_condition
+        from strata.storage.reading.conditions import parse_condition
 
         if self._snapshot is None:
             return []

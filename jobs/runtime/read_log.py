@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from strata.errors import StrataError
-from strata.storage.accesses import log_reads
 from strata.storage.catalog import Corpus
+from strata.storage.lifecycle.accesses import log_reads
 from strata.storage.store import IoMeter
 
 __all__ = ["note_reads"]

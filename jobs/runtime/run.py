@@ -26,12 +26,12 @@ from strata.pipelines.stage import (
     reports_folder,
 )
 from strata.settings import Settings
-from strata.storage.accesses import log_reads
 from strata.storage.catalog import open_corpus
+from strata.storage.lifecycle.accesses import log_reads
+from strata.storage.lifecycle.usage import tier_of_file
 from strata.storage.records import TableFile
 from strata.storage.tiers import Tier, tiers_of
 from strata.storage.url import Url
-from strata.storage.usage import tier_of_file
 from strata.version import VERSION
 
 __all__ = ["RunReport", "Stage", "run_stages"]

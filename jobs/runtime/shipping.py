@@ -18,6 +18,10 @@ __all__ = ["PACKAGES", "build_archive", "main"]
 PACKAGES = (
     "strata",
     "strata.storage",
+    "strata.storage.lifecycle",
+    "strata.storage.integrity",
+    "strata.storage.partitions",
+    "strata.storage.reading",
     "strata.storage.cache",
     "strata.storage.transfer",
     "strata.pipelines",

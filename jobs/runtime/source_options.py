@@ -43,7 +43,7 @@ class SourceOptions:
         table: the table.
         snapshot: id or tag; the present snapshot of the time of ``load()`` where empty.
         columns: the columns, in this order.
-        where: which rows, as :func:`strata.storage.conditions.parse_condition` reads it.
+        where: which rows, as :func:`strata.storage.reading.conditions.parse_condition` reads it.
         part_bytes: bytes on disk that a task reads at most, as far as row groups allow.
     """
 

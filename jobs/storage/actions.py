@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from strata.jobs.runtime.arguments import add_grace, add_rewrite, add_run, number_of
-from strata.storage.verify_level import VerifyLevel
+from strata.storage.integrity.verify_level import VerifyLevel
 
 if TYPE_CHECKING:
     from strata.settings import Settings

@@ -9,8 +9,8 @@ from strata.jobs.storage.rows import age_of, iso
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.contract import FileInfo
+from strata.storage.lifecycle.settle import settle_moves
 from strata.storage.maintenance import collect_garbage, find_orphans
-from strata.storage.settle import settle_moves
 from strata.storage.store import StorageOptions
 from strata.storage.tiers import tiers_of
 from strata.storage.uploads import AbandonedUpload, abandoned_uploads, abort_uploads

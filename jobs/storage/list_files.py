@@ -8,9 +8,9 @@ from strata.errors import SettingsError
 from strata.jobs.runtime.facts import Facts, show_facts
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
+from strata.storage.lifecycle.usage import tier_of_file
 from strata.storage.records import TableFile
 from strata.storage.tiers import tiers_of
-from strata.storage.usage import tier_of_file
 
 __all__ = ["run"]
 

@@ -8,7 +8,7 @@ from strata.jobs.runtime.facts import Facts, number, show_facts
 from strata.jobs.runtime.output import OutputForm
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
-from strata.storage.move_plan import MovePlan, Route, plan_of_corpus
+from strata.storage.lifecycle.plan import MovePlan, Route, plan_of_corpus
 
 __all__ = ["run", "show_move_plan"]
 

@@ -7,11 +7,11 @@ import time
 
 from strata.jobs.runtime.facts import Facts, number, show_facts
 from strata.settings import Settings
-from strata.storage.accesses import accesses_folder, read_accesses
 from strata.storage.catalog import Corpus
-from strata.storage.tier_facts import tier_facts
+from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
+from strata.storage.lifecycle.tier_facts import tier_facts
+from strata.storage.lifecycle.usage import corpus_files
 from strata.storage.tiers import tiers_of
-from strata.storage.usage import corpus_files
 
 __all__ = ["run"]
 

@@ -18,10 +18,10 @@ from strata.pipelines.stage import StageContext
 from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import TABLES, Settings
 from strata.storage.catalog import Corpus
-from strata.storage.foreign_files import foreign_files
+from strata.storage.integrity.foreign_files import foreign_files
+from strata.storage.integrity.verify import FileCheck, Finding, Verification, named_files, verify
 from strata.storage.records import TableFile
 from strata.storage.tiers import tiers_of
-from strata.storage.verify import FileCheck, Finding, Verification, named_files, verify
 
 __all__ = ["run"]
 

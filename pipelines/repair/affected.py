@@ -15,10 +15,10 @@ from strata.pipelines.registry import read_registry
 from strata.pipelines.repair.wanted import DOCUMENT_TABLES, wanted_of
 from strata.pipelines.retraction.gone import Gone
 from strata.storage.catalog import Corpus
+from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.records import LAST_ID, TableFile
 from strata.storage.row_lookup import find_rows
 from strata.storage.store import Store
-from strata.storage.verify import FileCheck, Finding
 
 __all__ = ["LISTED", "Affected", "affected_by"]
 

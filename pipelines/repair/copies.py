@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from strata.errors import InputError
 from strata.storage.catalog import Corpus
-from strata.storage.checksums import RowsChecksum, checksum_of
+from strata.storage.integrity.checksums import RowsChecksum, checksum_of
 from strata.storage.records import TableFile
 from strata.storage.scan import open_parquet
 from strata.storage.store import Store

@@ -33,7 +33,7 @@ from strata.pipelines.table_target import TableTarget
 from strata.pipelines.token_parts import ledger_files
 from strata.pipelines.token_task import Part
 from strata.pipelines.tokens import TOKENIZER
-from strata.storage.checksums import RowsChecksum
+from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.records import TableFile
 from strata.storage.tiers import tiers_of
 

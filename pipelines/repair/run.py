@@ -13,10 +13,10 @@ from strata.pipelines.repair.task import RepairResult, RepairTask, run_repair_ta
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
+from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.publish import PublishMode, publish
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_everywhere
-from strata.storage.verify import FileCheck, Finding
 
 __all__ = ["Mended", "Outcome", "RepairMode", "repair"]
 

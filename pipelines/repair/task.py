@@ -14,10 +14,10 @@ from strata.pipelines.repair.sources import RowSource
 from strata.pipelines.repair.wanted import Wanted
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import task_stem
-from strata.storage.checksums import RowsChecksum, checksum_of
 from strata.storage.file_names import youngest
+from strata.storage.integrity.checksums import RowsChecksum, checksum_of
 from strata.storage.parquet import RowWriter, WrittenFile
-from strata.storage.partitioned_writer import table_writer
+from strata.storage.partitions.partitioned_writer import table_writer
 from strata.storage.records import TableFile
 from strata.storage.store import Store, open_store
 from strata.storage.url import Url

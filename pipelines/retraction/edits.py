@@ -14,7 +14,7 @@ from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.edit import FileEdit
 from strata.storage.file_names import youngest
 from strata.storage.parquet import ParquetLayout
-from strata.storage.partitioned_writer import table_writer
+from strata.storage.partitions.partitioned_writer import table_writer
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store

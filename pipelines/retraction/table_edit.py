@@ -20,9 +20,9 @@ from strata.pipelines.retraction.edits import (
 from strata.pipelines.retraction.select import Naming, count_naming
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
-from strata.storage.accesses import accesses_folder, record_successions
 from strata.storage.edit import edit_files
-from strata.storage.lifecycle import MOVED, seated
+from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.rules import MOVED, seated
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import TableFile
 from strata.storage.tiers import tier_for_table

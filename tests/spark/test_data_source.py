@@ -15,7 +15,7 @@ from strata.pipelines.dedup import run_dedup
 from strata.pipelines.shard import run_shard
 from strata.pipelines.tokens import run_tokenize
 from strata.settings import Settings
-from strata.storage.accesses import accesses_folder, read_accesses
+from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.toml_text import toml_value

@@ -11,8 +11,8 @@ from strata.pipelines.compress import run_compress
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.shard import run_shard
 from strata.settings import Settings
-from strata.storage.accesses import accesses_folder, read_accesses
 from strata.storage.catalog import open_corpus
+from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
 from tests.sequential import Session
 
 

@@ -16,20 +16,20 @@ from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
 from strata.settings import InputSettings
-from strata.storage.accesses import accesses_folder, read_accesses, record_accesses
 from strata.storage.catalog import open_corpus
-from strata.storage.checksums import RowsChecksum
 from strata.storage.commits import RewriteCommit
 from strata.storage.file_names import file_name
-from strata.storage.held_files import held_files
 from strata.storage.history import live_files
+from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
+from strata.storage.lifecycle.held_files import held_files
+from strata.storage.lifecycle.journal import MoveJournal, moves_folder
+from strata.storage.lifecycle.settle import LONGEST_MOVE, settle_moves
 from strata.storage.maintenance import find_orphans
 from strata.storage.metering import FileReads
-from strata.storage.move_journal import MoveJournal, moves_folder
 from strata.storage.parquet import TableWriter
 from strata.storage.replace import Replacement, replace_files
 from strata.storage.schemas import CLUSTERS
-from strata.storage.settle import LONGEST_MOVE, settle_moves
 from strata.storage.tiers import tiers_of
 from strata.storage.url import Url
 from tests.moves import GRACE, NO_GRACE, files, ids_of, move, put, tag, tiered, tiers_used
@@ -263,7 +263,7 @@ def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
     corpus.store.write_bytes(other, b"other")
     assert settle_moves(corpus, NO_GRACE).files == 0
     later = time.time_ns() + round(LONGEST_MOVE.total_seconds() * 1e9) + 10**9
-    monkeypatch.setattr("strata.storage.settle.time.time_ns", lambda: later)
+    monkeypatch.setattr("strata.storage.lifecycle.settle.time.time_ns", lambda: later)
     assert settle_moves(corpus, NO_GRACE).files == 1
     assert not corpus.store.exists(half)
     assert corpus.store.exists(other)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strata.storage import settle
 from strata.storage.catalog import open_corpus
-from strata.storage.held_files import held_files
+from strata.storage.lifecycle import settle
+from strata.storage.lifecycle.held_files import held_files
+from strata.storage.lifecycle.journal import MoveJournal, moves_folder
 from strata.storage.maintenance import collect_garbage, expire, find_orphans
-from strata.storage.move_journal import MoveJournal, moves_folder
 from strata.storage.tiers import tiers_of
 from tests.moves import NO_GRACE, ids_by_ref, move, put, tag, tiered
 from tests.schedules import steps_at_every_call

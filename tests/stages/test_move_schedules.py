@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from strata.storage.catalog import open_corpus
-from strata.storage.held_files import held_files
+from strata.storage.lifecycle.held_files import held_files
+from strata.storage.lifecycle.settle import settle_moves
 from strata.storage.maintenance import collect_garbage, expire, find_orphans
-from strata.storage.settle import settle_moves
 from strata.storage.table import TABLE_PROPERTIES
 from strata.storage.tiers import tiers_of
 from tests.moves import NO_GRACE, ids_by_ref, ids_of, move, put, tag, tiered

@@ -21,8 +21,8 @@ from strata.pipelines.compress import run_compress
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.shard import run_shard
 from strata.settings import Settings
-from strata.storage.predicates import Comparison, Predicate
-from strata.storage.read_plan import ReadPart, pack, read_part
+from strata.storage.reading.predicates import Comparison, Predicate
+from strata.storage.reading.read_plan import ReadPart, pack, read_part
 from strata.storage.schemas import SCHEMAS
 from strata.toml_text import toml_value
 from tests.sequential import sequential_context

@@ -15,9 +15,9 @@ from strata.pipelines.table_lookup import TableLookup
 from strata.pipelines.tokenizer_training import train_bpe
 from strata.settings import Settings
 from strata.storage.file_names import order_of_name
+from strata.storage.integrity.verify import verify
 from strata.storage.maintenance import find_orphans
 from strata.storage.tiers import tiers_of
-from strata.storage.verify import verify
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
 

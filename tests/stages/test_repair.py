@@ -14,11 +14,11 @@ from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.rollback import plan_rollback, roll_back
 from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import Settings
-from strata.storage.checksums import RowsChecksum
+from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.integrity.verify import Finding, VerifyLevel, verify
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.tags import tag_corpus
-from strata.storage.verify import Finding, VerifyLevel, verify
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
 from tests.stages.test_retract_documents import FakeSession

@@ -14,13 +14,13 @@ from strata.pipelines.rewrite_tables import RewriteRequest, plan_rewrites, run_r
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
 from strata.settings import RowOrder, Settings
-from strata.storage.checksums import RowsChecksum
 from strata.storage.file_names import order_of_name
+from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.integrity.verify import verify
 from strata.storage.maintenance import find_orphans
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.tiers import tiers_of
-from strata.storage.verify import verify
 from tests.retractions import rows_of
 from tests.sequential import sequential_context
 

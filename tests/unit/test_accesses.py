@@ -1,8 +1,8 @@
 import pytest
 
 from strata.errors import InputError
-from strata.storage import accesses
-from strata.storage.accesses import (
+from strata.storage.lifecycle import accesses
+from strata.storage.lifecycle.accesses import (
     DAY_MS,
     Succession,
     fold_accesses,

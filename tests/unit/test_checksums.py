@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from strata.storage import checksums
-from strata.storage.checksums import CHECKSUM_KEY, RowsChecksum, checksum_of
+from strata.storage.integrity import checksums
+from strata.storage.integrity.checksums import CHECKSUM_KEY, RowsChecksum, checksum_of
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS

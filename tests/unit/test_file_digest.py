@@ -6,7 +6,7 @@ import pytest
 import xxhash
 
 from strata.errors import InputError
-from strata.storage.file_digest import DIGEST_KEY, NO_DIGEST, StoredDigest, footer_bytes
+from strata.storage.integrity.file_digest import DIGEST_KEY, NO_DIGEST, StoredDigest, footer_bytes
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.scan import open_parquet
 from strata.storage.schemas import SCHEMAS

@@ -4,10 +4,10 @@ from pydantic import ValidationError
 from strata.errors import MachineError
 from strata.lifecycle_settings import LifecycleRule
 from strata.settings import Settings
-from strata.storage.accesses import DAY_MS, AccessHistory, FileHistory
 from strata.storage.file_names import file_name
-from strata.storage.held_files import HeldFile
-from strata.storage.lifecycle import SPILL, is_met, plan_moves
+from strata.storage.lifecycle.accesses import DAY_MS, AccessHistory, FileHistory
+from strata.storage.lifecycle.held_files import HeldFile
+from strata.storage.lifecycle.rules import SPILL, is_met, plan_moves
 from strata.storage.records import PRESENT, TableFile
 
 NOW = 20_000 * DAY_MS + 5_000

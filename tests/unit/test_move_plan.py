@@ -7,12 +7,12 @@ import pytest
 
 from strata.errors import InputError, SettingsError
 from strata.jobs.cli import main
-from strata.storage.accesses import DAY_MS, accesses_folder, record_accesses
 from strata.storage.catalog import open_corpus
-from strata.storage.held_files import held_files
+from strata.storage.lifecycle.accesses import DAY_MS, accesses_folder, record_accesses
+from strata.storage.lifecycle.held_files import held_files
+from strata.storage.lifecycle.journal import MovedFile, MoveJournal, moves_folder, throughputs
+from strata.storage.lifecycle.plan import plan_of_corpus
 from strata.storage.metering import FileReads
-from strata.storage.move_journal import MovedFile, MoveJournal, moves_folder, throughputs
-from strata.storage.move_plan import plan_of_corpus
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
 from strata.storage.records import PRESENT
@@ -225,7 +225,7 @@ def test_journal_keeps_what_was_begun_until_it_is_settled(journal, folder):
 
 
 def test_journal_rates_are_those_of_the_newest_moves(journal, folder, monkeypatch):
-    monkeypatch.setattr("strata.storage.move_journal._now_ms", itertools.count(1).__next__)
+    monkeypatch.setattr("strata.storage.lifecycle.journal._now_ms", itertools.count(1).__next__)
     for number in range(30):
         intent = journal.begin("r", "clusters", "cold", folder, [])
         journal.rate(

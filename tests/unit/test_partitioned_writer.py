@@ -9,8 +9,8 @@ import pytest
 
 from strata.partition_settings import partition_fields
 from strata.storage.parquet import ParquetLayout
-from strata.storage.partitioned_writer import PartitionedWriter, table_writer
-from strata.storage.partitioning import partition_rows
+from strata.storage.partitions.partitioned_writer import PartitionedWriter, table_writer
+from strata.storage.partitions.partitioning import partition_rows
 from strata.storage.schemas import DOCUMENTS, TOKENS
 
 FIELDS = partition_fields("documents", ("source", "lang"))

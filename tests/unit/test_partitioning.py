@@ -8,8 +8,8 @@ from pyiceberg.transforms import BucketTransform, TruncateTransform
 from pyiceberg.types import LongType, StringType
 
 from strata.partition_settings import PartitionField, Transform
-from strata.storage.murmur import hash_numbers, hash_strings
-from strata.storage.partitioning import Partition, partition_rows
+from strata.storage.partitions.murmur import hash_numbers, hash_strings
+from strata.storage.partitions.partitioning import Partition, partition_rows
 
 SOURCE = PartitionField(Transform.IDENTITY, "source")
 LANG = PartitionField(Transform.IDENTITY, "lang")

@@ -6,14 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import SettingsError
-from strata.storage.conditions import parse_condition
-from strata.storage.predicates import (
+from strata.storage.reading.conditions import parse_condition
+from strata.storage.reading.predicates import (
     Comparison,
     Predicate,
     matching_groups,
     matching_rows,
 )
-from strata.storage.read_plan import FilePiece, pack
+from strata.storage.reading.read_plan import FilePiece, pack
 from strata.storage.records import TableFile
 
 MB = 1 << 20

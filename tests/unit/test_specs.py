@@ -11,8 +11,8 @@ from strata.partition_settings import partition_fields
 from strata.storage.catalog import open_corpus
 from strata.storage.edit import FileEdit, edit_files
 from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.partitioned_writer import table_writer
-from strata.storage.partitioning import UNPARTITIONED
+from strata.storage.partitions.partitioned_writer import table_writer
+from strata.storage.partitions.partitioning import UNPARTITIONED
 from strata.storage.publish import PublishMode, publish
 from strata.storage.replace import Replacement, replace_files
 from strata.storage.scan import read_batches

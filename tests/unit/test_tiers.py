@@ -2,12 +2,12 @@ import pyarrow as pa
 import pytest
 
 from strata.storage.catalog import open_corpus
+from strata.storage.lifecycle.usage import ELSEWHERE, corpus_files, usage_of
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import CLUSTERS
 from strata.storage.tiers import tier_of_table, tiers_of
 from strata.storage.url import Url
-from strata.storage.usage import ELSEWHERE, corpus_files, usage_of
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 

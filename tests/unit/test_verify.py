@@ -6,13 +6,13 @@ import pytest
 
 from strata.errors import TransientError
 from strata.storage.catalog import open_corpus
-from strata.storage.checksums import RowsChecksum
+from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.integrity.verify import Finding, VerifyLevel, verify, verify_file
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore
 from strata.storage.url import Url
-from strata.storage.verify import Finding, VerifyLevel, verify, verify_file
 
 LAYOUT = ParquetLayout("none", None, row_group_bytes=100_000, target_file_bytes=10_000_000)
 CLUSTER = {"cluster_size": 1, "kept": True, "method": "exact", "similarity": 1.0}
@@ -124,8 +124,8 @@ def test_verify_reads_every_byte_once(corpus, file):
 
 @pytest.mark.parametrize("prefetch", [0, 1 << 30])
 def test_verify_large_row_groups_are_streamed(corpus, file, monkeypatch, prefetch):
-    monkeypatch.setattr("strata.storage.whole_file.PREFETCH", prefetch)
-    monkeypatch.setattr("strata.storage.whole_file._PIECE", 1000)
+    monkeypatch.setattr("strata.storage.integrity.whole_file.PREFETCH", prefetch)
+    monkeypatch.setattr("strata.storage.integrity.whole_file._PIECE", 1000)
     assert found(corpus) == []
     change(corpus, file, lambda data: data.__setitem__(5000, data[5000] ^ 1))
     assert found(corpus) == [("clusters", Finding.DAMAGED)]

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 
 from strata.errors import InputError, InputMissingError
 from strata.storage.catalog import Corpus
-from strata.storage.checksums import RowsChecksum, checksum_of
 from strata.storage.contract import Store
-from strata.storage.file_digest import stores_digest
+from strata.storage.integrity.checksums import RowsChecksum, checksum_of
+from strata.storage.integrity.file_digest import stores_digest
+from strata.storage.integrity.verify_level import VerifyLevel
+from strata.storage.integrity.whole_file import check_bytes, checksum_rows
 from strata.storage.records import LAST_ID, TableFile
 from strata.storage.scan import group_bounds, open_parquet
 from strata.storage.schemas import SCHEMAS
-from strata.storage.verify_level import VerifyLevel
-from strata.storage.whole_file import check_bytes, checksum_rows
 
 __all__ = [
     "FileCheck",

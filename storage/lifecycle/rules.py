@@ -11,11 +11,11 @@ from fnmatch import fnmatchcase
 from strata.errors import MachineError
 from strata.lifecycle_settings import Bound, LifecycleRule
 from strata.settings import Settings
-from strata.storage.accesses import DAY_MS, AccessHistory, FileHistory
-from strata.storage.held_files import HeldFile
+from strata.storage.lifecycle.accesses import DAY_MS, AccessHistory, FileHistory
+from strata.storage.lifecycle.held_files import HeldFile
+from strata.storage.lifecycle.usage import tier_of_file
 from strata.storage.records import PRESENT, TableFile
 from strata.storage.tiers import tiers_of
-from strata.storage.usage import tier_of_file
 
 __all__ = ["MOVED", "SPILL", "PlannedMove", "is_met", "plan_moves", "seated"]
 

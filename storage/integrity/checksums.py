@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from strata.storage.checksum_values import (
+from strata.storage.integrity.checksum_values import (
     ByteValues,
     NumberValues,
     Values,
@@ -140,7 +140,7 @@ def _checksum(batch: pa.RecordBatch, kernels: _Kernels) -> RowsChecksum:
 
 
 def _add_many(values: Values, seed: int, hashes: NDArray[np.uint64]) -> int:
-    from strata.storage.checksum_kernels import add_bytes, add_numbers
+    from strata.storage.integrity.checksum_kernels import add_bytes, add_numbers
 
     if isinstance(values, NumberValues):
         return int(add_numbers(values.numbers, values.valid, np.uint64(seed), hashes))
@@ -148,7 +148,7 @@ def _add_many(values: Values, seed: int, hashes: NDArray[np.uint64]) -> int:
 
 
 def _sum_many(hashes: NDArray[np.uint64]) -> int:
-    from strata.storage.checksum_kernels import sum_rows
+    from strata.storage.integrity.checksum_kernels import sum_rows
 
     return int(sum_rows(hashes))
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import xxhash
 
 from strata.errors import InputError
-from strata.storage.checksums import RowsChecksum
 from strata.storage.contract import ByteRange
-from strata.storage.file_digest import StoredDigest
+from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.integrity.file_digest import StoredDigest
 from strata.storage.ranges import PrefetchedFile
 from strata.storage.scan import PREFETCH, ParquetScan, read_footer, rows_per_batch
 

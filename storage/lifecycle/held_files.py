@@ -58,7 +58,7 @@ def files_by_ref(iceberg: Table) -> dict[str, dict[str, DataFile]]:
 
 def held_files(table: CorpusTable) -> list[HeldFile]:
     """All files that the table, one of its tags or of its branches refers to, sorted by URL."""
-    from strata.storage.specs import fields_by_spec
+    from strata.storage.partitions.specs import fields_by_spec
 
     iceberg = table.existing()
     if iceberg is None:

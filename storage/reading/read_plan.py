@@ -12,7 +12,7 @@ from itertools import pairwise
 import pyarrow as pa
 
 from strata.storage.contract import Store
-from strata.storage.predicates import Predicate, matching_groups, matching_rows
+from strata.storage.reading.predicates import Predicate, matching_groups, matching_rows
 from strata.storage.records import TableFile
 from strata.storage.scan import open_parquet
 from strata.storage.url import Url

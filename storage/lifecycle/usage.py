@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from strata.storage.catalog import Corpus
-from strata.storage.held_files import HeldFile, held_files
+from strata.storage.lifecycle.held_files import HeldFile, held_files
 from strata.storage.records import PRESENT, TableFile
 from strata.storage.tiers import Tier
 

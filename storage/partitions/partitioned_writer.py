@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from strata.storage.contract import Store
 from strata.storage.parquet import ParquetLayout, RowWriter, TableWriter, WrittenFile, pieces
-from strata.storage.partitioning import Partition, partition_rows
+from strata.storage.partitions.partitioning import Partition, partition_rows
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url
 

@@ -11,7 +11,7 @@ from pyiceberg import expressions
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression
 
 from strata.errors import SettingsError
-from strata.storage.predicates import Comparison, Predicate
+from strata.storage.reading.predicates import Comparison, Predicate
 
 __all__ = ["as_expression", "parse_condition"]
 

@@ -21,7 +21,7 @@ import msgspec
 
 from strata.errors import InputError, InputMissingError
 from strata.storage.contract import Store
-from strata.storage.lifecycle import MOVED
+from strata.storage.lifecycle.rules import MOVED
 from strata.storage.url import Url
 
 __all__ = [

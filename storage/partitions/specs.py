@@ -29,7 +29,7 @@ from pyiceberg.typedef import Record
 from strata.errors import ConflictError
 from strata.partition_settings import PartitionField, Transform
 from strata.storage.parquet import WrittenFile
-from strata.storage.partitioning import Partition
+from strata.storage.partitions.partitioning import Partition
 from strata.storage.publish import repeat_lost_races
 from strata.storage.table import CorpusTable
 

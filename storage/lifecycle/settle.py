@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from strata.errors import InputMissingError
 from strata.storage.catalog import Corpus
-from strata.storage.held_files import files_by_ref
+from strata.storage.lifecycle.held_files import files_by_ref
+from strata.storage.lifecycle.journal import MoveCopied, MoveIntent, MoveJournal, moves_folder
 from strata.storage.maintenance import expire
-from strata.storage.move_journal import MoveCopied, MoveIntent, MoveJournal, moves_folder
 from strata.storage.publish import catalog_errors, run_commit
 from strata.storage.records import RUN_ID
 from strata.storage.references import referenced_names

@@ -113,7 +113,7 @@ def _transformed(batch: pa.RecordBatch, field: PartitionField) -> pa.Array:
 
 
 def _bucket(column: pa.Array, width: int) -> pa.Array:
-    from strata.storage.murmur import hash_numbers, hash_strings
+    from strata.storage.partitions.murmur import hash_numbers, hash_strings
 
     if pa.types.is_integer(column.type):
         hashes = hash_numbers(_numbers(column))

@@ -1,0 +1,1 @@
+"""Integrity: checksums of rows, digests of files, and their verification."""

@@ -1,0 +1,1 @@
+"""Partitions: their specs, values, folders, and the writers that keep to them."""

@@ -1,0 +1,1 @@
+"""Reading by condition: which files, row groups and rows meet it, and in how many parts."""
