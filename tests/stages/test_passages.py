@@ -33,6 +33,7 @@ def texts():
     """Library sources with a footer, a copy, one that is made of others, one of one word."""
     whole = [text[:3000] for text in library_texts(12)]
     part = whole[2][300:1500] + "\nnew words of its own\n" + whole[1][100:2000]
+    other = whole[5][100:1300] + "\nwords that stand here alone\n" + whole[4][300:1900]
     return [
         *[text + FOOTER for text in whole[:8]],
         whole[0] + FOOTER,
@@ -41,6 +42,7 @@ def texts():
         "la " * 400,
         "中文字" * 40 + "。\n" + "中文字" * 30,
         *whole[8:],
+        other,
     ]
 
 
