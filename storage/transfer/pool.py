@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
@@ -10,7 +12,7 @@ from typing import TypeVar
 
 from strata.storage.metering import IoMeter, counting, current_meter
 
-__all__ = ["Role", "submit"]
+__all__ = ["Role", "moves_bytes", "submit"]
 
 Result = TypeVar("Result")
 
@@ -28,6 +30,19 @@ class Role(StrEnum):
 _pools: dict[tuple[Role, int], ThreadPoolExecutor] = {}
 # Threads do not survive a fork, such as that of a Python worker of Spark.
 os.register_at_fork(after_in_child=_pools.clear)
+_NAME = "strata-"
+
+
+def moves_bytes() -> bool:
+    """Whether this thread is one of those, or runs a loop: it must not wait for their work.
+
+    The garbage collector runs finalisers in any thread.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return threading.current_thread().name.startswith(_NAME)
+    return True
 
 
 def submit(
@@ -36,8 +51,7 @@ def submit(
     """Run a function in a thread, which counts into the caller's meter."""
     pool = _pools.get((role, threads))
     if pool is None:
-        name = f"strata-{role}"
-        made = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        made = ThreadPoolExecutor(threads, thread_name_prefix=f"{_NAME}{role}")
         pool = _pools.setdefault((role, threads), made)
     return pool.submit(_counted, current_meter(), function, args)
 

@@ -11,7 +11,7 @@ from strata.errors import StrataError
 from strata.storage.contract import Output, PartUpload, Store
 from strata.storage.metering import counting, current_meter
 from strata.storage.transfer.policy import TransferPolicy
-from strata.storage.transfer.pool import Role, submit
+from strata.storage.transfer.pool import Role, moves_bytes, submit
 from strata.storage.transfer.retry import retried
 from strata.storage.url import Url
 
@@ -128,8 +128,10 @@ class PartedOutput(_Buffered):
             return
         for part in self._parts:
             part.cancel()
-        wait(self._parts)
         # What cannot be dropped now is left to `strata storage gc`; the first error matters more.
+        if moves_bytes():
+            return
+        wait(self._parts)
         with suppress(StrataError), counting(self._meter):
             retried(self._policy, self._upload.abort)
 

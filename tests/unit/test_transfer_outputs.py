@@ -1,3 +1,4 @@
+import gc
 import threading
 from dataclasses import dataclass, field
 
@@ -105,6 +106,32 @@ def test_transfer_discarded_output_is_aborted_and_never_appears():
     output.discard()
     output.close()
     assert upload.aborted
+    assert upload.whole is None
+
+
+def test_transfer_output_that_its_own_thread_collects_does_not_wait_for_itself():
+    forgotten, sent = threading.Event(), threading.Event()
+
+    class Collecting(Upload):
+        def send(self, number, data):
+            assert forgotten.wait(timeout=30)
+            gc.collect()
+            sent.set()
+            return super().send(number, data)
+
+    def forget(upload):
+        output = PartedOutput(upload, POLICY)
+        output.itself = output
+        output.write(bytes(10))
+
+    upload = Collecting()
+    gc.disable()
+    try:
+        forget(upload)
+        forgotten.set()
+        assert sent.wait(timeout=30)
+    finally:
+        gc.enable()
     assert upload.whole is None
 
 
