@@ -58,7 +58,7 @@ class _Staged(Output):
             try:
                 with translated(self._url, "write"):
                     self._publish()
-            except StrataError:
+            except BaseException:
                 self._drop_quietly()
                 raise
         super().close()
