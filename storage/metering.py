@@ -127,6 +127,15 @@ _METER: ContextVar[IoMeter | None] = ContextVar("strata_io_meter", default=None)
 _LOCK = threading.Lock()
 
 
+def _renew_lock() -> None:
+    # A thread that held it when the process forked is not there to let it go.
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 @contextmanager
 def counting(meter: IoMeter | None) -> Iterator[None]:
     """Count what the block sends into ``meter``; threads that work for it ask for the same."""
