@@ -6,6 +6,7 @@ import io
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from strata.errors import StrataError
 from strata.partition_settings import PartitionField
 from strata.settings import TierSettings
 from strata.storage.adaptive import chooser_of
@@ -173,7 +175,7 @@ class RowWriter(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Delete everything written so far."""
+        """Delete everything written so far, as far as the store lets it."""
 
     def __enter__(self) -> Self:
         return self
@@ -298,8 +300,10 @@ class TableWriter(RowWriter):
         if self._output is not None:
             self._output.discard()
         self._parquet = self._output = None
-        while self._done:
-            self._store.delete(Url.parse(self._done.pop().url))
+        # Why the rows are not wanted matters more; gc removes what cannot be deleted now.
+        with suppress(StrataError):
+            while self._done:
+                self._store.delete(Url.parse(self._done.pop().url))
 
     def end_row_group(self) -> None:
         """Write what is pending; the next row starts another row group."""

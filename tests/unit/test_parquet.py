@@ -5,12 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from strata.errors import InputError, InputMissingError
+from strata.errors import InputError, InputMissingError, MachineError, TransientError
 from strata.settings import TierSettings
 from strata.storage.parquet import ParquetLayout, TableWriter, read_batches
 from strata.storage.ranges import coalesce
 from strata.storage.schemas import DOCUMENTS, FIELD_ID, TOKENS
-from strata.storage.store import ByteRange, MeteredStore
+from strata.storage.store import ByteRange, FsspecStore, MeteredStore
 from strata.storage.url import Url
 
 LAYOUT = ParquetLayout("zstd", 3, row_group_bytes=20_000, target_file_bytes=1_000_000)
@@ -281,3 +281,19 @@ def test_parquet_ranges_coalesce_near_and_cut_long():
     ]
     parts = coalesce([ByteRange(0, 40 * mb)])
     assert [part.end - part.start for part in parts] == [16 * mb, 16 * mb, 8 * mb]
+
+
+class Undeletable(FsspecStore):
+    def delete(self, url):
+        raise TransientError(f"{url} cannot be deleted")
+
+
+def test_parquet_abort_that_cannot_delete_tells_why_the_block_failed(folder):
+    def fail():
+        with TableWriter(Undeletable(), folder, "documents", LAYOUT, "s") as writer:
+            writer.write(documents(0, [noise(30_000)]))
+            writer.roll()
+            raise MachineError("disk full")
+
+    with pytest.raises(MachineError, match="disk full"):
+        fail()
