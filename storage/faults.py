@@ -52,6 +52,8 @@ _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
 # What S3 servers (Ceph, MinIO) answer where an operating system would say ENOSPC or EDQUOT.
 _FULL_CODES = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
 _SERVER_BUSY = 500
+# Too slow, too early, too many: of the client's faults those that pass.
+_CLIENT_BUSY = frozenset({408, 425, 429})
 _SERVER_FULL = 507
 
 
@@ -100,7 +102,8 @@ def _full(error: BaseException) -> bool:
 def _busy(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO:
         return True
-    return _answer(error)[1] >= _SERVER_BUSY
+    status = _answer(error)[1]
+    return status >= _SERVER_BUSY or status in _CLIENT_BUSY
 
 
 def _answer(error: BaseException) -> tuple[str, int]:

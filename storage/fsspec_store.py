@@ -36,7 +36,15 @@ __all__ = ["FsspecStore"]
 _OBJECT_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 _READ_BLOCK = 8 << 20
 _IDENTITY_KEYS = ("ETag", "etag", "md5Hash", "content_md5")
-_TIME_KEYS = ("mtime", "LastModified", "last_modified", "modificationTime", "updated", "created")
+_TIME_KEYS = (
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "Last-Modified",
+    "modificationTime",
+    "updated",
+    "created",
+)
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
 _LARGEST_SECONDS = 1e11
 # Where it costs nothing to look whether a file is still the same.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ __all__ = ["host_and_port", "prepare", "read_range", "set_storage_policy"]
 
 _READING = frozenset({"GET", "HEAD"})
 _PORT = 9870
+_TOKEN = re.compile(r"(?i)\b((?:delegation|token)=)[^&\s'\")]+")
 # What servers answer to a name, or to an operation, that they do not know.
 _UNKNOWN = frozenset({errno.EINVAL, errno.EIO, errno.ENOTSUP})
 
@@ -29,7 +32,21 @@ def prepare(filesystem: AbstractFileSystem, timeout_seconds: float) -> None:
     session = filesystem.session
     # First, because the hook that tells errors ends the others.
     session.hooks["response"].insert(0, _count)
-    session.request = partial(session.request, timeout=timeout_seconds)
+    session.request = partial(_without_secrets, session.request, timeout=timeout_seconds)
+
+
+def _without_secrets(
+    request: Callable[..., Response], *args: object, **options: object
+) -> Response:
+    """A request whose errors do not tell its delegation token, which is a part of the URL."""
+    from requests import RequestException
+
+    try:
+        return request(*args, **options)
+    except RequestException as error:
+        told = _TOKEN.sub(r"\1***", str(error))
+        # Its cause has the token too.
+        raise type(error)(told, response=error.response) from None
 
 
 def _count(response: Response, **_: object) -> None:

@@ -1,6 +1,15 @@
 import errno
 import os
 import resource
+import threading
+from functools import partial
+from http.server import (
+    BaseHTTPRequestHandler,
+    HTTPServer,
+    SimpleHTTPRequestHandler,
+    ThreadingHTTPServer,
+)
+from traceback import format_exception
 
 import pytest
 
@@ -10,6 +19,7 @@ from strata.storage.cache.store import CachedStore
 from strata.storage.contract import ByteRange
 from strata.storage.faults import as_strata_error
 from strata.storage.store import FsspecStore, IoMeter, MeteredStore, StorageOptions
+from strata.storage.transfer.policy import TransferPolicy
 from strata.storage.url import Url
 from strata.storage.webhdfs import remote_error
 from tests.stores import PagingTests, StoreTests
@@ -114,6 +124,12 @@ def test_store_fault_with_a_server_error_behind_it_is_transient():
     assert isinstance(as_strata_error(error, Url.parse("s3://b/k"), "read"), TransientError)
 
 
+@pytest.mark.parametrize("status", [408, 429])
+def test_store_fault_of_too_many_requests_is_transient(status):
+    told = as_strata_error(answered("TooManyRequests", status), Url.parse("s3://b/k"), "read")
+    assert isinstance(told, TransientError)
+
+
 def answered(code, status):
     error = OSError(errno.EIO, f"An error occurred ({code})")
     error.__cause__ = RuntimeError(code)
@@ -185,3 +201,45 @@ def test_store_output_that_found_no_room_is_discarded_in_silence(tmp_path, file_
     output.discard()
 
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_store_errors_of_webhdfs_hold_no_token(monkeypatch):
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(502)
+
+        def log_message(self, *_):
+            """Says nothing."""
+
+    monkeypatch.setenv("TOKEN", "s3cr3t")
+    policy = TransferPolicy(attempts=1)
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        place = f"webhdfs://127.0.0.1:{server.server_port}"
+        store = FsspecStore(StorageOptions({place: {"token": "env:TOKEN"}}, transfer=policy))
+        with pytest.raises(TransientError, match="502") as refused:
+            store.info(Url.parse(f"{place}/x"))
+    with pytest.raises(TransientError, match="Connection") as gone:
+        store.info(Url.parse(f"{place}/x"))
+    for caught in (refused, gone):
+        assert "s3cr3t" not in "".join(format_exception(caught.value))
+
+
+def test_store_http_file_that_changed_has_another_identity(tmp_path):
+    (tmp_path / "x").write_bytes(b"1")
+    handler = partial(SilentFiles, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = Url.parse(f"http://127.0.0.1:{server.server_port}/x")
+        before = FsspecStore().info(url)
+        (tmp_path / "x").write_bytes(b"2")
+        os.utime(tmp_path / "x", (1, 1))
+        after = FsspecStore().info(url)
+        server.shutdown()
+    assert before.size == after.size
+    assert before.identity != after.identity
+
+
+class SilentFiles(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Says nothing."""
