@@ -13,7 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import Parser, add_common, add_run, number_of
+from strata.jobs.runtime.arguments import (
+    Parser,
+    add_common,
+    add_other_corpora,
+    add_run,
+    number_of,
+)
 from strata.jobs.storage.actions import ACTIONS, run_action
 from strata.version import VERSION
 
@@ -56,6 +62,7 @@ def _parser() -> Parser:
     for name, (module, summary) in STAGE_JOBS.items():
         job = _command(commands, name, summary, _stage_runner(name, module))
         add_run(job)
+        add_other_corpora(job)
         if name == "dedup":
             _add_tune(job)
     _add_retract(commands)
@@ -151,6 +158,7 @@ def _add_retract(commands: Commands) -> None:
     parser = _command(commands, "retract", summary, _retract)
     add_retract(parser)
     add_run(parser)
+    add_other_corpora(parser)
 
 
 def _retract(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from strata.jobs.runtime.arguments import all_overrides, job_parser, verbosity
+from strata.jobs.runtime.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runtime.entry import new_run_id, write_report
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit code."""
-    parser = job_parser("retract", "take documents out of every table")
+    parser = stage_parser("retract", "take documents out of every table")
     add_retract(parser)
     return retract_documents(parser.parse_args(argv))
 

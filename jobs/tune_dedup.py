@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from strata.jobs.runtime.arguments import all_overrides, job_parser, verbosity
+from strata.jobs.runtime.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runtime.entry import write_report
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
@@ -114,7 +114,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit code."""
-    return run_tune(job_parser("tune", "weigh the settings of dedup").parse_args(argv))
+    return run_tune(stage_parser("tune", "weigh the settings of dedup").parse_args(argv))
 
 
 if __name__ == "__main__":

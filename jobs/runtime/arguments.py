@@ -17,11 +17,13 @@ __all__ = [
     "Parser",
     "add_common",
     "add_grace",
+    "add_other_corpora",
     "add_rewrite",
     "add_run",
     "all_overrides",
     "job_parser",
     "number_of",
+    "stage_parser",
     "verbosity",
 ]
 
@@ -45,6 +47,13 @@ def job_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--conf-file", dest="file", type=Path, required=True, metavar="FILE")
     add_common(parser)
     add_run(parser)
+    return parser
+
+
+def stage_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser for a job of stages, which other corpora may take part in."""
+    parser = job_parser(name, description)
+    add_other_corpora(parser)
     return parser
 
 
@@ -94,6 +103,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="print what would be done; starts no JVM"
     )
 
+
+def add_other_corpora(parser: argparse.ArgumentParser) -> None:
+    """The flags that name other corpora whose documents are removed."""
     parser.add_argument(
         "--against",
         action="append",
@@ -131,7 +143,8 @@ def add_rewrite(parser: argparse.ArgumentParser) -> None:
         help='fields of its partitions, as in "source,bucket(16,id)", instead of [partitions]; '
         '"" for none',
     )
-    parser.add_argument("--order", choices=tuple(RowOrder), help="sort the rows inside each file")
+    orders = tuple(order.value for order in RowOrder)
+    parser.add_argument("--order", choices=orders, help="sort the rows inside each file")
     parser.add_argument(
         "--target-file-mb", type=float, metavar="MB", help="size of a file instead of the tier's"
     )
@@ -139,11 +152,12 @@ def add_rewrite(parser: argparse.ArgumentParser) -> None:
 
 def all_overrides(arguments: argparse.Namespace) -> list[str]:
     """What --set says, and what flags say in short for settings."""
-    short = {
-        "dedup.against": arguments.against,
-        "dedup.decontaminate": arguments.decontaminate,
-    }
-    said = [f"{name}={json.dumps(values)}" for name, values in short.items() if values]
+    said = [
+        f"dedup.{flag}={json.dumps(values)}"
+        for flag in ("against", "decontaminate")
+        # Jobs that look for no duplicates do not have these flags.
+        if (values := getattr(arguments, flag, []))
+    ]
     return [*arguments.overrides, *said]
 
 

@@ -11,7 +11,7 @@ from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import all_overrides, job_parser, verbosity
+from strata.jobs.runtime.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.run_options import RunOptions
@@ -29,7 +29,7 @@ def job_main(
     command: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None
 ) -> int:
     """The ``main`` of a job module."""
-    arguments = job_parser(command, description).parse_args(argv)
+    arguments = stage_parser(command, description).parse_args(argv)
     return run_command(command, lambda: stages, arguments)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.jobs.explain_document import explain_document
 from strata.jobs.export_table import export_batches
-from strata.jobs.runtime.arguments import all_overrides, job_parser
+from strata.jobs.runtime.arguments import all_overrides, stage_parser
 from strata.jobs.runtime.dry_run import plan_facts
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.run import RunReport
@@ -280,7 +280,7 @@ def test_summary_tells_how_many_documents_contain_items(tmp_path, bench, texts):
 
 
 def test_flag_decontaminate_means_the_setting():
-    parser = job_parser("dedup", "")
+    parser = stage_parser("dedup", "")
     flags = ["--decontaminate", "a", "--decontaminate", "b@7"]
     arguments = parser.parse_args(["--conf-file", "f.toml", *flags])
 

@@ -175,3 +175,17 @@ def test_storage_tables_show_the_same_to_people(filled, make, file, capsys):
         assert main(["storage", action, file, *flags]) == 0
         out = capsys.readouterr().out
         assert all(text in out for text in texts), out
+
+
+@pytest.mark.parametrize("action", ["move", "rewrite"])
+def test_storage_job_has_no_flag_of_dedup(action, file, capsys):
+    with pytest.raises(SystemExit):
+        main(["storage", action, file, "--against", "other"])
+    assert "unrecognized arguments: --against other" in capsys.readouterr().err
+
+
+def test_rewrite_unknown_order_names_the_orders(file, capsys):
+    with pytest.raises(SystemExit):
+        main(["storage", "rewrite", file, "--order", "size"])
+    told = json.loads(capsys.readouterr().err.splitlines()[-1])["reason"]
+    assert "'size'" in told and "'cluster'" in told and "RowOrder" not in told
