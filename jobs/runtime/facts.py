@@ -5,22 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.summary import size
+from strata.jobs.runtime.visible import visible
 
 __all__ = ["Facts", "number", "show_facts"]
 
 BYTES = "bytes"
 # A URL is worth nothing when cut, so a table is as wide as it must be.
 WIDE = 10_000
+# A column has its heading at least, and this to its neighbours.
+GAP = 3
+INDENT = " " * 6
+# Lines above the first row: an empty one, the headings, and the rule.
+HEAD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ def show_facts(facts: Facts, *, output: OutputForm) -> None:
         return
     out = Console(width=WIDE, highlight=False)
     if facts.rows:
-        out.print(_table(facts))
+        _print_rows(facts, out)
     if facts.sentence:
         out.print(facts.sentence.format(**facts.totals), markup=False)
 
@@ -60,15 +66,62 @@ def number(value: float) -> str:
     return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
 
 
-def _table(facts: Facts) -> Table:
+def _print_rows(facts: Facts, out: Console) -> None:
+    """The table; on a terminal that it is too wide for, its long cells go below their rows."""
+    room = Console().width
+    below = _long_columns(facts, room) if out.is_terminal else []
+    table = _table(facts, [name for name in facts.columns if name not in below])
+    if not below:
+        out.print(table)
+        return
+    with out.capture() as shown:
+        out.print(table)
+    lines = shown.get().splitlines()
+    told = lines[:HEAD]
+    for row, line in zip(facts.rows, lines[HEAD:], strict=False):
+        told += [line, *_below(row, below, room)]
+    out.print("\n".join(told) + "\n", markup=False, soft_wrap=True)
+
+
+def _below(row: Mapping[str, object], names: Sequence[str], room: int) -> list[str]:
+    """Cells with their headings, in one line where they fit."""
+    cells = [f"{_heading(name)}: {cell}" for name in names if (cell := _cell(name, row[name]))]
+    together = INDENT + "   ".join(cells)
+    return [together] if cells and len(together) <= room else [INDENT + cell for cell in cells]
+
+
+def _long_columns(facts: Facts, room: int) -> list[str]:
+    """The widest columns of text, as many as leave the others room."""
+    widths = {
+        name: GAP + max(len(_heading(name)), *(len(_cell(name, row[name])) for row in facts.rows))
+        for name in facts.columns
+    }
+    texts = [name for name in facts.columns[1:] if not _is_number(facts, name)]
+    below: list[str] = []
+    for name in sorted(texts, key=widths.__getitem__, reverse=True):
+        if sum(widths.values()) <= room:
+            break
+        del widths[name]
+        below.append(name)
+    return [name for name in facts.columns if name in below]
+
+
+def _table(facts: Facts, columns: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for name in facts.columns:
-        numbers = all(isinstance(row[name], int | float | None) for row in facts.rows)
-        heading = name.replace(BYTES, "MB").replace("_", " ")
-        table.add_column(heading, justify="right" if numbers else "left", no_wrap=True)
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if _is_number(facts, name) else "left"
+        table.add_column(_heading(name), justify=justify, no_wrap=True)
     for row in facts.rows:
-        table.add_row(*(_cell(name, row[name]) for name in facts.columns))
+        table.add_row(*(Text(_cell(name, row[name])) for name in columns))
     return table
+
+
+def _is_number(facts: Facts, name: str) -> bool:
+    return all(isinstance(row[name], int | float | None) for row in facts.rows)
+
+
+def _heading(name: str) -> str:
+    return name.replace(BYTES, "MB").replace("_", " ")
 
 
 def _cell(name: str, value: object) -> str:
@@ -80,4 +133,4 @@ def _cell(name: str, value: object) -> str:
         return size(value) if name.endswith(BYTES) else f"{value:,}"
     if isinstance(value, float):
         return number(value)
-    return escape(str(value))
+    return visible(str(value))

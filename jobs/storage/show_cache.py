@@ -36,7 +36,7 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         "capacity_bytes": options.capacity_bytes,
         "block_bytes": options.block_bytes,
     }
-    sentence = "removed" if arguments.clear else ""
+    sentence = "these blocks were removed" if arguments.clear else ""
     show_facts(
         Facts("cache", COLUMNS, [row], {"cleared": arguments.clear}, sentence),
         output=arguments.output,

@@ -31,6 +31,7 @@ HINT = (
     "run `strata storage verify FILE --repair`, which makes anew what it can; put the others back "
     "from a copy of their store; delete a foreign file, or move it elsewhere"
 )
+PLANNED_HINT = "run the same command without --dry-run, which makes anew what it can"
 REPAIRED_HINT = (
     "nothing else holds these rows: put the files back from a copy of their store, or the input "
     "files as they were, and run the same command again; delete a foreign file, or move it"
@@ -185,5 +186,11 @@ def _raise_findings(corpus: str, left: Sequence[FileCheck], arguments: argparse.
         raise InputError(
             f"{len(left)} file(s) of corpus {corpus} are not as the catalog says; the first, of "
             f"table {first.table}, is {first.file.url}: {first.finding}: {first.detail}",
-            hint=REPAIRED_HINT if arguments.repair else HINT,
+            hint=_hint(arguments),
         )
+
+
+def _hint(arguments: argparse.Namespace) -> str:
+    if not arguments.repair:
+        return HINT
+    return PLANNED_HINT if arguments.dry_run else REPAIRED_HINT

@@ -151,7 +151,8 @@ def verify_file(store: Store, table: str, file: TableFile, level: VerifyLevel) -
     except InputMissingError:
         return FileCheck(table, file, Finding.MISSING, "the file is not there")
     except InputError as error:
-        return FileCheck(table, file, Finding.DAMAGED, error.reason.removeprefix(f"{file.url} is "))
+        detail = error.reason.removeprefix(f"{file.url} is ").removeprefix("damaged: ")
+        return FileCheck(table, file, Finding.DAMAGED, detail)
 
 
 def _problems(store: Store, table: str, file: TableFile, level: VerifyLevel) -> Iterator[FileCheck]:

@@ -188,4 +188,6 @@ def test_rewrite_unknown_order_names_the_orders(file, capsys):
     with pytest.raises(SystemExit):
         main(["storage", "rewrite", file, "--order", "size"])
     told = json.loads(capsys.readouterr().err.splitlines()[-1])["reason"]
-    assert "'size'" in told and "'cluster'" in told and "RowOrder" not in told
+    assert "'size'" in told
+    assert "'cluster'" in told
+    assert "RowOrder" not in told
