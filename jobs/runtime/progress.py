@@ -127,18 +127,23 @@ class LineProgress(_Polling):
         super().__init__(count)
         self._stream = stream
         self._step = ""
+        self._tasks = 0
         self._began = self._last = 0.0
 
     def _begin(self, stage: str, step: str, tasks: int) -> None:
         self._step = f"{stage}: {step}"
         self._began = self._last = time.monotonic()
-        self._say(f"{self._step} ({tasks} tasks)" if tasks else self._step)
+        self._tasks = tasks
+        self._say(f"{self._step} (tasks: {tasks:,})" if tasks else self._step)
 
     def _show(self, done: int, known: int) -> None:
         now = time.monotonic()
         if now - self._last >= LINE_SECONDS:
             self._last = now
-            self._say(f"{self._step}: {done}/{known} tasks, {now - self._began:.0f} s")
+            # Between its jobs Spark knows no tasks.
+            total = max(known, self._tasks)
+            tasks = f"{done:,}/{total:,} tasks, " if total else ""
+            self._say(f"{self._step}: {tasks}{now - self._began:.0f} s")
 
     def _close(self) -> None:
         self._say(f"{self._step}: done in {time.monotonic() - self._began:.1f} s")

@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 NOTHING = "–"
+# Most stages have none of these figures; a line without any is left out.
+OPTIONAL = frozenset({"Stores", "Text"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,9 @@ def _metric_rows(stages: Sequence[StageReport], cores: int) -> Iterator[MetricRo
             NOTHING if _is_skipped(stage) else metric.write(metric.value(stage, cores))
             for stage in stages
         )
-        yield MetricRow(metric.group, metric.label, tuple(cells))
+        row = MetricRow(metric.group, metric.label, tuple(cells))
+        if metric.group not in OPTIONAL or any(cell != NOTHING for cell in row.cells):
+            yield row
         if metric.label == "rejected":
             yield from _parts(metric.group, [stage.rejected for stage in stages])
         if metric.label == "removed":

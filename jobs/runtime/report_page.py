@@ -110,7 +110,14 @@ def verdict(report: RunReport) -> str:
     steps = funnel(report)
     tokens = sum(stage.counters.tokens for stage in report.stages)
     rows = " became ".join(f"{step.rows:,} {step.label}" for step in (steps[:1] + steps[-1:]))
-    parts = [part for part in (rows, f"{figures.compact(tokens)} tokens" if tokens else "") if part]
+    moves = [pair for stage in report.stages for pair in stage.details.get("moves", ())]
+    moved = sum(int(pair["files"]) for pair in moves)
+    facts = (
+        rows,
+        f"{figures.compact(tokens)} tokens" if tokens else "",
+        f"{moved:,} files moved" if moved else "",
+    )
+    parts = [fact for fact in facts if fact]
     return f"{' and '.join(parts) or 'All stages ended well'} in {took}."
 
 
@@ -195,8 +202,11 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.6g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value)) or "none"
-    return str(value) if value != {} else "none"
+        mark = "; " if any(isinstance(each, Mapping) for each in value) else ", "
+        return mark.join(map(_text, value)) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(each)}" for key, each in value.items()) or "none"
+    return str(value)
 
 
 def _place(url: str) -> str:

@@ -25,7 +25,8 @@ def show_summary(report: RunReport, console: Console | None = None) -> None:
     """Print the stages, the tables and the places of a finished run."""
     # A narrower terminal wraps the lines; cut figures would be worth nothing.
     out = console or Console(width=max(WIDTH, Console().width))
-    out.print(_stage_table(report))
+    if report.stages:
+        out.print(_stage_table(report))
     if report.tables:
         out.print(_table_table(report.tables))
     for line in _notes(report):

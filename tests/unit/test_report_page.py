@@ -243,3 +243,22 @@ def test_page_history_marks_the_shown_run():
     text = text_of(page)
     assert "2026-01-02 03:04 run done 27.5 1,234,567 1,234,000 987,200 150.0 M" in text
     assert "failed 55.0 – – – –" in text
+
+
+def moving_stage():
+    pair = {"from": "hot", "to": "cold", "files": 2, "bytes_before": 1_000}
+    return StageReport(
+        "move", "", rows_in=5, rows_out=5, seconds=1.0, details={"moves": [pair] * 2}
+    )
+
+
+def test_page_of_a_move_says_what_moved_in_words():
+    text = text_of(render_page(report(stages=[moving_stage()]), []))
+    assert "4 files moved in " in text
+    assert "from hot, to cold, files 2, bytes before 1,000; from hot" in text
+
+
+def test_page_leaves_out_lines_of_stores_that_no_stage_has_figures_for():
+    page = render_page(report(), [])
+    assert "cache hits" not in page
+    assert ">Stores<" not in page
