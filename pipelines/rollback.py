@@ -76,10 +76,12 @@ def roll_back(corpus: Corpus, steps: list[Step], run_id: str) -> None:
     """Take the steps; beside other writers none of their results is lost unseen.
 
     Raises:
-        ConflictError: a table is not as it was when the steps were planned.
+        ConflictError: a table is not as it was when the steps were planned, or a retraction was
+            begun meanwhile.
         TransientError: the catalog did not answer.
     """
     for step in steps:
+        RetractionGuard.begin(corpus)
         table = corpus.table(step.table)
         if step.target is None:
             _empty(table, step, run_id)
@@ -156,8 +158,14 @@ def _return(table: CorpusTable, step: Step, target: int) -> None:
                 f"another run published to {table.name} meanwhile",
                 hint="let the other run finish, then run the same command again",
             )
-        # The catalog compares the present snapshot once more when it swaps.
-        iceberg.manage_snapshots().set_current_snapshot(snapshot_id=target).commit()
+        try:
+            # The catalog compares the present snapshot once more when it swaps.
+            iceberg.manage_snapshots().set_current_snapshot(snapshot_id=target).commit()
+        except ValueError as error:
+            raise ConflictError(
+                f"snapshot {target} of {table.name} has just expired: {error}",
+                hint="see `strata storage snapshots` and take another state, or run `strata run`",
+            ) from error
 
 
 def _empty(table: CorpusTable, step: Step, run_id: str) -> None:

@@ -107,14 +107,17 @@ def expire(table: CorpusTable, older_than: datetime, keep_last: int = 1) -> list
 
 def _expire(table: CorpusTable, older_than: datetime, keep_last: int) -> list[TableSnapshot]:
     from pyiceberg.exceptions import CommitFailedException
+    from pyiceberg.table import Transaction
+
+    from strata.storage.table_commit import ExpiryCommit
 
     old = expirable(table, older_than, keep_last)
     if old:
-        maintenance = table.iceberg().maintenance
+        commit = ExpiryCommit(Transaction(table.iceberg(), autocommit=True))
         try:
-            maintenance.expire_snapshots().by_ids([s.snapshot_id for s in old]).commit()
+            commit.by_ids([snapshot.snapshot_id for snapshot in old]).commit()
         except ValueError as error:
-            # So PyIceberg says that another process has just expired one of them.
+            # So PyIceberg says that another process has just expired or named one of them.
             raise CommitFailedException(str(error)) from error
     return old
 

@@ -1,22 +1,41 @@
-"""What all commits share, on PyIceberg's private commit class: their order, and partition specs."""
+"""What all commits share, on PyIceberg's private classes: their order, and partition specs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import (
     SnapshotSummaryCollector,
     Summary,
     update_snapshot_summaries,
 )
 from pyiceberg.table.update import AssertRefSnapshotId, UpdatesAndRequirements
-from pyiceberg.table.update.snapshot import _SnapshotProducer
+from pyiceberg.table.update.snapshot import ExpireSnapshots, _SnapshotProducer
 from pyiceberg.typedef import EMPTY_DICT
 
-__all__ = ["OrderedCommit", "SpecCommit"]
+__all__ = ["ExpiryCommit", "OrderedCommit", "SpecCommit"]
+
+
+def _as_they_are(metadata: TableMetadata) -> Iterator[AssertRefSnapshotId]:
+    """Requirements by which a commit fails where a tag or branch has moved meanwhile."""
+    for name, ref in metadata.refs.items():
+        yield AssertRefSnapshotId.model_validate({"ref": name, "snapshot-id": ref.snapshot_id})
+
+
+class ExpiryCommit(ExpireSnapshots):
+    """Forgets snapshots, but loses the race where any tag or branch has moved meanwhile.
+
+    PyIceberg asks for nothing, and drops the tag or branch that came to name a snapshot which goes:
+    beside a rollback that is the table itself.
+    """
+
+    def _commit(self) -> UpdatesAndRequirements:
+        updates, requirements = super()._commit()
+        return updates, (*requirements, *_as_they_are(self._transaction.table_metadata))
 
 
 class OrderedCommit(_SnapshotProducer[Any]):
@@ -28,11 +47,8 @@ class OrderedCommit(_SnapshotProducer[Any]):
 
     def _commit(self) -> UpdatesAndRequirements:
         updates, requirements = super()._commit()
-        others = (
-            AssertRefSnapshotId.model_validate({"ref": name, "snapshot-id": ref.snapshot_id})
-            for name, ref in self._transaction._table.metadata.refs.items()
-            if name != self._target_branch
-        )
+        refs = _as_they_are(self._transaction._table.metadata)
+        others = (each for each in refs if each.ref != self._target_branch)
         return updates, (*requirements, *others)
 
 

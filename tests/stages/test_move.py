@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
 
 from strata.errors import BalanceError, ConflictError, InputError, MachineError
 from strata.jobs.cli import main
@@ -32,7 +34,18 @@ from strata.storage.replace import Replacement, replace_files
 from strata.storage.schemas import CLUSTERS
 from strata.storage.tiers import tiers_of
 from strata.storage.url import Url
-from tests.moves import GRACE, NO_GRACE, files, ids_of, move, put, tag, tiered, tiers_used
+from tests.moves import (
+    GRACE,
+    NO_GRACE,
+    files,
+    ids_by_ref,
+    ids_of,
+    move,
+    put,
+    tag,
+    tiered,
+    tiers_used,
+)
 from tests.sequential import sequential_context
 
 
@@ -455,6 +468,25 @@ def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
     assert tiers_used(corpus) == ["cold", "hot"]
     assert report.details["overtaken"] == 1
     assert len(corpus.store.find(Url.parse(settings.tiers["cold"].url))) == 1
+
+
+def test_move_whose_commit_is_told_to_have_lost_keeps_its_copies(settings, corpus, monkeypatch):
+    put(corpus, settings, [1, 2])
+    tag(corpus, "v1")
+    real, calls = SqlCatalog.commit_table, []
+
+    def lost(self, *rest):
+        answer = real(self, *rest)
+        calls.append(1)
+        if len(calls) <= 2:
+            # As a proxy does that repeats a request whose answer it has lost.
+            raise CommitFailedException("it has been updated by another process")
+        return answer
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", lost)
+    report = move(settings)
+    assert ids_by_ref(corpus) == {"main": [1, 2], "v1": [1, 2]}
+    assert (tiers_used(corpus), report.details["overtaken"]) == (["cold"], 0)
 
 
 def test_move_beside_a_retraction_publishes_nothing(settings, corpus, monkeypatch):

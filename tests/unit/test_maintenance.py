@@ -164,6 +164,40 @@ def test_expire_beside_an_append_is_repeated(table, make, monkeypatch):
     assert ids_of(table) == [1, 2, 3]
 
 
+def before_the_next_commit(table, monkeypatch, other):
+    """Let something else happen between what a change looked at and its commit."""
+    catalog = type(table._catalog)
+    real = catalog.commit_table
+
+    def raced(self, *rest):
+        monkeypatch.setattr(catalog, "commit_table", real)
+        other()
+        return real(self, *rest)
+
+    monkeypatch.setattr(catalog, "commit_table", raced)
+
+
+def test_expire_beside_a_rollback_keeps_the_table_and_its_rows(table, make, monkeypatch):
+    old = put(table, make(1), "a")
+    put(table, make(2), "b", OVERWRITE)
+    put(table, make(3), "c", OVERWRITE)
+    back = table.iceberg().manage_snapshots().set_current_snapshot(snapshot_id=old)
+    before_the_next_commit(table, monkeypatch, back.commit)
+    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
+    assert (table.snapshot_id(), ids_of(table)) == (old, [1])
+
+
+def test_expire_beside_a_branch_that_moves_to_an_old_snapshot_keeps_it(table, make, monkeypatch):
+    old = put(table, make(1), "a")
+    new = put(table, make(2), "b", OVERWRITE)
+    table.iceberg().manage_snapshots().create_branch(new, "side").commit()
+    put(table, make(3), "c", OVERWRITE)
+    move = table.iceberg().manage_snapshots().create_branch(old, "side")
+    before_the_next_commit(table, monkeypatch, move.commit)
+    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
+    assert ids_of(table, old) == [1]
+
+
 def test_expire_locked_catalog_is_transient(table, make, monkeypatch):
     put(table, make(1), "a")
     put(table, make(2), "b")
