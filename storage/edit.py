@@ -71,6 +71,7 @@ def edit_files(
     from strata.storage.commits import EditCommit
     from strata.storage.history import live_files, newest_key, properties_of
     from strata.storage.partitions.specs import table_for_files
+    from strata.storage.table_commit import OneChange
 
     with catalog_errors(table.name):
         iceberg = table_for_files(table, (new for edit in edits for new in edit.new))
@@ -86,7 +87,7 @@ def edit_files(
                 f"{table.name} has another result than a moment ago",
                 hint="let the other run finish, then run the same command again",
             )
-        commit = EditCommit(iceberg.transaction(), carried | named | dict(extra), content_key)
+        commit = EditCommit(OneChange(iceberg), carried | named | dict(extra), content_key)
         present = {file.file_path: file for file in live_files(iceberg.metadata, iceberg.io)}
         for edit in edits:
             old = still_there(table.name, edit.old, present)

@@ -107,13 +107,12 @@ def expire(table: CorpusTable, older_than: datetime, keep_last: int = 1) -> list
 
 def _expire(table: CorpusTable, older_than: datetime, keep_last: int) -> list[TableSnapshot]:
     from pyiceberg.exceptions import CommitFailedException
-    from pyiceberg.table import Transaction
 
-    from strata.storage.table_commit import ExpiryCommit
+    from strata.storage.table_commit import ExpiryCommit, OneChange
 
     old = expirable(table, older_than, keep_last)
     if old:
-        commit = ExpiryCommit(Transaction(table.iceberg(), autocommit=True))
+        commit = ExpiryCommit(OneChange(table.iceberg(), autocommit=True))
         try:
             commit.by_ids([snapshot.snapshot_id for snapshot in old]).commit()
         except ValueError as error:

@@ -65,6 +65,7 @@ def publish(
     """
     from strata.storage.commits import AppendCommit, OverwriteCommit
     from strata.storage.partitions.specs import table_for_files, write_under
+    from strata.storage.table_commit import OneChange
 
     properties = {
         **(extra or {}),
@@ -77,7 +78,7 @@ def publish(
         if files:
             write_under(table, files[0].partition.fields)
         iceberg = table_for_files(table, files)
-        commit = kind(iceberg.transaction(), properties, content_key)
+        commit = kind(OneChange(iceberg), properties, content_key)
         if commit.is_published(iceberg.metadata):
             return None
         commit.add_files(files)

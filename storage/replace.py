@@ -64,13 +64,14 @@ def replace_files(
     from strata.storage.commits import RewriteCommit
     from strata.storage.history import live_files
     from strata.storage.partitions.specs import table_for_files
+    from strata.storage.table_commit import OneChange
 
     if not replacements:
         return None
     with catalog_errors(table.name):
         iceberg = table_for_files(table, (new for each in replacements for new in each.new))
         present = {file.file_path: file for file in live_files(iceberg.metadata, iceberg.io)}
-        commit = RewriteCommit(iceberg.transaction(), {RUN_ID: run_id})
+        commit = RewriteCommit(OneChange(iceberg), {RUN_ID: run_id})
         for replacement in replacements:
             commit.replace(_checked(table.name, replacement, present), replacement.new)
         return run_commit(table, commit)
@@ -119,6 +120,7 @@ def _try_replace(
 ) -> set[str]:
     from strata.storage.commits import RewriteCommit
     from strata.storage.history import files_of_ref
+    from strata.storage.table_commit import OneChange
 
     with catalog_errors(table.name):
         iceberg = table.iceberg()
@@ -126,7 +128,7 @@ def _try_replace(
         fitting = [each for each in replacements if all(url in present for url in each.old)]
         if not fitting:
             return set()
-        commit = RewriteCommit(iceberg.transaction(), {RUN_ID: run_id}, ref)
+        commit = RewriteCommit(OneChange(iceberg), {RUN_ID: run_id}, ref)
         for replacement in fitting:
             commit.replace(_checked(table.name, replacement, present), replacement.new)
         run_commit(table, commit)

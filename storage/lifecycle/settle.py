@@ -74,6 +74,7 @@ def _finish(table: CorpusTable, moved: Mapping[str, str], run_id: str) -> int:
 
 def _follow(table: CorpusTable, ref: str, moved: Mapping[str, str], run_id: str) -> bool:
     from strata.storage.commits import RewriteCommit
+    from strata.storage.table_commit import OneChange
 
     with catalog_errors(table.name):
         iceberg = table.iceberg()
@@ -86,7 +87,7 @@ def _follow(table: CorpusTable, ref: str, moved: Mapping[str, str], run_id: str)
             if old in files and new in known and _are_alike(files[old], known[new])
         ]
         if pairs:
-            commit = RewriteCommit(iceberg.transaction(), {RUN_ID: run_id}, ref)
+            commit = RewriteCommit(OneChange(iceberg), {RUN_ID: run_id}, ref)
             for old_file, new_file in pairs:
                 commit.replace_by([old_file], [new_file])
             run_commit(table, commit)
