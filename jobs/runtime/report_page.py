@@ -205,7 +205,8 @@ def _text(value: object) -> str:
         mark = "; " if any(isinstance(each, Mapping) for each in value) else ", "
         return mark.join(map(_text, value)) or "none"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(each)}" for key, each in value.items()) or "none"
+        pairs = [f"{key.replace('_', ' ')} {_text(each)}" for key, each in value.items()]
+        return ", ".join(pairs) or "none"
     return str(value)
 
 
