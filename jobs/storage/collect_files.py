@@ -9,7 +9,7 @@ from strata.jobs.storage.rows import age_of, iso
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.contract import FileInfo
-from strata.storage.lifecycle.settle import settle_moves
+from strata.storage.lifecycle.settle import Settled, settle_moves, unsettled_copies
 from strata.storage.maintenance import collect_garbage, find_orphans
 from strata.storage.store import StorageOptions
 from strata.storage.tiers import tiers_of
@@ -20,8 +20,7 @@ __all__ = ["run"]
 
 def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     """Delete orphans and old copies of moves that are older than asked for, and print them."""
-    if not arguments.dry_run:
-        settle_moves(corpus, age_of(arguments))
+    settled = _settle(corpus, arguments)
     orphans = find_orphans(corpus, tiers_of(settings).values(), age_of(arguments))
     if not arguments.dry_run:
         collect_garbage(corpus.store, orphans)
@@ -31,6 +30,7 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         "dry_run": arguments.dry_run,
         "files": len(orphans),
         "bytes": sum(file.size for file in orphans),
+        "old_copies": _copies(settled),
         "uploads": [_upload_row(upload) for upload in uploads],
     }
     verb = "to delete" if arguments.dry_run else "deleted"
@@ -39,9 +39,34 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         ("bytes", "modified", "url"),
         [_orphan_row(file) for file in orphans],
         totals,
-        f"files {verb}: {{files:,}}, with {{bytes:,}} bytes" + _told(len(uploads), arguments),
+        f"files {verb}: {{files:,}}, with {{bytes:,}} bytes"
+        + _told_copies(settled, arguments)
+        + _told(len(uploads), arguments),
     )
     show_facts(facts, output=arguments.output)
+
+
+def _settle(corpus: Corpus, arguments: argparse.Namespace) -> Settled:
+    """Delete what moves have replaced; when only asked, tell how much may go."""
+    if arguments.dry_run:
+        return Settled(waiting=len(unsettled_copies(corpus, age_of(arguments))))
+    return settle_moves(corpus, age_of(arguments))
+
+
+def _copies(settled: Settled) -> dict[str, int]:
+    return {
+        "files": settled.files,
+        "bytes": settled.n_bytes,
+        "waiting": settled.waiting,
+        "snapshots_expired": settled.snapshots,
+    }
+
+
+def _told_copies(settled: Settled, arguments: argparse.Namespace) -> str:
+    if arguments.dry_run:
+        return f"; old copies of moves: {settled.waiting:,}" if settled.waiting else ""
+    told = f"; old copies of moves deleted: {settled.files:,}, with {settled.n_bytes:,} bytes"
+    return told if settled.files else ""
 
 
 def _uploads(

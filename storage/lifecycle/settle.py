@@ -26,7 +26,7 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
 
-__all__ = ["LONGEST_MOVE", "Settled", "finish_moves", "settle_moves"]
+__all__ = ["LONGEST_MOVE", "Settled", "finish_moves", "settle_moves", "unsettled_copies"]
 
 LONGEST_MOVE = timedelta(hours=24)
 """A batch whose copies no table refers to after so long belongs to a run that died."""
@@ -100,6 +100,16 @@ def _are_alike(old: DataFile, new: DataFile) -> bool:
         getattr(old, fact) == getattr(new, fact)
         for fact in ("record_count", "value_counts", "lower_bounds", "upper_bounds")
     )
+
+
+def unsettled_copies(corpus: Corpus, grace: timedelta) -> list[Url]:
+    """Old copies of moves that were published longer than ``grace`` ago.
+
+    :func:`settle_moves` deletes those of them that nothing refers to then.
+    """
+    limit = time.time_ns() // 1_000_000 - round(grace.total_seconds() * 1000)
+    due = [entry for entry in _journal(corpus).all_copied() if entry.at_ms <= limit]
+    return sorted(Url.parse(each.old) for entry in due for each in entry.files)
 
 
 def settle_moves(corpus: Corpus, grace: timedelta) -> Settled:

@@ -26,7 +26,7 @@ from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
 from strata.storage.lifecycle.held_files import held_files
 from strata.storage.lifecycle.journal import MoveJournal, moves_folder
-from strata.storage.lifecycle.settle import LONGEST_MOVE, settle_moves
+from strata.storage.lifecycle.settle import LONGEST_MOVE, settle_moves, unsettled_copies
 from strata.storage.maintenance import find_orphans
 from strata.storage.metering import FileReads
 from strata.storage.parquet import TableWriter
@@ -257,6 +257,8 @@ def test_settle_leaves_what_a_snapshot_outside_still_needs(settings, corpus):
     first = iceberg.metadata.snapshots[0].snapshot_id
     iceberg.manage_snapshots().create_branch(first, "mine").commit()
     time.sleep(0.002)
+    assert unsettled_copies(corpus, LONGEST_MOVE) == []
+    assert unsettled_copies(corpus, NO_GRACE) == [old.location]
     settled = settle_moves(corpus, NO_GRACE)
     assert (settled.files, settled.waiting) == (0, 1)
     assert corpus.store.exists(old.location)
