@@ -31,6 +31,7 @@ HINT = (
     "run `strata storage verify FILE --repair`, which makes anew what it can; put the others back "
     "from a copy of their store; delete a foreign file, or move it elsewhere"
 )
+FOREIGN_HINT = "move it elsewhere, or `strata storage gc` deletes it once it is old enough"
 PLANNED_HINT = "run the same command without --dry-run, which makes anew what it can"
 REPAIRED_HINT = (
     "nothing else holds these rows: put the files back from a copy of their store, or the input "
@@ -186,11 +187,13 @@ def _raise_findings(corpus: str, left: Sequence[FileCheck], arguments: argparse.
         raise InputError(
             f"{len(left)} file(s) of corpus {corpus} are not as the catalog says; the first, of "
             f"table {first.table}, is {first.file.url}: {first.finding}: {first.detail}",
-            hint=_hint(arguments),
+            hint=_hint(left, arguments),
         )
 
 
-def _hint(arguments: argparse.Namespace) -> str:
+def _hint(left: Sequence[FileCheck], arguments: argparse.Namespace) -> str:
+    if all(check.finding is Finding.FOREIGN for check in left):
+        return FOREIGN_HINT
     if not arguments.repair:
         return HINT
     return PLANNED_HINT if arguments.dry_run else REPAIRED_HINT
