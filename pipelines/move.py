@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
-from strata.errors import BalanceError, InputError
+from strata.errors import BalanceError, ConflictError, InputError
 from strata.pipelines.move_task import MoveResult, MoveTask, run_move_task
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
@@ -116,7 +116,8 @@ def run_move(context: StageContext, grace: timedelta) -> StageReport:
 
     Raises:
         BalanceError: a new file does not hold the rows of the old one.
-        ConflictError: a retraction is not finished, or was begun meanwhile.
+        ConflictError: a retraction is not finished, or was begun meanwhile; or the run slept, and
+            another one gave its copies up.
         InputError: an old file cannot be read; all others were moved.
         MachineError: a tier cannot be written, or would hold more than its capacity.
     """
@@ -178,6 +179,12 @@ def _move(context: StageContext, guard: RetractionGuard, batch: _Batch, account:
         [each.succession for each in replacements],
     )
     guard.check([batch.table])
+    if journal.is_given_up(intent.batch):
+        raise ConflictError(
+            f"a batch of {batch.table} took longer than any move may, so another run has deleted "
+            "its copies",
+            hint="nothing of it was published; run the same command again",
+        )
     table = corpus.table(batch.table)
     moved = replace_everywhere(table, replacements, run_id=context.run_id)
     for task, file in made:

@@ -174,6 +174,18 @@ class MoveJournal:
         """What moves cost, oldest first."""
         return self._all("rate", MoveRate)
 
+    def give_up(self, batch: str) -> None:
+        """Let the run of a batch know, if it is alive after all, that its copies go."""
+        self._store.delete(self._url("intent", batch))
+
+    def is_given_up(self, batch: str) -> bool:
+        """Whether the copies of a batch may be gone, because its run took too long."""
+        try:
+            self._store.info(self._url("intent", batch))
+        except InputMissingError:
+            return True
+        return False
+
     def forget(self, batch: str) -> None:
         """Drop a batch of which nothing is left to do."""
         # While the intent is there, the batch is looked at again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -117,7 +117,8 @@ def settle_moves(corpus: Corpus, grace: timedelta) -> Settled:
 
     Superseded snapshots of the tables that were moved pin them; those superseded longer than
     ``grace`` ago are forgotten first. A copy that anything still refers to stays, and so does what
-    a run that may be at work has copied.
+    a run that may be at work has copied. One that slept for longer than any move takes finds its
+    batch given up, and publishes nothing of it.
 
     Raises:
         ConflictError: another writer changed a table all the while.
@@ -131,9 +132,14 @@ def settle_moves(corpus: Corpus, grace: timedelta) -> Settled:
     copied, intents = journal.all_copied(), journal.intents()
     due = [entry for entry in copied if entry.at_ms <= limit]
     waiting = sum(len(entry.files) for entry in copied if entry.at_ms > limit)
-    abandoned = _abandoned(intents, copied, dead)
+    done = {entry.batch: entry.at_ms for entry in copied}
+    lapsed = [each for each in intents if max(each.at_ms, done.get(each.batch, 0)) <= dead]
+    abandoned = [each for each in lapsed if each.batch not in done]
     if not due and not abandoned:
         return Settled(waiting=waiting)
+    for intent in lapsed:
+        # Before the references are read, so what it has published by now is safe.
+        journal.give_up(intent.batch)
     older_than = datetime.now(UTC) - grace
     tables = dict.fromkeys(entry.table for entry in due)
     expired = sum(len(expire(corpus.table(name), older_than)) for name in tables)
@@ -161,13 +167,6 @@ def _journal(corpus: Corpus) -> MoveJournal:
 
 def _is_published(entry: MoveCopied, needed: set[str]) -> bool:
     return all(Url.parse(each.new).name in needed for each in entry.files)
-
-
-def _abandoned(
-    intents: Sequence[MoveIntent], copied: Sequence[MoveCopied], dead: int
-) -> list[MoveIntent]:
-    done = {entry.batch for entry in copied}
-    return [each for each in intents if each.batch not in done and each.at_ms <= dead]
 
 
 def _left_over(corpus: Corpus, intent: MoveIntent, needed: set[str]) -> list[Url]:

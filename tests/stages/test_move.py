@@ -23,7 +23,12 @@ from strata.storage.commits import RewriteCommit
 from strata.storage.file_names import file_name
 from strata.storage.history import live_files
 from strata.storage.integrity.checksums import RowsChecksum
-from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
+from strata.storage.lifecycle.accesses import (
+    accesses_folder,
+    read_accesses,
+    record_accesses,
+    record_successions,
+)
 from strata.storage.lifecycle.held_files import held_files
 from strata.storage.lifecycle.journal import MoveJournal, moves_folder
 from strata.storage.lifecycle.settle import LONGEST_MOVE, settle_moves, unsettled_copies
@@ -283,6 +288,30 @@ def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
     assert not corpus.store.exists(half)
     assert corpus.store.exists(other)
     assert journal_of(corpus).intents() == []
+
+
+@pytest.mark.parametrize("asleep_before", ["copied", "record_successions"])
+def test_move_of_a_run_that_slept_until_it_was_given_up_publishes_nothing(
+    settings, corpus, monkeypatch, asleep_before
+):
+    put(corpus, settings, [1, 2])
+    owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.move"
+    target = (owner, asleep_before) if asleep_before == "copied" else (f"{owner}.{asleep_before}",)
+    real = MoveJournal.copied if asleep_before == "copied" else record_successions
+
+    def after_a_long_sleep(*given):
+        with monkeypatch.context() as patch:
+            patch.setattr("strata.storage.lifecycle.settle.LONGEST_MOVE", timedelta(seconds=-1))
+            assert settle_moves(corpus, timedelta(seconds=-1)).files == 1
+        return real(*given)
+
+    monkeypatch.setattr(*target, after_a_long_sleep)
+    with pytest.raises(ConflictError, match="longer than any move may"):
+        move(settings)
+    monkeypatch.undo()
+    assert (ids_of(corpus), tiers_used(corpus)) == ([1, 2], ["hot"])
+    move(settings)
+    assert (ids_of(corpus), tiers_used(corpus)) == ([1, 2], ["cold"])
 
 
 def test_gc_settles_moves_too(settings, corpus, tmp_path, capsys):
