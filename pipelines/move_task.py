@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import zstandard
 
-from strata.errors import BalanceError, InputError
+from strata.errors import BalanceError, InputError, StrataError
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.file_names import file_name, order_of_name, ordered_stem
@@ -124,7 +125,9 @@ def _copy(task: MoveTask, store: Store) -> WrittenFile:
         stored = checksum_of(footer) or _source_checksum(task, store)
         _compare(task, url, rows, stored)
     except (InputError, BalanceError):
-        store.delete(url)
+        # What cannot be deleted now is settled later; the first error matters.
+        with suppress(StrataError):
+            store.delete(url)
         raise
     packed = zstandard.compress(pickle.dumps(footer))
     number, size = footer.num_rows, task.file.n_bytes

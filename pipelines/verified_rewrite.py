@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
-from strata.errors import BalanceError
+from strata.errors import BalanceError, StrataError
 from strata.pipelines.rewrite import RewriteResult, RewriteTask, run_rewrite_task
 from strata.storage.integrity.checksums import RowsChecksum, checksum_of
 from strata.storage.scan import open_parquet, rows_per_batch
@@ -32,7 +33,9 @@ def run_verified_rewrite(task: RewriteTask) -> RewriteResult:
             _compare(task, "written", _written(result), stored)
     except BaseException:
         for file in result.files:
-            store.delete(Url.parse(file.url))
+            # What cannot be deleted now is left to `strata storage gc`; the first error matters.
+            with suppress(StrataError):
+                store.delete(Url.parse(file.url))
         raise
     return result
 

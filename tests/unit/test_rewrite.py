@@ -2,7 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.errors import BalanceError
+from strata.errors import BalanceError, InputError, MachineError
+from strata.pipelines import verified_rewrite
 from strata.pipelines.kernels.content_hash import content_hash
 from strata.pipelines.rewrite import RewriteTask, SourceFile, balance, run_rewrite_task
 from strata.storage.parquet import ParquetLayout, TableWriter
@@ -165,3 +166,19 @@ def test_rewrite_other_number_of_rows_than_promised_leaves_nothing(store, folder
     with pytest.raises(BalanceError, match=f"{rows} rows expected, 40 read .*storage verify"):
         rewrite([wrong], 2, folder / "new")
     assert store.find(folder / "new") == []
+
+
+def test_verified_rewrite_that_cannot_clean_up_tells_its_first_error(folder, store, monkeypatch):
+    files = tuple(write(store, folder / "old", [5]))
+    task = RewriteTask("test", "documents", files, 1, folder / "new", LAYOUT, StorageOptions({}))
+
+    def damaged(*_):
+        raise InputError("damaged")
+
+    def read_only(*_):
+        raise MachineError("read-only")
+
+    monkeypatch.setattr(verified_rewrite, "_read_back", damaged)
+    monkeypatch.setattr("strata.storage.fsspec_store.FsspecStore.delete", read_only)
+    with pytest.raises(InputError, match="damaged"):
+        verified_rewrite.run_verified_rewrite(task)
