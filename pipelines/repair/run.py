@@ -14,6 +14,7 @@ from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.integrity.verify import FileCheck, Finding
+from strata.storage.lifecycle.accesses import accesses_folder, record_successions
 from strata.storage.publish import PublishMode, publish
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_everywhere
@@ -123,8 +124,10 @@ def _run(context: StageContext, table: str, tasks: Sequence[RepairTask]) -> list
     if not with_source:
         return [RepairResult() for _ in tasks]
     context.progress.start("repair", f"make files of {table} anew", len(with_source))
-    results = iter(run_tasks(context.spark(), run_repair_task, with_source))
-    context.progress.finish()
+    try:
+        results = iter(run_tasks(context.spark(), run_repair_task, with_source))
+    finally:
+        context.progress.finish()
     return [next(results) if task.sources else RepairResult() for task in tasks]
 
 
@@ -149,6 +152,12 @@ def _publish(
         Replacement(tuple(file.url for file in task.broken), tuple(result.files))
         for task, result in done
     ]
+    record_successions(
+        context.store,
+        accesses_folder(context.corpus.warehouse, context.corpus.name),
+        context.run_id,
+        [each.succession for each in replaced],
+    )
     swapped = replace_everywhere(context.corpus.table(table), replaced, run_id=context.run_id)
     gone = [url for each in replaced for url in each.old if url not in swapped]
     if gone:

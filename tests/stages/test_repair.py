@@ -7,18 +7,25 @@ import pytest
 
 from strata.jobs.cli import main
 from strata.jobs.storage import spark
+from strata.pipelines.decontaminate import run_decontaminate
+from strata.pipelines.dedup import run_dedup
 from strata.pipelines.repair.affected import affected_by
-from strata.pipelines.repair.run import Outcome, RepairMode, repair
+from strata.pipelines.repair.run import CLEARED_WITH, Outcome, RepairMode, repair
 from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.rollback import plan_rollback, roll_back
+from strata.pipelines.shard import run_shard
+from strata.pipelines.tokens import run_tokenize
 from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import Settings
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify
+from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
+from strata.storage.metering import FileReads
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.tags import tag_corpus
+from strata.storage.url import Url
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
 from tests.stages.test_retract_documents import FakeSession
@@ -264,18 +271,76 @@ def test_affected_documents_have_their_ids_and_inputs(context, tmp_path):
     assert [uri.rpartition("/")[2] for uri in lost.inputs] == ["a.jsonl", "b.jsonl"]
 
 
+@pytest.fixture
+def whole(settings, tmp_path):
+    """A corpus with rows in every table."""
+    item = " ".join(f"answer{n}" for n in range(30))
+    write_records(tmp_path / "items", {"items.jsonl": [{"id": "item", "text": item}]})
+    bench = settings.model_dump() | {
+        "corpus": "bench",
+        "inputs": [{"path": str(tmp_path / "items")}],
+    }
+    run_shard(sequential_context(Settings.model_validate(bench), "bench"))
+    footer = " ".join(f"footer{n}" for n in range(30))
+    pages = [{"id": f"page-{n}", "text": f"{text_of(200 + n)}\n{footer}"} for n in range(3)]
+    write_records(
+        tmp_path / "in",
+        {"c.jsonl": [*pages, {"id": "leak", "text": item}, {"text": ["no", "text"]}]},
+    )
+    context = sequential_context(
+        settings.model_validate(
+            settings.model_dump()
+            | {"dedup": {"passages": "line", "decontaminate": ["bench"]}}
+            | {"shard": {"max_reject_ratio": 0.5}}
+        ),
+        "first",
+    )
+    run_shard(context)
+    run_retract(context, RetractRequest((Ask(AskKind.ID, "doc-3"),)))
+    for stage in (run_decontaminate, run_dedup, run_tokenize):
+        stage(context)
+    return context
+
+
 @pytest.mark.parametrize("table", sorted(SCHEMAS))
-def test_every_table_is_verified_on_the_cluster_too(context, table):
-    if not context.corpus.table(table).files():
-        pytest.skip("nothing in it here")
-    broken = break_file(context, table, "flipped")
+def test_every_table_is_verified_on_the_cluster_too(whole, table):
+    broken = break_file(whole, table, "flipped")
     for found in (
-        verify_on_cluster(context, VerifyLevel.FULL),
-        verify(context.corpus, context.store),
+        verify_on_cluster(whole, VerifyLevel.FULL),
+        verify(whole.corpus, whole.store),
     ):
         assert [(c.table, c.file.url, c.finding) for c in found.findings] == [
             (table, broken.url, Finding.DAMAGED)
         ]
+
+
+@pytest.mark.parametrize("table", sorted(SCHEMAS))
+def test_repair_of_any_table_does_what_it_can_and_says_so(whole, table):
+    before = {name: checksum(whole, name) for name in SCHEMAS}
+    broken = break_file(whole, table, "missing")
+    (done,) = mend(whole)
+    assert done.url == broken.url
+    rebuilt, cleared = ("documents", "fingerprints", "clean", "tokens"), tuple(CLEARED_WITH)
+    after = {name: checksum(whole, name) for name in SCHEMAS if name != table}
+    if table in rebuilt:
+        assert (done.outcome, findings(whole)) == (Outcome.REBUILT, [])
+        assert after | {table: checksum(whole, table)} == before
+    elif table in cleared:
+        assert (done.outcome, findings(whole)) == (Outcome.CLEARED, [])
+        gone = CLEARED_WITH[table]
+        assert [whole.corpus.table(name).files() for name in gone] == [[]] * len(gone)
+    else:
+        assert done.outcome is Outcome.LOST
+        assert [check.file.url for check in findings(whole)] == [broken.url]
+
+
+def test_repair_passes_the_reads_of_a_broken_file_on(context):
+    broken = break_file(context, "documents", "missing")
+    folder = accesses_folder(context.corpus.warehouse, "web")
+    record_accesses(context.store, folder, "r", {broken.location.name: FileReads(3, 4)})
+    (done,) = mend(context)
+    history = read_accesses(context.store, folder)
+    assert {sum(history.of(Url.parse(url).name).reads.values()) for url in done.urls} == {3}
 
 
 @pytest.fixture
