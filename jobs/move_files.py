@@ -28,10 +28,9 @@ def move_files(arguments: argparse.Namespace) -> int:
         return guarded(lambda: _show_plan(arguments))
 
     def stages() -> Sequence[Stage]:
-        from strata.jobs.storage.rows import hours_of
         from strata.pipelines.move import run_move
 
-        return [partial(run_move, grace=hours_of("--grace", arguments.grace))]
+        return [partial(run_move, grace=arguments.grace)]
 
     return run_command("move", stages, arguments)
 

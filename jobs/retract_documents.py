@@ -14,7 +14,7 @@ from strata.jobs.runtime.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runtime.entry import new_run_id, write_report
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.progress import spark_progress
 from strata.jobs.runtime.receipt import show_preview, show_receipt
 from strata.jobs.runtime.retract_arguments import add_retract, request_of
 from strata.jobs.runtime.run import run_stages
@@ -41,9 +41,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
     session = LazySession(settings, options.master, run_id, options.log_level)
     try:
         if arguments.dry_run:
-            progress = progress_for(
-                lambda: session() if session.started else None, options.verbosity
-            )
+            progress = spark_progress(session, options.verbosity)
             context = StageContext(settings, open_corpus(settings), run_id, session, progress)
             show_preview(preview_retraction(context, request), output=arguments.output)
             return 0

@@ -19,7 +19,7 @@ from strata.jobs.runtime.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runtime.entry import write_report
 from strata.jobs.runtime.failures import guarded
 from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.progress import spark_progress
 from strata.jobs.runtime.run_options import RunOptions
 from strata.jobs.runtime.session import LazySession
 from strata.layers import load_settings
@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
         return 0
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
-    progress = progress_for(lambda: session() if session.started else None, options.verbosity)
+    progress = spark_progress(session, options.verbosity)
     try:
         with open_corpus(settings) as corpus:
             tuning = tune(StageContext(settings, corpus, run_id, session, progress))

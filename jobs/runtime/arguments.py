@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +23,7 @@ __all__ = [
     "add_rewrite",
     "add_run",
     "all_overrides",
+    "hours_of",
     "job_parser",
     "number_of",
     "stage_parser",
@@ -28,6 +31,7 @@ __all__ = [
 ]
 
 USAGE = 2
+MOST_HOURS = 1e6
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,6 +70,22 @@ def number_of(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)
+
+
+def hours_of(text: str) -> timedelta:
+    """The value of a flag that gives an age in hours.
+
+    Raises:
+        ArgumentTypeError: no number of hours.
+    """
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    # Rules out NaN too.
+    if not 0 <= hours <= MOST_HOURS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours from 0 on")
+    return timedelta(hours=hours)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -127,8 +147,8 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
     """The flag that says how long copies stay that a move has replaced."""
     parser.add_argument(
         "--grace",
-        type=float,
-        default=24.0,
+        type=hours_of,
+        default="24",
         metavar="HOURS",
         help="keep old copies so long after their move; must exceed the longest read (default: 24)",
     )

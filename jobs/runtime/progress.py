@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from rich.progress import TaskID
 
-__all__ = ["BarProgress", "LineProgress", "QuietProgress", "TaskCount", "progress_for"]
+    from strata.jobs.runtime.session import LazySession
+
+__all__ = [
+    "BarProgress",
+    "LineProgress",
+    "QuietProgress",
+    "TaskCount",
+    "progress_for",
+    "spark_progress",
+]
 
 POLL_SECONDS = 0.5
 LINE_SECONDS = 5.0
@@ -162,12 +171,19 @@ class QuietProgress:
         """A step ends."""
 
 
-def progress_for(
-    session: Callable[[], SparkSession | None], verbosity: int
-) -> BarProgress | LineProgress | QuietProgress:
-    """The progress that suits where stderr goes."""
+Progress = BarProgress | LineProgress | QuietProgress
+
+
+def progress_for(count: TaskCount, verbosity: int) -> Progress:
+    """The progress of something that is counted, as it suits where stderr goes."""
     if verbosity < 0:
         return QuietProgress()
     if sys.stderr.isatty():
-        return BarProgress(TaskCount(session), Console(stderr=True))
-    return LineProgress(TaskCount(session), sys.stderr)
+        return BarProgress(count, Console(stderr=True))
+    return LineProgress(count, sys.stderr)
+
+
+def spark_progress(session: LazySession, verbosity: int) -> Progress:
+    """The progress of Spark's tasks; asking for it starts no session."""
+    count = TaskCount(lambda: session() if session.started else None)
+    return progress_for(count, verbosity)

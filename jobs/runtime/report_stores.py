@@ -20,7 +20,8 @@ def store_lines(report: RunReport) -> list[str]:
     if any(_is_remote(str(facts["location"])) for facts in report.tables.values()):
         read = _rate(total.read_requests, total.bytes_read)
         written = _rate(total.write_requests, total.bytes_written)
-        lines.append(f"requests: {read} per MB read, {written} per MB written")
+        if total.bytes_read or total.bytes_written:
+            lines.append(f"requests: {read} per MB read, {written} per MB written")
     if total.retries or total.failovers:
         lines.append(
             f"note: {total.retries:,} requests were sent again, "

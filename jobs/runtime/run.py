@@ -15,7 +15,7 @@ import msgspec
 
 from strata.errors import StrataError
 from strata.jobs.runtime.failures import translated
-from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.progress import spark_progress
 from strata.jobs.runtime.run_options import RunOptions
 from strata.jobs.runtime.session import LazySession
 from strata.pipelines.stage import (
@@ -84,7 +84,7 @@ def run_stages(
     """
     watch = Stopwatch()
     report = _new_report(settings, options)
-    progress = progress_for(lambda: session() if session.started else None, options.verbosity)
+    progress = spark_progress(session, options.verbosity)
     context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
     try:
         for stage in stages:

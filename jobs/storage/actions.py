@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import add_grace, add_rewrite, add_run, number_of
+from strata.jobs.runtime.arguments import add_grace, add_rewrite, add_run, hours_of, number_of
 from strata.storage.integrity.verify_level import VerifyLevel
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class StorageAction:
 def _age_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--older-than",
-        type=float,
-        default=24.0,
+        type=hours_of,
+        default="24",
         metavar="HOURS",
         help="leave alone what is younger; must exceed the longest job (default: 24)",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from strata.jobs.runtime.facts import Facts, show_facts
-from strata.jobs.storage.rows import age_of, iso
+from strata.jobs.storage.rows import iso
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.contract import FileInfo
@@ -21,7 +21,7 @@ __all__ = ["run"]
 def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     """Delete orphans and old copies of moves that are older than asked for, and print them."""
     settled = _settle(corpus, arguments)
-    orphans = find_orphans(corpus, tiers_of(settings).values(), age_of(arguments))
+    orphans = find_orphans(corpus, tiers_of(settings).values(), arguments.older_than)
     if not arguments.dry_run:
         collect_garbage(corpus.store, orphans)
     uploads = _uploads(settings, corpus, arguments)
@@ -49,8 +49,8 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
 def _settle(corpus: Corpus, arguments: argparse.Namespace) -> Settled:
     """Delete what moves have replaced; when only asked, tell how much may go."""
     if arguments.dry_run:
-        return Settled(waiting=len(unsettled_copies(corpus, age_of(arguments))))
-    return settle_moves(corpus, age_of(arguments))
+        return Settled(waiting=len(unsettled_copies(corpus, arguments.older_than)))
+    return settle_moves(corpus, arguments.older_than)
 
 
 def _copies(settled: Settled) -> dict[str, int]:
@@ -78,7 +78,7 @@ def _uploads(
     found = {
         upload.upload_id: upload
         for root in sorted(roots)
-        for upload in abandoned_uploads(options, root / corpus.name, age_of(arguments))
+        for upload in abandoned_uploads(options, root / corpus.name, arguments.older_than)
     }
     uploads = list(found.values())
     if not arguments.dry_run:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from strata.jobs.runtime.facts import Facts, show_facts
-from strata.jobs.storage.rows import age_of, snapshot_row
+from strata.jobs.storage.rows import snapshot_row
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.maintenance import expirable, expire
@@ -17,7 +17,7 @@ __all__ = ["run"]
 
 def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     """Expire snapshots that are older than asked for, and print them."""
-    limit = datetime.now(UTC) - age_of(arguments)
+    limit = datetime.now(UTC) - arguments.older_than
     change = partial(expirable if arguments.dry_run else expire, keep_last=arguments.keep_last)
     rows = [
         snapshot_row(name, snapshot)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-
 from strata.errors import InputError, SettingsError
+from strata.jobs.runtime.arguments import verbosity
 from strata.jobs.runtime.facts import Facts, show_facts
-from strata.jobs.runtime.progress import BarProgress, LineProgress, QuietProgress, TaskCount
-from strata.jobs.storage.spark import stage_context
+from strata.jobs.runtime.progress import TaskCount, progress_for
+from strata.jobs.storage.stage_context import stage_context
 from strata.pipelines.repair.affected import Affected, affected_by
 from strata.pipelines.repair.run import Mended, Outcome, RepairMode, repair
 from strata.pipelines.stage import StageContext
@@ -100,7 +98,7 @@ def _verify(
     if arguments.master:
         return verify_on_cluster(context, arguments.level, tables)
     count = _CheckedFiles(len(named_files(context.corpus, tables)))
-    progress = _progress(count, arguments)
+    progress = progress_for(count, verbosity(arguments))
     progress.start("verify", "read every file", count.total)
     try:
         return verify(context.corpus, context.store, arguments.level, count.count, tables)
@@ -169,16 +167,6 @@ def _show(
         sentence += "; files without a checksum, of other writers: {without_checksum:,}"
     columns = (*COLUMNS, "repair") if arguments.repair else COLUMNS
     show_facts(Facts("findings", columns, rows, totals, sentence), output=arguments.output)
-
-
-def _progress(
-    count: _CheckedFiles, arguments: argparse.Namespace
-) -> BarProgress | LineProgress | QuietProgress:
-    if arguments.quiet:
-        return QuietProgress()
-    if sys.stderr.isatty():
-        return BarProgress(count, Console(stderr=True))
-    return LineProgress(count, sys.stderr)
 
 
 def _raise_findings(corpus: str, left: Sequence[FileCheck], arguments: argparse.Namespace) -> None:

@@ -155,10 +155,14 @@ def test_storage_gc_leaves_a_day_by_default(corpus, make, say):
     assert corpus.store.exists(place(young))
 
 
-@pytest.mark.parametrize("hours", ["-1", "nan", "inf"])
-def test_storage_older_than_nonsense_is_a_usage_error(file, capsys, hours):
-    assert main(["storage", "gc", file, f"--older-than={hours}"]) == 2
-    assert "older-than" in capsys.readouterr().err
+@pytest.mark.parametrize("hours", ["-1", "nan", "inf", "soon"])
+@pytest.mark.parametrize("flag", ["gc --older-than", "expire --older-than", "move --grace"])
+def test_storage_hours_nonsense_is_a_usage_error(file, capsys, flag, hours):
+    action, flag = flag.split()
+    with pytest.raises(SystemExit, match="2"):
+        main(["storage", action, file, f"{flag}={hours}"])
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert last["reason"] == f"argument {flag}: {hours!r} is not a number of hours from 0 on"
 
 
 def test_storage_tables_show_the_same_to_people(filled, make, file, capsys):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from strata.jobs.runtime.arguments import verbosity
 from strata.jobs.runtime.entry import new_run_id
-from strata.jobs.runtime.progress import progress_for
+from strata.jobs.runtime.progress import spark_progress
 from strata.jobs.runtime.run_options import RunOptions
 from strata.jobs.runtime.session import LazySession
 from strata.pipelines.stage import StageContext
@@ -26,7 +26,7 @@ def stage_context(
     run_id = new_run_id()
     options = RunOptions(arguments.action, run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
-    progress = progress_for(lambda: session() if session.started else None, options.verbosity)
+    progress = spark_progress(session, options.verbosity)
     try:
         yield StageContext(settings, corpus, run_id, session, progress)
     finally:
