@@ -71,6 +71,8 @@ class FieldMapping(Model):
     """Field with the language code."""
     url: str = "url"
     """Field with the address that the document came from."""
+    date: str = "date"
+    """Field with the date or time that the document is of; it stays in ``metadata`` as well."""
 
 
 class InputSettings(Model):
@@ -83,7 +85,7 @@ class InputSettings(Model):
     format: InputFormat = InputFormat.AUTO
     """auto (by suffix), jsonl, parquet, csv or text (one document a file)."""
     fields: FieldMapping = FieldMapping()
-    """Field mapping: text, id, lang, url."""
+    """Field mapping: text, id, lang, url, date."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Column separator of csv; the default is a tab for .tsv and a comma otherwise."""
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"

@@ -203,6 +203,7 @@ def _account(plan: ShardPlan, outcome: _Outcome, report: StageReport) -> None:
         "input_files": len(plan.files),
         "input_bytes": sum(file.size for file in plan.files),
         "broken_files": len(outcome.broken),
+        "dates_unread": sum(count.dates_unread for count in outcome.inputs.values()),
         "mode": str(plan.mode),
     }
 

@@ -58,16 +58,18 @@ class ShardTask:
 
 @dataclass(slots=True)
 class InputCount:
-    """Records of one input file: seen, turned into documents, rejected by reason."""
+    """Of one input file: records seen, documents, dates not read, records rejected by reason."""
 
     records: int = 0
     documents: int = 0
+    dates_unread: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: InputCount) -> None:
         """Add the count of another split of the same file."""
         self.records += other.records
         self.documents += other.documents
+        self.dates_unread += other.dates_unread
         for reason, number in other.rejected.items():
             self.rejected[reason] = self.rejected.get(reason, 0) + number
 
@@ -186,7 +188,7 @@ def _count(batch: ReadBatch) -> InputCount:
     rejected: dict[str, int] = {}
     for reject in batch.rejects:
         rejected[reject.reason] = rejected.get(reject.reason, 0) + 1
-    return InputCount(batch.records, batch.documents.num_rows, rejected)
+    return InputCount(batch.records, batch.documents.num_rows, batch.dates_unread, rejected)
 
 
 def document_rows(read: pa.RecordBatch) -> pa.RecordBatch:

@@ -53,6 +53,7 @@ DOCUMENTS = pa.schema(
         _optional("metadata", pa.large_string(), 7),
         _required("n_bytes", pa.int64(), 8),
         _required("content_hash", pa.binary(HASH_BYTES), 9),
+        _optional("created", pa.timestamp("us", tz="UTC"), 10),
     ]
 )
 CLEAN = DOCUMENTS

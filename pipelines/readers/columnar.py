@@ -104,6 +104,7 @@ def _good(file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int6
         names[fields.id],
         names[fields.lang],
         names[fields.url],
+        names_of(batch, fields.date),
         metadata_of(batch, frozenset(names) | {fields.text}),
     )
 

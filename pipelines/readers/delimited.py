@@ -139,6 +139,7 @@ class _Batch:
         rows.id.append(values.get(fields.id) or None)
         rows.lang.append(values.get(fields.lang) or None)
         rows.url.append(values.get(fields.url) or None)
+        rows.date.append(values.get(fields.date))
         for name in (fields.text, fields.id, fields.lang, fields.url):
             values.pop(name, None)
         rows.metadata.append(msgspec.json.encode(values) if values else None)

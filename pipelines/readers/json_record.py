@@ -39,6 +39,7 @@ class JsonRecord:
     id: str | None
     lang: str | None
     url: str | None
+    date: str | None
     metadata: bytes | None
 
 
@@ -62,6 +63,7 @@ def parse_record(line: bytes, fields: FieldMapping) -> JsonRecord:
         id=_name(values.get(fields.id, ABSENT)),
         lang=_name(values.get(fields.lang, ABSENT)),
         url=_name(values.get(fields.url, ABSENT)),
+        date=_name(values.get(fields.date, ABSENT)),
         metadata=metadata_of(rest),
     )
 

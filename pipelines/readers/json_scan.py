@@ -37,7 +37,7 @@ MOST_MEMBERS = 128
 NEWLINE, QUOTE, LOWER_N, OPEN_OBJECT, CLOSE_OBJECT = b'\n"n{}'
 # What bytes.strip takes for blank, but for the newline.
 BLANKS = tuple(b"\t\v\f\r ")
-TEXT, MAPPED, METADATA, ABSENT = 0, 4, 4, -1
+TEXT, DATE, MAPPED, METADATA, ABSENT = 0, 4, 5, 5, -1
 # No key in the data can be a quote.
 NO_KEY = np.frombuffer(b'"', np.uint8)
 
@@ -48,7 +48,7 @@ class ScanWork(NamedTuple):
     Attributes:
         members: int64[most, 4], start and end of key and value.
         own: int64[most, 4], the same of its own metadata.
-        mapped: int64[5], the members that are text, id, lang, url and metadata, or ABSENT.
+        mapped: int64[6], the members that are text, id, lang, url, date and metadata, or ABSENT.
         others: int64[most], the other members, by key.
         stack: uint8[DEEPEST + 1].
     """
@@ -65,7 +65,7 @@ class LineTable(NamedTuple):
 
     Attributes:
         start: int64[rows], where the line begins.
-        names: int64[3, rows, 2], start and end of the raw id, lang and url; 0 where absent.
+        names: int64[4, rows, 2], start and end of the raw id, lang, url and date; 0 where absent.
         text: uint8[total + json_bytes.WIDTH].
         text_end: int64[rows].
         metadata: uint8[total + json_bytes.WIDTH], JSON objects.
@@ -88,7 +88,7 @@ class LineTable(NamedTuple):
         """A table for so many lines of ``size`` bytes together."""
         return cls(
             np.empty(lines, np.int64),
-            np.empty((3, lines, 2), np.int64),
+            np.empty((MAPPED - 1, lines, 2), np.int64),
             np.empty(size + WIDTH, np.uint8),
             np.empty(lines, np.int64),
             np.empty(size + WIDTH, np.uint8),
@@ -109,8 +109,8 @@ class LineRules(NamedTuple):
 
     Attributes:
         longest: bytes of the longest line.
-        keys: uint8[total], the keys of text, id, lang, url and metadata.
-        key_ends: int64[5], ends of the keys.
+        keys: uint8[total], the keys of text, id, lang, url, date and metadata.
+        key_ends: int64[6], ends of the keys.
     """
 
     longest: int
@@ -213,7 +213,7 @@ def _sort_out(data: Bytes, count: int, rules: LineRules, work: ScanWork) -> int:
 
 @kernel
 def _map(data: Bytes, number: int, rules: LineRules, work: ScanWork) -> int:
-    """The number of columns that a member feeds, BROKEN where one is fed already."""
+    """The number of columns that take a member away, BROKEN where one is fed already."""
     start, end = work.members[number, 0], work.members[number, 1]
     columns = first = NONE
     for column in range(MAPPED + 1):
@@ -224,7 +224,8 @@ def _map(data: Bytes, number: int, rules: LineRules, work: ScanWork) -> int:
             if work.mapped[column] != ABSENT:
                 return BROKEN
             work.mapped[column] = number
-            columns += 1
+            # A date stays where it is, as what was written.
+            columns += column != DATE
         first = last
     return columns
 

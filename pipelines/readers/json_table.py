@@ -41,7 +41,8 @@ class LinesRead:
 def line_rules(fields: FieldMapping, longest: int) -> LineRules:
     """What to look for in lines of up to ``longest`` bytes."""
     # A key that JSON writes with an escape is met by no line that the scan takes.
-    keys = [key.encode() for key in (fields.text, fields.id, fields.lang, fields.url, METADATA)]
+    names = (fields.text, fields.id, fields.lang, fields.url, fields.date, METADATA)
+    keys = [key.encode() for key in names]
     ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
     return LineRules(longest, np.frombuffer(b"".join(keys), np.uint8), ends)
 
@@ -61,6 +62,7 @@ def read_lines(data: bytes, offset: int, rules: LineRules) -> Iterator[LinesRead
             id=_strings(body, names[0]),
             lang=_strings(body, names[1]),
             url=_strings(body, names[2]),
+            date=_strings(body, names[3]),
             metadata=_nullable(table.metadata, table.metadata_end[: end.rows]),
         )
         yield LinesRead(columns, table.odd[: end.odd])

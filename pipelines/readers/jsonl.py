@@ -69,6 +69,7 @@ class JsonLines:
         rows.id.append(record.id)
         rows.lang.append(record.lang)
         rows.url.append(record.url)
+        rows.date.append(record.date)
         rows.metadata.append(record.metadata)
 
 
@@ -81,6 +82,7 @@ def _merged(one: Columns, other: Columns) -> Columns:
         (one.id, other.id),
         (one.lang, other.lang),
         (one.url, other.url),
+        (one.date, other.date),
         (one.metadata, other.metadata),
     ]
     joined = [

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.errors import InputError
+from strata.pipelines.readers.dates import INSTANT, read_instants
 from strata.pipelines.readers.rejects import (
     EXCERPT_CHARACTERS,
     Reject,
@@ -40,6 +41,7 @@ COLUMNS = pa.schema(
         ("url", pa.string()),
         ("metadata", pa.large_string()),
         ("source", pa.string()),
+        ("created", INSTANT),
     ]
 )
 
@@ -52,11 +54,13 @@ class ReadBatch:
         documents: rows of COLUMNS.
         rejects: records that could not be read.
         records: records seen, counted apart from what became of them.
+        dates_unread: dates that could not be read.
     """
 
     documents: pa.RecordBatch
     rejects: list[Reject]
     records: int
+    dates_unread: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Columns:
     id: pa.Array
     lang: pa.Array
     url: pa.Array
+    date: pa.Array
     metadata: pa.LargeStringArray
 
     @classmethod
@@ -85,6 +90,7 @@ class Rows:
     id: list[str | None] = field(default_factory=list)
     lang: list[str | None] = field(default_factory=list)
     url: list[str | None] = field(default_factory=list)
+    date: list[str | None] = field(default_factory=list)
     metadata: list[bytes | None] = field(default_factory=list)
 
     def columns(self) -> Columns:
@@ -99,6 +105,7 @@ class Rows:
             pa.array(self.id, pa.string()),
             pa.array(self.lang, pa.string()),
             pa.array(self.url, pa.string()),
+            pa.array(self.date, pa.string()),
             pa.array(self.metadata, pa.large_binary()).cast(pa.large_string()),
         )
 
@@ -147,6 +154,7 @@ def build_batch(
         reject(file, int(columns.position[place]), reason, _beginning(columns.text[place]))
         for place, reason in bad.items()
     ]
+    created = read_instants(columns.date.cast(pa.large_string()))
     documents = pa.RecordBatch.from_arrays(
         [
             pa.array(_doc_ids(file, columns.position)),
@@ -156,6 +164,7 @@ def build_batch(
             columns.url.cast(pa.string()),
             columns.metadata,
             pa.repeat(pa.scalar(file.source, pa.string()), len(columns.text)),
+            created.values,
         ],
         schema=COLUMNS,
     )
@@ -164,7 +173,7 @@ def build_batch(
         keep[list(bad)] = False
         documents = documents.filter(pa.array(keep))
     merged = sorted([*rejects, *more], key=lambda entry: entry.position)
-    return ReadBatch(documents, merged, records)
+    return ReadBatch(documents, merged, records, created.unread)
 
 
 def _doc_ids(file: InputFile, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

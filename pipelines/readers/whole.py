@@ -41,7 +41,7 @@ def read_whole(
 
 def _document(file: InputFile, data: bytes) -> Columns:
     text = data.decode(_codec(file.options.encoding))
-    return Rows([0], [text], [file.uri], [None], [None], [None]).columns()
+    return Rows([0], [text], [file.uri], [None], [None], [None], [None]).columns()
 
 
 def _codec(encoding: str) -> str:

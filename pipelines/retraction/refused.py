@@ -70,7 +70,7 @@ class RetractedRecords:
         ]
         kept = batch.documents.filter(pa.array(~found))
         rejects = sorted([*batch.rejects, *more], key=lambda entry: entry.position)
-        return ReadBatch(kept, rejects, batch.records)
+        return ReadBatch(kept, rejects, batch.records, batch.dates_unread)
 
     def _found(self, documents: pa.RecordBatch, file: InputFile) -> NDArray[np.bool_]:
         if file.source in self.sources:

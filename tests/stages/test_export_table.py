@@ -23,7 +23,7 @@ def texts():
 @pytest.fixture
 def corpus(tmp_path, texts):
     (tmp_path / "in.jsonl").write_bytes(
-        json_lines(texts, lang="en", license="psf") + b'{"text": 5}\n'
+        json_lines(texts, lang="en", license="psf", date="2023-05-01") + b'{"text": 5}\n'
     )
     settings = Settings(
         corpus="web",
@@ -55,7 +55,8 @@ def test_export_documents_after_dedup_survivors_with_all_fields(corpus, tmp_path
     assert [(row["id"], row["text"]) for row in rows] == [("doc-0", texts[0]), ("doc-1", texts[1])]
     assert {row["lang"] for row in rows} == {"en"}
     assert {row["source"] for row in rows} == {"python"}
-    assert rows[0]["metadata"] == {"license": "psf"}
+    assert rows[0]["metadata"] == {"date": "2023-05-01", "license": "psf"}
+    assert {row["created"] for row in rows} == {"2023-05-01T00:00:00Z"}
 
 
 def test_export_clusters_named_by_the_users_ids(corpus, tmp_path):

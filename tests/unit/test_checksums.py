@@ -32,6 +32,10 @@ def mix(x):
     return x ^ (x >> 31)
 
 
+def epoch_of(value):
+    return datetime.datetime(1970, 1, 1, tzinfo=value.tzinfo)
+
+
 def value_hash(value, kind, seed):
     if value is None:
         return mix(mix(seed))
@@ -44,7 +48,7 @@ def value_hash(value, kind, seed):
     if isinstance(value, float):
         value = struct.unpack("<i", struct.pack("<f", value))[0]
     elif isinstance(value, datetime.datetime):
-        value = int((value - datetime.datetime(1970, 1, 1)) / datetime.timedelta(microseconds=1))  # noqa: DTZ001
+        value = (value - epoch_of(value)) // datetime.timedelta(microseconds=1)
     return mix((int(value) & MASK) ^ seed)
 
 

@@ -13,7 +13,7 @@ from strata.settings import FieldMapping
 
 FIELDS = FieldMapping()
 ALPHABET = 'ab "\\/\n\r\t\b\fü中文😀\x7f\u2028\x01é,:{}[]'
-KEYS = ["id", "lang", "url", "metadata", "a", "b", "ab", "ключ", "", "z" * 40, 'q"']
+KEYS = ["id", "lang", "url", "date", "metadata", "a", "b", "ab", "ключ", "", "z" * 40, 'q"']
 # Bytes that JSON and UTF-8 are made of, to break lines with.
 BREAKS = [
     *b'"\\{}[],:0-.eEtfnu \t\r/dD8c9b',
@@ -68,7 +68,8 @@ def scanned(lines):
     found, odd = {}, set()
     for part in read_lines(data, 0, line_rules(FIELDS, 1 << 30)):
         columns = part.columns
-        names = (columns.text, columns.id, columns.lang, columns.url, columns.metadata)
+        names = (columns.text, columns.id, columns.lang, columns.url, columns.date)
+        names = (*names, columns.metadata)
         for name in names:
             name.validate(full=True)
         rows = zip(*(name.to_pylist() for name in names), strict=True)

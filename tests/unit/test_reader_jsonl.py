@@ -187,6 +187,7 @@ def test_jsonl_fields_are_mapped_and_the_rest_is_metadata(tmp_path):
         "url": "u",
         "metadata": '{"id":"x","z":[1,{"b":" "}]}',
         "source": "web",
+        "created": None,
     }
 
 

@@ -58,7 +58,7 @@ def broken(path, **options):
 def test_parquet_rows_become_documents(tmp_path):
     columns = {"text": ["a", "ü"], "id": ["x", None], "lang": ["en", None], "n": [1, None]}
     documents, rejects = read(write(tmp_path, columns), source="web")
-    base = {"lang": None, "url": None, "source": "web"}
+    base = {"lang": None, "url": None, "source": "web", "created": None}
     assert documents == [
         base | {"doc_id": 2 << 37, "id": "x", "text": "a", "lang": "en", "metadata": '{"n":1}'},
         base | {"doc_id": (2 << 37) + 1, "id": "2-1", "text": "ü", "metadata": None},

@@ -39,6 +39,7 @@ def test_text_folder_gives_one_document_a_file(tmp_path):
             "url": None,
             "metadata": None,
             "source": tmp_path.name,
+            "created": None,
         }
         for number, (name, text) in enumerate([("a.txt", "first ü\r\n"), ("b.md", "second\n")])
     ]

@@ -33,4 +33,6 @@ def test_schemas_types_that_other_rooms_rely_on():
     assert DOCUMENTS.field("text").type == pa.large_string()
     assert DOCUMENTS.field("doc_id").type == pa.int64()
     assert TOKENS.field("tokens").type.value_type == pa.int32()
-    assert [field.name for field in DOCUMENTS if field.nullable] == ["lang", "url", "metadata"]
+    assert [field.name for field in DOCUMENTS if field.nullable] == [
+        *("lang", "url", "metadata", "created")
+    ]
