@@ -28,6 +28,15 @@ class Transform(StrEnum):
     IDENTITY = "identity"
     BUCKET = "bucket"
     TRUNCATE = "truncate"
+    YEAR = "year"
+    MONTH = "month"
+    DAY = "day"
+    HOUR = "hour"
+
+    @property
+    def is_of_time(self) -> bool:
+        """Whether it is a part of the calendar, as in ``day(created)``."""
+        return self in (Transform.YEAR, Transform.MONTH, Transform.DAY, Transform.HOUR)
 
     @property
     def has_width(self) -> bool:
@@ -35,7 +44,7 @@ class Transform(StrEnum):
         return self in (Transform.BUCKET, Transform.TRUNCATE)
 
 
-_DOCUMENT_COLUMNS = ("source", "lang", "id", "url", "doc_id", "n_bytes")
+_DOCUMENT_COLUMNS = ("source", "lang", "id", "url", "doc_id", "n_bytes", "created")
 PARTITIONABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "documents": _DOCUMENT_COLUMNS,
@@ -47,9 +56,15 @@ PARTITIONABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 # Of any other column nearly every row has a value of its own, and would get a file of its own.
 _REPEATING = frozenset({"source", "lang"})
+_TIMES = frozenset({"created"})
 _WIDEST = {Transform.BUCKET: 10_000, Transform.TRUNCATE: 1 << 62}
-_CALL = re.compile(r"(?P<transform>[a-z]+)\(\s*(?P<width>[0-9]{1,19})\s*,\s*(?P<column>\w+)\s*\)")
-_SYNTAX = 'use "COLUMN", "bucket(N, COLUMN)" or "truncate(N, COLUMN)"'
+_CALL = re.compile(
+    r"(?P<transform>[a-z]+)\(\s*(?:(?P<width>[0-9]{1,19})\s*,\s*)?(?P<column>\w+)\s*\)"
+)
+_SYNTAX = (
+    'use "COLUMN", "bucket(N, COLUMN)", "truncate(N, COLUMN)", or one of "year(COLUMN)", '
+    '"month(COLUMN)", "day(COLUMN)", "hour(COLUMN)"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +82,17 @@ class PartitionField:
     width: int = 0
 
     def __str__(self) -> str:
+        if self.transform.is_of_time:
+            return f"{self.transform}({self.column})"
         if not self.transform.has_width:
             return self.column
         return f"{self.transform}({self.width}, {self.column})"
 
     @property
     def name(self) -> str:
-        """Name of the value, in folders and in Iceberg: ``source``, ``id_bucket_16``."""
+        """Name in folders and in Iceberg: ``source``, ``id_bucket_16``, ``created_day``."""
+        if self.transform.is_of_time:
+            return f"{self.column}_{self.transform}"
         short = {Transform.BUCKET: "bucket", Transform.TRUNCATE: "trunc"}.get(self.transform)
         return f"{self.column}_{short}_{self.width}" if short else self.column
 
@@ -92,6 +111,10 @@ def partition_fields(table: str, texts: tuple[str, ...]) -> tuple[PartitionField
     twice = next((field for field in fields if fields.count(field) > 1), None)
     if twice is not None:
         raise ValueError(f"the field {str(twice)!r} is there twice: name it once")
+    of_time = [field for field in fields if field.transform.is_of_time]
+    if len({field.column for field in of_time}) < len(of_time):
+        named = ", ".join(str(field) for field in of_time)
+        raise ValueError(f"{named} say the same, some more precisely: name one of them")
     return fields
 
 
@@ -114,9 +137,17 @@ def _field(table: str, text: str) -> PartitionField:
 
 
 def _of_call(text: str, found: re.Match[str]) -> PartitionField:
-    transform = next((each for each in _WIDEST if each == found["transform"]), None)
+    known = (each for each in Transform if each is not Transform.IDENTITY)
+    transform = next((each for each in known if each == found["transform"]), None)
     if transform is None:
         raise ValueError(f"there is no transform {found['transform']!r} in {text!r}: {_SYNTAX}")
+    if transform.is_of_time != (found["column"] in _TIMES):
+        kind = "a date" if found["column"] in _TIMES else "no date"
+        raise ValueError(f"{text!r} cannot be: {found['column']} is {kind}: {_SYNTAX}")
+    if transform.has_width != bool(found["width"]):
+        raise ValueError(f"the field {text!r} cannot be read: {_SYNTAX}")
+    if not transform.has_width:
+        return PartitionField(transform, found["column"])
     width = int(found["width"])
     if not 1 <= width <= _WIDEST[transform]:
         raise ValueError(f"the number in {text!r} must be from 1 to {_WIDEST[transform]:,}")
@@ -124,6 +155,11 @@ def _of_call(text: str, found: re.Match[str]) -> PartitionField:
 
 
 def _of_column(column: str) -> PartitionField:
+    if column in _TIMES:
+        raise ValueError(
+            f"a partition for each {column!r} would be a file for each document: "
+            f'use "day({column})", or year, month or hour'
+        )
     if column not in _REPEATING:
         raise ValueError(
             f"a partition for each {column!r} would be a file for each document: "

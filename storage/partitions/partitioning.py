@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
+from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -15,13 +17,26 @@ from numpy.typing import NDArray
 from strata.partition_settings import PartitionField, Transform
 from strata.storage.url import Url
 
-__all__ = ["UNPARTITIONED", "Partition", "PartitionedRows", "Value", "partition_rows"]
+__all__ = [
+    "UNPARTITIONED",
+    "Partition",
+    "PartitionedRows",
+    "Value",
+    "calendar_number",
+    "calendar_part",
+    "partition_rows",
+]
 
 Value = str | int | None
 # What readers of folders like these take for a null.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 # Names of folders are limited to 255 bytes on most filesystems.
 _LONGEST = 150
+_FIRST_YEAR = 1970
+# NumPy's names of what Iceberg counts since 1970.
+_UNITS: Mapping[Transform, Literal["Y", "M", "D", "h"]] = MappingProxyType(
+    {Transform.YEAR: "Y", Transform.MONTH: "M", Transform.DAY: "D", Transform.HOUR: "h"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,8 @@ def _transformed(batch: pa.RecordBatch, field: PartitionField) -> pa.Array:
             return _bucket(column, field.width)
         case Transform.TRUNCATE:
             return _truncated(column, field.width)
+        case _:
+            return _calendar_parts(column, field.transform)
 
 
 def _bucket(column: pa.Array, width: int) -> pa.Array:
@@ -128,6 +145,36 @@ def _truncated(column: pa.Array, width: int) -> pa.Array:
         return pc.utf8_slice_codeunits(column, 0, width)
     numbers = _numbers(column)
     return pa.array(numbers - numbers % width, mask=column.is_null().to_numpy(zero_copy_only=False))
+
+
+def _calendar_parts(column: pa.Array, transform: Transform) -> pa.Array:
+    unit = _UNITS[transform]
+    micros = np.asarray(column.cast(pa.int64()).fill_null(0)).view("M8[us]")
+    # NumPy rounds down, so moments before 1970 need no care.
+    steps, place = np.unique(micros.astype(f"M8[{unit}]"), return_inverse=True)
+    names = pa.array([calendar_part(transform, step) for step in steps.astype(np.int64).tolist()])
+    absent = column.is_null().to_numpy(zero_copy_only=False)
+    return names.take(pa.array(place, mask=absent))
+
+
+def calendar_part(transform: Transform, number: int) -> Value:
+    """Iceberg's number of a year, month, day or hour since 1970, as people write it.
+
+    A year is a number, the others are texts: ``2023-05``, ``2023-05-01``, ``2023-05-01-12``.
+    """
+    if transform is Transform.YEAR:
+        return number + _FIRST_YEAR
+    return str(np.datetime64(number, _UNITS[transform])).replace("T", "-")
+
+
+def calendar_number(transform: Transform, part: Value) -> int:
+    """What ``calendar_part`` makes the part of."""
+    if transform is Transform.YEAR:
+        return int(part or 0) - _FIRST_YEAR
+    text = str(part)
+    if transform is Transform.HOUR:
+        text = "T".join(text.rsplit("-", 1))
+    return int(np.datetime64(text, _UNITS[transform]).astype(np.int64))
 
 
 def _numbers(column: pa.Array) -> NDArray[np.int64]:

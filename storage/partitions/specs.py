@@ -6,7 +6,8 @@ another one its values would mean something else, and filtered reads would lose 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.manifest import DataFile
@@ -20,8 +21,13 @@ from pyiceberg.table.update import (
 )
 from pyiceberg.transforms import (
     BucketTransform,
+    DayTransform,
+    HourTransform,
     IdentityTransform,
+    MonthTransform,
+    TimeTransform,
     TruncateTransform,
+    YearTransform,
 )
 from pyiceberg.transforms import Transform as IcebergTransform
 from pyiceberg.typedef import Record
@@ -29,7 +35,7 @@ from pyiceberg.typedef import Record
 from strata.errors import ConflictError
 from strata.partition_settings import PartitionField, Transform
 from strata.storage.parquet import WrittenFile
-from strata.storage.partitions.partitioning import Partition
+from strata.storage.partitions.partitioning import Partition, Value, calendar_number, calendar_part
 from strata.storage.publish import repeat_lost_races
 from strata.storage.table import CorpusTable
 
@@ -48,6 +54,16 @@ __all__ = [
     "table_for_files",
     "write_under",
 ]
+
+
+_OF_TIME: Mapping[Transform, Callable[[], IcebergTransform[Any, Any]]] = MappingProxyType(
+    {
+        Transform.YEAR: YearTransform,
+        Transform.MONTH: MonthTransform,
+        Transform.DAY: DayTransform,
+        Transform.HOUR: HourTransform,
+    }
+)
 
 
 def iceberg_spec(schema: Schema, fields: Iterable[PartitionField]) -> PartitionSpec:
@@ -87,12 +103,26 @@ def spec_of(metadata: TableMetadata, fields: tuple[PartitionField, ...]) -> int 
 def partition_of(file: DataFile, specs: Mapping[int, tuple[PartitionField, ...]]) -> Partition:
     """The values of a file, under its own spec."""
     fields = specs[file.spec_id]
-    return Partition(fields, tuple(file.partition[place] for place in range(len(fields))))
+    values = (_value(field, file.partition[place]) for place, field in enumerate(fields))
+    return Partition(fields, tuple(values))
+
+
+def _value(field: PartitionField, stored: Value) -> Value:
+    if stored is None or not field.transform.is_of_time:
+        return stored
+    return calendar_part(field.transform, int(stored))
 
 
 def record_of(partition: Partition) -> Record:
     """The values as Iceberg keeps them."""
-    return Record(*partition.key)
+    return Record(
+        *(
+            calendar_number(field.transform, value)
+            if field.transform.is_of_time and value is not None
+            else value
+            for field, value in zip(partition.fields, partition.key, strict=True)
+        )
+    )
 
 
 def table_for_files(table: CorpusTable, files: Iterable[WrittenFile]) -> Table:
@@ -160,6 +190,8 @@ def _transform(field: PartitionField) -> IcebergTransform[Any, Any]:
             return BucketTransform(field.width)
         case Transform.TRUNCATE:
             return TruncateTransform(field.width)
+        case _:
+            return _OF_TIME[field.transform]()
 
 
 def _field(schema: Schema, field: IcebergField) -> PartitionField:
@@ -171,6 +203,8 @@ def _field(schema: Schema, field: IcebergField) -> PartitionField:
             return PartitionField(Transform.BUCKET, column, width)
         case TruncateTransform(width=width) if column:
             return PartitionField(Transform.TRUNCATE, column, width)
+        case TimeTransform() if column:
+            return PartitionField(Transform(str(field.transform)), column)
     raise ConflictError(
         f"another writer partitioned the table by {field.name} ({field.transform}), which Strata "
         "does not know",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -11,7 +13,7 @@ from pyiceberg import expressions
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression
 
 from strata.errors import SettingsError
-from strata.storage.reading.predicates import Comparison, Predicate
+from strata.storage.reading.predicates import Comparison, Predicate, Value
 
 __all__ = ["as_expression", "parse_condition"]
 
@@ -65,10 +67,7 @@ def parse_condition(text: str, schema: pa.Schema) -> tuple[Predicate, ...]:
         whole = parse(text)
     except (ParseException, ValueError):
         raise _refused(f"{text!r} is no condition") from None
-    found = tuple(_read(each, text) for each in _joined(whole))
-    for predicate in found:
-        _check(predicate, schema)
-    return found
+    return tuple(_typed(_read(each, text), schema) for each in _joined(whole))
 
 
 def _joined(expression: BooleanExpression) -> Iterator[BooleanExpression]:
@@ -89,13 +88,18 @@ def _read(expression: BooleanExpression, text: str) -> Predicate:
     return Predicate(leaf.term.name, comparison, tuple(values))
 
 
-def _check(predicate: Predicate, schema: pa.Schema) -> None:
+def _typed(predicate: Predicate, schema: pa.Schema) -> Predicate:
+    """The predicate with values of the column's type."""
     names = [field.name for field in schema if _can_bound(field.type)]
     if predicate.column not in names:
         raise _refused(
             f"column {predicate.column!r} has no bounds to choose by; {', '.join(names)} have"
         )
     kind = schema.field(predicate.column).type
+    if pa.types.is_timestamp(kind):
+        predicate = replace(predicate, values=tuple(map(_moment, predicate.values)))
+        if predicate.comparison is Comparison.STARTS_WITH:
+            raise _refused(f"column {predicate.column} is no text: it starts with nothing")
     for value in predicate.values:
         try:
             fits = pa.scalar(value, kind).as_py() == value
@@ -103,6 +107,16 @@ def _check(predicate: Predicate, schema: pa.Schema) -> None:
             fits = False
         if not fits:
             raise _refused(f"{value!r} is no value of column {predicate.column}, of type {kind}")
+    return predicate
+
+
+def _moment(value: Value) -> Value:
+    """A time that ISO 8601 names, in UTC where it has no zone."""
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return value
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _can_bound(kind: pa.DataType) -> bool:
@@ -112,6 +126,7 @@ def _can_bound(kind: pa.DataType) -> bool:
         pa.types.is_boolean,
         pa.types.is_string,
         pa.types.is_large_string,
+        pa.types.is_timestamp,
     )
     return any(is_kind(kind) for is_kind in tests)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -11,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["Comparison", "Predicate", "matching_groups", "matching_rows"]
+__all__ = ["Comparison", "Predicate", "Value", "matching_groups", "matching_rows"]
 
-Value = bool | int | str
+Value = bool | int | str | datetime
 
 
 class Comparison(StrEnum):
@@ -44,7 +45,7 @@ class Predicate:
     """A condition on one column; a null never meets it.
 
     Attributes:
-        column: a top-level column of integers, strings or booleans.
+        column: a top-level column of integers, strings, booleans or times.
         comparison: how.
         values: what with: one value, or of ``IN`` any number.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -66,7 +67,9 @@ def context(conf, folder):
     run_shard(context)
     run_compress(context)
     more = [f"Another text, number {n}: {uuid4().hex}" for n in range(NEW)]
-    (folder / "in" / "part-9.jsonl").write_bytes(json_lines(more, 900, lang="de"))
+    (folder / "in" / "part-9.jsonl").write_bytes(
+        json_lines(more, 900, lang="de", date="2023-05-01")
+    )
     for stage in (run_shard, run_dedup, run_tokenize):
         stage(context)
     return context
@@ -92,6 +95,8 @@ def plain(frame):
     rows = [row.asDict(recursive=True) for row in frame.collect()]
     for row in rows:
         row |= {name: bytes(v) for name, v in row.items() if isinstance(v, bytes | bytearray)}
+        # Spark gives times without a zone, in that of the machine.
+        row |= {name: v.astimezone(UTC) for name, v in row.items() if isinstance(v, datetime)}
     return sorted(rows, key=lambda row: row["doc_id"])
 
 
@@ -160,6 +165,8 @@ def test_source_condition_on_bounds_reads_fewer_parts(spark, conf, documents, co
         ("lang = 'de'", lambda row: row["lang"] == "de"),
         ("lang in ('de', 'en')", lambda row: row["lang"] in ("de", "en")),
         ("doc_id < 0", lambda row: row["doc_id"] < 0),
+        ("created >= '2023-05-01T00:00:00Z'", lambda row: row["created"] is not None),
+        ("created < '2023-05-01T00:00:00Z'", lambda _: False),
     ],
 )
 def test_source_condition_has_all_that_holds(spark, conf, documents, condition, holds, context):

@@ -22,9 +22,10 @@ from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
 
 LANGS = ("de", "en", None, "a/b")
+DATES = ("1969-12-31T23:59:59.999999Z", "2023-05-01", 1682944496, None, "never")
 PARTITIONS = {
-    "documents": ["source", "lang", "bucket(3, id)"],
-    "clean": ["bucket(4, doc_id)", "truncate(19, url)"],
+    "documents": ["source", "lang", "month(created)"],
+    "clean": ["bucket(4, doc_id)", "truncate(19, url)", "year(created)"],
     "tokens": ["source", "truncate(60, n_tokens)"],
 }
 TIGHT = {"open_files": 2, "pending_mb": 0.01}
@@ -46,6 +47,7 @@ def records(source, number, seed):
                 "text": " ".join(words) + FOOTER,
                 "lang": LANGS[rng.integers(0, len(LANGS))],
                 "url": f"https://example.org/{rng.integers(0, 4)}/{place}",
+                "date": DATES[place % len(DATES)],
             }
         )
     return made

@@ -13,10 +13,13 @@ from strata.pipelines.dedup import run_dedup
 from strata.pipelines.rewrite_tables import RewriteRequest, plan_rewrites, run_rewrite_tables
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
-from strata.settings import RowOrder, Settings
+from strata.settings import LifecycleRule, RowOrder, Settings
 from strata.storage.file_names import order_of_name
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.integrity.verify import verify
+from strata.storage.lifecycle.accesses import FileHistory
+from strata.storage.lifecycle.held_files import held_files
+from strata.storage.lifecycle.rules import is_met
 from strata.storage.maintenance import find_orphans
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
@@ -36,6 +39,7 @@ def lines(start, stop):
             "text": f"{words} the end {n % 3}",
             "lang": ("de", "en", None)[n % 3],
             "url": f"https://{n % 5}.example.org/{n}",
+            "date": f"2023-05-0{n % 4 + 1}T12:00:00Z" if n % 5 else "unknown",
         }
         yield json.dumps(record)
 
@@ -100,6 +104,25 @@ def test_rows_go_to_their_partitions_and_small_files_are_joined(context):
     assert context.corpus.table("documents").snapshots()[-1].operation == "replace"
     assert run_rewrite_tables(context, request).status is StageStatus.SKIPPED
     assert run_shard(context).status is StageStatus.SKIPPED
+    assert verify(context.corpus, context.store).findings == []
+
+
+def test_rows_go_to_their_days_and_move_by_rules_on_them(context):
+    before = rows_of(context, "documents")
+    fields = partition_fields("documents", ("day(created)",))
+    run_rewrite_tables(context, RewriteRequest(("documents",), fields))
+    files = in_files(context)
+    days = {file.partition["created_day"] for file, _ in files}
+    assert days == {None, *(f"2023-05-0{day}" for day in range(1, 5))}
+    for file, rows in files:
+        day = file.partition["created_day"]
+        assert {row["created"] and row["created"].date().isoformat() for row in rows} == {day}
+        assert f"/created_day={day or '__HIVE_DEFAULT_PARTITION__'}/" in file.url
+    assert rows_of(context, "documents") == before
+    rule = LifecycleRule(to="warehouse", partition={"created_day": "2023-05-01"})
+    held = held_files(context.corpus.table("documents"))
+    met = [each for each in held if is_met(rule, each, FileHistory(), 0)]
+    assert {each.partition["created_day"] for each in met} == {"2023-05-01"}
     assert verify(context.corpus, context.store).findings == []
 
 

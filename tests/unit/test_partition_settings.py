@@ -22,6 +22,13 @@ def test_partitions_are_read_as_written():
     assert [str(field) for field in found][2:] == ["bucket(16, id)", "truncate(4, url)"]
 
 
+@pytest.mark.parametrize("part", ["year", "month", "day", "hour"])
+def test_partitions_by_a_part_of_the_calendar(part):
+    (field,) = partition_fields("documents", (f"{part}( created )",))
+    assert (field.transform, field.column, field.width) == (Transform(part), "created", 0)
+    assert (field.name, str(field)) == (f"created_{part}", f"{part}(created)")
+
+
 def test_partitions_texts_are_what_they_are_read_from():
     found = partition_fields("tokens", ("source", "bucket(8, doc_id)", "truncate(100, n_tokens)"))
     assert partition_fields("tokens", tuple(str(field) for field in found)) == found
@@ -44,6 +51,13 @@ def test_partitions_of_other_tables_are_none():
         ("documents", "bucket(id, 16)", "cannot be read"),
         ("documents", "hash(16, id)", "no transform 'hash'"),
         ("documents", "identity(1, lang)", "no transform 'identity'"),
+        ("documents", "created", 'use "day(created)"'),
+        ("documents", "day(lang)", "lang is no date"),
+        ("documents", "bucket(4, created)", "created is a date"),
+        ("documents", "day(3, created)", "cannot be read"),
+        ("documents", "bucket(id)", "cannot be read"),
+        ("documents", "week(created)", "no transform 'week'"),
+        ("tokens", "day(created)", "by the column 'created'"),
         ("documents", "", "cannot be read"),
         ("documents", "source; drop", "cannot be read"),
     ],
@@ -57,3 +71,8 @@ def test_partitions_that_cannot_work_are_refused(table, text, said):
 def test_partitions_named_twice_are_refused():
     with pytest.raises(ValidationError, match="there twice"):
         settings(documents=("bucket(4, id)", "bucket( 4, id )"))
+
+
+def test_partitions_by_two_parts_of_one_date_are_refused():
+    with pytest.raises(ValueError, match=r"day\(created\), month\(created\) say the same"):
+        partition_fields("documents", ("day(created)", "lang", "month(created)"))

@@ -4,12 +4,24 @@ import mmh3
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyiceberg.transforms import BucketTransform, TruncateTransform
-from pyiceberg.types import LongType, StringType
+from pyiceberg.transforms import (
+    BucketTransform,
+    DayTransform,
+    HourTransform,
+    MonthTransform,
+    TruncateTransform,
+    YearTransform,
+)
+from pyiceberg.types import LongType, StringType, TimestamptzType
 
 from strata.partition_settings import PartitionField, Transform
 from strata.storage.partitions.murmur import hash_numbers, hash_strings
-from strata.storage.partitions.partitioning import Partition, partition_rows
+from strata.storage.partitions.partitioning import (
+    Partition,
+    calendar_number,
+    calendar_part,
+    partition_rows,
+)
 
 SOURCE = PartitionField(Transform.IDENTITY, "source")
 LANG = PartitionField(Transform.IDENTITY, "lang")
@@ -67,6 +79,63 @@ def test_truncate_equals_that_of_pyiceberg(width):
     oracle = TruncateTransform(width).transform(LongType())
     values = [each for each in numbers(400) if each != -(2**63)]
     assert values_of("url", pa.array(values, pa.int64()), field) == [oracle(v) for v in values]
+
+
+def moments(number):
+    choose = random.Random(9)
+    day = 86_400_000_000
+    edge = [0, -1, 1, day, day - 1, -day, -day - 1, None, -62_135_596_800_000_000]
+    return [
+        *(edge * 2),
+        253_402_300_799_999_999,
+        *(choose.randrange(-62 * 10**15, 253 * 10**15) for _ in range(number)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transform", "oracle"),
+    [
+        (Transform.YEAR, YearTransform()),
+        (Transform.MONTH, MonthTransform()),
+        (Transform.DAY, DayTransform()),
+        (Transform.HOUR, HourTransform()),
+    ],
+)
+def test_parts_of_the_calendar_equal_those_of_pyiceberg(transform, oracle):
+    field = PartitionField(transform, "created")
+    micros = moments(400)
+    found = values_of("created", pa.array(micros, pa.timestamp("us", "UTC")), field)
+    number_of, kind = oracle.transform(TimestamptzType()), TimestamptzType()
+    for each, value in zip(micros, found, strict=True):
+        number = number_of(each)
+        assert (value is None) == (number is None)
+        if number is not None:
+            assert calendar_number(transform, value) == number
+            assert calendar_part(transform, number) == value
+            # PyIceberg does not fill up years before 1000.
+            if number > -900 * (365 * 24 if transform is Transform.HOUR else 1):
+                assert str(value) == oracle.to_human_string(kind, number)
+
+
+def test_parts_of_the_calendar_of_no_rows():
+    field = PartitionField(Transform.DAY, "created")
+    assert values_of("created", pa.array([], pa.timestamp("us", "UTC")), field) == []
+    assert values_of("created", pa.nulls(2, pa.timestamp("us", "UTC")), field) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("transform", "number", "folder"),
+    [
+        (Transform.YEAR, 53, "created_year=2023"),
+        (Transform.MONTH, 640, "created_month=2023-05"),
+        (Transform.DAY, 19478, "created_day=2023-05-01"),
+        (Transform.HOUR, 19478 * 24 + 12, "created_hour=2023-05-01-12"),
+        (Transform.DAY, -1, "created_day=1969-12-31"),
+    ],
+)
+def test_folder_of_a_part_of_the_calendar_is_for_people(transform, number, folder):
+    field = PartitionField(transform, "created")
+    assert Partition((field,), (calendar_part(transform, number),)).folder == folder
 
 
 def test_rows_of_several_fields_equal_a_loop_over_rows():

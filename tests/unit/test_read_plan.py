@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,11 +113,12 @@ SCHEMA = pa.schema(
         ("flag", pa.bool_()),
         ("ratio", pa.float32()),
         ("hash", pa.binary(4)),
+        ("made", pa.timestamp("us", tz="UTC")),
     ]
 )
 ROWS = [
-    {"number": 1, "name": "ab", "flag": True},
-    {"number": 2, "name": "abc", "flag": False},
+    {"number": 1, "name": "ab", "flag": True, "made": datetime(1969, 12, 31, 23, tzinfo=UTC)},
+    {"number": 2, "name": "abc", "flag": False, "made": datetime(2023, 5, 1, tzinfo=UTC)},
     {"number": 3, "name": None, "flag": None},
     {"number": None, "name": "it's", "flag": True},
 ]
@@ -138,6 +140,11 @@ ROWS = [
         ("name = 'ab' and number < 3 and flag = true", [0]),
         ("name > 'abc'", [3]),
         ("flag = false", [1]),
+        ("made >= '1970-01-01'", [1]),
+        ("made < '2023-05-01T01:00:00+01:00'", [0]),
+        ("made = '2023-05-01T02:00+02:00'", [1]),
+        ("made in ('2023-05-01T00:00:00Z', '1999-01-01')", [1]),
+        ("made between '1969-12-31' and '1969-12-31T23:00'", [0]),
     ],
 )
 def test_parse_condition_rows_that_meet_them(text, expected):
@@ -164,6 +171,9 @@ def test_parse_condition_rows_that_meet_them(text, expected):
         ("number = 5000000000", "5000000000 is no value of column number"),
         ("number = 1.5", "is no value of column number"),
         ("name = 5", "5 is no value of column name"),
+        ("made = 'soon'", "'soon' is no value of column made"),
+        ("made = 5", "5 is no value of column made"),
+        ("made like '2023%'", "column made is no text"),
     ],
 )
 def test_parse_condition_other_conditions_refused(text, told):

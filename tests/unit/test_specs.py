@@ -1,9 +1,18 @@
 import random
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from pyiceberg.expressions import And, EqualTo, In, IsNull, StartsWith
+from pyiceberg.expressions import (
+    And,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    IsNull,
+    LessThan,
+    StartsWith,
+)
 from pyiceberg.transforms import VoidTransform
 
 from strata.errors import ConflictError
@@ -24,7 +33,22 @@ BY_LANG = partition_fields("documents", ("lang", "bucket(4, id)"))
 BY_ALL = partition_fields(
     "documents", ("source", "lang", "bucket(3, id)", "truncate(5, url)", "truncate(100, doc_id)")
 )
+BY_TIMES = tuple(
+    partition_fields("documents", ("lang", f"{part}(created)"))
+    for part in ("year", "month", "day", "hour")
+)
+SOME_DAY = datetime(1969, 12, 31, 23, tzinfo=UTC)
 FILTERS = (
+    (EqualTo("created", SOME_DAY), lambda row: row["created"] == SOME_DAY),
+    (IsNull("created"), lambda row: row["created"] is None),
+    (
+        GreaterThanOrEqual("created", SOME_DAY),
+        lambda row: row["created"] is not None and row["created"] >= SOME_DAY,
+    ),
+    (
+        LessThan("created", SOME_DAY),
+        lambda row: row["created"] is not None and row["created"] < SOME_DAY,
+    ),
     (EqualTo("source", "s1"), lambda row: row["source"] == "s1"),
     (EqualTo("lang", "en"), lambda row: row["lang"] == "en"),
     (IsNull("lang"), lambda row: row["lang"] is None),
@@ -62,6 +86,9 @@ def documents(start, stop):
             "metadata": None,
             "n_bytes": 4,
             "content_hash": b"h" * 16,
+            "created": choose.choice(
+                [None, SOME_DAY + timedelta(hours=11 * choose.randrange(-9, 9))]
+            ),
         }
         for n in range(start, stop)
     ]
@@ -105,7 +132,7 @@ def assert_filters_right(table, *batches):
         assert ids(table, condition) == [row["doc_id"] for row in rows if holds(row)], condition
 
 
-@pytest.mark.parametrize("fields", [(), BY_SOURCE, BY_LANG, BY_ALL])
+@pytest.mark.parametrize("fields", [(), BY_SOURCE, BY_LANG, BY_ALL, *BY_TIMES])
 def test_filtered_reads_equal_those_of_plain_rows(table, write, fields):
     batch = documents(0, 300)
     append(table, write(batch, fields), "a")
@@ -119,6 +146,18 @@ def test_partitions_prune_files(table, write):
     assert 0 < len(planned) < len(table.files()) / 2
     buckets = {task.file.partition[2] for task in planned}
     assert len(buckets) == 1
+
+
+@pytest.mark.parametrize("fields", BY_TIMES)
+def test_parts_of_the_calendar_prune_files(table, write, fields):
+    append(table, write(documents(0, 300), fields), "a")
+    later = SOME_DAY.replace(year=2023)
+    assert not list(
+        table.iceberg().scan(row_filter=GreaterThanOrEqual("created", later)).plan_files()
+    )
+    planned = list(table.iceberg().scan(row_filter=EqualTo("created", SOME_DAY)).plan_files())
+    assert 0 < len(planned) < len(table.files())
+    assert {file.partition.fields for file in table.files()} == {fields}
 
 
 def test_spec_comes_with_the_table_and_changes_with_the_files(table, write):
