@@ -49,7 +49,6 @@ def read_documents(paths: list[Path], limit_bytes: int) -> pa.Table:
 
 def _rows(texts: list[str], first: int) -> pa.RecordBatch:
     count = len(texts)
-    read = SCHEMAS["documents"].names[:7]
     columns = {
         "doc_id": pa.array(np.arange(first, first + count)),
         "id": pa.array([f"document-{first + i}" for i in range(count)]),
@@ -58,8 +57,9 @@ def _rows(texts: list[str], first: int) -> pa.RecordBatch:
         "lang": pa.nulls(count, pa.string()),
         "url": pa.nulls(count, pa.string()),
         "metadata": pa.nulls(count, pa.large_string()),
+        "created": pa.nulls(count, SCHEMAS["documents"].field("created").type),
     }
-    return document_rows(pa.RecordBatch.from_arrays([columns[n] for n in read], names=read))
+    return document_rows(pa.RecordBatch.from_pydict(columns))
 
 
 def best(work: Callable[[], object]) -> float:

@@ -135,6 +135,7 @@ def _columns(number: int, part: Prints) -> dict[str, dict[str, pa.Array]]:
             "url": nothing,
             "metadata": nothing.cast(pa.large_string()),
             "n_bytes": size,
+            "created": nothing.cast(SCHEMAS["documents"].field("created").type),
         },
         "fingerprints": {
             **shared,

@@ -111,8 +111,9 @@ def _search_items(folder: Path, parts: tuple[Part, ...]) -> None:
 
 
 def _write_inputs(folder: Path) -> None:
+    others = {"title": "a", "date": "2023-05-01", "metadata": '{"a": 1}'}
     rows = [
-        {"id": str(number), "text": text, "page": number, "title": "a", "metadata": '{"a": 1}'}
+        {"id": str(number), "text": text, "page": number, **others}
         for number, text in enumerate(TEXTS)
     ]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]

@@ -17,7 +17,7 @@ from strata.pipelines.kernels import (
     substrings,
     word_places,
 )
-from strata.pipelines.readers import json_compose, json_scan, utf8
+from strata.pipelines.readers import dates, json_compose, json_scan, utf8
 
 # Kernels that Python calls; those that only other kernels call are compiled with these.
 CALLED = (
@@ -28,6 +28,7 @@ CALLED = (
     cutting._cut_all,
     joining._join,
     joining._flush,
+    dates.scan_instants,
     json_compose.add_members,
     json_compose.bare_members,
     json_compose.quote_all,

@@ -28,6 +28,7 @@ def documents(first, texts):
         pa.nulls(n, pa.large_string()),
         pa.array([len(text) for text in texts], pa.int64()),
         pa.array([bytes(16)] * n, pa.binary(16)),
+        pa.nulls(n, pa.timestamp("us", "UTC")),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=DOCUMENTS)
 
@@ -69,8 +70,8 @@ def test_parquet_footer_travels_with_field_ids_codec_and_version(store, folder):
     assert Url.parse(file.url).name.startswith("run-1-0-")
     assert file.url.endswith(".zstd-3.parquet")
     on_disk = pq.read_schema(Url.parse(file.url).path)
-    assert [on_disk.field(i).metadata[FIELD_ID] for i in range(9)] == [
-        b"%d" % i for i in range(1, 10)
+    assert [on_disk.field(i).metadata[FIELD_ID] for i in range(10)] == [
+        b"%d" % i for i in range(1, 11)
     ]
 
 

@@ -293,7 +293,7 @@ def test_publish_with_a_really_locked_database_is_transient(settings, make, tmp_
 def test_publish_columns_without_statistics_are_no_warning(settings, folder, caplog):
     kinds = {pa.float32(): 0.5, pa.bool_(): True, pa.binary(16): bytes(16)}
     kinds |= {pa.int64(): 1, pa.int32(): 1, pa.binary(256): bytes(256)}
-    kinds |= {pa.string(): "s", pa.large_string(): "t"}
+    kinds |= {pa.string(): "s", pa.large_string(): "t", pa.timestamp("us", "UTC"): 1}
     with open_corpus(settings) as corpus:
         for name, schema in SCHEMAS.items():
             row = {field.name: kinds.get(field.type, [7]) for field in schema}
