@@ -29,9 +29,11 @@ _LEAST_GAIN = 0.03
 # one takes so many times as long as those before it, or they as it.
 _FRESH = 12
 _OTHER_TIMES = 2.0
-# A store that was hardly waited for may be this many times as fast as it showed.
-_MORE = 2.0
 _HARDLY = 0.05
+# A store that sends behind the writer may be this many times as fast as it showed, unless it was
+# waited for most of the time: every file ends with a wait for its last parts.
+_MORE = 2.0
+_LIMIT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,28 @@ class _Known:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """Seconds a byte of a store: those that the writer waits, and the least that a file takes."""
+
+    waiting: float
+    sending: float
+
+    @classmethod
+    def of(cls, cost: FileCost) -> _Rate:
+        """What a file tells."""
+        waited, whole = cost.waited / cost.n_bytes, (cost.busy + cost.waited) / cost.n_bytes
+        if not cost.is_behind:
+            return cls(waited, waited)
+        if cost.waited > _LIMIT * (cost.busy + cost.waited):
+            return cls(0.0, whole)
+        return cls(waited, whole / _MORE)
+
+    def mixed(self, new: _Rate) -> _Rate:
+        """The same with a newer file."""
+        return _Rate(_mixed(self.waiting, new.waiting), _mixed(self.sending, new.sending))
+
+
 class LevelChooser:
     """The level for the next file of a folder: a little up or down where that promises more.
 
@@ -96,8 +120,7 @@ class LevelChooser:
         self._tried: dict[int, Trial] = {}
         self._known: dict[int, _Known] = {}
         self._files = 0
-        self._send: float | None = None
-        self._is_behind = False
+        self._store: _Rate | None = None
 
     def observe(self, cost: FileCost, attempt: Callable[[int], Trial]) -> None:
         """Learn from a file of the present level, and choose that of the next.
@@ -109,7 +132,6 @@ class LevelChooser:
         if not cost.raw_bytes or not cost.n_bytes:
             return
         self._files += 1
-        self._is_behind = cost.is_behind
         self._learn(
             _Known(
                 cost.busy / cost.raw_bytes,
@@ -118,8 +140,8 @@ class LevelChooser:
                 self._files,
             )
         )
-        send = _seconds_to_send(cost)
-        self._send = send if self._send is None else _mixed(self._send, send)
+        rate = _Rate.of(cost)
+        self._store = rate if self._store is None else self._store.mixed(rate)
         place = self._levels.index(self.level)
         # A store that is hardly waited for has nothing to give to a slower level.
         is_waited_for = cost.waited > _HARDLY * (cost.busy + cost.waited)
@@ -150,9 +172,10 @@ class LevelChooser:
         """Seconds a byte that goes in: as measured, else as is to be expected."""
         if self._is_fresh(level):
             return self._known[level].whole
+        assert self._store is not None
         expected = self._expected(level)
-        sending = expected.n_bytes * (self._send or 0.0)
-        return max(expected.seconds, sending) if self._is_behind else expected.seconds + sending
+        sending = expected.n_bytes * self._store.sending
+        return max(expected.seconds + expected.n_bytes * self._store.waiting, sending)
 
     def _expected(self, level: int) -> Trial:
         # What whole files of the present level cost, more or less as the trials differ.
@@ -161,15 +184,6 @@ class LevelChooser:
             here.busy * wanted.seconds / tried.seconds,
             here.n_bytes * wanted.n_bytes / tried.n_bytes,
         )
-
-
-def _seconds_to_send(cost: FileCost) -> float:
-    """Seconds a byte that the store takes; fewer than it showed where it was not at its limit."""
-    if not cost.is_behind:
-        return cost.waited / cost.n_bytes
-    whole = cost.busy + cost.waited
-    is_limit = cost.waited > _HARDLY * whole
-    return whole / cost.n_bytes / (1.0 if is_limit else _MORE)
 
 
 def _mixed(known: float, new: float) -> float:

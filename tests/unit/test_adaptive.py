@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +55,24 @@ def test_chooser_settles_within_a_tenth_of_the_best_level(rate, start, slowness,
     best = min(seconds(level, rate, **machine) for level in LEVELS)
 
     assert seconds(settled(rate, start, **machine), rate, **machine) <= 1.1 * best
+
+
+def cost_with_tail(level, rate, tail):
+    """What a file costs whose last ``tail`` bytes are sent once all are compressed."""
+    cost = cost_of(level, rate, is_behind=True)
+    return replace(cost, waited=max(cost.waited, min(tail, cost.n_bytes) / rate))
+
+
+@pytest.mark.parametrize("tail", [8e6, 32e6])
+@pytest.mark.parametrize("rate", [1e7, 1e8, 2e8, 4e8, 1e9])
+def test_chooser_takes_the_wait_for_the_last_parts_for_no_slow_store(rate, tail):
+    chooser = LevelChooser(1, 12, 3)
+    for _ in range(25):
+        chooser.observe(cost_with_tail(chooser.level, rate, tail), trial)
+
+    costs = {level: cost_with_tail(level, rate, tail) for level in {*LEVELS, chooser.level}}
+    took = {level: cost.busy + cost.waited for level, cost in costs.items()}
+    assert took[chooser.level] <= 1.1 * min(took.values())
 
 
 def test_chooser_slow_store_high_level_fast_store_low_level():
