@@ -203,6 +203,16 @@ def test_store_output_that_found_no_room_is_discarded_in_silence(tmp_path, file_
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_store_close_that_is_interrupted_leaves_no_part(folder, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("strata.storage.handles.os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        FsspecStore().write_bytes(folder / "x", b"1")
+    assert os.listdir(folder.path) == []
+
+
 def test_store_errors_of_webhdfs_hold_no_token(monkeypatch):
     class Refuses(BaseHTTPRequestHandler):
         def do_GET(self):
