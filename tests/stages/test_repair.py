@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from strata.jobs.cli import main
-from strata.jobs.storage import spark
+from strata.jobs.storage import stage_context
 from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.repair.affected import affected_by
@@ -346,7 +346,7 @@ def test_repair_passes_the_reads_of_a_broken_file_on(context):
 @pytest.fixture
 def say(context, tmp_path, monkeypatch, capsys):
     """Run `strata storage verify FILE …` and give exit code and JSON."""
-    monkeypatch.setattr(spark, "LazySession", FakeSession)
+    monkeypatch.setattr(stage_context, "LazySession", FakeSession)
     path = tmp_path / "web.toml"
     path.write_text(
         f'corpus = "web"\nwarehouse = "{tmp_path}/wh"\n[[inputs]]\npath = "{tmp_path}/in"\n'
