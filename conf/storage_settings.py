@@ -149,8 +149,8 @@ class TierSettings(Model):
 class TransferSettings(Model):
     """``[transfer]``: moving bytes to and from stores that are not local.
 
-    A worker process holds at most (window + 1) parts for each file that it writes, and three for
-    each that it reads from beginning to end.
+    A worker process holds at most one part for each file that it writes and ``window`` more for all
+    of them, and three for each file that it reads from beginning to end.
     """
 
     part_mb: float = Field(default=8, ge=5, le=512)

@@ -17,8 +17,8 @@ _MB = 1 << 20
 class TransferPolicy:
     """Sizes and limits of transfers.
 
-    An open output holds at most ``window + 1`` parts, an open input three, a Parquet scan the row
-    groups of one request and of the next.
+    All open outputs of a process hold at most ``window`` parts and one each, an open input three, a
+    Parquet scan the row groups of one request and of the next.
 
     Attributes:
         part_bytes: bytes of a part of an upload, and of one read of a sequential input.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from functools import partial
@@ -22,6 +23,9 @@ __all__ = ["PartedOutput", "SpooledOutput"]
 
 # S3 takes 10 000 parts; growing ones let a file of any size fit.
 _PARTS_OF_A_SIZE = 2_000
+# Parts of all outputs of this process: more than the threads send at a time would only take memory.
+_flying: set[Future[str]] = set()
+os.register_at_fork(after_in_child=_flying.clear)
 
 
 class _Buffered(Output):
@@ -42,14 +46,14 @@ class _Buffered(Output):
 class PartedOutput(_Buffered):
     """An object written in parts, several in flight; a small one takes a single request.
 
-    Holds ``policy.window`` parts in flight and the one that is filled.
+    Holds the part that is filled; all outputs of a process have ``policy.window`` parts in flight.
     """
 
     def __init__(self, upload: PartUpload, policy: TransferPolicy) -> None:
         super().__init__(policy)
         self._upload = upload
         self._parts: list[Future[str]] = []
-        self._flying: set[Future[str]] = set()
+        self._landed = 0
 
     @property
     def sends_behind(self) -> bool:
@@ -96,21 +100,24 @@ class PartedOutput(_Buffered):
         return self._policy.part_bytes << (len(self._parts) // _PARTS_OF_A_SIZE)
 
     def _send(self) -> None:
+        while len(_flying) >= self._policy.window:
+            wait(_flying, return_when=FIRST_COMPLETED)
+        self._land()
         with counting(self._meter):
             if not self._parts:
                 retried(self._policy, self._upload.begin)
-            while len(self._flying) >= self._policy.window:
-                self._land()
             data, self._buffer = self._buffer, bytearray()
             part = partial(self._upload.send, len(self._parts) + 1, data)
             flying = submit(Role.REQUEST, self._policy.window, retried, self._policy, part)
         self._parts.append(flying)
-        self._flying.add(flying)
+        _flying.add(flying)
+        flying.add_done_callback(_flying.discard)
 
     def _land(self) -> None:
-        done, self._flying = wait(self._flying, return_when=FIRST_COMPLETED)
-        for part in done:
-            part.result()
+        """Tell the error of a part that has failed, before more are sent."""
+        while self._landed < len(self._parts) and self._parts[self._landed].done():
+            self._parts[self._landed].result()
+            self._landed += 1
 
     def _publish(self) -> None:
         if not self._parts:

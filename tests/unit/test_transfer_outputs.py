@@ -65,6 +65,31 @@ def test_transfer_parts_are_in_flight_together_and_never_more_than_the_window():
     assert upload.most == POLICY.window
 
 
+def test_transfer_outputs_that_are_open_together_share_the_window():
+    open_parts, most, lock = set(), [0], threading.Lock()
+
+    class Counted(Upload):
+        def begin(self):
+            with lock:
+                open_parts.add(id(self))
+                most.append(len(open_parts))
+
+        def send(self, number, data):
+            tag = super().send(number, data)
+            with lock:
+                open_parts.discard(id(self))
+            return tag
+
+    uploads = [Counted() for _ in range(40)]
+    outputs = [PartedOutput(upload, POLICY) for upload in uploads]
+    for output in outputs:
+        output.write(bytes(10))
+    for output in outputs:
+        output.close()
+    assert [upload.whole for upload in uploads] == [bytes(10)] * 40
+    assert max(most) <= POLICY.window
+
+
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 20, 25])
 @pytest.mark.parametrize("step", [1, 7, 10, 100])
 def test_transfer_output_of_any_size_is_whole(size, step):
