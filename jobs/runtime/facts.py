@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.summary import size
+from strata.jobs.runtime.units import size
 from strata.jobs.runtime.visible import visible
 
 __all__ = ["Facts", "number", "show_facts"]

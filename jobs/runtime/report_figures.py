@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from strata.jobs.runtime.run import RunReport
-from strata.jobs.runtime.summary import MB
+from strata.jobs.runtime.units import MB
 from strata.pipelines.stage import StageReport, StageStatus
 
 __all__ = [

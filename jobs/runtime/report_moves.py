@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from strata.jobs.runtime.run import RunReport
+from strata.jobs.runtime.units import MB, size
 
 __all__ = ["move_lines"]
-
-MB = 1_000_000
 
 
 def move_lines(report: RunReport) -> list[str]:
@@ -22,14 +21,14 @@ def _lines(details: Mapping[str, Any]) -> Iterator[str]:
         speed = pair["bytes_before"] / MB / max(pair["seconds"], 1e-9)
         yield (
             f"moved {pair['from']} to {pair['to']}: {pair['files']:,} files, "
-            f"{pair['rows_after']:,} rows, {pair['bytes_before'] / MB:,.2f} MB that are now "
-            f"{pair['bytes_after'] / MB:,.2f} MB, at {speed:,.1f} MB/s"
+            f"{pair['rows_after']:,} rows, {size(pair['bytes_before'])} MB that are now "
+            f"{size(pair['bytes_after'])} MB, at {speed:,.1f} MB/s"
         )
     if details.get("overtaken"):
         yield f"note: {details['overtaken']:,} files were replaced by another run meanwhile"
     settled = details.get("settled")
     if settled and (settled["files"] or settled["waiting"]):
         yield (
-            f"old copies: {settled['files']:,} deleted with {settled['n_bytes'] / MB:,.2f} MB, "
+            f"old copies: {settled['files']:,} deleted with {size(settled['n_bytes'])} MB, "
             f"{settled['waiting']:,} waiting"
         )

@@ -16,7 +16,8 @@ from strata.jobs.runtime.report_audit import error_bars
 from strata.jobs.runtime.report_charts import funnel, past_runs, time_bars
 from strata.jobs.runtime.report_duplicates import duplicates_of
 from strata.jobs.runtime.run import RunReport
-from strata.jobs.runtime.summary import compression_ratio, size
+from strata.jobs.runtime.summary import compression_ratio
+from strata.jobs.runtime.units import size
 from strata.pipelines.duplicates_report import DUPLICATES
 from strata.pipelines.stage import StageReport, StageStatus
 

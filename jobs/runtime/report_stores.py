@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from strata.jobs.runtime.run import RunReport
+from strata.jobs.runtime.units import MB
 from strata.pipelines.stage import Counters
 from strata.storage.url import LOCAL
 
 __all__ = ["store_lines"]
-
-_MB = 1_000_000
 
 
 def store_lines(report: RunReport) -> list[str]:
@@ -31,7 +30,7 @@ def store_lines(report: RunReport) -> list[str]:
     if blocks:
         lines.append(
             f"cache: {total.cache_hits:,} of {blocks:,} blocks ({total.cache_hits / blocks:.0%}), "
-            f"{total.cache_bytes / _MB:,.1f} MB came from it"
+            f"{total.cache_bytes / MB:,.1f} MB came from it"
         )
     if total.cache_faults:
         lines.append(f"note: {total.cache_faults:,} blocks could not be kept, or were damaged")
@@ -44,4 +43,4 @@ def _is_remote(location: str) -> bool:
 
 
 def _rate(requests: int, n_bytes: int) -> str:
-    return f"{requests / (n_bytes / _MB):.2f}" if n_bytes else "0.00"
+    return f"{requests / (n_bytes / MB):.2f}" if n_bytes else "0.00"

@@ -12,11 +12,11 @@ from strata.jobs.runtime.report_audit import audit_lines
 from strata.jobs.runtime.report_moves import move_lines
 from strata.jobs.runtime.report_stores import store_lines
 from strata.jobs.runtime.run import RunReport
+from strata.jobs.runtime.units import MB, size
 from strata.pipelines.stage import StageReport, StageStatus
 
-__all__ = ["compression_ratio", "show_summary", "size"]
+__all__ = ["compression_ratio", "show_summary"]
 
-MB = 1_000_000
 WIDTH = 96
 COLUMNS = ("in", "out", "rejected", "removed", "read", "MB/s", "written", "MB/s", "Mtok", "s")
 
@@ -127,8 +127,3 @@ def compression_ratio(report: RunReport) -> float:
     if shard is None or shard.details.get("mode") != "overwrite" or not disk:
         return 0.0
     return shard.counters.text_bytes / disk
-
-
-def size(n_bytes: int) -> str:
-    """Bytes as MB with two digits."""
-    return f"{n_bytes / MB:,.2f}"
