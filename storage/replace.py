@@ -83,7 +83,7 @@ def replace_everywhere(
     """Swap files in the table and in all its tags and branches, each in one REPLACE snapshot.
 
     A tag then names another snapshot with the same rows. What another writer took away meanwhile is
-    left out; a crash in between leaves tags with the old files, and nothing lost.
+    left out; a crash in between leaves the table and some tags with the old files.
 
     Returns:
         URLs of the old files that were replaced somewhere.
@@ -101,8 +101,8 @@ def replace_everywhere(
         iceberg = table_for_files(table, (new for each in replacements for new in each.new))
     names = list(iceberg.metadata.refs)
     done: set[str] = set()
-    # The table first: its readers are the many.
-    for name in sorted(names, key=lambda each: (each != PRESENT, each)):
+    # The table last: as long as it has the old files, whoever comes after a crash does all again.
+    for name in sorted(names, key=lambda each: (each == PRESENT, each)):
         done |= beside_others(partial(_try_replace, table, name, replacements, run_id))
     return frozenset(done)
 

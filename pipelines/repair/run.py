@@ -26,12 +26,15 @@ ORDER = ("retractions", "inputs", "rejects", "documents", "fingerprints")
 LATER = ("clusters", "edges", "contained", "cuts", "clean", "tokens")
 
 CLEARED_WITH: Mapping[str, tuple[str, ...]] = {
-    "edges": ("edges", "clusters"),
+    "edges": ("clusters", "edges"),
     "clusters": ("clusters",),
     "contained": ("contained",),
     "cuts": ("cuts",),
 }
-"""Tables that a run makes anew from others, and which of them it has to find without a result."""
+"""Tables that a run makes anew from others, and which of them it has to find without a result.
+
+The broken one is cleared last: until then a repair that died is done again.
+"""
 
 VERSION = 1
 

@@ -51,10 +51,10 @@ class Settled:
 
 
 def finish_moves(corpus: Corpus, *, run_id: str) -> int:
-    """Let tags and branches follow the moves of runs that died after they moved the table's files.
+    """Let the table, its tags and its branches follow the moves of runs that died between them.
 
     Returns:
-        The number of tags and branches that changed.
+        The number of those that changed.
 
     Raises:
         ConflictError: another writer changed one of them meanwhile.

@@ -206,7 +206,7 @@ def test_move_files_that_only_a_tag_refers_to(tmp_path, settings, corpus):
     assert "/cold/" in kept.file.url
 
 
-def test_move_that_died_before_the_tags_is_finished_with_the_same_files(
+def test_move_that_died_between_the_tags_is_finished_with_the_same_files(
     settings, corpus, monkeypatch
 ):
     put(corpus, settings, [1])
@@ -225,7 +225,7 @@ def test_move_that_died_before_the_tags_is_finished_with_the_same_files(
             move(settings)
     assert len(held_files(corpus.table("clusters"))) == 2
     report = move(settings)
-    assert report.details["settled"]["tags_followed"] == 1
+    assert report.details["settled"]["tags_followed"] == 2
     (held,) = held_files(corpus.table("clusters"))
     assert held.refs == {"main", "v1", "v2"}
     assert [ids_of(corpus, name) for name in sorted(held.refs)] == [[1], [1], [1]]
