@@ -15,7 +15,7 @@ from strata.storage.url import Url
 
 SECRET = "a-secret-that-moto-takes"
 # Else its assertions would not tell the values that they compare.
-pytest.register_assert_rewrite("tests.catalogs", "tests.stores")
+pytest.register_assert_rewrite("tests.catalogs", "tests.stores", "tests.uploads")
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import pytest
 
 from strata.storage.options import StorageOptions
 from strata.storage.store import open_store
-from strata.storage.uploads import _filesystem, abandoned_uploads, abort_uploads
+from strata.storage.uploads import abandoned_uploads, abort_uploads
 from strata.storage.url import Url
+from tests.uploads import begin_upload, check_gc_gives_up_uploads
 
 
 @pytest.fixture
@@ -15,25 +16,10 @@ def place(s3_options):
     return options, Url.parse(f"s3://bucket/{uuid4().hex}/web")
 
 
-def begin(options, url):
-    bucket, _, key = url.path.partition("/")
-    client = _filesystem(options, url)
-    begun = client.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
-    client.call_s3(
-        "upload_part",
-        Bucket=bucket,
-        Key=key,
-        UploadId=begun["UploadId"],
-        PartNumber=1,
-        Body=b"half a file",
-    )
-    return begun["UploadId"]
-
-
 def test_uploads_older_than_the_grace_are_found_and_given_up(place):
     options, folder = place
-    mine = begin(options, folder / "documents/data/a.parquet")
-    other = begin(options, folder.parent / "website/b.parquet")
+    mine = begin_upload(options, folder / "documents/data/a.parquet")
+    other = begin_upload(options, folder.parent / "website/b.parquet")
     assert abandoned_uploads(options, folder, timedelta(days=36_000)) == []
     (found,) = abandoned_uploads(options, folder, timedelta(0))
     assert (found.upload_id, found.url) == (mine, folder / "documents/data/a.parquet")
@@ -49,3 +35,7 @@ def test_uploads_older_than_the_grace_are_found_and_given_up(place):
 @pytest.mark.parametrize("url", ["file:///nowhere", "memory://nowhere"])
 def test_uploads_of_other_stores_are_none(url):
     assert abandoned_uploads(StorageOptions(), Url.parse(url), timedelta(0)) == []
+
+
+def test_gc_command_gives_up_unfinished_uploads(place, s3_options, tmp_path, capsys):
+    check_gc_gives_up_uploads(place[1].parent / "cold", s3_options, tmp_path, capsys)
