@@ -13,7 +13,7 @@ from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopw
 from strata.pipelines.tasks import run_tasks
 from strata.settings import CompressSettings, RowOrder
 from strata.storage.file_names import ordered_stem
-from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.accesses import log_successions
 from strata.storage.lifecycle.rules import MOVED, seated
 from strata.storage.partitions.partitioning import Partition
 from strata.storage.records import TableFile
@@ -152,12 +152,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
         Replacement(tuple(source.url for source in result.sources), tuple(result.files))
         for result in results
     ]
-    record_successions(
-        context.store,
-        accesses_folder(context.corpus.warehouse, context.corpus.name),
-        context.run_id,
-        [each.succession for each in replacements],
-    )
+    log_successions(context.corpus, context.run_id, [each.succession for each in replacements])
     replace_files(context.corpus.table(table), replacements, run_id=context.run_id)
 
 

@@ -17,7 +17,7 @@ from strata.pipelines.move_task import MoveResult, MoveTask, run_move_task
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.tasks import run_tasks
-from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.accesses import log_successions
 from strata.storage.lifecycle.journal import MovedFile, MoveIntent, MoveJournal, moves_folder
 from strata.storage.lifecycle.plan import plan_of_corpus
 from strata.storage.lifecycle.rules import PlannedMove
@@ -172,12 +172,7 @@ def _move(context: StageContext, guard: RetractionGuard, batch: _Batch, account:
     made = [(r.task, r.file) for r in results if r.file is not None]
     replacements = [Replacement((task.file.url,), (file,)) for task, file in made]
     journal.copied(intent, [MovedFile(task.file.url, file.url) for task, file in made])
-    record_successions(
-        corpus.store,
-        accesses_folder(corpus.warehouse, corpus.name),
-        context.run_id,
-        [each.succession for each in replacements],
-    )
+    log_successions(corpus, context.run_id, [each.succession for each in replacements])
     guard.check([batch.table])
     if journal.is_given_up(intent.batch):
         raise ConflictError(

@@ -19,7 +19,7 @@ from strata.pipelines.tasks import run_tasks
 from strata.pipelines.verified_rewrite import run_verified_rewrite
 from strata.settings import RowOrder
 from strata.storage.file_names import order_of_name, ordered_stem
-from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.accesses import log_successions
 from strata.storage.lifecycle.rules import MOVED, seated
 from strata.storage.parquet import ParquetLayout
 from strata.storage.partitions.partitioning import Partition
@@ -219,12 +219,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
         Replacement(tuple(source.url for source in result.sources), tuple(result.files))
         for result in results
     ]
-    record_successions(
-        context.store,
-        accesses_folder(context.corpus.warehouse, context.corpus.name),
-        context.run_id,
-        [each.succession for each in replacements],
-    )
+    log_successions(context.corpus, context.run_id, [each.succession for each in replacements])
     done = replace_everywhere(context.corpus.table(table), replacements, run_id=context.run_id)
     for replacement in replacements:
         if replacement.old[0] not in done:

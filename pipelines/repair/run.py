@@ -14,7 +14,7 @@ from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.integrity.verify import FileCheck, Finding
-from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.accesses import log_successions
 from strata.storage.publish import PublishMode, publish
 from strata.storage.records import TableFile
 from strata.storage.replace import Replacement, replace_everywhere
@@ -155,12 +155,7 @@ def _publish(
         Replacement(tuple(file.url for file in task.broken), tuple(result.files))
         for task, result in done
     ]
-    record_successions(
-        context.store,
-        accesses_folder(context.corpus.warehouse, context.corpus.name),
-        context.run_id,
-        [each.succession for each in replaced],
-    )
+    log_successions(context.corpus, context.run_id, [each.succession for each in replaced])
     swapped = replace_everywhere(context.corpus.table(table), replaced, run_id=context.run_id)
     gone = [url for each in replaced for url in each.old if url not in swapped]
     if gone:

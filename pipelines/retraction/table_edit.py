@@ -21,7 +21,7 @@ from strata.pipelines.retraction.select import Naming, count_naming
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.edit import edit_files
-from strata.storage.lifecycle.accesses import accesses_folder, record_successions
+from strata.storage.lifecycle.accesses import log_successions
 from strata.storage.lifecycle.rules import MOVED, seated
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import TableFile
@@ -107,12 +107,7 @@ def publish_edit(
     context.progress.finish()
     _check(edit, results)
     told = {ROWS_REMOVED: str(edit.rows_dropped), ROWS_ADDED: str(len(edit.coming))}
-    record_successions(
-        context.store,
-        accesses_folder(context.corpus.warehouse, context.corpus.name),
-        context.run_id,
-        [result.edit.succession for result in results],
-    )
+    log_successions(context.corpus, context.run_id, [result.edit.succession for result in results])
     edit_files(
         table,
         [result.edit for result in results],

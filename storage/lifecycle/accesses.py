@@ -40,6 +40,7 @@ __all__ = [
     "accesses_folder",
     "fold_accesses",
     "log_reads",
+    "log_successions",
     "read_accesses",
     "record_accesses",
     "record_successions",
@@ -192,6 +193,16 @@ def log_reads(corpus: Corpus, run_id: str, reads: Mapping[str, FileReads]) -> No
     folder = accesses_folder(corpus.warehouse, corpus.name)
     record_accesses(corpus.store, folder, run_id, reads)
     fold_accesses(corpus.store, folder, lambda: referenced_names(corpus))
+
+
+def log_successions(corpus: Corpus, run_id: str, successions: Iterable[Succession]) -> None:
+    """Append that files of a corpus are about to take the place of others.
+
+    Raises:
+        StrataError: the warehouse cannot be written.
+    """
+    folder = accesses_folder(corpus.warehouse, corpus.name)
+    record_successions(corpus.store, folder, run_id, successions)
 
 
 def record_successions(

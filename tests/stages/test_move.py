@@ -25,9 +25,9 @@ from strata.storage.history import live_files
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.lifecycle.accesses import (
     accesses_folder,
+    log_successions,
     read_accesses,
     record_accesses,
-    record_successions,
 )
 from strata.storage.lifecycle.held_files import held_files
 from strata.storage.lifecycle.journal import MoveJournal, moves_folder
@@ -290,14 +290,14 @@ def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
     assert journal_of(corpus).intents() == []
 
 
-@pytest.mark.parametrize("asleep_before", ["copied", "record_successions"])
+@pytest.mark.parametrize("asleep_before", ["copied", "log_successions"])
 def test_move_of_a_run_that_slept_until_it_was_given_up_publishes_nothing(
     settings, corpus, monkeypatch, asleep_before
 ):
     put(corpus, settings, [1, 2])
     owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.move"
     target = (owner, asleep_before) if asleep_before == "copied" else (f"{owner}.{asleep_before}",)
-    real = MoveJournal.copied if asleep_before == "copied" else record_successions
+    real = MoveJournal.copied if asleep_before == "copied" else log_successions
 
     def after_a_long_sleep(*given):
         with monkeypatch.context() as patch:
