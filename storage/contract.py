@@ -26,7 +26,7 @@ class FileInfo:
         url: where it is.
         size: bytes.
         identity: changes whenever the content does: the ETag, else the time of change in
-            nanoseconds, as text.
+            nanoseconds, as text; empty where the store tells neither.
         modified_ns: time of change, nanoseconds since 1970, UTC; None where the store tells none.
     """
 

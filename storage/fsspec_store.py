@@ -218,7 +218,7 @@ def _file_info(url: Url, facts: Mapping[str, Any]) -> FileInfo:
     etag = next((str(facts[key]).strip('"') for key in _IDENTITY_KEYS if facts.get(key)), "")
     stamp = next((facts[key] for key in _TIME_KEYS if facts.get(key)), None)
     modified = _nanoseconds(stamp)
-    identity = etag or str(stamp or 0 if modified is None else modified)
+    identity = etag or str(stamp or "" if modified is None else modified)
     return FileInfo(url, int(facts["size"] or 0), identity, modified)
 
 

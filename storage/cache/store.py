@@ -28,7 +28,8 @@ class CachedStore(Store):
     """Reads through a cache of blocks; writes, and reads of local files, pass by it.
 
     A block belongs to one version of a file, told by URL, size and identity, so a file that was
-    replaced is read anew. Whatever fails in the cache is counted and read from ``inner``.
+    replaced is read anew; one without an identity is never kept. Whatever fails in the cache is
+    counted and read from ``inner``.
 
     Attributes:
         inner: the store of the files.
@@ -84,6 +85,8 @@ class CachedStore(Store):
             return self.inner.read_ranges(url, ranges)
         known = self.pin if self.pin and self.pin.url == url else None
         info = known or self.inner.info(url)
+        if not info.identity:
+            return self.inner.read_ranges(url, ranges)
         bounded = [ByteRange(min(r.start, info.size), min(r.end, info.size)) for r in ranges]
         blocks = self._blocks(info, bounded)
         return [self._assembled(span, blocks) for span in bounded]

@@ -60,6 +60,26 @@ def content(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 
+@dataclass(frozen=True, slots=True)
+class Unversioned(FsspecStore):
+    """A store that tells the sizes of files alone."""
+
+    def info(self, url):
+        return replace(FsspecStore.info(self, url), identity="")
+
+    def pinned(self, _):
+        return self
+
+
+def test_cache_file_without_a_version_is_read_anew(options, url):
+    store = CachedStore(Unversioned(), options)
+    for data in (b"1" * 500, b"2" * 500):
+        store.write_bytes(url, data)
+        assert store.read_bytes(url) == data
+        assert store.read_ranges(url, [ByteRange(0, 9)]) == [data[:9]]
+    assert block_files(options) == []
+
+
 def test_cache_second_reading_comes_from_the_disk(options, url):
     inner, data = Counted(), content(5500)
     inner.write_bytes(url, data)
