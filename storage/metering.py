@@ -123,14 +123,15 @@ class IoMeter:
 
 
 _METER: ContextVar[IoMeter | None] = ContextVar("strata_io_meter", default=None)
-# Parts are counted by the threads that move them.
-_LOCK = threading.Lock()
+# Parts are counted by the threads that move them; a finaliser that drops an output may run, and
+# count, while its thread holds the lock.
+_LOCK = threading.RLock()
 
 
 def _renew_lock() -> None:
     # A thread that held it when the process forked is not there to let it go.
     global _LOCK
-    _LOCK = threading.Lock()
+    _LOCK = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_renew_lock)

@@ -26,12 +26,13 @@ _CONNECT_SECONDS = 10.0
 
 # fsspec keeps one for each thread; the threads of a transfer would open as many connections.
 _open: dict[tuple[str, ...], AbstractFileSystem] = {}
-_lock = threading.Lock()
+# A finaliser that drops an output may run while its thread holds the lock.
+_lock = threading.RLock()
 
 
 def _forget() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _open.clear()
 
 

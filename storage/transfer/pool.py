@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
 from typing import TypeVar
+
+from fsspec.asyn import iothread
 
 from strata.storage.metering import IoMeter, counting, current_meter
 
@@ -34,15 +35,12 @@ _NAME = "strata-"
 
 
 def moves_bytes() -> bool:
-    """Whether this thread is one of those, or runs a loop: it must not wait for their work.
+    """Whether this thread is one of those, or the loop of fsspec: it must not wait for their work.
 
     The garbage collector runs finalisers in any thread.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return threading.current_thread().name.startswith(_NAME)
-    return True
+    thread = threading.current_thread()
+    return thread is iothread[0] or thread.name.startswith(_NAME)
 
 
 def submit(
