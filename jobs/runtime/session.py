@@ -128,6 +128,8 @@ class LazySession:
         """
         if self._session is None:
             began = time.monotonic()
+            # So that `stop` knows of a start whose waiting was interrupted.
+            self.begin()
             self._session = self._starting.result() if self._starting else self._start()
             self.seconds = time.monotonic() - began
         return self._session

@@ -50,6 +50,8 @@ class WarmDaemon:
                     stdout=subprocess.DEVNULL,
                     pass_fds=[listener.fileno()],
                     env={**os.environ, **mine},
+                    # Ctrl-C is for the driver, which ends this process.
+                    process_group=0,
                 )
         except OSError:
             # No room, or a path too long for a socket. Spark starts a daemon of its own then.

@@ -1,6 +1,8 @@
 """Which properties a local session gets, and when Spark is started at all."""
 
+import signal
 import sys
+import threading
 
 import pytest
 
@@ -139,3 +141,31 @@ def test_lazy_session_under_spark_submit_begins_nothing(monkeypatch):
     session.stop()
 
     assert not session.started
+
+
+class StoppableSession:
+    def __init__(self):
+        self.stopped = False
+
+    def stop(self):
+        self.stopped = True
+
+
+def test_lazy_session_interrupted_while_it_starts_is_stopped(monkeypatch):
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    spark, interrupted = StoppableSession(), threading.Event()
+
+    def start(_):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        interrupted.wait(10)
+        return spark
+
+    monkeypatch.setattr(LazySession, "_start", start)
+    session = LazySession(settings_of(), "local[1]", "run")
+
+    with pytest.raises(KeyboardInterrupt):
+        session()
+    interrupted.set()
+    session.stop()
+
+    assert spark.stopped
