@@ -1,6 +1,7 @@
 """Tags of whole corpora, and returning to them."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from strata.pipelines.rollback import plan_rollback, roll_back
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
 from strata.settings import Settings
+from strata.storage.maintenance import expire
 from strata.storage.tags import delete_tag, tag_corpus, tags_of
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
@@ -133,6 +135,29 @@ def test_rollback_beside_a_writer_is_refused(context, tmp_path):
     run_all(context)
     now = contents(context)
     with pytest.raises(ConflictError, match="another run published"):
+        roll_back(context.corpus, steps, "back")
+    assert contents(context) == now
+
+
+def test_rollback_to_a_state_that_expires_meanwhile_is_refused(context, tmp_path):
+    before = context.corpus.table("documents").snapshot_id()
+    add_more(context, tmp_path)
+    steps = plan_rollback(context.corpus, str(before))
+    for step in steps:
+        expire(context.corpus.table(step.table), datetime.now(UTC) + timedelta(seconds=1))
+    now = contents(context)
+    with pytest.raises(ConflictError, match="has just expired"):
+        roll_back(context.corpus, steps, "back")
+    assert contents(context) == now
+
+
+def test_rollback_beside_a_retraction_that_has_begun_is_refused(context, tmp_path, monkeypatch):
+    tag_corpus(context.corpus, "v1")
+    add_more(context, tmp_path)
+    steps = plan_rollback(context.corpus, "v1")
+    now = contents(context)
+    monkeypatch.setattr("strata.pipelines.retraction.records.unfinished", lambda _: "key")
+    with pytest.raises(ConflictError, match="is not finished"):
         roll_back(context.corpus, steps, "back")
     assert contents(context) == now
 
