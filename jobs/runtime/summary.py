@@ -87,6 +87,9 @@ def _notes(report: RunReport) -> list[str]:
         lines.append(f"compression: {ratio:.2f} to 1 (text of `documents` to its files on disk)")
     for reason, number in _skipped(report).items():
         lines.append(f"note: {number:,} input files passed over ({reason})")
+    unread = sum(int(stage.details.get("dates_unread", 0)) for stage in report.stages)
+    if unread:
+        lines.append(f"note: {unread:,} dates could not be read; `created` is null there")
     repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
     if repeated:
         lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")

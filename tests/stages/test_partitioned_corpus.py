@@ -8,6 +8,7 @@ import pytest
 
 from strata.jobs.export_table import export_batches
 from strata.pipelines.compress import run_compress
+from strata.pipelines.move import run_move
 from strata.pipelines.retraction.request import Ask, AskKind, Expiry, Missing, RetractRequest
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.stage import StageStatus
@@ -129,6 +130,29 @@ def test_other_partitions_from_the_second_run_on(context_of):
     assert_same_rows(context, plain)
     fields = {file.partition.fields for file in context.corpus.table("documents").files()}
     assert len(fields) == 3
+
+
+def test_move_leaves_files_in_their_partitions(context_of, tmp_path):
+    rule = {"tables": ["documents"], "partition": {"created_month": "2023-05"}, "to": "cold"}
+    tiers = {"cold": {"url": str(tmp_path / "cold"), "level": 9}}
+    context = context_of("ours", partitions=PARTITIONS, tiers=tiers, lifecycle=[rule])
+    run_all(context)
+    table = context.corpus.table("documents")
+    before, rows = table.files(), contents(context)
+    report = run_move(context, timedelta(hours=1))
+    assert (report.status, contents(context)) == (StageStatus.DONE, rows)
+    assert_partitions_true(context)
+    cold = tiers_of(context.settings)["cold"].folder("web", "documents")
+    for file in table.files():
+        assert file.location.is_below(cold) == (file.partition["created_month"] == "2023-05")
+        assert file.location.is_below(cold) == (file.level == 9)
+    assert sorted(map(str, (file.partition for file in table.files()))) == sorted(
+        map(str, (file.partition for file in before))
+    )
+    assert report.rows_in == sum(f.rows for f in table.files() if f.location.is_below(cold)) > 0
+    assert verify(context.corpus, context.store).findings == []
+    assert run_move(context, timedelta(hours=1)).status is StageStatus.SKIPPED
+    assert {each.status for each in run_all(context)} == {StageStatus.SKIPPED}
 
 
 def test_compress_joins_files_of_one_partition_only(context_of):

@@ -107,7 +107,7 @@ def test_rows_go_to_their_partitions_and_small_files_are_joined(context):
     assert verify(context.corpus, context.store).findings == []
 
 
-def test_rows_go_to_their_days_and_move_by_rules_on_them(context):
+def test_rows_go_to_their_days_and_rules_find_them(context):
     before = rows_of(context, "documents")
     fields = partition_fields("documents", ("day(created)",))
     run_rewrite_tables(context, RewriteRequest(("documents",), fields))
