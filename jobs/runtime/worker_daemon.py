@@ -37,6 +37,7 @@ PRELOADED = (
     "strata.pipelines.kernels.minhash",
     "strata.pipelines.kernels.probing",
     "strata.pipelines.kernels.shingle_sets",
+    "strata.pipelines.readers.dates",
     "strata.pipelines.readers.read",
     "strata.pipelines.rewrite",
     "strata.pipelines.shard_task",

@@ -15,12 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from strata.pipelines.readers.json_bytes import BROKEN, NONE, cached_kernel, kernel
+from strata.storage.schemas import DOCUMENTS
 
 __all__ = ["INSTANT", "Instants", "read_instants"]
 
 Bytes = npt.NDArray[np.uint8]
 
-INSTANT = pa.timestamp("us", tz="UTC")
+INSTANT = DOCUMENTS.field("created").type
 SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 # Of the years 1 and 10000, in microseconds since 1970.
 FIRST, AFTER_LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.errors import InputError
-from strata.pipelines.readers.dates import INSTANT, read_instants
 from strata.pipelines.readers.rejects import (
     EXCERPT_CHARACTERS,
     Reject,
@@ -19,6 +18,7 @@ from strata.pipelines.readers.rejects import (
     excerpt_of,
 )
 from strata.pipelines.readers.split import InputFile
+from strata.storage.schemas import DOCUMENTS
 
 __all__ = [
     "COLUMNS",
@@ -41,7 +41,7 @@ COLUMNS = pa.schema(
         ("url", pa.string()),
         ("metadata", pa.large_string()),
         ("source", pa.string()),
-        ("created", INSTANT),
+        ("created", DOCUMENTS.field("created").type),
     ]
 )
 
@@ -149,6 +149,9 @@ def build_batch(
     Raises:
         InputError: a position or the file's ordinal does not fit a document id.
     """
+    # The driver, which only describes batches, does without numba.
+    from strata.pipelines.readers.dates import read_instants
+
     bad = _unfit(columns.text, max_document_bytes)
     more = [
         reject(file, int(columns.position[place]), reason, _beginning(columns.text[place]))
