@@ -269,7 +269,8 @@ class Settings(Model):
     lifecycle: tuple[LifecycleRule, ...] = ()
     """Rules that `strata storage move` follows; see `[[lifecycle]]`."""
     partitions: dict[str, tuple[str, ...]] = Field(default={})
-    """By which fields documents, clean and tokens are partitioned: "source", "bucket(16, id)"."""
+    """By which fields documents, clean and tokens are partitioned: "source", "bucket(16, id)",
+    "day(created)"."""
     writers: WriterSettings = WriterSettings()
     catalog: dict[str, str] = Field(default={})
     """Properties of the PyIceberg catalog; the default is SQLite inside the warehouse."""
