@@ -18,6 +18,7 @@ LAYOUT = ParquetLayout("zstd", 3, row_group_bytes=1_000_000, target_file_bytes=1
 def one_row(name):
     values = {
         pa.int64(): 5,
+        pa.timestamp("us", tz="UTC"): 6,
         pa.int32(): 1,
         pa.float32(): 0.5,
         pa.bool_(): True,
