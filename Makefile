@@ -29,11 +29,15 @@ quickstart: $(READY) ## Run every stage on the texts of the Python installation
 	@echo "Settings: $(QUICKSTART)/quickstart.toml   tables: $(QUICKSTART)/warehouse   report: $(QUICKSTART)/report.json"
 
 .PHONY: test
-test: test-unit test-stages test-spark test-e2e ## Run the unit, stages, spark and e2e tests
+test: test-unit test-tables test-stages test-spark test-e2e ## Run the unit, tables, stages, spark and e2e tests
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the tests of single parts; no JVM
 	$(PYTEST) tests/unit -n auto
+
+.PHONY: test-tables
+test-tables: $(READY) ## Run the tests of stores and tables on every kind of filesystem; no JVM
+	$(PYTEST) tests/tables -n auto
 
 .PHONY: test-stages
 test-stages: $(READY) ## Run the tests of whole stages, their tasks one after the other; no JVM

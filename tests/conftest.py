@@ -6,13 +6,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from strata.settings import Settings
-from strata.storage.store import FsspecStore, Store
+from strata.storage.store import FsspecStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
+SCHEMES = ("file", "memory", "s3")
 SECRET = "a-secret-that-moto-takes"
 # Else its assertions would not tell the values that they compare.
 pytest.register_assert_rewrite("tests.catalogs", "tests.stores", "tests.uploads")
@@ -68,3 +72,38 @@ def s3_options() -> Iterator[dict[str, Any]]:
     }
     server.stop()
     del os.environ["STRATA_TEST_S3_SECRET"]
+
+
+@pytest.fixture(params=SCHEMES)
+def any_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Url:
+    """An empty folder on each kind of filesystem in turn."""
+    roots = {
+        "file": str(tmp_path),
+        "memory": f"memory://{uuid4().hex}",
+        "s3": f"s3://bucket/{uuid4().hex}",
+    }
+    return Url.parse(roots[request.param])
+
+
+@pytest.fixture
+def any_store(any_folder: Url, request: pytest.FixtureRequest) -> Store:
+    """The store of ``any_folder``."""
+    if any_folder.scheme != "s3":
+        return open_store()
+    return open_store(StorageOptions({"s3://bucket": request.getfixturevalue("s3_options")}))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced_catalogs() -> Iterator[None]:
+    """SQLite leaves it to the system when to write: 10 ms less a commit.
+
+    Only a crash of the machine could tell the difference.
+    """
+    event.listen(Engine, "connect", _leave_it_to_the_system)
+    yield
+    event.remove(Engine, "connect", _leave_it_to_the_system)
+
+
+def _leave_it_to_the_system(connection: Any, _: object) -> None:
+    if type(connection).__module__.startswith("sqlite3"):
+        connection.execute("PRAGMA synchronous = OFF")

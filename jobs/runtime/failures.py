@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import traceback
@@ -15,6 +16,8 @@ __all__ = ["guarded", "tell_failure", "translated"]
 
 BUG = 1
 INTERRUPTED = 130
+# As the shell tells of programs that ended by SIGPIPE.
+UNREAD = 141
 # How a worker's transient error reads inside the text of a Spark exception.
 TRANSIENT = re.compile(r"strata\.errors\.TransientError: (?P<reason>[^\n]+)")
 WORKER_DIED = "Python worker exited unexpectedly"
@@ -26,15 +29,19 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
     """Run a command; report what ends it on stderr, whose last line is one JSON object.
 
     Returns:
-        The exit code.
+        The exit code; 141 where stdout was closed before all was written, with no word of it.
     """
     out = stream or sys.stderr
     try:
-        return function()
+        code = function()
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         tell_failure(out, INTERRUPTED, "interrupted", "the same command goes on", True, run_id)
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return UNREAD
         known = translated(error)
         if known is None:
             traceback.print_exc(file=out)
@@ -43,6 +50,17 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
             return BUG
         tell_failure(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
         return known.exit_code
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads stdout any more, as after ``strata … | head``; then it is silenced."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def translated(error: BaseException) -> StrataError | None:

@@ -1,13 +1,11 @@
-"""Stores of every kind, and a reader of input files."""
+"""A reader of input files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -17,30 +15,10 @@ from strata.pipelines.readers.records import COLUMNS
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split, plan_splits
 from strata.settings import InputSettings
-from strata.storage.store import StorageOptions, Store, open_store
+from strata.storage.store import Store
 from strata.storage.url import Url
 
-SCHEMES = ("file", "memory", "s3")
 LIMITS = ReadLimits(1_000_000)
-
-
-@pytest.fixture(params=SCHEMES)
-def any_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Url:
-    """An empty folder on each kind of filesystem in turn."""
-    roots = {
-        "file": str(tmp_path),
-        "memory": f"memory://{uuid4().hex}",
-        "s3": f"s3://bucket/{uuid4().hex}",
-    }
-    return Url.parse(roots[request.param])
-
-
-@pytest.fixture
-def any_store(any_folder: Url, request: pytest.FixtureRequest) -> Store:
-    """The store of ``any_folder``."""
-    if any_folder.scheme != "s3":
-        return open_store()
-    return open_store(StorageOptions({"s3://bucket": request.getfixturevalue("s3_options")}))
 
 
 @dataclass(frozen=True, slots=True)

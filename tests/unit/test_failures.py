@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +73,28 @@ def test_guarded_foreign_error_translated(error, code, words):
 
 def test_guarded_no_error_returns_the_result():
     assert guarded(lambda: 0) == 0
+
+
+def test_guarded_reader_of_stdout_that_is_gone_ends_the_command_in_silence():
+    code = (
+        "import sys\n"
+        "from strata.jobs.runtime.failures import guarded\n"
+        "def work():\n"
+        "    for _ in range(100_000):\n"
+        "        print('a line of a report')\n"
+        "    return 0\n"
+        "sys.exit(guarded(work))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"a line of a report\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_guarded_broken_pipe_elsewhere_is_told():
+    code, line = ends(BrokenPipeError("a socket"))
+    assert code == 1
+    assert "a socket" in line["reason"]
