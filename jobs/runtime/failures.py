@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -55,12 +56,17 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
 def _is_unread() -> bool:
     """Whether nobody reads stdout any more, as after ``strata … | head``; then it is silenced."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        stdout = sys.stdout.fileno()
+    except OSError:
+        # Tests put buffers in its place.
+        return False
+    pipe = select.poll()
+    pipe.register(stdout, select.POLLERR)
+    if not pipe.poll(0):
+        return False
+    # The interpreter flushes once more at its exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+    return True
 
 
 def translated(error: BaseException) -> StrataError | None:
