@@ -27,5 +27,15 @@ def stage_key(
     Returns:
         32 hexadecimal digits.
     """
-    text = json.dumps([stage, version, list(causes), settings], sort_keys=True, ensure_ascii=True)
+    decisive = [stage, version, list(causes), _canonical(settings)]
+    text = json.dumps(decisive, sort_keys=True, ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _canonical(value: object) -> object:
+    """Equal numbers become equal texts: a default of 256 is what somebody wrote as 256.0."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -40,3 +40,10 @@ def test_key_is_the_same_in_another_process():
     code = f"from strata.keys import stage_key; print(stage_key(*{BASE!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == stage_key(*BASE)
+
+
+def test_key_of_equal_numbers_is_the_same():
+    # A default of 256 is validated as 256.0 once somebody writes it into the settings.
+    whole, float_ = ({"limits": [{"max_mb": number}]} for number in (256, 256.0))
+    assert stage_key("shard", 1, [], whole) == stage_key("shard", 1, [], float_)
+    assert stage_key("shard", 1, [], {"x": 0.5}) != stage_key("shard", 1, [], {"x": 0})

@@ -153,7 +153,8 @@ def test_plan_settings_that_change_documents_read_everything_anew(changed):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"split_mb": 1}, {"target_file_mb": 1}, {"max_reject_ratio": 0.5}]
+    "changed",
+    [{"split_mb": 1}, {"target_file_mb": 1}, {"max_reject_ratio": 0.5}, {"max_document_mb": 256}],
 )
 def test_plan_settings_of_speed_and_limits_change_nothing(changed):
     warehouse = Warehouse()
