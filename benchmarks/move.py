@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from benchmarks.corpus import Corpus
 from benchmarks.processes import run_command
 
-__all__ = ["MoveRound", "measure_moves"]
+__all__ = ["MoveRound", "measure_move"]
 
 SETTINGS = """
 corpus = "bench"
@@ -38,7 +38,6 @@ level = {level}
 documents = "hot"
 """
 FILE_MB = 8
-LEVELS = (9, 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +68,18 @@ class MoveRound:
         return self.loop_seconds / self.move_seconds
 
 
-def measure_moves(corpus: Corpus, scratch: Path, cores: int, rounds: int) -> list[MoveRound]:
-    """The median round of each level; loop and move take turns.
+def measure_move(corpus: Corpus, scratch: Path, level: int, cores: int, rounds: int) -> MoveRound:
+    """The median round; loop and move take turns.
 
     Args:
-        corpus: *.jsonl.zst, at least a few files of Parquet for each core.
+        corpus: *.jsonl.zst, so large that half a second of starts is lost in the whole.
         scratch: folder for tables.
+        level: zstd level of the colder tier.
         cores: processes of the loop, and of Spark.
-        rounds: of each level.
+        rounds: how often each of both.
     """
-    return [_median(_rounds(corpus, scratch / str(n), n, cores, rounds)) for n in LEVELS]
-
-
-def _median(found: Sequence[MoveRound]) -> MoveRound:
-    return sorted(found, key=lambda each: each.ratio)[len(found) // 2]
+    found = _rounds(corpus, scratch, level, cores, rounds)
+    return sorted(found, key=lambda each: each.ratio)[rounds // 2]
 
 
 def _rounds(corpus: Corpus, folder: Path, level: int, cores: int, rounds: int) -> list[MoveRound]:
