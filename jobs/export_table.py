@@ -107,8 +107,8 @@ def _rows(corpus: Corpus, store: Store, table: str, columns: list[str]) -> Itera
 
 
 def _survivors(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
-    contained = files_of_contained(corpus.table("contained"))
-    ledger = (*files_of_ledger(corpus.table("clusters")), *contained)
+    contained = files_of_contained(corpus.table("contained").files())
+    ledger = (*files_of_ledger(corpus.table("clusters").files()), *contained)
     cutter = TextCutter(fitting_cuts(corpus), store)
     for file in _files(corpus, "documents"):
         kept = _kept(file, ledger, store)

@@ -36,7 +36,7 @@ def fitting_cuts(corpus: Corpus) -> tuple[LedgerFile, ...]:
         ConflictError: they are not.
     """
     cuts = corpus.table("cuts")
-    files = files_of_ledger(cuts)
+    files = files_of_ledger(cuts.files())
     if files:
         for name, table in TABLES_OF_CUTS:
             if cuts.latest_property(name) != (corpus.table(table).content_key or ""):

@@ -52,7 +52,7 @@ def replaced_survivors(
         files: the new ledger, not yet published.
         last_doc_id: the largest document that the published ledger knows.
     """
-    old = files_of_ledger(context.corpus.table("clusters"))
+    old = files_of_ledger(context.corpus.table("clusters").files())
     tasks = [
         _Task(LedgerFile(file.url, 0, last_doc_id), old, last_doc_id, context.storage_options)
         for file in files

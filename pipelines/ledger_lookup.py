@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from strata.storage.parquet import WrittenFile
+from strata.storage.records import TableFile
 from strata.storage.scan import group_bounds, open_parquet, rows_per_batch
 from strata.storage.store import Store
 from strata.storage.url import Url
-
-if TYPE_CHECKING:
-    from strata.storage.catalog import CorpusTable
 
 __all__ = [
     "LedgerFile",
@@ -46,11 +43,9 @@ class LedgerFile:
     reason: RemovedBy = RemovedBy.CLUSTERS
 
 
-def files_of_ledger(clusters: CorpusTable) -> tuple[LedgerFile, ...]:
+def files_of_ledger(clusters: Iterable[TableFile]) -> tuple[LedgerFile, ...]:
     """The files of the ledger with their ranges."""
-    return tuple(
-        LedgerFile(file.url, file.min_doc_id, file.max_doc_id) for file in clusters.files()
-    )
+    return tuple(LedgerFile(file.url, file.min_doc_id, file.max_doc_id) for file in clusters)
 
 
 def files_written(files: Sequence[WrittenFile]) -> tuple[LedgerFile, ...]:
@@ -62,11 +57,11 @@ def files_written(files: Sequence[WrittenFile]) -> tuple[LedgerFile, ...]:
     )
 
 
-def files_of_contained(contained: CorpusTable) -> tuple[LedgerFile, ...]:
+def files_of_contained(contained: Iterable[TableFile]) -> tuple[LedgerFile, ...]:
     """The files of `contained` with their ranges."""
     return tuple(
         LedgerFile(file.url, file.min_doc_id, file.max_doc_id, RemovedBy.CONTAINED)
-        for file in contained.files()
+        for file in contained
     )
 
 

@@ -72,7 +72,7 @@ def cut_files(context: StageContext, removals: str) -> tuple[LedgerFile, ...]:
             "the table `cuts` does not belong to the present ledger and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return files_of_ledger(context.corpus.table("cuts"))
+    return files_of_ledger(context.corpus.table("cuts").files())
 
 
 def add_cuts(context: StageContext, report: StageReport) -> StageReport:

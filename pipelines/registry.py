@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -10,23 +10,28 @@ from strata.pipelines.readers.split import InputFile
 from strata.pipelines.shard_plan import KnownInput
 from strata.pipelines.shard_task import InputCount
 from strata.storage.catalog import Corpus
+from strata.storage.records import TableFile
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import Store
-from strata.storage.url import Url
 
-__all__ = ["read_registry", "registry_rows"]
+__all__ = ["inputs_in", "read_registry", "registry_rows"]
 
 BATCH_BYTES = 8_000_000
 
 
 def read_registry(corpus: Corpus, store: Store) -> list[KnownInput]:
     """The inputs that a corpus has read, in ordinal order."""
+    return inputs_in(corpus.table("inputs").files(), store)
+
+
+def inputs_in(files: Iterable[TableFile], store: Store) -> list[KnownInput]:
+    """The inputs in files of the table `inputs`, in ordinal order."""
     columns = ["uri", "ordinal", "cause"]
     known = [
         KnownInput(**row)
-        for file in corpus.table("inputs").files()
-        for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES)
+        for file in files
+        for batch in read_batches(store, file.location, columns, None, BATCH_BYTES)
         for row in batch.to_pylist()
     ]
     return sorted(known, key=lambda entry: entry.ordinal)

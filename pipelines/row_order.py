@@ -35,7 +35,7 @@ def ledger_for(context: StageContext, order: RowOrder) -> tuple[LedgerFile, ...]
     """What an order needs of the ledger; where there is none, all documents stand alone."""
     if order is not RowOrder.CLUSTER:
         return ()
-    return files_of_ledger(context.corpus.table("clusters"))
+    return files_of_ledger(context.corpus.table("clusters").files())
 
 
 def row_places(

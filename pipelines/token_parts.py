@@ -37,7 +37,8 @@ def ledger_files(context: StageContext) -> tuple[LedgerFile, ...]:
             "the table `contained` does not belong to the present documents and items",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return (*files_of_ledger(clusters), *files_of_contained(context.corpus.table("contained")))
+    contained = context.corpus.table("contained")
+    return (*files_of_ledger(clusters.files()), *files_of_contained(contained.files()))
 
 
 def token_parts(context: StageContext) -> list[tuple[Part, ...]]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
+from strata.settings import TABLES
 from strata.storage.integrity.verify import (
     FileCheck,
-    NamedFile,
     Verification,
     VerifyLevel,
-    named_files,
     verify_file,
 )
+from strata.storage.lifecycle.held_files import HeldFile, corpus_files
 from strata.storage.store import StorageOptions, open_store
 
 __all__ = ["VerifyTask", "run_verify_task", "verify_on_cluster"]
@@ -27,7 +27,7 @@ TASKS_PER_CORE = 8
 class VerifyTask:
     """Files that one task looks at."""
 
-    files: tuple[NamedFile, ...]
+    files: tuple[HeldFile, ...]
     level: VerifyLevel
     storage: StorageOptions
 
@@ -35,24 +35,24 @@ class VerifyTask:
 def run_verify_task(task: VerifyTask) -> list[FileCheck]:
     """Check the files one after the other."""
     store = open_store(task.storage)
-    return [verify_file(store, each.table, each.file, task.level) for each in task.files]
+    return [verify_file(store, each, task.level) for each in task.files]
 
 
 def verify_on_cluster(
-    context: StageContext, level: VerifyLevel, tables: Sequence[str] | None = None
+    context: StageContext, level: VerifyLevel, tables: Collection[str] = TABLES
 ) -> Verification:
-    """Check every data file of the present snapshots, each in a task of Spark.
+    """Check every data file that the tables, their tags or branches refer to, in tasks of Spark.
 
     Args:
         context: the corpus.
         level: how closely.
-        tables: names of tables; all unless given.
+        tables: their names.
 
     Raises:
         MachineError: a file may not be read.
         TransientError: a store did not answer.
     """
-    files = named_files(context.corpus, tables)
+    files = corpus_files(context.corpus, tables)
     spark = context.spark()
     count = min(len(files), TASKS_PER_CORE * spark.sparkContext.defaultParallelism)
     # The largest first, dealt out in turn, so that tasks are of about equal size.

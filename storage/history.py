@@ -12,7 +12,7 @@ from strata.storage.file_names import facts_of_name
 from strata.storage.partitions.partitioning import UNPARTITIONED, Partition
 from strata.storage.reading.conditions import as_expression
 from strata.storage.reading.predicates import Predicate
-from strata.storage.records import CONTENT_KEY, LAST_ID, TableFile, TableSnapshot
+from strata.storage.records import CONTENT_KEY, LAST_ID, PRESENT, TableFile, TableSnapshot
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
@@ -100,12 +100,24 @@ def describe_snapshot(snapshot: Snapshot) -> TableSnapshot:
     )
 
 
-def generation(metadata: TableMetadata) -> list[int]:
-    """Ids of the snapshots since the present result was published, rewrites among them."""
+def generation(metadata: TableMetadata, ref: str = PRESENT) -> list[int]:
+    """Ids of the snapshots that hold rows of one result, rewrites among them.
+
+    Those of the present result, or of what a tag or branch names; where both are the same one, all.
+    """
+    found = _since_published(metadata, metadata.snapshot_by_name(ref))
+    present = _since_published(metadata, metadata.current_snapshot())
+    if found and found[0] in present:
+        # The table may have been rewritten since it was tagged, and holds the same rows.
+        return present
+    return found
+
+
+def _since_published(metadata: TableMetadata, snapshot: Snapshot | None) -> list[int]:
     found: list[int] = []
-    for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
-        found.append(snapshot.snapshot_id)
-        if snapshot.summary and snapshot.summary.operation == Operation.OVERWRITE:
+    for each in ancestors_of(snapshot, metadata):
+        found.append(each.snapshot_id)
+        if each.summary and each.summary.operation == Operation.OVERWRITE:
             break
     return found
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from strata.errors import ConflictError, SettingsError
 from strata.partition_settings import PartitionField
 from strata.storage.reading.predicates import Predicate
-from strata.storage.records import CONTENT_KEY, TableFile, TableSnapshot
+from strata.storage.records import CONTENT_KEY, PRESENT, TableFile, TableSnapshot
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url
 from strata.version import VERSION
@@ -71,7 +71,6 @@ class CorpusTable:
             SettingsError: there is no such snapshot.
         """
         from strata.storage.history import live_files, matching_files
-        from strata.storage.partitions.specs import fields_by_spec
 
         table = self.existing()
         if table is None:
@@ -82,8 +81,23 @@ class CorpusTable:
             listed = matching_files(table, predicates, snapshot)
         else:
             listed = live_files(table.metadata, table.io, snapshot)
-        specs = fields_by_spec(table.metadata)
-        found = [self.describe(file, specs) for file in listed]
+        return self._described(listed, table.metadata)
+
+    def files_of_ref(self, ref: str) -> list[TableFile]:
+        """The data files of a tag or branch, by smallest document id; none where it is not there.
+
+        :data:`PRESENT` is the table as it is.
+        """
+        from strata.storage.history import files_of_ref
+
+        table = self.existing()
+        return self._described(files_of_ref(table, ref), table.metadata) if table else []
+
+    def _described(self, files: Sequence[DataFile], metadata: TableMetadata) -> list[TableFile]:
+        from strata.storage.partitions.specs import fields_by_spec
+
+        specs = fields_by_spec(metadata)
+        found = [self.describe(file, specs) for file in files]
         return sorted(found, key=lambda file: (file.min_doc_id, file.url))
 
     def describe(
@@ -144,10 +158,14 @@ class CorpusTable:
 
     def latest_property(self, name: str) -> str | None:
         """A property of the newest published result."""
+        return self.property_of_ref(PRESENT, name)
+
+    def property_of_ref(self, ref: str, name: str) -> str | None:
+        """A property of the result that a tag or branch names; None where it is not there."""
         from strata.storage.history import properties_of
 
         metadata = self._metadata()
-        snapshot = metadata.current_snapshot() if metadata else None
+        snapshot = metadata.snapshot_by_name(ref) if metadata else None
         # A rewrite carries the properties of the result that it rewrites.
         return properties_of(snapshot).get(name) if snapshot else None
 

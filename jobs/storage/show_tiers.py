@@ -9,8 +9,8 @@ from strata.jobs.runtime.facts import Facts, number, show_facts
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
+from strata.storage.lifecycle.held_files import corpus_files
 from strata.storage.lifecycle.tier_facts import tier_facts
-from strata.storage.lifecycle.usage import corpus_files
 from strata.storage.tiers import tiers_of
 
 __all__ = ["run"]

@@ -17,7 +17,8 @@ from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import TABLES, Settings
 from strata.storage.catalog import Corpus
 from strata.storage.integrity.foreign_files import foreign_files
-from strata.storage.integrity.verify import FileCheck, Finding, Verification, named_files, verify
+from strata.storage.integrity.verify import FileCheck, Finding, Verification, verify
+from strata.storage.lifecycle.held_files import corpus_files
 from strata.storage.records import TableFile
 from strata.storage.tiers import tiers_of
 
@@ -33,7 +34,8 @@ FOREIGN_HINT = "move it elsewhere, or `strata storage gc` deletes it once it is 
 PLANNED_HINT = "run the same command without --dry-run, which makes anew what it can"
 REPAIRED_HINT = (
     "nothing else holds these rows: put the files back from a copy of their store, or the input "
-    "files as they were, and run the same command again; delete a foreign file, or move it"
+    "files as they were, and run the same command again; delete a tag that alone names one; delete "
+    "a foreign file, or move it"
 )
 
 
@@ -97,7 +99,7 @@ def _verify(
 ) -> Verification:
     if arguments.master:
         return verify_on_cluster(context, arguments.level, tables)
-    count = _CheckedFiles(len(named_files(context.corpus, tables)))
+    count = _CheckedFiles(len(corpus_files(context.corpus, tables)))
     progress = progress_for(count, verbosity(arguments))
     progress.start("verify", "read every file", count.total)
     try:
@@ -114,6 +116,7 @@ def _strangers(settings: Settings, corpus: Corpus, tables: Sequence[str]) -> lis
             TableFile(str(stranger.file.url), 0, stranger.file.size, 0, 0, 0, "", None),
             Finding.FOREIGN,
             detail,
+            refs=frozenset(),
         )
         for stranger in foreign_files(corpus, tiers_of(settings).values(), tables)
     ]
@@ -125,8 +128,9 @@ def _row(check: FileCheck, lost: Affected | None, mended: Mended | None) -> dict
         "finding": str(check.finding),
         "rows": check.file.rows,
         "documents": None,
-        "detail": check.detail,
+        "detail": check.detail + _kept_by(check),
         "url": check.file.url,
+        "refs": sorted(check.refs),
         "repair": None if mended is None else mended.sentence,
     }
     if lost is not None and lost.first_doc_id is not None:
@@ -148,6 +152,10 @@ def _row(check: FileCheck, lost: Affected | None, mended: Mended | None) -> dict
     return row
 
 
+def _kept_by(check: FileCheck) -> str:
+    return f"; only {', '.join(sorted(check.refs))} refers to it" if check.is_kept else ""
+
+
 def _show(
     corpus: str,
     found: Verification,
@@ -158,11 +166,13 @@ def _show(
         "corpus": corpus,
         "level": str(found.level),
         "files": found.files,
+        "kept": found.kept,
         "rows": found.rows,
         "bytes": found.n_bytes,
         "without_checksum": found.without_checksum,
     }
-    sentence = f"files checked: {{files:,}}, rows: {{rows:,}}, findings: {len(rows):,}"
+    kept = " ({kept:,} of them kept by tags only)" if found.kept else ""
+    sentence = f"files checked: {{files:,}}{kept}, rows: {{rows:,}}, findings: {len(rows):,}"
     if found.without_checksum:
         sentence += "; files without a checksum, of other writers: {without_checksum:,}"
     columns = (*COLUMNS, "repair") if arguments.repair else COLUMNS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from strata.errors import InputError
 from strata.pipelines.readers.records import POSITION_BITS
-from strata.pipelines.registry import read_registry
+from strata.pipelines.registry import inputs_in
+from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.repair.wanted import DOCUMENT_TABLES, wanted_of
 from strata.pipelines.retraction.gone import Gone
 from strata.storage.catalog import Corpus
@@ -54,11 +56,7 @@ class Affected:
 def affected_by(corpus: Corpus, store: Store, findings: Collection[FileCheck]) -> list[Affected]:
     """What the files of some findings held, in their order; foreign files hold nothing of ours."""
     lookup = _Lookup(corpus, store, frozenset(check.file.url for check in findings))
-    return [
-        lookup.affected(check.table, check.file)
-        for check in findings
-        if check.finding is not Finding.FOREIGN
-    ]
+    return [lookup.affected(check) for check in findings if check.finding is not Finding.FOREIGN]
 
 
 class _Lookup:
@@ -68,52 +66,57 @@ class _Lookup:
         self._corpus = corpus
         self._store = store
         self._bad = bad
-        self._inputs = self._read_inputs()
+        self._inputs: dict[str, Mapping[int, str]] = {}
 
-    def affected(self, table: str, file: TableFile) -> Affected:
+    def affected(self, check: FileCheck) -> Affected:
+        table, file, state = check.table, check.file, CorpusState(self._corpus, check.ref)
         if file.max_doc_id == LAST_ID:
             return Affected(table, file.url, file.rows)
-        ids = self._ids(table, file)
+        ids = self._ids(state, table, file)
         shown = ids[:LISTED]
-        names = self._names(shown)
+        names = self._names(state, shown)
         return Affected(
             table,
             file.url,
             file.rows,
             file.min_doc_id,
             file.max_doc_id,
-            self._input_urls(file, ids),
+            self._input_urls(state, file, ids),
             tuple((doc_id, names.get(doc_id)) for doc_id in shown.tolist()),
         )
 
-    def _ids(self, table: str, file: TableFile) -> NDArray[np.int64]:
+    def _ids(self, state: CorpusState, table: str, file: TableFile) -> NDArray[np.int64]:
         if table not in DOCUMENT_TABLES:
             return np.empty(0, np.int64)
-        found = wanted_of(self._corpus, self._store, table, [file], self._bad, Gone.of(()))
+        found = wanted_of(state, self._store, table, [file], self._bad, Gone.of(()))
         # More than its rows are documents that might be in it: not all of them survive.
         is_known = found.among is not None and len(found.among) == file.rows
         return found.among if is_known and found.among is not None else np.empty(0, np.int64)
 
-    def _input_urls(self, file: TableFile, ids: NDArray[np.int64]) -> tuple[str, ...]:
+    def _input_urls(
+        self, state: CorpusState, file: TableFile, ids: NDArray[np.int64]
+    ) -> tuple[str, ...]:
         first, last = file.min_doc_id >> POSITION_BITS, file.max_doc_id >> POSITION_BITS
         held = set((ids >> POSITION_BITS).tolist())
         return tuple(
             uri
-            for ordinal, uri in self._inputs.items()
+            for ordinal, uri in self._inputs_of(state).items()
             if (ordinal in held if held else first <= ordinal <= last)
         )
 
-    def _read_inputs(self) -> Mapping[int, str]:
-        try:
-            return {each.ordinal: each.uri for each in read_registry(self._corpus, self._store)}
-        except InputError:
-            # The registry itself is damaged, and among the findings.
-            return {}
+    def _inputs_of(self, state: CorpusState) -> Mapping[int, str]:
+        if state.ref not in self._inputs:
+            files = state.files("inputs")
+            # Where the registry itself is damaged, that is among the findings.
+            with suppress(InputError):
+                known = inputs_in(files, self._store)
+                self._inputs[state.ref] = {each.ordinal: each.uri for each in known}
+        return self._inputs.setdefault(state.ref, {})
 
-    def _names(self, doc_ids: NDArray[np.int64]) -> dict[int, str]:
+    def _names(self, state: CorpusState, doc_ids: NDArray[np.int64]) -> dict[int, str]:
         names: dict[int, str] = {}
         for table in NAMED:
-            for file in self._corpus.table(table).files():
+            for file in state.files(table):
                 held = (doc_ids >= file.min_doc_id) & (doc_ids <= file.max_doc_id)
                 rest = doc_ids[held & ~np.isin(doc_ids, list(names))]
                 if file.url not in self._bad and len(rest):

@@ -5,36 +5,53 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from strata.errors import InputError
-from strata.storage.catalog import Corpus
+from strata.pipelines.repair.state import CorpusState
+from strata.pipelines.repair.wanted import DOCUMENT_TABLES
 from strata.storage.integrity.checksums import RowsChecksum, checksum_of
-from strata.storage.records import TableFile
+from strata.storage.records import CONTENT_KEY, TableFile
 from strata.storage.scan import open_parquet
 from strata.storage.store import Store
 from strata.storage.tiers import Tier
 from strata.storage.url import Url
 
-__all__ = ["checksum_in_footer", "equal_copies", "older_files"]
+__all__ = ["checksum_in_footer", "equal_copies", "files_made_again", "older_files"]
 
 
-def older_files(corpus: Corpus, table: str, bad: Collection[str]) -> list[TableFile]:
-    """Files that held rows of the present result before they were rewritten."""
+def older_files(state: CorpusState, table: str, bad: Collection[str]) -> list[TableFile]:
+    """Other files of the same result: those that were rewritten, or took their place."""
     from strata.storage.history import generation
 
-    owner = corpus.table(table)
+    owner = state.corpus.table(table)
     iceberg = owner.existing()
     if iceberg is None:
         return []
-    found = {f.url: f for each in generation(iceberg.metadata) for f in owner.files(each)}
-    live = {file.url for file in owner.files()}
+    same = generation(iceberg.metadata, state.ref)
+    found = {file.url: file for each in same for file in owner.files(each)}
+    live = {file.url for file in state.files(table)}
     return [file for url, file in found.items() if url not in live and url not in bad]
 
 
+def files_made_again(state: CorpusState, table: str, bad: Collection[str]) -> list[TableFile]:
+    """The files of the present table, where it is another copy of what a tag names.
+
+    A table that was cleared and made anew from the same documents and settings has the same rows,
+    in files that may be cut elsewhere. Tables with a row for each document are mended file by file.
+    """
+    key = state.property(table, CONTENT_KEY)
+    present = CorpusState(state.corpus)
+    if state.is_present or table in DOCUMENT_TABLES or key != present.property(table, CONTENT_KEY):
+        return []
+    files = present.files(table)
+    return [] if any(file.url in bad for file in files) else files
+
+
 def equal_copies(
-    corpus: Corpus, tiers: Iterable[Tier], table: str, sought: Collection[RowsChecksum]
+    state: CorpusState, tiers: Iterable[Tier], table: str, sought: Collection[RowsChecksum]
 ) -> dict[str, str]:
     """Files outside of the table that hold just the rows of a checksum, by its text."""
     wanted = {checksum.to_text() for checksum in sought}
-    live = {Url.parse(file.url) for file in corpus.table(table).files()}
+    live = {file.location for file in state.files(table)}
+    corpus = state.corpus
     found: dict[str, str] = {}
     for root in sorted({corpus.warehouse, *(tier.url for tier in tiers)}):
         for file in corpus.store.find(root / corpus.name / table / "data"):

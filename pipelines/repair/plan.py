@@ -7,13 +7,19 @@ from contextlib import suppress
 
 from strata.errors import ConflictError, InputError
 from strata.pipelines.foreign import FINGERPRINT_FORMAT, fingerprint_format
+from strata.pipelines.ledger_lookup import files_of_contained, files_of_ledger
 from strata.pipelines.passages import cut_files
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.readers.split import ReadLimits, plan_splits
-from strata.pipelines.registry import read_registry
+from strata.pipelines.registry import inputs_in
 from strata.pipelines.removals import removals_key
-from strata.pipelines.repair.copies import checksum_in_footer, equal_copies, older_files
+from strata.pipelines.repair.copies import (
+    checksum_in_footer,
+    equal_copies,
+    files_made_again,
+    older_files,
+)
 from strata.pipelines.repair.sources import (
     CopiedRows,
     EncodedRows,
@@ -23,6 +29,7 @@ from strata.pipelines.repair.sources import (
     SurvivorRows,
     TwinRows,
 )
+from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.repair.task import RepairTask
 from strata.pipelines.repair.wanted import DOCUMENT_TABLES, Wanted, wanted_of
 from strata.pipelines.retraction.gone import Gone
@@ -32,6 +39,7 @@ from strata.pipelines.stage import StageContext
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.token_parts import ledger_files
 from strata.pipelines.token_task import Part
+from strata.pipelines.tokenizer_spec import TokenizerSpec
 from strata.pipelines.tokens import TOKENIZER
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.records import TableFile
@@ -41,23 +49,33 @@ __all__ = ["plan_repairs"]
 
 
 def plan_repairs(
-    context: StageContext, table: str, broken: Sequence[TableFile], bad: Collection[str]
+    context: StageContext,
+    state: CorpusState,
+    table: str,
+    broken: Sequence[TableFile],
+    bad: Collection[str],
 ) -> list[RepairTask]:
     """The tasks that make broken files of one table anew.
 
     Args:
         context: the corpus.
+        state: the state of its tables that has the files.
         table: name of the table.
-        broken: its files that are to be replaced.
+        broken: its files that are to be replaced; others may have to be replaced with them.
         bad: URLs of all files that cannot be trusted, of every table.
     """
+    again = files_made_again(state, table, bad)
+    if again:
+        source = CopiedRows(table, tuple(file.url for file in again), "the present table")
+        whole = tuple(state.files(table))
+        return [RepairTask(TableTarget.of(context, table), whole, (source,), None, None)]
     checksums = {file.url: checksum_in_footer(context.store, file.location) for file in broken}
     known = [checksum for checksum in checksums.values() if checksum is not None]
     tiers = tiers_of(context.settings).values()
-    copies = equal_copies(context.corpus, tiers, table, known) if known else {}
+    copies = equal_copies(state, tiers, table, known) if known else {}
     gone = _gone(context)
     return [
-        _task(context, table, group, bad, checksums, copies, gone)
+        _task(context, state, table, group, bad, checksums, copies, gone)
         for group in _groups(table, broken)
     ]
 
@@ -79,6 +97,7 @@ def _groups(table: str, broken: Sequence[TableFile]) -> Iterator[tuple[TableFile
 
 def _task(
     context: StageContext,
+    state: CorpusState,
     table: str,
     group: tuple[TableFile, ...],
     bad: Collection[str],
@@ -95,8 +114,8 @@ def _task(
         sources.append(CopiedRows(table, tuple(url for url in equal if url is not None)))
     wanted = None
     if table in DOCUMENT_TABLES:
-        wanted = wanted_of(context.corpus, context.store, table, group, bad, gone)
-        sources += _sources(context, table, wanted, bad)
+        wanted = wanted_of(state, context.store, table, group, bad, gone)
+        sources += _sources(context, state, table, wanted, bad, is_known)
     target = TableTarget.of(context, table)
     checksum = sum(known, RowsChecksum()) if is_known else None
     return RepairTask(target, group, tuple(sources), wanted, checksum)
@@ -112,36 +131,48 @@ def _gone(context: StageContext) -> Gone:
 
 
 def _sources(
-    context: StageContext, table: str, wanted: Wanted, bad: Collection[str]
+    context: StageContext,
+    state: CorpusState,
+    table: str,
+    wanted: Wanted,
+    bad: Collection[str],
+    is_known: bool,
 ) -> Iterator[RowSource]:
-    older = _meeting(older_files(context.corpus, table, bad), wanted)
+    older = _meeting(older_files(state, table, bad), wanted)
     if older:
         yield CopiedRows(table, tuple(file.url for file in older))
 
     def sound(name: str) -> list[TableFile]:
-        files = context.corpus.table(name).files()
-        return [file for file in _meeting(files, wanted) if file.url not in bad]
+        return [file for file in _meeting(state.files(name), wanted) if file.url not in bad]
 
     # A table that belongs to other settings, or an input that is gone, only means one source less.
     with suppress(InputError, ConflictError):
         if table == "documents":
             prints = tuple(file.url for file in sound("fingerprints"))
             yield TwinRows(tuple(file.url for file in sound("clean")), prints)
-            yield from _inputs(context, wanted)
+            yield from _inputs(context, state, wanted)
         elif table == "fingerprints":
             ngram = context.settings.dedup.ngram
-            written = context.corpus.table(table).latest_property(FINGERPRINT_FORMAT)
+            written = state.property(table, FINGERPRINT_FORMAT)
             if written == fingerprint_format(ngram):
                 yield SketchedRows(tuple(file.url for file in sound("documents")), ngram)
         else:
-            yield from _of_survivors(context, table, sound("documents"), sound("clean"), bad)
+            spec = _tokenizer(context, state) if table == "tokens" else None
+            if table == "tokens" and spec is None:
+                return
+            clean = sound("clean")
+            if spec is not None and clean:
+                yield EncodedRows(CopiedRows("clean", tuple(file.url for file in clean)), spec)
+            # Whether the ledger of a tag belongs to its documents, only a checksum can tell.
+            if state.is_present or is_known:
+                yield from _of_survivors(context, state, spec, sound("documents"), bad)
 
 
 def _meeting(files: Sequence[TableFile], wanted: Wanted) -> list[TableFile]:
     return [f for f in files if f.min_doc_id <= wanted.high and f.max_doc_id >= wanted.low]
 
 
-def _inputs(context: StageContext, wanted: Wanted) -> Iterator[InputRows]:
+def _inputs(context: StageContext, state: CorpusState, wanted: Wanted) -> Iterator[InputRows]:
     """The input files of a range that are as they were when they were read."""
     present = {
         file.cause: file for file in list_inputs(context.store, context.settings.inputs).files
@@ -149,7 +180,7 @@ def _inputs(context: StageContext, wanted: Wanted) -> Iterator[InputRows]:
     first, last = wanted.low >> POSITION_BITS, wanted.high >> POSITION_BITS
     files = [
         present[each.cause].numbered(each.ordinal)
-        for each in read_registry(context.corpus, context.store)
+        for each in inputs_in(state.files("inputs"), context.store)
         if first <= each.ordinal <= last and each.cause in present
     ]
     settings = context.settings.shard
@@ -158,21 +189,27 @@ def _inputs(context: StageContext, wanted: Wanted) -> Iterator[InputRows]:
         yield InputRows(tuple(splits), ReadLimits(int(settings.max_document_mb * 1e6)))
 
 
+def _tokenizer(context: StageContext, state: CorpusState) -> TokenizerSpec | None:
+    """The tokenizer that wrote `tokens`, as far as the settings or the warehouse still have it."""
+    written = state.property("tokens", TOKENIZER)
+    spec = tokenizer_of_table(context, written)
+    return spec if spec is not None and spec.fingerprint == written else None
+
+
 def _of_survivors(
     context: StageContext,
-    table: str,
+    state: CorpusState,
+    spec: TokenizerSpec | None,
     documents: Sequence[TableFile],
-    clean: Sequence[TableFile],
     bad: Collection[str],
 ) -> Iterator[RowSource]:
-    spec = tokenizer_of_table(context) if table == "tokens" else None
-    written = context.corpus.table("tokens").latest_property(TOKENIZER)
-    if table == "tokens" and (spec is None or spec.fingerprint != written):
-        return
-    if spec is not None and clean:
-        yield EncodedRows(CopiedRows("clean", tuple(file.url for file in clean)), spec)
-    ledger = ledger_files(context)
-    cuts = cut_files(context, removals_key(context))
+    if state.is_present:
+        ledger = ledger_files(context)
+        cuts = cut_files(context, removals_key(context))
+    else:
+        contained = files_of_contained(state.files("contained"))
+        ledger = (*files_of_ledger(state.files("clusters")), *contained)
+        cuts = files_of_ledger(state.files("cuts"))
     if any(file.url in bad for file in (*ledger, *cuts)):
         return
     parts = tuple(

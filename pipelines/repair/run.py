@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,7 @@ from enum import StrEnum
 from strata.errors import ConflictError
 from strata.keys import stage_key
 from strata.pipelines.repair.plan import plan_repairs
+from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.repair.task import RepairResult, RepairTask, run_repair_task
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import StageContext
@@ -16,14 +18,16 @@ from strata.pipelines.tasks import run_tasks
 from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.lifecycle.accesses import log_successions
 from strata.storage.publish import PublishMode, publish
-from strata.storage.records import TableFile
+from strata.storage.records import PRESENT, TableFile
 from strata.storage.replace import Replacement, replace_everywhere
 
 __all__ = ["Mended", "Outcome", "RepairMode", "repair"]
 
 # Each is made from those before it.
-ORDER = ("retractions", "inputs", "rejects", "documents", "fingerprints")
-LATER = ("clusters", "edges", "contained", "cuts", "clean", "tokens")
+ORDER = (
+    *("retractions", "inputs", "rejects", "documents", "fingerprints"),
+    *("clusters", "edges", "contained", "cuts", "clean", "tokens"),
+)
 
 CLEARED_WITH: Mapping[str, tuple[str, ...]] = {
     "edges": ("clusters", "edges"),
@@ -82,7 +86,8 @@ def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMod
     """Make broken files anew where their rows are elsewhere too.
 
     A table changes in one snapshot, in which the same rows are in other files, and so does each tag
-    that names one of the broken files. A repair that dies leaves files that no table refers to; the
+    that names one of the broken files. Files that only a tag names are made from the other tables
+    as that tag names them. A repair that dies leaves files that no table refers to; the
     next one does what is left.
 
     Args:
@@ -95,29 +100,41 @@ def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMod
         TransientError: a store or the catalog did not answer.
     """
     guard = RetractionGuard.begin(context.corpus)
-    broken: dict[str, list[TableFile]] = {}
+    broken: defaultdict[tuple[str, str], list[TableFile]] = defaultdict(list)
     for check in findings:
         if check.finding is not Finding.FOREIGN:
-            broken.setdefault(check.table, []).append(check.file)
+            broken[check.table, check.ref].append(check.file)
     bad = {file.url for files in broken.values() for file in files}
     mended: list[Mended] = []
-    for table in (*ORDER, *LATER):
-        if table in broken:
-            tasks = plan_repairs(context, table, broken[table], frozenset(bad))
-            if mode is RepairMode.PLAN:
-                mended += [_planned(table, file, task) for task in tasks for file in task.broken]
-                continue
-            results = _run(context, table, tasks)
-            guard.check([table])
-            mended += _publish(context, table, tasks, results)
-            bad -= {each.url for each in mended if each.outcome is Outcome.REBUILT}
+    for table, ref in sorted(broken, key=_turn):
+        state = CorpusState(context.corpus, ref)
+        tasks = plan_repairs(context, state, table, broken[table, ref], frozenset(bad))
+        if mode is RepairMode.PLAN:
+            mended += [
+                _planned(state, table, file, task)
+                for task in tasks
+                for file in task.broken
+                if file.url in bad
+            ]
+            continue
+        results = _run(context, table, tasks)
+        guard.check([table])
+        done = _publish(context, state, table, tasks, results)
+        mended += [each for each in done if each.url in bad]
+        bad -= {each.url for each in mended if each.outcome is Outcome.REBUILT}
     return mended
 
 
-def _planned(table: str, file: TableFile, task: RepairTask) -> Mended:
+def _turn(part: tuple[str, str]) -> tuple[int, bool, str]:
+    """The present tables first: what a tag keeps may be had from them."""
+    table, ref = part
+    return ORDER.index(table), ref != PRESENT, ref
+
+
+def _planned(state: CorpusState, table: str, file: TableFile, task: RepairTask) -> Mended:
     names = ", then ".join(source.name for source in task.sources)
     sentence = f"would be looked for in {names}" if names else "nothing else holds its rows"
-    if not names and table in CLEARED_WITH:
+    if not names and state.is_present and table in CLEARED_WITH:
         sentence = "would be cleared, for the next run to make it anew"
     return Mended(table, file.url, Outcome.PLANNED, sentence)
 
@@ -136,13 +153,14 @@ def _run(context: StageContext, table: str, tasks: Sequence[RepairTask]) -> list
 
 def _publish(
     context: StageContext,
+    state: CorpusState,
     table: str,
     tasks: Sequence[RepairTask],
     results: Sequence[RepairResult],
 ) -> list[Mended]:
     done = [(t, r) for t, r in zip(tasks, results, strict=True) if r.files]
     left = [(t, r) for t, r in zip(tasks, results, strict=True) if not r.files]
-    if left and table in CLEARED_WITH:
+    if left and state.is_present and table in CLEARED_WITH:
         for name in CLEARED_WITH[table]:
             _clear(context, name)
         sentence = "cleared; the next `strata run` makes the table anew"

@@ -51,11 +51,11 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CopiedRows:
-    """Rows of other files of the table: those of older snapshots, or left over by a rewrite."""
+    """Rows of other files of the table: those of other snapshots, or left over by a rewrite."""
 
     table: str
     urls: tuple[str, ...]
-    name: str = "an older copy"
+    name: str = "another copy"
 
     def batches(self, store: Store, _: Wanted | None) -> Iterator[pa.RecordBatch]:
         """All rows of the files."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strata.errors import InputError
+from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.retraction.gone import Gone
-from strata.storage.catalog import Corpus
 from strata.storage.records import TableFile
 from strata.storage.scan import read_batches
 from strata.storage.store import Store
@@ -60,7 +60,7 @@ class Wanted:
 
 
 def wanted_of(
-    corpus: Corpus,
+    state: CorpusState,
     store: Store,
     table: str,
     broken: Sequence[TableFile],
@@ -70,7 +70,7 @@ def wanted_of(
     """The documents of broken files of one table.
 
     Args:
-        corpus: the corpus.
+        state: the tables that have the files.
         store: where its files are.
         table: a key of ``DOCUMENT_TABLES``.
         broken: the files.
@@ -78,10 +78,10 @@ def wanted_of(
         gone: retracted documents.
     """
     low, high = min(f.min_doc_id for f in broken), max(f.max_doc_id for f in broken)
-    sound = [file for file in corpus.table(table).files() if file.url not in bad]
+    sound = [file for file in state.files(table) if file.url not in bad]
     present = _ids_between(store, sound, low, high)
     for twin in DOCUMENT_TABLES[table]:
-        files = corpus.table(twin).files()
+        files = state.files(twin)
         if any(file.url in bad and _meet(file, low, high) for file in files):
             continue
         try:

@@ -29,7 +29,7 @@ from strata.pipelines.retraction.survivors import tokenizer_of_table
 from strata.pipelines.retraction.table_edit import TableEdit, plan_edit
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import named_spec, tokens_key
+from strata.pipelines.tokens import TOKENIZER, named_spec, tokens_key
 from strata.storage.catalog import Corpus
 
 __all__ = [
@@ -114,7 +114,8 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
         fresh = replaced_pairs(context, retraction.gone, banding)
     if "clusters" in current:
         reelection = reelect(context, retraction.gone, fresh)
-    spec = tokenizer_of_table(context) if len(reelection.promoted) else None
+    written = context.corpus.table("tokens").latest_property(TOKENIZER)
+    spec = tokenizer_of_table(context, written) if len(reelection.promoted) else None
     # What is cut from a document depends on all others that remain, so that it is cut anew.
     recut = wants_cuts(context.settings.dedup)
     if recut or (len(reelection.promoted) and spec is None):
@@ -140,7 +141,7 @@ def _without_items(context: StageContext, doc_ids: np.ndarray) -> np.ndarray:
     """Those of some documents, int64[n] ascending, that contain no benchmark item."""
     if not len(doc_ids):
         return doc_ids
-    files = files_of_contained(context.corpus.table("contained"))
+    files = files_of_contained(context.corpus.table("contained").files())
     return np.setdiff1d(
         doc_ids, removed_ids(files, int(doc_ids[0]), int(doc_ids[-1]), context.store)
     )

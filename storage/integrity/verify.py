@@ -8,31 +8,31 @@ last two: of them every page is decoded, and its checksum holds where it has one
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import pyarrow.parquet as pq
 
 from strata.errors import InputError, InputMissingError
+from strata.settings import TABLES
 from strata.storage.catalog import Corpus
 from strata.storage.contract import Store
 from strata.storage.integrity.checksums import RowsChecksum, checksum_of
 from strata.storage.integrity.file_digest import stores_digest
 from strata.storage.integrity.verify_level import VerifyLevel
 from strata.storage.integrity.whole_file import check_bytes, checksum_rows
-from strata.storage.records import LAST_ID, TableFile
+from strata.storage.lifecycle.held_files import HeldFile, corpus_files
+from strata.storage.records import LAST_ID, PRESENT, TableFile
 from strata.storage.scan import group_bounds, open_parquet
 from strata.storage.schemas import SCHEMAS
 
 __all__ = [
     "FileCheck",
     "Finding",
-    "NamedFile",
     "Verification",
     "VerifyLevel",
-    "named_files",
     "verify",
     "verify_file",
 ]
@@ -61,6 +61,8 @@ class FileCheck:
         finding: what is wrong, or None.
         detail: a sentence about it.
         is_checksummed: whether the footer holds digest and checksum.
+        refs: the tags and branches that refer to it, where it is not foreign; :data:`PRESENT` is
+            the table as it is.
     """
 
     table: str
@@ -68,14 +70,36 @@ class FileCheck:
     finding: Finding | None = None
     detail: str = ""
     is_checksummed: bool = True
+    refs: frozenset[str] = frozenset({PRESENT})
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether only tags and branches refer to it, and the table as it is does not."""
+        return bool(self.refs) and PRESENT not in self.refs
+
+    @property
+    def ref(self) -> str:
+        """A state of the tables that the file is a part of; the present one, if it is."""
+        return min(self.refs) if self.is_kept else PRESENT
 
 
 @dataclass(slots=True)
 class Verification:
-    """The outcome of a whole corpus; sizes and rows are those of the catalog."""
+    """The outcome of a whole corpus; sizes and rows are those of the catalog.
+
+    Attributes:
+        level: how closely.
+        files: number of files.
+        kept: so many of them are in no table as it is, but in the state that a tag names.
+        rows: in them.
+        n_bytes: of them.
+        without_checksum: files of other writers, sound as far as can be told.
+        findings: the others.
+    """
 
     level: VerifyLevel
     files: int = 0
+    kept: int = 0
     rows: int = 0
     n_bytes: int = 0
     without_checksum: int = 0
@@ -84,6 +108,7 @@ class Verification:
     def add(self, check: FileCheck) -> None:
         """Count one file."""
         self.files += 1
+        self.kept += check.is_kept
         self.rows += check.file.rows
         self.n_bytes += check.file.n_bytes
         if check.finding is not None:
@@ -92,40 +117,21 @@ class Verification:
             self.without_checksum += 1
 
 
-@dataclass(frozen=True, slots=True)
-class NamedFile:
-    """A data file and its table."""
-
-    table: str
-    file: TableFile
-
-
-def named_files(corpus: Corpus, tables: Sequence[str] | None = None) -> list[NamedFile]:
-    """Every data file of the present snapshots, of some tables or of all that are there."""
-    present = corpus.existing_tables()
-    return [
-        NamedFile(name, file)
-        for name in present
-        if tables is None or name in tables
-        for file in corpus.table(name).files()
-    ]
-
-
 def verify(
     corpus: Corpus,
     store: Store,
     level: VerifyLevel = VerifyLevel.FULL,
     on_check: Callable[[FileCheck], None] | None = None,
-    tables: Sequence[str] | None = None,
+    tables: Collection[str] = TABLES,
 ) -> Verification:
-    """Check every data file of the present snapshot of every table, several at a time.
+    """Check every data file that the tables, their tags or branches refer to, several at a time.
 
     Args:
         corpus: the corpus.
         store: where its files are.
         level: how closely.
         on_check: called after each file, in the order of tables and files.
-        tables: names of tables; all unless given.
+        tables: their names.
 
     Raises:
         MachineError: a file may not be read.
@@ -134,8 +140,7 @@ def verify(
     result = Verification(level)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         checks = pool.map(
-            lambda each: verify_file(store, each.table, each.file, level),
-            named_files(corpus, tables),
+            lambda each: verify_file(store, each, level), corpus_files(corpus, tables)
         )
         for check in checks:
             result.add(check)
@@ -144,15 +149,17 @@ def verify(
     return result
 
 
-def verify_file(store: Store, table: str, file: TableFile, level: VerifyLevel) -> FileCheck:
+def verify_file(store: Store, held: HeldFile, level: VerifyLevel) -> FileCheck:
     """Check one data file of a table."""
+    table, file = held.table, held.file
     try:
-        return next(_problems(store, table, file, level))
+        check = next(_problems(store, table, file, level))
     except InputMissingError:
-        return FileCheck(table, file, Finding.MISSING, "the file is not there")
+        check = FileCheck(table, file, Finding.MISSING, "the file is not there")
     except InputError as error:
         detail = error.reason.removeprefix(f"{file.url} is ").removeprefix("damaged: ")
-        return FileCheck(table, file, Finding.DAMAGED, detail)
+        check = FileCheck(table, file, Finding.DAMAGED, detail)
+    return replace(check, refs=held.refs)
 
 
 def _problems(store: Store, table: str, file: TableFile, level: VerifyLevel) -> Iterator[FileCheck]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from strata.settings import TABLES
+from strata.storage.catalog import Corpus
 from strata.storage.records import PRESENT, TableFile
 from strata.storage.table import CorpusTable
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["HeldFile", "files_by_ref", "held_files"]
+__all__ = ["HeldFile", "corpus_files", "files_by_ref", "held_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,12 @@ def held_files(table: CorpusTable) -> list[HeldFile]:
         )
         for url in sorted(files)
     ]
+
+
+def corpus_files(corpus: Corpus, tables: Collection[str] = TABLES) -> list[HeldFile]:
+    """The same of some tables of a corpus, as far as they are there, table by table."""
+    present = [name for name in corpus.existing_tables() if name in tables]
+    return [held for name in present for held in held_files(corpus.table(name))]
 
 
 def _files(snapshot: Snapshot, io: FileIO, read: dict[str, list[DataFile]]) -> Iterator[DataFile]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from strata.storage.catalog import Corpus
-from strata.storage.lifecycle.held_files import HeldFile, held_files
+from strata.storage.lifecycle.held_files import HeldFile
 from strata.storage.records import PRESENT, TableFile
 from strata.storage.tiers import Tier
 
-__all__ = ["ELSEWHERE", "TierUsage", "corpus_files", "tier_of_file", "usage_of"]
+__all__ = ["ELSEWHERE", "TierUsage", "tier_of_file", "usage_of"]
 
 ELSEWHERE = "elsewhere"
 """Stands for the files that lie in no tier of the settings."""
@@ -49,11 +48,6 @@ class TierUsage:
         self.rows += file.rows
         self.n_bytes += file.n_bytes
         self.bytes_by_table[held.table] = self.bytes_by_table.get(held.table, 0) + file.n_bytes
-
-
-def corpus_files(corpus: Corpus) -> list[HeldFile]:
-    """All files that the tables of a corpus, their tags and branches refer to."""
-    return [held for table in corpus.existing_tables() for held in held_files(corpus.table(table))]
 
 
 def usage_of(files: Iterable[HeldFile], tiers: Mapping[str, Tier]) -> dict[str, TierUsage]:

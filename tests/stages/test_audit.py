@@ -144,7 +144,7 @@ def audited(context, documents, key):
     )
     sampled = sequential_context(settings, "audit")
     clusters = context.corpus.table("clusters")
-    ledger = files_of_ledger(clusters)
+    ledger = files_of_ledger(clusters.files())
     removed = sum(not row["kept"] for row in rows_of(context, "clusters", ["kept"]))
     return audit(sampled, ledger, removed, key, Counters())
 

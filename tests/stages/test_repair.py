@@ -1,6 +1,7 @@
 """Verifying and repairing corpora whose files are damaged."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -97,7 +98,10 @@ def checksum(context, table):
 
 
 def break_file(context, table, how):
-    file = context.corpus.table(table).files()[0]
+    return damage(context, context.corpus.table(table).files()[0], how)
+
+
+def damage(context, file, how):
     data = context.store.read_bytes(file.location)
     if how == "missing":
         context.store.delete(file.location)
@@ -133,8 +137,17 @@ def test_repair_gives_the_table_the_same_rows(context, table, how):
 
 @pytest.mark.parametrize("how", ["missing", "flipped"])
 def test_repair_after_a_rewrite_takes_the_older_copy(settings, how):
-    context = sequential_context(settings, "first")
-    run_all(context)
+    run_all(sequential_context(settings, "first"))
+    context = packed_corpus(settings)
+    before = checksum(context, "documents")
+    assert "/cold/" in break_file(context, "documents", how).url
+    (done,) = mend(context)
+    assert "another copy" in done.sentence
+    assert (findings(context), checksum(context, "documents")) == ([], before)
+
+
+def packed_corpus(settings):
+    """Rewrite the documents into another tier."""
     packed = settings.model_validate(
         settings.model_dump()
         | {"tiers": {"cold": {"url": f"{settings.warehouse}/cold"}}}
@@ -142,11 +155,7 @@ def test_repair_after_a_rewrite_takes_the_older_copy(settings, how):
     )
     context = replace(sequential_context(packed, "second"), run_id="second")
     run_all(context)
-    before = checksum(context, "documents")
-    assert "/cold/" in break_file(context, "documents", how).url
-    (done,) = mend(context)
-    assert "an older copy" in done.sentence
-    assert (findings(context), checksum(context, "documents")) == ([], before)
+    return context
 
 
 def test_repair_of_every_table_of_documents_but_the_registry(context):
@@ -257,6 +266,65 @@ def test_repair_mends_tags_that_name_the_file_too(context, tmp_path):
     assert contents(context) != before
     roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
     assert findings(context) == []
+    assert contents(context) == before
+
+
+def later_version(context, tmp_path):
+    """Tag the corpus, and overwrite what it held by what another threshold and input give."""
+    tag_corpus(context.corpus, "v1")
+    write_records(tmp_path / "in", {"c.jsonl": records(300, 4)})
+    changed = {"dedup": {"threshold": 0.6}, "tokenize": {"train": {"vocab_size": 310}}}
+    settings = Settings(**(context.settings.model_dump(exclude_unset=True) | changed))
+    run_all(sequential_context(settings, "second"))
+
+
+def kept_file(context, table):
+    table = context.corpus.table(table)
+    present = {file.url for file in table.files()}
+    return next(file for file in table.files_of_ref("v1") if file.url not in present)
+
+
+@pytest.mark.parametrize("how", ["missing", "flipped"])
+@pytest.mark.parametrize("table", ["clean", "tokens"])
+def test_repair_makes_files_anew_that_only_a_tag_names(context, tmp_path, table, how):
+    before = contents(context)
+    later_version(context, tmp_path)
+    assert findings(context) == []
+    damage(context, kept_file(context, table), how)
+    (check,) = findings(context)
+    assert (check.table, check.refs) == (table, {"v1"})
+    (lost,) = affected_by(context.corpus, context.store, [check])
+    assert len(lost.documents) == check.file.rows
+    present = contents(context)
+    (done,) = mend(context)
+    if (table, how) == ("clean", "missing"):
+        # Without its footer nothing tells whether the ledger of the tag gives just its rows.
+        assert done.outcome is Outcome.LOST
+        assert contents(context) == present
+        return
+    assert done.outcome is Outcome.REBUILT, done
+    assert contents(context) == present
+    assert findings(context) == []
+    roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
+    assert contents(context) == before
+
+
+@pytest.mark.parametrize("how", ["missing", "flipped"])
+def test_repair_of_a_tag_takes_the_rewritten_files(settings, tmp_path, how):
+    first = sequential_context(settings, "first")
+    run_all(first)
+    before = contents(first)
+    tag_corpus(first.corpus, "v1")
+    context = packed_corpus(settings)
+    # Nothing but the rewritten file has these rows.
+    shutil.rmtree(tmp_path / "in")
+    for table in ("clean", "fingerprints"):
+        break_file(context, table, "missing")
+    damage(context, kept_file(context, "documents"), how)
+    done = {each.table: each for each in mend(context)}
+    assert done["documents"].outcome is Outcome.REBUILT, done
+    assert findings(context) == []
+    roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
     assert contents(context) == before
 
 

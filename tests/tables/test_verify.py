@@ -8,10 +8,12 @@ from strata.errors import TransientError
 from strata.storage.catalog import open_corpus
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify, verify_file
+from strata.storage.lifecycle.held_files import HeldFile
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore
+from strata.storage.tags import delete_tag, tag_corpus
 from strata.storage.url import Url
 
 LAYOUT = ParquetLayout("none", None, row_group_bytes=100_000, target_file_bytes=10_000_000)
@@ -63,6 +65,27 @@ def test_verify_sound_corpus_has_no_findings(corpus):
         assert [check.table for check in seen] == ["clusters", "tokens"]
 
 
+def test_verify_reads_what_only_a_tag_names(corpus, folder):
+    tag_corpus(corpus, "v1")
+    old = corpus.table("clusters").files()[0]
+    files = write(corpus, folder / "next", "clusters", clusters(1, 2))
+    publish(
+        corpus.table("clusters"),
+        files,
+        mode=PublishMode.OVERWRITE,
+        content_key="l",
+        run_id="s",
+    )
+    for level in VerifyLevel:
+        result = verify(corpus, corpus.store, level)
+        assert (result.files, result.kept, result.findings) == (3, 1, [])
+    corpus.store.delete(old.location)
+    (check,) = verify(corpus, corpus.store).findings
+    assert (check.file.url, check.finding, check.ref) == (old.url, Finding.MISSING, "v1")
+    delete_tag(corpus, "v1")
+    assert found(corpus) == []
+
+
 def test_verify_empty_corpus_has_no_findings(settings):
     with open_corpus(settings.model_copy(update={"corpus": "empty"})) as corpus:
         assert verify(corpus, corpus.store).files == 0
@@ -108,7 +131,7 @@ def test_verify_every_byte_of_the_file_counts(corpus):
             data[position] ^= 0x10
 
         change(corpus, file, flip)
-        check = verify_file(corpus.store, "tokens", file, VerifyLevel.FULL)
+        check = verify_file(corpus.store, HeldFile("tokens", file), VerifyLevel.FULL)
         assert check.finding in (Finding.DAMAGED, Finding.ROW_MISMATCH, Finding.OTHER_FILE), (
             position
         )
@@ -117,7 +140,7 @@ def test_verify_every_byte_of_the_file_counts(corpus):
 
 def test_verify_reads_every_byte_once(corpus, file):
     store = MeteredStore(corpus.store)
-    assert verify_file(store, "clusters", file, VerifyLevel.FULL).finding is None
+    assert verify_file(store, HeldFile("clusters", file), VerifyLevel.FULL).finding is None
     # The end is read first, for the footer.
     assert file.n_bytes <= store.meter.bytes_read <= 2 * file.n_bytes
 
@@ -162,7 +185,7 @@ def test_verify_files_of_other_writers_are_decoded_and_counted(corpus, file):
     pq.write_table(rows, file.location.path)
     size = corpus.store.info(file.location).size
     plain = replace(file, n_bytes=size)
-    check = verify_file(corpus.store, "clusters", plain, VerifyLevel.FULL)
+    check = verify_file(corpus.store, HeldFile("clusters", plain), VerifyLevel.FULL)
     assert (check.finding, check.is_checksummed) == (None, False)
 
 
@@ -188,7 +211,9 @@ def test_verify_other_row_count_of_the_same_size_is_found(corpus, file, folder, 
 
 def test_verify_file_with_other_columns_is_damage(corpus, monkeypatch):
     (tokens,) = corpus.table("tokens").files()
-    monkeypatch.setattr("strata.storage.table.CorpusTable.files", lambda _: [tokens])
+    monkeypatch.setattr(
+        "strata.storage.integrity.verify.corpus_files", lambda *_: [HeldFile("clusters", tokens)]
+    )
     assert found(corpus) == [("clusters", Finding.DAMAGED)]
 
 

@@ -39,7 +39,7 @@ def ledger(settings, store, folder):
     with open_corpus(settings) as corpus:
         table = corpus.table("clusters")
         publish(table, written, mode=PublishMode.OVERWRITE, content_key="k", run_id="r")
-        return files_of_ledger(table), doc_ids, kept
+        return files_of_ledger(table.files()), doc_ids, kept
 
 
 def test_removed_any_range_equals_the_whole_ledger_filtered(ledger, store):

@@ -2,7 +2,8 @@ import pyarrow as pa
 import pytest
 
 from strata.storage.catalog import open_corpus
-from strata.storage.lifecycle.usage import ELSEWHERE, corpus_files, usage_of
+from strata.storage.lifecycle.held_files import corpus_files
+from strata.storage.lifecycle.usage import ELSEWHERE, usage_of
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import CLUSTERS
