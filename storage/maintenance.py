@@ -33,6 +33,7 @@ __all__ = [
     "expirable",
     "expire",
     "find_orphans",
+    "refuse_lost_tables",
 ]
 
 STAGING = "_staging"
@@ -165,6 +166,15 @@ class _Listed:
     table: str
     kind: str
     file: FileInfo
+
+
+def refuse_lost_tables(corpus: Corpus, tiers: Iterable[Tier]) -> None:
+    """Make sure that the catalog knows every table whose files are there.
+
+    Raises:
+        ConflictError: it does not.
+    """
+    _refuse_unknown_tables(corpus, list(_listed(corpus, tiers)))
 
 
 def _listed(corpus: Corpus, tiers: Iterable[Tier]) -> Iterator[_Listed]:

@@ -19,6 +19,7 @@ from strata.storage.catalog import Corpus
 from strata.storage.integrity.foreign_files import foreign_files
 from strata.storage.integrity.verify import FileCheck, Finding, Verification, verify
 from strata.storage.lifecycle.held_files import corpus_files
+from strata.storage.maintenance import refuse_lost_tables
 from strata.storage.records import TableFile
 from strata.storage.tiers import tiers_of
 
@@ -59,10 +60,18 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
     """Check every file, print those that are not as they should be, and what they held.
 
     Raises:
+        ConflictError: files of a table are there, and the catalog does not know it.
         InputError: there is one that was not made anew.
-        SettingsError: there is no such table.
+        SettingsError: there is no such table, or none at all.
     """
     tables = _tables(arguments)
+    refuse_lost_tables(corpus, tiers_of(settings).values())
+    if not corpus.existing_tables():
+        # A wrong name must not look like a sound corpus.
+        raise SettingsError(
+            f"corpus {corpus.name} has no tables in {corpus.warehouse}: nothing was verified",
+            hint="check `corpus`, `warehouse` and [catalog]; a new corpus needs `strata run` first",
+        )
     with stage_context(settings, corpus, arguments) as context:
         found = _verify(context, arguments, tables)
         found.findings += _strangers(settings, corpus, tables)

@@ -1,6 +1,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -95,9 +96,21 @@ def test_storage_snapshots_tell_run_and_present(filled, say):
 
 def test_storage_of_a_new_corpus_is_empty(say):
     assert say("snapshots")[1]["snapshots"] == []
-    assert say("verify")[1]["files"] == 0
     assert say("gc")[1]["deleted"] == []
     assert say("expire")[1]["expired"] == []
+
+
+def test_storage_verify_of_nothing_is_no_success(file, capsys):
+    assert main(["storage", "verify", file, "--quick"]) == 2
+    assert "nothing was verified" in capsys.readouterr().err
+
+
+def test_storage_verify_tells_a_lost_catalog(filled, corpus, file, capsys):
+    database = Path((corpus.warehouse / "catalog.db").path)
+    corpus.close()
+    database.unlink()
+    assert main(["storage", "verify", file, "--quick"]) == 4
+    assert "restore the catalog's database" in capsys.readouterr().err
 
 
 def test_storage_verify_sound_corpus_is_well(filled, say):
