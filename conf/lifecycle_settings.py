@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +17,8 @@ __all__ = ["Bound", "LifecycleRule", "spill_cycle"]
 
 _BOUND = re.compile(r"\s*(?P<column>[A-Za-z_]\w*)\s*(?P<sign><=|>=|<|>)\s*(?P<value>\S+)\s*")
 _LONGEST = 36_500.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = frozenset({"created"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,9 @@ class Bound:
     """One condition of ``where``, such as ``n_tokens < 200``.
 
     Attributes:
-        column: a numeric column of the table, or a field of its partitions.
+        column: a column of numbers or times of the table, or a field of its partitions.
         sign: <, <=, > or >=.
-        value: what it is compared with.
+        value: what it is compared with; a time in microseconds since 1970, UTC.
     """
 
     column: str
@@ -39,15 +43,20 @@ class Bound:
             ValueError: it is none.
         """
         found = _BOUND.fullmatch(text)
-        try:
+        read = _microseconds if found is not None and found["column"] in _TIMES else float
+        with suppress(ValueError):
             if found is not None:
-                return cls(found["column"], found["sign"], float(found["value"]))
-        except ValueError:
-            pass
+                return cls(found["column"], found["sign"], read(found["value"]))
         raise ValueError(
-            f"{text!r} is no condition: write a column, one of < <= > >=, and a number, "
-            'as in "n_tokens < 200"'
+            f"{text!r} is no condition: write a column, one of < <= > >=, and a number, or a date "
+            'for `created`, as in "n_tokens < 200" or "created < 2020-01-01"'
         )
+
+
+def _microseconds(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return float((aware - _EPOCH) // timedelta(microseconds=1))
 
 
 class LifecycleRule(Model):
@@ -82,8 +91,8 @@ class LifecycleRule(Model):
     smaller_than_mb: float | None = Field(default=None, ge=0)
     """Size of the file on disk, in MB, below which the rule holds."""
     where: tuple[str, ...] = ()
-    """Conditions that every row of the file meets by the bounds that the catalog holds of a numeric
-    column, or by its partition: "n_tokens < 200"."""
+    """Conditions that every row of the file meets by the bounds that the catalog holds of a column
+    of numbers or of `created`, or by its partition: "n_tokens < 200", "created < 2020-01-01"."""
 
     @field_validator("tables")
     @classmethod

@@ -31,7 +31,8 @@ class HeldFile:
         file: the file.
         refs: the tags and branches that refer to it; :data:`PRESENT` is the table as it is.
         partition: values of its partition, by field.
-        bounds: smallest and largest value of each numeric column that the manifest has bounds of.
+        bounds: smallest and largest value of each column of numbers or times that the manifest has
+            bounds of and no row lacks; times in microseconds since 1970, UTC.
     """
 
     table: str
@@ -102,12 +103,14 @@ def _files(snapshot: Snapshot, io: FileIO, read: dict[str, list[DataFile]]) -> I
 
 def _bounds(file: DataFile, metadata: TableMetadata) -> Iterator[tuple[str, tuple[float, float]]]:
     from pyiceberg.conversions import from_bytes
-    from pyiceberg.types import DoubleType, FloatType, IntegerType, LongType
+    from pyiceberg.types import DoubleType, FloatType, IntegerType, LongType, TimestamptzType
 
+    ordered = DoubleType | FloatType | IntegerType | LongType | TimestamptzType
     low, high = file.lower_bounds or {}, file.upper_bounds or {}
+    missing = file.null_value_counts or {}
     for column in metadata.schema().fields:
         kind = column.field_type
         known = column.field_id in low and column.field_id in high
-        if known and isinstance(kind, DoubleType | FloatType | IntegerType | LongType):
+        if known and not missing.get(column.field_id) and isinstance(kind, ordered):
             ends = [from_bytes(kind, side[column.field_id]) for side in (low, high)]
             yield column.name, (float(ends[0]), float(ends[1]))

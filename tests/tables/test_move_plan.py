@@ -1,6 +1,7 @@
 import itertools
 import json
 import time
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -16,7 +17,7 @@ from strata.storage.metering import FileReads
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
 from strata.storage.records import PRESENT
-from strata.storage.schemas import CLUSTERS
+from strata.storage.schemas import CLUSTERS, SCHEMAS
 from strata.storage.tiers import tiers_of
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
@@ -97,6 +98,25 @@ def test_held_files_tell_who_refers_to_them_and_their_bounds(corpus, put):
     assert found[1].bounds["cluster_size"] == (10, 20)
     assert found[4].bounds["similarity"] == (1, 1)
     assert "method" not in found[1].bounds
+
+
+def test_bounds_of_a_column_count_only_where_every_row_has_a_value(corpus, settings):
+    folder = tiers_of(settings)["hot"].folder("web", "documents")
+    row = {"doc_id": 1, "id": "a", "text": "t", "source": "s", "n_bytes": 1}
+    row |= {"content_hash": bytes(16), "metadata": "{}"}
+    day = datetime(2020, 1, 2, tzinfo=UTC)
+    for dates in ((day, day + timedelta(days=1)), (day, None)):
+        with TableWriter(corpus.store, folder, "documents", LAYOUT, "t") as writer:
+            rows = [row | {"doc_id": i, "created": date} for i, date in enumerate(dates)]
+            writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["documents"]))
+        table = corpus.table("documents")
+        publish(
+            table, writer.close(), mode=PublishMode.OVERWRITE, content_key=str(dates), run_id="r"
+        )
+        (held,) = held_files(table)
+        low = day.timestamp() * 1e6
+        assert held.bounds.get("created") == (None if None in dates else (low, low + 86.4e9))
+        assert held.bounds["doc_id"] == (0, 1)
 
 
 def test_held_files_of_a_table_that_never_was_are_none(corpus):
