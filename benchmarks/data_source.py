@@ -102,7 +102,7 @@ def _map_in_arrow(spark: SparkSession, urls: list[str], columns: list[str]) -> D
     """What one writes without a data source: files, two parts a core, read by pyarrow."""
     parts = [urls[number::4] for number in range(4) if urls[number::4]]
     schema = spark.read.parquet(*urls).select(*columns).schema
-    target = to_arrow_schema(schema)
+    target = to_arrow_schema(schema, timezone="UTC")
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

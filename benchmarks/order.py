@@ -77,7 +77,7 @@ def measure_orders(corpus: Corpus, folder: Path) -> Iterator[OrderFigure]:
 
 
 def _orders_of(name: str, tables: Tables, out: Path) -> Iterator[OrderFigure]:
-    ledger = files_of_ledger(tables.table("clusters"))
+    ledger = files_of_ledger(tables.table("clusters").files())
     columns = SCHEMAS[name].names
     batches = [
         batch

@@ -140,6 +140,15 @@ class Store(ABC):
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
         """Read several ranges of a file, with several requests in flight where that helps."""
 
+    def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
+        """What one file is, and its last ``count`` bytes, or all that it has.
+
+        A reader of a footer begins with it; it is one request where a store can.
+        """
+        info = self.info(url)
+        span = ByteRange(max(0, info.size - count), info.size)
+        return info, self.pinned(info).read_ranges(url, [span])[0]
+
     def upload(self, url: Url) -> PartUpload | None:  # noqa: ARG002 (for stores that have parts)
         """An upload in parts, on stores that know them."""
         return None

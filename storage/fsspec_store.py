@@ -132,6 +132,22 @@ class FsspecStore(Store):
             parts = filesystem.cat_ranges(paths, starts, ends, on_error="raise")
             return cast("list[bytes]", parts)
 
+    def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
+        """What one file is, and its last ``count`` bytes, or all that it has."""
+        if url.scheme not in S3_SCHEMES:
+            return Store.read_tail(self, url, count)
+        from strata.storage.transfer.s3 import is_range_past_the_end
+
+        with self._attempt(url, "read") as filesystem:
+            try:
+                facts, data = filesystem.read_tail(url.path, count)
+            except OSError as error:
+                # An empty object has no last bytes.
+                if not is_range_past_the_end(error):
+                    raise
+                return self.info(url), b""
+            return _file_info(url, facts), data
+
     def pinned(self, info: FileInfo) -> FsspecStore:
         """The store for reading one version of a file; S3 and memory tell when it was replaced."""
         return replace(self, pin=info)

@@ -206,6 +206,13 @@ class MeteredStore(Store):
         self.meter.count_read(url, size, requests=len(parts) * _calls(url))
         return parts
 
+    def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
+        """What one file is, and its last bytes."""
+        with counting(self.meter):
+            info, data = self.inner.read_tail(url, count)
+        self.meter.count_read(url, len(data), requests=_calls(url))
+        return info, data
+
     def pinned(self, info: FileInfo) -> Store:
         """The same store and meter, for reading one version of a file."""
         return replace(self, inner=self.inner.pinned(info))

@@ -32,27 +32,28 @@ class _Part:
 class PrefetchedFile(io.RawIOBase):
     """A seekable file, served from the prefetched ranges and else from the store.
 
-    Holds the ranges of the last :meth:`prefetch` only, those that are fetched ahead, and ``tail``.
+    Holds the ranges of the last :meth:`prefetch` only, those that are fetched ahead, and ``tail``,
+    the last bytes of the file.
 
     Attributes:
         size: bytes of the file.
     """
 
-    def __init__(self, store: Store, info: FileInfo, tail: int) -> None:
+    def __init__(self, store: Store, info: FileInfo, tail: bytes) -> None:
         self._store = store.pinned(info)
         self._url = info.url
         self.size = size = info.size
         self._at = 0
         self._stack = ExitStack()
         self._direct: BinaryIO | None = None
-        self._tail = self._fetch([ByteRange(max(0, size - tail), size)])
+        self._tail = _Part(size - len(tail), memoryview(tail))
         self._parts: list[_Part] = []
         self._coming: tuple[list[ByteRange], Future[list[_Part]]] | None = None
 
     def prefetch(self, ranges: Iterable[ByteRange]) -> None:
         """Fetch ``ranges`` now, and forget those of the call before."""
         self._parts = []
-        wanted, coming = coalesce(ranges), self._coming
+        wanted, coming = self._missing(ranges), self._coming
         self._coming = None
         if coming is not None and coming[0] == wanted:
             self._parts = coming[1].result()
@@ -61,15 +62,19 @@ class PrefetchedFile(io.RawIOBase):
 
     def fetch_ahead(self, ranges: Iterable[ByteRange]) -> None:
         """Begin to fetch what the next :meth:`prefetch` will ask for."""
-        wanted = coalesce(ranges)
+        wanted = self._missing(ranges)
         self._coming = wanted, submit(Role.AHEAD, _AHEAD_THREADS, self._fetch, wanted)
 
+    def _missing(self, ranges: Iterable[ByteRange]) -> list[ByteRange]:
+        """What has to be asked for: the end of the file is there already."""
+        cut = (ByteRange(each.start, min(each.end, self._tail.start)) for each in ranges)
+        return coalesce(each for each in cut if each.end > each.start)
+
     def _fetch(self, ranges: Sequence[ByteRange]) -> list[_Part]:
-        wanted = [r for r in ranges if r.end > r.start]
-        if not wanted:
+        if not ranges:
             return []
-        chunks = self._store.read_ranges(self._url, wanted)
-        return [_Part(r.start, memoryview(chunk)) for r, chunk in zip(wanted, chunks, strict=True)]
+        chunks = self._store.read_ranges(self._url, ranges)
+        return [_Part(r.start, memoryview(chunk)) for r, chunk in zip(ranges, chunks, strict=True)]
 
     def readable(self) -> bool:
         """True: this is an input."""
@@ -104,7 +109,7 @@ class PrefetchedFile(io.RawIOBase):
         return bytes(self.read())
 
     def _cached(self, count: int) -> bytes | memoryview | None:
-        for part in (*self._parts, *self._tail):
+        for part in (*self._parts, self._tail):
             offset = self._at - part.start
             if offset >= 0 and offset + count <= len(part.data):
                 return part.data[offset : offset + count]
@@ -112,7 +117,7 @@ class PrefetchedFile(io.RawIOBase):
 
     def _joined(self, count: int) -> bytes | None:
         pieces, at, end = [], self._at, self._at + count
-        for part in self._parts:
+        for part in (*self._parts, self._tail):
             if part.start <= at < part.start + len(part.data):
                 piece = part.data[at - part.start : end - part.start]
                 pieces.append(piece)

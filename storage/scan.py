@@ -116,8 +116,8 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
     Raises:
         InputError: not a Parquet file, or a damaged one; also for reads inside the block.
     """
-    info = store.info(url)
-    with _damage_told(url), PrefetchedFile(store, info, _TAIL) as source:
+    info, tail = store.read_tail(url, _TAIL)
+    with _damage_told(url), PrefetchedFile(store, info, tail) as source:
         stored = _check_footer(url, source)
         # Arrow's own prefetch would read from threads of its own, through Python handles.
         parquet = pq.ParquetFile(

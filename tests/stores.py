@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -72,6 +73,14 @@ class StoreTests:
             b"\0\1",
             b"\1\2\3",
         ]
+
+    def test_store_tail_comes_with_the_facts_of_its_file(self, subject, any_folder):
+        url, data = any_folder / "x", bytes(range(200))
+        for content in (data, data[:50], data[:7], b""):
+            subject.write_bytes(url, content)
+            assert subject.read_tail(url, 50) == (subject.info(url), content[-50:])
+        with pytest.raises(InputMissingError, match=re.escape(str(any_folder / "none"))):
+            subject.read_tail(any_folder / "none", 50)
 
     def test_store_unclosed_output_is_not_there(self, subject, any_folder):
         url = any_folder / "x"

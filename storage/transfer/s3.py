@@ -50,11 +50,29 @@ class StrataS3(S3FileSystem):  # type: ignore[misc]
         """
         sync(self.loop, self._read_range, path, span, etag, into)
 
-    async def _read_range(self, path: str, span: ByteRange, etag: str, into: list[bytes]) -> None:
+    def read_tail(self, path: str, count: int) -> tuple[dict[str, Any], bytes]:
+        """The last bytes of an object, with what :meth:`info` would tell of it, in one request."""
+        told: tuple[dict[str, Any], bytes] = sync(self.loop, self._read_tail, path, count)
+        return told
+
+    async def _read_tail(self, path: str, count: int) -> tuple[dict[str, Any], bytes]:
+        response = await self._call_s3("get_object", **self._range(path, f"-{count}"))
+        async with response["Body"] as body:
+            data = await body.read()
+        total = response.get("ContentRange", "").rpartition("/")[2]
+        size = int(total or response["ContentLength"])
+        if len(data) != min(size, count):
+            raise ConnectionResetError(f"s3://{path} gave {len(data)} of its last {count} bytes")
+        facts = {name: response[name] for name in ("ETag", "LastModified")}
+        return facts | {"size": size}, data
+
+    def _range(self, path: str, span: str) -> dict[str, str]:
         bucket, key, version = self.split_path(path)
-        wanted = {"Bucket": bucket, "Key": key, "Range": f"bytes={span.start}-{span.end - 1}"}
-        if version:
-            wanted["VersionId"] = version
+        wanted = {"Bucket": bucket, "Key": key, "Range": f"bytes={span}"}
+        return wanted | ({"VersionId": version} if version else {})
+
+    async def _read_range(self, path: str, span: ByteRange, etag: str, into: list[bytes]) -> None:
+        wanted = self._range(path, f"{span.start}-{span.end - 1}")
         response = await self._call_s3("get_object", **wanted)
         body = response["Body"]
         try:

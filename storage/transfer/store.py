@@ -81,6 +81,12 @@ class TransferStore(Store):
             for each in coming:
                 each.cancel()
 
+    def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
+        """What one file is, and its last bytes."""
+        if url.scheme == LOCAL:
+            return self.inner.read_tail(url, count)
+        return retried(self.policy, partial(self.inner.read_tail, url, count))
+
     def read_bytes(self, url: Url) -> bytes:
         """The content of a file, its parts fetched at the same time."""
         if url.scheme == LOCAL:

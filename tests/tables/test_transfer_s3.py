@@ -2,10 +2,13 @@ import os
 import socket
 from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import ConflictError, InputMissingError, MachineError, TransientError
 from strata.storage.hints import TierHints
+from strata.storage.scan import read_batches
 from strata.storage.store import ByteRange, MeteredStore, StorageOptions, open_store
 from strata.storage.transfer import endpoints
 from strata.storage.transfer.policy import TransferPolicy
@@ -128,6 +131,27 @@ def test_transfer_missing_and_forbidden_are_never_sent_again(server, url):
     with pytest.raises((InputMissingError, MachineError)):
         open_store(options).write_bytes(missing, b"1")
     assert len(server.requests) == 2
+
+
+def test_transfer_small_table_file_is_read_with_one_request(server, url):
+    store = store_of(server)
+    table = pa.table({"doc_id": pa.array(range(2000))})
+    with store.create(url) as output:
+        pq.write_table(table, output, row_group_size=500)
+    server.requests.clear()
+    batches = list(read_batches(store, url, ["doc_id"], None, MB))
+    assert pa.Table.from_batches(batches) == table
+    assert methods(server) == {"GET": 1}
+
+
+def test_transfer_torn_tail_is_asked_for_again(server, url):
+    store = store_of(server)
+    store.write_bytes(url, DATA)
+    server.requests.clear()
+    fail_once(server, Fault.TORN_BODY, lambda request: request.method == "GET")
+    info, tail = store.read_tail(url, MB)
+    assert (info.size, tail) == (len(DATA), DATA[-MB:])
+    assert methods(server) == {"GET": 2}
 
 
 def test_transfer_torn_read_goes_on_where_it_broke(server, url):
