@@ -63,7 +63,7 @@ test-services: $(READY) ## Run the tests against real storage servers on loopbac
 lint: $(READY) build/typed ## Check style, format and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	MYPYPATH=build/typed $(VENV)/bin/mypy
+	MYPYPATH=build/typed:. $(VENV)/bin/mypy
 
 # The folders of the checkout as the package tree that they are installed as, for mypy.
 .PHONY: build/typed

@@ -170,7 +170,8 @@ def _batches(corpus: Corpus, most_bytes: int) -> list[pa.RecordBatch]:
     }
     arrays = [columns.get(f.name, pa.nulls(count, f.type)) for f in CLEAN]
     table = pa.Table.from_arrays(arrays, schema=CLEAN)
-    return table.to_batches(max_chunksize=BATCH_ROWS)
+    batches: list[pa.RecordBatch] = table.to_batches(max_chunksize=BATCH_ROWS)
+    return batches
 
 
 def _measured(

@@ -11,6 +11,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,8 @@ def main() -> None:
         schema=SCHEMAS["edges"],
     )
     for name, rows in (("documents", documents), ("edges", edges)):
-        checksum = best(lambda rows=rows: RowsChecksum.of(rows))
-        write = best(lambda name=name, rows=rows: _write(name, rows))
+        checksum = best(partial(RowsChecksum.of, rows))
+        write = best(partial(_write, name, rows))
         print(
             f"{name}: {rows.num_rows:,} rows, {rows.nbytes / 1e6:.0f} MB; checksum "
             f"{rows.nbytes / checksum / 1e9:.2f} GB/s; TableWriter, zstd-3, {write:.2f} s, of "

@@ -19,7 +19,7 @@ from strata.jobs.runtime.progress import QuietProgress
 from strata.jobs.runtime.session import LazySession
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageContext
-from strata.settings import Settings
+from strata.settings import InputSettings, Settings, ShardSettings
 from strata.storage.catalog import open_corpus
 from strata.storage.records import TableFile
 
@@ -52,8 +52,8 @@ def measure_data_source(corpus: Corpus, scratch: Path) -> list[ReadFigure]:
     settings = Settings(
         corpus="bench",
         warehouse=str(scratch / "wh"),
-        inputs=[{"path": str(corpus.folder)}],
-        shard={"target_file_mb": 16},
+        inputs=(InputSettings(path=str(corpus.folder)),),
+        shard=ShardSettings(target_file_mb=16),
         spark={"spark.ui.enabled": False, "spark.ui.showConsoleProgress": False},
     )
     session = LazySession(settings, "local[2]", "bench")

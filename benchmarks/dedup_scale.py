@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.corpus import Corpus
 from benchmarks.fingerprints import Prints, banners, copies, real_prints, write_warehouse
 from benchmarks.processes import run_command
-from strata.settings import Settings
+from strata.settings import InputSettings, Settings
 
 __all__ = ["Deduped", "StageCost", "measure_family", "measure_growth"]
 
@@ -151,9 +151,8 @@ def _run(scratch: Path, name: str, parts: Iterator[Prints], way: str) -> Deduped
     (folder / "events").mkdir(parents=True)
     file = folder / "dedup.toml"
     file.write_text(SETTINGS.format(folder=folder, partitions=PARTITIONS, **WAYS[way]))
-    settings = Settings(
-        corpus="bench", warehouse=str(folder / "wh"), inputs=[{"path": str(folder / "none")}]
-    )
+    inputs = (InputSettings(path=str(folder / "none")),)
+    settings = Settings(corpus="bench", warehouse=str(folder / "wh"), inputs=inputs)
     documents = write_warehouse(settings, parts)
     command = [sys.executable, "-m", "strata.jobs.cli", "dedup", str(file), "--json", "-q"]
     done = run_command(command)

@@ -101,7 +101,8 @@ def write_warehouse(settings: Settings, parts: Iterator[Prints]) -> int:
     """
     root = Path(Url.parse(settings.warehouse).path)
     shutil.rmtree(root, ignore_errors=True)
-    corpus, documents, files = open_corpus(settings), 0, {"documents": [], "fingerprints": []}
+    corpus, documents = open_corpus(settings), 0
+    files: dict[str, list[WrittenFile]] = {"documents": [], "fingerprints": []}
     for number, part in enumerate(parts):
         for table, columns in _columns(number, part).items():
             files[table] += _write(Url.parse(root / table), table, columns)

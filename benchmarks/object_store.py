@@ -77,7 +77,7 @@ class _Counted:
 def measure_requests(corpus: Corpus, tokenizer: Path, scratch: Path) -> list[StoreTraffic]:
     """Run all stages against a server on a loopback port, and count at the server."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
     counted = _Counted(DomainDispatcherApplication(create_backend_app))

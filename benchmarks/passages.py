@@ -109,7 +109,7 @@ def _measure(corpus: Corpus, folder: Path, session: LazySession) -> list[Passage
 def _settings(corpus: Corpus, folder: Path, dedup: dict[str, Any] | None = None) -> Settings:
     inputs = {"path": f"{corpus.folder}/*.jsonl.zst", "source": "bench"}
     given = {"inputs": [inputs], "dedup": dedup or {}, "spark": QUIET}
-    return Settings(corpus="bench", warehouse=str(folder / "wh"), **given)
+    return Settings.model_validate({"corpus": "bench", "warehouse": str(folder / "wh")} | given)
 
 
 def _context(settings: Settings, session: LazySession) -> StageContext:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,18 +44,21 @@ def measure_odd_documents(bench: Bench, scratch: Path) -> list[Measured]:
     """The corpus with one document of 50 MB, and with a million tiny ones."""
     texts = bench.corpus.texts(LARGE_DOCUMENT_BYTES).to_pylist()
     large = [{"id": "large", "text": "\n".join(texts)}]
-    tiny: Iterator[dict[str, str]] = (
+    tiny = (
         {"id": f"tiny-{number}", "text": f"number {number} of many tiny documents, {number * 7919}"}
         for number in range(TINY_DOCUMENTS)
     )
-    named = {"one document of 50 MB": large, "a million tiny documents": tiny}
+    named: dict[str, Iterable[dict[str, str]]] = {
+        "one document of 50 MB": large,
+        "a million tiny documents": tiny,
+    }
     return [
         Measured(name, replace(bench, corpus=_beside(bench.corpus, documents, scratch)).run())
         for name, documents in named.items()
     ]
 
 
-def _beside(corpus: Corpus, documents: Iterator[dict[str, str]] | list, scratch: Path) -> Corpus:
+def _beside(corpus: Corpus, documents: Iterable[dict[str, str]], scratch: Path) -> Corpus:
     """The corpus and one more file, in a folder of links."""
     folder = scratch / "odd"
     folder.mkdir(parents=True, exist_ok=True)

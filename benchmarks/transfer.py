@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from strata.storage.cache.options import CacheOptions
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.scan import read_batches
 from strata.storage.schemas import DOCUMENTS
-from strata.storage.store import FsspecStore, IoMeter, MeteredStore, StorageOptions, open_store
+from strata.storage.store import (
+    FsspecStore,
+    IoMeter,
+    MeteredStore,
+    StorageOptions,
+    Store,
+    open_store,
+)
 from strata.storage.url import Url
 from tests.services.servers.ceph import SECRET, Ceph, running_ceph
 
@@ -116,8 +124,9 @@ def _twice(
         own = replace(cache, folder=f"{cache.folder}-{folder}")
         store = open_store(StorageOptions({"s3://": options}, cache=own))
         store.info(urls[0])
-        seconds += [_seconds(lambda read=read, store=store: read(store, urls)) for _ in range(2)]
-    return CacheRound(name, *seconds, decode)
+        seconds += [_seconds(partial(read, store, urls)) for _ in range(2)]
+    bytes_first, bytes_second, first, second = seconds
+    return CacheRound(name, bytes_first, bytes_second, first, second, decode)
 
 
 class _Bench:
@@ -141,21 +150,23 @@ class _Bench:
     def _compare(
         self, what: str, plain: Callable[[], object], mine: Callable[[MeteredStore], object]
     ) -> TransferRound:
-        meter, seconds = IoMeter(), ([], [])
+        meter = IoMeter()
+        seconds: tuple[list[float], list[float]] = ([], [])
         # The first round opens connections, and does not count.
         for number in range(self._rounds + 1):
             store = MeteredStore(self._store, IoMeter())
-            pair = _seconds(plain), _seconds(lambda store=store: mine(store))
+            pair = _seconds(plain), _seconds(partial(mine, store))
             if number:
                 for each, taken in zip(seconds, pair, strict=True):
                     each.append(taken)
                 meter += store.meter
         requests = meter.read_requests + meter.write_requests
-        rates = [self._megabytes / statistics.median(each) for each in seconds]
+        of_plain, of_mine = (self._megabytes / statistics.median(each) for each in seconds)
         return TransferRound(
             what,
             self._megabytes,
-            *rates,
+            of_plain,
+            of_mine,
             requests / ((meter.bytes_read + meter.bytes_written) / MB),
         )
 
@@ -193,13 +204,13 @@ class _Bench:
         _scan(store, [url for _, url in self._urls("mine")])
 
 
-def _scan(store: FsspecStore | MeteredStore, urls: list[Url]) -> None:
+def _scan(store: Store, urls: list[Url]) -> None:
     for url in urls:
         for _ in read_batches(store, url, DOCUMENTS.names, None, BATCH_BYTES):
             pass
 
 
-def _bytes(store: FsspecStore | MeteredStore, urls: list[Url]) -> None:
+def _bytes(store: Store, urls: list[Url]) -> None:
     for url in urls:
         with store.open_input(url) as source:
             while source.read(PIECE):
