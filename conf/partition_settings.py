@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 from pydantic import Field
 
+from strata.choices import PARTITIONABLE
 from strata.model import Model
 
 __all__ = [
-    "PARTITIONABLE",
     "PartitionField",
     "Transform",
     "WriterSettings",
@@ -43,16 +41,6 @@ class Transform(StrEnum):
         """Whether it is written with a number, as in ``bucket(16, id)``."""
         return self in (Transform.BUCKET, Transform.TRUNCATE)
 
-
-_DOCUMENT_COLUMNS = ("source", "lang", "id", "url", "doc_id", "n_bytes", "created")
-PARTITIONABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "documents": _DOCUMENT_COLUMNS,
-        "clean": _DOCUMENT_COLUMNS,
-        "tokens": ("source", "doc_id", "n_tokens"),
-    }
-)
-"""Tables that can be partitioned, and the columns that may decide."""
 
 # Of any other column nearly every row has a value of its own, and would get a file of its own.
 _REPEATING = frozenset({"source", "lang"})

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from strata.choices import RowOrder
 from strata.lifecycle_settings import LifecycleRule, spill_cycle
 from strata.model import NAME, Model
 from strata.partition_settings import PartitionField, WriterSettings, partition_fields
@@ -18,7 +19,6 @@ from strata.storage_settings import (
     WAREHOUSE_TIER,
     CacheSettings,
     CompressSettings,
-    RowOrder,
     TierSettings,
     TransferSettings,
     known_tables,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from strata.choices import RowOrder
 from strata.model import Model
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "WAREHOUSE_TIER",
     "CacheSettings",
     "CompressSettings",
-    "RowOrder",
     "TierSettings",
     "TransferSettings",
     "known_tables",
@@ -46,15 +45,6 @@ def known_tables(tables: tuple[str, ...]) -> tuple[str, ...]:
         if table not in TABLES:
             raise ValueError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
     return tables
-
-
-class RowOrder(StrEnum):
-    """How rows are ordered inside a file."""
-
-    DOC_ID = "doc_id"
-    SOURCE = "source"
-    URL = "url"
-    CLUSTER = "cluster"
 
 
 class CompressSettings(Model):

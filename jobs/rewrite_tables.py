@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from strata.choices import PARTITIONABLE
 from strata.errors import SettingsError
 from strata.jobs.runtime.arguments import add_rewrite, all_overrides, job_parser
 from strata.jobs.runtime.entry import run_command
 from strata.jobs.runtime.failures import guarded
 from strata.layers import load_settings
-from strata.partition_settings import PARTITIONABLE, partition_fields, split_fields
+from strata.partition_settings import partition_fields, split_fields
 
 if TYPE_CHECKING:
     from strata.jobs.runtime.run import Stage

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from strata.partition_settings import PARTITIONABLE, PartitionField
+from strata.choices import PARTITIONABLE
+from strata.partition_settings import PartitionField
 from strata.pipelines.packing import pack, pieces_of
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile

@@ -10,10 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
+from strata.choices import PARTITIONABLE, RowOrder
 from strata.jobs.runtime.failures import tell_failure
 from strata.jobs.runtime.output import OutputForm
-from strata.partition_settings import PARTITIONABLE
-from strata.storage_settings import RowOrder
 
 __all__ = [
     "Parser",

@@ -147,3 +147,15 @@ def test_driver_imports_no_compiled_kernel_and_no_engine():
     )
 
     assert answer.stdout == "[]\n"
+
+
+def test_help_comes_before_the_settings_are_imported():
+    code = (
+        "import sys, strata.jobs.cli as cli\n"
+        "try: cli.main(['storage', 'rewrite', '--help'])\n"
+        "except SystemExit: print(sorted({'pydantic', 'pyarrow'} & sys.modules.keys()))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.endswith("\n[]\n")
