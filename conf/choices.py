@@ -1,4 +1,4 @@
-"""What command lines offer to choose from, without the models of the settings: these import slowly."""
+"""What command lines offer, without the models of the settings, which import slowly."""
 
 from __future__ import annotations
 
