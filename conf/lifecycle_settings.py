@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -43,7 +44,7 @@ class Bound:
             ValueError: it is none.
         """
         found = _BOUND.fullmatch(text)
-        read = _microseconds if found is not None and found["column"] in _TIMES else float
+        read = _microseconds if found is not None and found["column"] in _TIMES else _number
         with suppress(ValueError):
             if found is not None:
                 return cls(found["column"], found["sign"], read(found["value"]))
@@ -51,6 +52,13 @@ class Bound:
             f"{text!r} is no condition: write a column, one of < <= > >=, and a number, or a date "
             'for `created`, as in "n_tokens < 200" or "created < 2020-01-01"'
         )
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if math.isnan(value):
+        raise ValueError
+    return value
 
 
 def _microseconds(text: str) -> float:

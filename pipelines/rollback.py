@@ -119,8 +119,8 @@ def _of_snapshot(corpus: Corpus, number: int) -> Mapping[str, int | None]:
             hint="see `strata storage snapshots`; what was retracted stays retracted",
         )
     meant = _snapshot(corpus.table(owner), number)
-    newer = corpus.table(RETRACTIONS).snapshots()
-    if newer and newer[-1].timestamp_ms >= meant.timestamp_ms:
+    retracted = corpus.table(RETRACTIONS).snapshots()
+    if any(each.result_ms >= meant.result_ms for each in retracted):
         raise _retracted(corpus.name, f"snapshot {number}")
     group = next((each for each in PUBLISHED_TOGETHER if owner in each), frozenset({owner}))
     wanted: dict[str, int | None] = {owner: number}

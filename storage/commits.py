@@ -40,7 +40,7 @@ from pyiceberg.typedef import EMPTY_DICT
 from strata.storage.history import carries_key, live_files, newest_key, properties_of
 from strata.storage.parquet import WrittenFile
 from strata.storage.partitions.specs import record_of, spec_of
-from strata.storage.records import PREFIX, RUN_ID
+from strata.storage.records import PREFIX, RESULT_MS, RUN_ID
 from strata.storage.table_commit import SpecCommit
 
 if TYPE_CHECKING:
@@ -259,6 +259,8 @@ class RewriteCommit(SpecCommit, _OverwriteFiles):
             for name, value in (properties_of(head) if head else {}).items()
             if name.startswith(PREFIX) and name != RUN_ID
         }
+        if head is not None:
+            carried.setdefault(RESULT_MS, str(head.timestamp_ms))
         summary = super()._summary(carried | snapshot_properties)
         return Summary(operation=Operation.REPLACE, **summary.additional_properties)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
@@ -96,7 +97,11 @@ def describe_snapshot(snapshot: Snapshot) -> TableSnapshot:
     """A snapshot as a plain record."""
     operation = snapshot.summary.operation.value if snapshot.summary else ""
     return TableSnapshot(
-        snapshot.snapshot_id, snapshot.timestamp_ms, operation, properties_of(snapshot)
+        snapshot.snapshot_id,
+        snapshot.timestamp_ms,
+        operation,
+        properties_of(snapshot),
+        snapshot.parent_snapshot_id,
     )
 
 
@@ -107,19 +112,26 @@ def generation(metadata: TableMetadata, ref: str = PRESENT) -> list[int]:
     """
     found = _since_published(metadata, metadata.snapshot_by_name(ref))
     present = _since_published(metadata, metadata.current_snapshot())
-    if found and found[0] in present:
+    rewritten = {each.snapshot_id for each in takewhile(_is_rewrite, found)}
+    published = next((each.snapshot_id for each in found if not _is_rewrite(each)), None)
+    same = [each.snapshot_id for each in present]
+    if published in same:
         # The table may have been rewritten since it was tagged, and holds the same rows.
-        return present
-    return found
+        return [*same, *sorted(rewritten - set(same))]
+    return [each.snapshot_id for each in found]
 
 
-def _since_published(metadata: TableMetadata, snapshot: Snapshot | None) -> list[int]:
-    found: list[int] = []
+def _since_published(metadata: TableMetadata, snapshot: Snapshot | None) -> list[Snapshot]:
+    found: list[Snapshot] = []
     for each in ancestors_of(snapshot, metadata):
-        found.append(each.snapshot_id)
+        found.append(each)
         if each.summary and each.summary.operation == Operation.OVERWRITE:
             break
     return found
+
+
+def _is_rewrite(snapshot: Snapshot) -> bool:
+    return snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE
 
 
 def describe_file(

@@ -174,14 +174,24 @@ def refuse_lost_tables(corpus: Corpus, tiers: Iterable[Tier]) -> None:
     Raises:
         ConflictError: it does not.
     """
-    _refuse_unknown_tables(corpus, list(_listed(corpus, tiers)))
+    known = corpus.existing_tables()
+    unknown = [table for table in TABLES if table not in known]
+    _refuse_unknown_tables(corpus, list(_listed(corpus, tiers, unknown)))
 
 
-def _listed(corpus: Corpus, tiers: Iterable[Tier]) -> Iterator[_Listed]:
+def _listed(
+    corpus: Corpus, tiers: Iterable[Tier], tables: Sequence[str] | None = None
+) -> Iterator[_Listed]:
     home = corpus.warehouse / corpus.name
+    roots = {home, *(tier.url / corpus.name for tier in tiers)}
     # One listing a tier: object stores answer it a thousand files at a time.
-    for root in {home, *(tier.url / corpus.name for tier in tiers)}:
-        for file in corpus.store.find(root):
+    asked = [
+        (root, folder)
+        for root in roots
+        for folder in ([root] if tables is None else [root / table for table in tables])
+    ]
+    for root, folder in asked:
+        for file in corpus.store.find(folder):
             table, _, rest = str(file.url).removeprefix(f"{root}/").partition("/")
             kind = rest.partition("/")[0]
             is_ours = table in TABLES and file.url.suffix in _SUFFIXES.get(kind, ())

@@ -12,6 +12,7 @@ __all__ = [
     "LAST_ID",
     "PREFIX",
     "PRESENT",
+    "RESULT_MS",
     "RUN_ID",
     "SETTINGS_KEY",
     "TableFile",
@@ -22,6 +23,8 @@ PREFIX = "strata."
 CONTENT_KEY = "strata.content-key"
 RUN_ID = "strata.run-id"
 SETTINGS_KEY = "strata.settings-key"
+RESULT_MS = "strata.result-ms"
+"""Property of a rewrite: when the rows that it holds were published, milliseconds since 1970."""
 PRESENT = "main"
 """Iceberg's name of the branch that is the table; all others are tags and branches of it."""
 
@@ -73,17 +76,24 @@ class TableSnapshot:
         timestamp_ms: milliseconds since 1970, UTC.
         operation: append, overwrite, replace or delete.
         properties: the summary, with counts and the ``strata.`` properties.
+        parent_id: the snapshot that it follows.
     """
 
     snapshot_id: int
     timestamp_ms: int
     operation: str
     properties: dict[str, str]
+    parent_id: int | None = None
 
     @property
     def run_id(self) -> str | None:
         """The run that published it."""
         return self.properties.get(RUN_ID)
+
+    @property
+    def result_ms(self) -> int:
+        """When its rows were published, whatever rewrote it since: a tag may move years later."""
+        return int(self.properties.get(RESULT_MS, self.timestamp_ms))
 
     @property
     def content_key(self) -> str | None:

@@ -162,7 +162,7 @@ def _row(check: FileCheck, lost: Affected | None, mended: Mended | None) -> dict
 
 
 def _kept_by(check: FileCheck) -> str:
-    return f"; only {', '.join(sorted(check.refs))} refers to it" if check.is_kept else ""
+    return f"; kept by {', '.join(sorted(check.refs))} only" if check.is_kept else ""
 
 
 def _show(

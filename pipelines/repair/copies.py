@@ -1,4 +1,4 @@
-"""Older files of a table that are still on a store: of former snapshots, or not collected yet."""
+"""Other files with rows of a table: of other snapshots, of a rewrite, or not collected yet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 
 from strata.errors import InputError
 from strata.pipelines.repair.state import CorpusState
-from strata.pipelines.repair.wanted import DOCUMENT_TABLES
 from strata.storage.integrity.checksums import RowsChecksum, checksum_of
 from strata.storage.records import CONTENT_KEY, TableFile
 from strata.storage.scan import open_parquet
@@ -14,10 +13,10 @@ from strata.storage.store import Store
 from strata.storage.tiers import Tier
 from strata.storage.url import Url
 
-__all__ = ["checksum_in_footer", "equal_copies", "files_made_again", "older_files"]
+__all__ = ["checksum_in_footer", "equal_copies", "files_made_again", "files_of_result"]
 
 
-def older_files(state: CorpusState, table: str, bad: Collection[str]) -> list[TableFile]:
+def files_of_result(state: CorpusState, table: str, bad: Collection[str]) -> list[TableFile]:
     """Other files of the same result: those that were rewritten, or took their place."""
     from strata.storage.history import generation
 
@@ -35,27 +34,32 @@ def files_made_again(state: CorpusState, table: str, bad: Collection[str]) -> li
     """The files of the present table, where it is another copy of what a tag names.
 
     A table that was cleared and made anew from the same documents and settings has the same rows,
-    in files that may be cut elsewhere. Tables with a row for each document are mended file by file.
+    in files that may be cut elsewhere.
     """
     key = state.property(table, CONTENT_KEY)
     present = CorpusState(state.corpus)
-    if state.is_present or table in DOCUMENT_TABLES or key != present.property(table, CONTENT_KEY):
+    # Other engines give no key, and none of them equals another.
+    if state.is_present or key is None or key != present.property(table, CONTENT_KEY):
         return []
     files = present.files(table)
     return [] if any(file.url in bad for file in files) else files
 
 
 def equal_copies(
-    state: CorpusState, tiers: Iterable[Tier], table: str, sought: Collection[RowsChecksum]
+    state: CorpusState,
+    tiers: Iterable[Tier],
+    table: str,
+    sought: Collection[RowsChecksum],
+    bad: Collection[str],
 ) -> dict[str, str]:
     """Files outside of the table that hold just the rows of a checksum, by its text."""
     wanted = {checksum.to_text() for checksum in sought}
-    live = {file.location for file in state.files(table)}
+    unfit = {file.location for file in state.files(table)} | {Url.parse(url) for url in bad}
     corpus = state.corpus
     found: dict[str, str] = {}
     for root in sorted({corpus.warehouse, *(tier.url for tier in tiers)}):
         for file in corpus.store.find(root / corpus.name / table / "data"):
-            if file.url in live or file.url.suffix != ".parquet" or len(found) == len(wanted):
+            if file.url in unfit or file.url.suffix != ".parquet" or len(found) == len(wanted):
                 continue
             checksum = checksum_in_footer(corpus.store, file.url)
             if checksum is not None and checksum.to_text() in wanted:

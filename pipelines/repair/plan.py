@@ -18,7 +18,7 @@ from strata.pipelines.repair.copies import (
     checksum_in_footer,
     equal_copies,
     files_made_again,
-    older_files,
+    files_of_result,
 )
 from strata.pipelines.repair.sources import (
     CopiedRows,
@@ -34,13 +34,13 @@ from strata.pipelines.repair.task import RepairTask
 from strata.pipelines.repair.wanted import DOCUMENT_TABLES, Wanted, wanted_of
 from strata.pipelines.retraction.gone import Gone
 from strata.pipelines.retraction.records import retraction_rows
-from strata.pipelines.retraction.survivors import tokenizer_of_table
 from strata.pipelines.stage import StageContext
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.token_parts import ledger_files
+from strata.pipelines.token_sample import stored_spec
 from strata.pipelines.token_task import Part
 from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import TOKENIZER
+from strata.pipelines.tokens import TOKENIZER, named_spec
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.records import TableFile
 from strata.storage.tiers import tiers_of
@@ -64,20 +64,31 @@ def plan_repairs(
         broken: its files that are to be replaced; others may have to be replaced with them.
         bad: URLs of all files that cannot be trusted, of every table.
     """
-    again = files_made_again(state, table, bad)
-    if again:
-        source = CopiedRows(table, tuple(file.url for file in again), "the present table")
-        whole = tuple(state.files(table))
-        return [RepairTask(TableTarget.of(context, table), whole, (source,), None, None)]
     checksums = {file.url: checksum_in_footer(context.store, file.location) for file in broken}
     known = [checksum for checksum in checksums.values() if checksum is not None]
     tiers = tiers_of(context.settings).values()
-    copies = equal_copies(state, tiers, table, known) if known else {}
+    copies = equal_copies(state, tiers, table, known, bad) if known else {}
     gone = _gone(context)
-    return [
+    tasks = [
         _task(context, state, table, group, bad, checksums, copies, gone)
         for group in _groups(table, broken)
     ]
+    again = files_made_again(state, table, bad)
+    if table in DOCUMENT_TABLES or not again or all(task.sources for task in tasks):
+        return tasks
+    return [_whole_table(context, state, table, again)]
+
+
+def _whole_table(
+    context: StageContext, state: CorpusState, table: str, again: Sequence[TableFile]
+) -> RepairTask:
+    """All files of a table at once, which other ones hold that may be cut elsewhere."""
+    source = CopiedRows(table, tuple(file.url for file in again), "the present table")
+    files = tuple(state.files(table))
+    found = [checksum_in_footer(context.store, file.location) for file in files]
+    known = [checksum for checksum in found if checksum is not None]
+    checksum = sum(known, RowsChecksum()) if len(known) == len(found) else None
+    return RepairTask(TableTarget.of(context, table), files, (source,), None, checksum)
 
 
 def _groups(table: str, broken: Sequence[TableFile]) -> Iterator[tuple[TableFile, ...]]:
@@ -114,8 +125,10 @@ def _task(
         sources.append(CopiedRows(table, tuple(url for url in equal if url is not None)))
     wanted = None
     if table in DOCUMENT_TABLES:
-        wanted = wanted_of(state, context.store, table, group, bad, gone)
-        sources += _sources(context, state, table, wanted, bad, is_known)
+        # Files of the table that nobody has looked into may be damaged as well.
+        with suppress(InputError):
+            wanted = wanted_of(state, context.store, table, group, bad, gone)
+            sources += _sources(context, state, table, wanted, bad, is_known)
     target = TableTarget.of(context, table)
     checksum = sum(known, RowsChecksum()) if is_known else None
     return RepairTask(target, group, tuple(sources), wanted, checksum)
@@ -138,9 +151,9 @@ def _sources(
     bad: Collection[str],
     is_known: bool,
 ) -> Iterator[RowSource]:
-    older = _meeting(older_files(state, table, bad), wanted)
-    if older:
-        yield CopiedRows(table, tuple(file.url for file in older))
+    others = _meeting(files_of_result(state, table, bad), wanted)
+    if others:
+        yield CopiedRows(table, tuple(file.url for file in others))
 
     def sound(name: str) -> list[TableFile]:
         return [file for file in _meeting(state.files(name), wanted) if file.url not in bad]
@@ -192,8 +205,11 @@ def _inputs(context: StageContext, state: CorpusState, wanted: Wanted) -> Iterat
 def _tokenizer(context: StageContext, state: CorpusState) -> TokenizerSpec | None:
     """The tokenizer that wrote `tokens`, as far as the settings or the warehouse still have it."""
     written = state.property("tokens", TOKENIZER)
-    spec = tokenizer_of_table(context, written)
-    return spec if spec is not None and spec.fingerprint == written else None
+    if written is None:
+        return None
+    named = named_spec(context)
+    is_same = named is not None and named.fingerprint == written
+    return named if is_same else stored_spec(context, written)
 
 
 def _of_survivors(

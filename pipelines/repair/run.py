@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from strata.errors import ConflictError
@@ -63,6 +63,9 @@ class Outcome(StrEnum):
     """Nothing was done."""
 
 
+_WORST = (Outcome.PLANNED, Outcome.REBUILT, Outcome.CLEARED, Outcome.LOST)
+
+
 @dataclass(frozen=True, slots=True)
 class Mended:
     """What became of a broken file.
@@ -86,8 +89,8 @@ def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMod
     """Make broken files anew where their rows are elsewhere too.
 
     A table changes in one snapshot, in which the same rows are in other files, and so does each tag
-    that names one of the broken files. Files that only a tag names are made from the other tables
-    as that tag names them. A repair that dies leaves files that no table refers to; the
+    that names just these broken files. What a tag names besides is made from the other tables as
+    that tag names them. A repair that dies leaves files that no table refers to; the
     next one does what is left.
 
     Args:
@@ -100,35 +103,64 @@ def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMod
         TransientError: a store or the catalog did not answer.
     """
     guard = RetractionGuard.begin(context.corpus)
-    broken: defaultdict[tuple[str, str], list[TableFile]] = defaultdict(list)
-    for check in findings:
-        if check.finding is not Finding.FOREIGN:
-            broken[check.table, check.ref].append(check.file)
-    bad = {file.url for files in broken.values() for file in files}
+    broken = [check for check in findings if check.finding is not Finding.FOREIGN]
+    bad = frozenset(check.file.url for check in broken)
     mended: list[Mended] = []
-    for table, ref in sorted(broken, key=_turn):
-        state = CorpusState(context.corpus, ref)
-        tasks = plan_repairs(context, state, table, broken[table, ref], frozenset(bad))
-        if mode is RepairMode.PLAN:
-            mended += [
-                _planned(state, table, file, task)
-                for task in tasks
-                for file in task.broken
-                if file.url in bad
-            ]
-            continue
-        results = _run(context, table, tasks)
-        guard.check([table])
-        done = _publish(context, state, table, tasks, results)
-        mended += [each for each in done if each.url in bad]
-        bad -= {each.url for each in mended if each.outcome is Outcome.REBUILT}
+    for table in ORDER:
+        checks = [check for check in broken if check.table == table]
+        found: defaultdict[str, dict[str, Mended]] = defaultdict(dict)
+        for ref in _refs(checks):
+            state = CorpusState(context.corpus, ref)
+            # What was mended with another state is not named any more.
+            left = [file for file in state.files(table) if file.url in bad]
+            for each in _mend(context, guard, state, table, left, bad, mode) if left else ():
+                found[each.url][ref] = each
+        mended += [_of_all_states(check, found[check.file.url]) for check in checks]
     return mended
 
 
-def _turn(part: tuple[str, str]) -> tuple[int, bool, str]:
-    """The present tables first: what a tag keeps may be had from them."""
-    table, ref = part
-    return ORDER.index(table), ref != PRESENT, ref
+def _refs(checks: Sequence[FileCheck]) -> list[str]:
+    """The present table first: what a tag keeps may be had from it."""
+    names = {ref for check in checks for ref in check.refs}
+    return sorted(names, key=lambda ref: (ref != PRESENT, ref))
+
+
+def _mend(
+    context: StageContext,
+    guard: RetractionGuard,
+    state: CorpusState,
+    table: str,
+    files: Sequence[TableFile],
+    bad: frozenset[str],
+    mode: RepairMode,
+) -> list[Mended]:
+    """Make all broken files anew that a table has in one state."""
+    tasks = plan_repairs(context, state, table, files, bad)
+    if mode is RepairMode.PLAN:
+        done = [_planned(state, table, file, task) for task in tasks for file in task.broken]
+    else:
+        results = _run(context, table, tasks)
+        guard.check([table])
+        done = _publish(context, state, table, tasks, results)
+    # Sound files may have been replaced together with broken ones.
+    return [each for each in done if each.url in bad]
+
+
+def _of_all_states(check: FileCheck, found: Mapping[str, Mended]) -> Mended:
+    """What became of a file that several states name: the worst, and what differs."""
+    if not found:
+        raise ConflictError(
+            f"{check.table} has no file {check.file.url} any more",
+            hint="another run replaced it; run the same command again",
+        )
+    worst = max(found.values(), key=lambda each: _WORST.index(each.outcome))
+    first, *others = found.items()
+    sentences = [first[1].sentence]
+    sentences += [f"in {ref}: {each.sentence}" for ref, each in others]
+    if len({each.sentence for each in found.values()}) == 1:
+        sentences = sentences[:1]
+    urls = dict.fromkeys(url for each in found.values() for url in each.urls)
+    return replace(worst, sentence="; ".join(sentences), urls=tuple(urls))
 
 
 def _planned(state: CorpusState, table: str, file: TableFile, task: RepairTask) -> Mended:
@@ -181,6 +213,7 @@ def _publish(
             f"{table} has no file {gone[0]} any more",
             hint="another run replaced it; run the same command again",
         )
+    again = "; repair again once a run has made the table anew" if table in CLEARED_WITH else ""
     return [
         *(
             Mended(
@@ -194,7 +227,7 @@ def _publish(
             for file in task.broken
         ),
         *(
-            Mended(table, file.url, Outcome.LOST, f"lost: {result.reason}")
+            Mended(table, file.url, Outcome.LOST, f"lost: {result.reason}{again}")
             for task, result in left
             for file in task.broken
         ),

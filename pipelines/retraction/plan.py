@@ -29,7 +29,7 @@ from strata.pipelines.retraction.survivors import tokenizer_of_table
 from strata.pipelines.retraction.table_edit import TableEdit, plan_edit
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import TOKENIZER, named_spec, tokens_key
+from strata.pipelines.tokens import named_spec, tokens_key
 from strata.storage.catalog import Corpus
 
 __all__ = [
@@ -114,8 +114,7 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
         fresh = replaced_pairs(context, retraction.gone, banding)
     if "clusters" in current:
         reelection = reelect(context, retraction.gone, fresh)
-    written = context.corpus.table("tokens").latest_property(TOKENIZER)
-    spec = tokenizer_of_table(context, written) if len(reelection.promoted) else None
+    spec = tokenizer_of_table(context) if len(reelection.promoted) else None
     # What is cut from a document depends on all others that remain, so that it is cut anew.
     recut = wants_cuts(context.settings.dedup)
     if recut or (len(reelection.promoted) and spec is None):

@@ -147,13 +147,13 @@ class _Pair:
 
 
 def _snapshots_of(corpus: Corpus, table: str, key: str) -> _Pair | None:
-    before = None
-    for snapshot in corpus.table(table).snapshots():
-        # A rewrite carries the property on; the first to have it is the retraction.
-        if snapshot.properties.get(RETRACTION) == key:
-            return _Pair(before, snapshot)
-        before = snapshot
-    return None
+    snapshots = corpus.table(table).snapshots()
+    # A rewrite carries the property on; the first to have it is the retraction.
+    after = next((each for each in snapshots if each.properties.get(RETRACTION) == key), None)
+    if after is None:
+        return None
+    before = next((each for each in snapshots if each.snapshot_id == after.parent_id), None)
+    return _Pair(before, after)
 
 
 def _change(table: str, pair: _Pair) -> TableChange:
@@ -181,8 +181,9 @@ def held_snapshots(corpus: Corpus, key: str) -> Held:
         pair = _snapshots_of(corpus, name, key)
         if pair is None or not int(pair.after.properties.get(ROWS_REMOVED, 0)):
             continue
-        limit = pair.after.timestamp_ms
-        older = {s.snapshot_id for s in table.snapshots() if s.timestamp_ms <= limit}
+        limit = pair.after.result_ms
+        # A tag from before it may have been rewritten since.
+        older = {s.snapshot_id for s in table.snapshots() if s.result_ms <= limit}
         older -= {pair.after.snapshot_id}
         if older:
             numbers[name], since = len(older), max(since, limit)

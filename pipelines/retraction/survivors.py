@@ -17,7 +17,7 @@ from strata.pipelines.tasks import run_tasks
 from strata.pipelines.token_sample import stored_spec
 from strata.pipelines.token_task import Part, TokenTask, run_token_task
 from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import named_spec
+from strata.pipelines.tokens import TOKENIZER, named_spec
 from strata.storage.maintenance import STAGING
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import TableFile
@@ -37,17 +37,14 @@ class EncodedSurvivors:
     counters: Counters = field(default_factory=Counters)
 
 
-def tokenizer_of_table(context: StageContext, fingerprint: str | None) -> TokenizerSpec | None:
-    """The tokenizer of tokens: the one that the settings name, or the one that was trained then.
+def tokenizer_of_table(context: StageContext) -> TokenizerSpec | None:
+    """The tokenizer that wrote `tokens`: the named one, or the one that was trained then.
 
-    A tokenizer is not trained anew for a retraction or a repair: all tokens would change. None
-    where its file is gone.
-
-    Args:
-        context: the corpus.
-        fingerprint: what the tokens say of their tokenizer, in the property ``TOKENIZER``.
+    A tokenizer is not trained anew for a retraction: all tokens would change. None where its file
+    is gone.
     """
     loaded = named_spec(context)
+    fingerprint = context.corpus.table("tokens").latest_property(TOKENIZER)
     if loaded is not None or fingerprint is None:
         return loaded
     try:

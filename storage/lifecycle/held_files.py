@@ -111,6 +111,7 @@ def _bounds(file: DataFile, metadata: TableMetadata) -> Iterator[tuple[str, tupl
     for column in metadata.schema().fields:
         kind = column.field_type
         known = column.field_id in low and column.field_id in high
-        if known and not missing.get(column.field_id) and isinstance(kind, ordered):
+        is_whole = column.required or missing.get(column.field_id) == 0
+        if known and is_whole and isinstance(kind, ordered):
             ends = [from_bytes(kind, side[column.field_id]) for side in (low, high)]
             yield column.name, (float(ends[0]), float(ends[1]))

@@ -1,8 +1,6 @@
 """Verifying and repairing corpora whose files are damaged."""
 
 import json
-import shutil
-from dataclasses import replace
 
 import pytest
 
@@ -11,115 +9,42 @@ from strata.jobs.storage import stage_context
 from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.repair.affected import affected_by
-from strata.pipelines.repair.run import CLEARED_WITH, Outcome, RepairMode, repair
+from strata.pipelines.repair.run import CLEARED_WITH, Outcome, RepairMode
 from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.rollback import plan_rollback, roll_back
 from strata.pipelines.shard import run_shard
 from strata.pipelines.tokens import run_tokenize
 from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import Settings
-from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
 from strata.storage.metering import FileReads
-from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
-from strata.storage.tags import tag_corpus
 from strata.storage.url import Url
+from tests.repairs import (
+    break_file,
+    checksum,
+    findings,
+    mend,
+    packed_corpus,
+    records,
+    small_context,
+    small_settings,
+    text_of,
+)
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
 from tests.stages.test_retract_documents import FakeSession
 
-WORDS = [
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "omicron",
-]
-
-
-def text_of(number):
-    return " ".join(WORDS[(number * 7 + k * (number % 5 + 1)) % len(WORDS)] for k in range(40)) + (
-        f" {number}"
-    )
-
-
-def records(first, count):
-    made = [{"id": f"doc-{n}", "text": text_of(n)} for n in range(first, first + count)]
-    # Duplicates, so that not all documents are in `clean`.
-    return [*made, {"id": f"copy-{first}", "text": text_of(first)}]
-
-
-FILES = {"a.jsonl": records(0, 30), "b.jsonl": records(100, 30)}
-SPEC = {"train": {"vocab_size": 300}}
-
 
 @pytest.fixture
 def settings(tmp_path):
-    write_records(tmp_path / "in", FILES)
-    return Settings(
-        corpus="web",
-        warehouse=str(tmp_path / "wh"),
-        inputs=[{"path": str(tmp_path / "in")}],
-        tokenize=SPEC,
-    )
+    return small_settings(tmp_path)
 
 
 @pytest.fixture
 def context(settings):
-    context = sequential_context(settings, "first")
-    run_all(context)
-    return context
-
-
-def checksum(context, table):
-    return sum(
-        (
-            RowsChecksum.of(batch)
-            for file in context.corpus.table(table).files()
-            for batch in read_batches(
-                context.store, file.location, SCHEMAS[table].names, None, 1_000_000
-            )
-        ),
-        RowsChecksum(),
-    )
-
-
-def break_file(context, table, how):
-    return damage(context, context.corpus.table(table).files()[0], how)
-
-
-def damage(context, file, how):
-    data = context.store.read_bytes(file.location)
-    if how == "missing":
-        context.store.delete(file.location)
-    elif how == "truncated":
-        context.store.write_bytes(file.location, data[:-50])
-    else:
-        middle = 40
-        flipped = bytes([data[middle] ^ 8])
-        context.store.write_bytes(file.location, data[:middle] + flipped + data[middle + 1 :])
-    return file
-
-
-def findings(context):
-    return verify(context.corpus, context.store).findings
-
-
-def mend(context, mode=RepairMode.PUBLISH):
-    return repair(replace(context, run_id="mend"), findings(context), mode)
+    return small_context(settings)
 
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "flipped"])
@@ -144,18 +69,6 @@ def test_repair_after_a_rewrite_takes_the_older_copy(settings, how):
     (done,) = mend(context)
     assert "another copy" in done.sentence
     assert (findings(context), checksum(context, "documents")) == ([], before)
-
-
-def packed_corpus(settings):
-    """Rewrite the documents into another tier."""
-    packed = settings.model_validate(
-        settings.model_dump()
-        | {"tiers": {"cold": {"url": f"{settings.warehouse}/cold"}}}
-        | {"tables": {"documents": "cold"}}
-    )
-    context = replace(sequential_context(packed, "second"), run_id="second")
-    run_all(context)
-    return context
 
 
 def test_repair_of_every_table_of_documents_but_the_registry(context):
@@ -252,79 +165,6 @@ def test_repair_that_dies_before_its_commit_is_done_by_the_next(context, monkeyp
     assert [check.table for check in findings(context)] == ["tokens"]
     monkeypatch.undo()
     assert [each.outcome for each in mend(context)] == [Outcome.REBUILT]
-    assert contents(context) == before
-
-
-def test_repair_mends_tags_that_name_the_file_too(context, tmp_path):
-    before = contents(context)
-    tag_corpus(context.corpus, "v1")
-    for table in ("documents", "tokens"):
-        break_file(context, table, "flipped")
-    assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
-    write_records(tmp_path / "in", {"c.jsonl": records(300, 4)})
-    run_all(context)
-    assert contents(context) != before
-    roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
-    assert findings(context) == []
-    assert contents(context) == before
-
-
-def later_version(context, tmp_path):
-    """Tag the corpus, and overwrite what it held by what another threshold and input give."""
-    tag_corpus(context.corpus, "v1")
-    write_records(tmp_path / "in", {"c.jsonl": records(300, 4)})
-    changed = {"dedup": {"threshold": 0.6}, "tokenize": {"train": {"vocab_size": 310}}}
-    settings = Settings(**(context.settings.model_dump(exclude_unset=True) | changed))
-    run_all(sequential_context(settings, "second"))
-
-
-def kept_file(context, table):
-    table = context.corpus.table(table)
-    present = {file.url for file in table.files()}
-    return next(file for file in table.files_of_ref("v1") if file.url not in present)
-
-
-@pytest.mark.parametrize("how", ["missing", "flipped"])
-@pytest.mark.parametrize("table", ["clean", "tokens"])
-def test_repair_makes_files_anew_that_only_a_tag_names(context, tmp_path, table, how):
-    before = contents(context)
-    later_version(context, tmp_path)
-    assert findings(context) == []
-    damage(context, kept_file(context, table), how)
-    (check,) = findings(context)
-    assert (check.table, check.refs) == (table, {"v1"})
-    (lost,) = affected_by(context.corpus, context.store, [check])
-    assert len(lost.documents) == check.file.rows
-    present = contents(context)
-    (done,) = mend(context)
-    if (table, how) == ("clean", "missing"):
-        # Without its footer nothing tells whether the ledger of the tag gives just its rows.
-        assert done.outcome is Outcome.LOST
-        assert contents(context) == present
-        return
-    assert done.outcome is Outcome.REBUILT, done
-    assert contents(context) == present
-    assert findings(context) == []
-    roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
-    assert contents(context) == before
-
-
-@pytest.mark.parametrize("how", ["missing", "flipped"])
-def test_repair_of_a_tag_takes_the_rewritten_files(settings, tmp_path, how):
-    first = sequential_context(settings, "first")
-    run_all(first)
-    before = contents(first)
-    tag_corpus(first.corpus, "v1")
-    context = packed_corpus(settings)
-    # Nothing but the rewritten file has these rows.
-    shutil.rmtree(tmp_path / "in")
-    for table in ("clean", "fingerprints"):
-        break_file(context, table, "missing")
-    damage(context, kept_file(context, "documents"), how)
-    done = {each.table: each for each in mend(context)}
-    assert done["documents"].outcome is Outcome.REBUILT, done
-    assert findings(context) == []
-    roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
     assert contents(context) == before
 
 

@@ -12,6 +12,7 @@ from strata.storage.scan import read_batches
 from strata.storage.store import ByteRange, MeteredStore, StorageOptions, open_store
 from strata.storage.transfer import endpoints
 from strata.storage.transfer.policy import TransferPolicy
+from strata.storage.transfer.s3 import StrataS3
 from strata.storage.url import Url
 from tests.faulty_s3 import Fault, faulty_s3
 
@@ -152,6 +153,25 @@ def test_transfer_torn_tail_is_asked_for_again(server, url):
     info, tail = store.read_tail(url, MB)
     assert (info.size, tail) == (len(DATA), DATA[-MB:])
     assert methods(server) == {"GET": 2}
+
+
+@pytest.mark.parametrize("lacks", ["facts", "ranges"])
+def test_transfer_tail_of_a_server_that_can_little_is_read(server, url, monkeypatch, lacks):
+    call = StrataS3._call_s3
+
+    async def poor(self, method, *arguments, **wanted):
+        if lacks == "ranges":
+            wanted.pop("Range", None)
+        answer = await call(self, method, *arguments, **wanted)
+        if lacks == "facts":
+            del answer["ETag"], answer["LastModified"]
+        return answer
+
+    store = store_of(server)
+    store.write_bytes(url, DATA)
+    monkeypatch.setattr(StrataS3, "_call_s3", poor)
+    info, tail = store.read_tail(url, MB)
+    assert (info.size, bool(info.identity), tail) == (len(DATA), lacks == "ranges", DATA[-MB:])
 
 
 def test_transfer_torn_read_goes_on_where_it_broke(server, url):
