@@ -34,7 +34,7 @@ LAST_ID = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A data file of the present snapshot.
+    """A data file of a snapshot of a table.
 
     Attributes:
         url: where it is.

@@ -13,8 +13,9 @@ from strata.pipelines.retraction.receipt import held_snapshots
 from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.rollback import plan_rollback, roll_back
+from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import Settings
-from strata.storage.integrity.verify import Finding
+from strata.storage.integrity.verify import Finding, VerifyLevel
 from strata.storage.schemas import SCHEMAS
 from strata.storage.tags import tag_corpus
 from tests.repairs import (
@@ -103,6 +104,15 @@ def test_repair_makes_files_anew_that_only_a_tag_names(context, tmp_path, table,
     assert findings(context) == []
     roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
     assert contents(context) == before
+
+
+def test_verify_on_the_cluster_reads_what_tags_keep(context, tmp_path):
+    later_version(context, tmp_path)
+    sound = verify_on_cluster(context, VerifyLevel.FULL)
+    assert (sound.kept > 0, sound.findings) == (True, [])
+    broken = damage(context, kept_file(context, "clean"), "flipped")
+    (check,) = verify_on_cluster(context, VerifyLevel.FULL).findings
+    assert (check.file.url, check.refs) == (broken.url, {"v1"})
 
 
 @pytest.mark.parametrize("how", ["missing", "flipped"])

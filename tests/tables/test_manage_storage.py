@@ -11,6 +11,7 @@ from strata.storage.catalog import open_corpus
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import CLUSTERS
+from strata.storage.tags import tag_corpus
 from strata.storage.tiers import tiers_of
 from strata.storage.url import Url
 
@@ -111,6 +112,18 @@ def test_storage_verify_tells_a_lost_catalog(filled, corpus, file, capsys):
     database.unlink()
     assert main(["storage", "verify", file, "--quick"]) == 4
     assert "restore the catalog's database" in capsys.readouterr().err
+
+
+def test_storage_verify_tells_which_tag_keeps_a_broken_file(filled, corpus, make, say):
+    tag_corpus(corpus, "v1")
+    (old,) = filled.files()
+    publish(filled, make(4), mode=PublishMode.OVERWRITE, content_key="c", run_id="run-c")
+    assert say("verify")[1]["kept"] == 1
+    corpus.store.delete(old.location)
+    code, found = say("verify", "--quick")
+    (row,) = found["findings"]
+    assert (code, row["refs"], row["finding"]) == (3, ["v1"], "missing")
+    assert row["detail"].endswith("; kept by v1 only")
 
 
 def test_storage_verify_sound_corpus_is_well(filled, say):
