@@ -182,9 +182,12 @@ def held_snapshots(corpus: Corpus, key: str) -> Held:
         if pair is None or not int(pair.after.properties.get(ROWS_REMOVED, 0)):
             continue
         limit = pair.after.result_ms
-        # A tag from before it may have been rewritten since.
-        older = {s.snapshot_id for s in table.snapshots() if s.result_ms <= limit}
-        older -= {pair.after.snapshot_id}
+        # A tag from before it may be rewritten later; rewrites of what it left carry its key.
+        older = {
+            each.snapshot_id
+            for each in table.snapshots()
+            if each.result_ms <= limit and each.properties.get(RETRACTION) != key
+        }
         if older:
             numbers[name], since = len(older), max(since, limit)
         iceberg = table.existing()

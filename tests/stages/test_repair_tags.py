@@ -202,6 +202,11 @@ def test_repair_of_a_tag_from_before_a_retraction_brings_nothing_back(context):
         with pytest.raises(ConflictError, match="retracted since"):
             plan_rollback(context.corpus, state)
     assert "doc-3" not in {row["id"] for row in rows_of(context, "documents")}
+    # A rewrite of what the retraction left holds nothing of it.
+    count = held_snapshots(context.corpus, key).snapshots["documents"]
+    packed = packed_corpus(context.settings)
+    assert packed.corpus.table("documents").snapshots()[-1].operation == "replace"
+    assert held_snapshots(packed.corpus, key).snapshots["documents"] == count
 
 
 def test_repair_of_a_tag_that_was_repaired_before_finds_the_same_sources(settings, tmp_path):
