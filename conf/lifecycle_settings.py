@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import Field, field_validator, model_validator
 
 from strata.model import Model
+from strata.partition_settings import TIME_COLUMNS
 from strata.storage_settings import TierSettings, known_tables
 
 __all__ = ["Bound", "LifecycleRule", "spill_cycle"]
@@ -19,7 +20,6 @@ __all__ = ["Bound", "LifecycleRule", "spill_cycle"]
 _BOUND = re.compile(r"\s*(?P<column>[A-Za-z_]\w*)\s*(?P<sign><=|>=|<|>)\s*(?P<value>\S+)\s*")
 _LONGEST = 36_500.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES = frozenset({"created"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Bound:
             ValueError: it is none.
         """
         found = _BOUND.fullmatch(text)
-        read = _microseconds if found is not None and found["column"] in _TIMES else _number
-        with suppress(ValueError):
-            if found is not None:
+        if found is not None:
+            read = _microseconds if found["column"] in TIME_COLUMNS else _number
+            with suppress(ValueError):
                 return cls(found["column"], found["sign"], read(found["value"]))
         raise ValueError(
             f"{text!r} is no condition: write a column, one of < <= > >=, and a number, or a date "

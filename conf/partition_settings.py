@@ -12,6 +12,7 @@ from strata.choices import PARTITIONABLE
 from strata.model import Model
 
 __all__ = [
+    "TIME_COLUMNS",
     "PartitionField",
     "Transform",
     "WriterSettings",
@@ -44,7 +45,7 @@ class Transform(StrEnum):
 
 # Of any other column nearly every row has a value of its own, and would get a file of its own.
 _REPEATING = frozenset({"source", "lang"})
-_TIMES = frozenset({"created"})
+TIME_COLUMNS = frozenset({"created"})
 _WIDEST = {Transform.BUCKET: 10_000, Transform.TRUNCATE: 1 << 62}
 _CALL = re.compile(
     r"(?P<transform>[a-z]+)\(\s*(?:(?P<width>[0-9]{1,19})\s*,\s*)?(?P<column>\w+)\s*\)"
@@ -129,8 +130,8 @@ def _of_call(text: str, found: re.Match[str]) -> PartitionField:
     transform = next((each for each in known if each == found["transform"]), None)
     if transform is None:
         raise ValueError(f"there is no transform {found['transform']!r} in {text!r}: {_SYNTAX}")
-    if transform.is_of_time != (found["column"] in _TIMES):
-        kind = "a date" if found["column"] in _TIMES else "no date"
+    if transform.is_of_time != (found["column"] in TIME_COLUMNS):
+        kind = "a date" if found["column"] in TIME_COLUMNS else "no date"
         raise ValueError(f"{text!r} cannot be: {found['column']} is {kind}: {_SYNTAX}")
     if transform.has_width != bool(found["width"]):
         raise ValueError(f"the field {text!r} cannot be read: {_SYNTAX}")
@@ -143,7 +144,7 @@ def _of_call(text: str, found: re.Match[str]) -> PartitionField:
 
 
 def _of_column(column: str) -> PartitionField:
-    if column in _TIMES:
+    if column in TIME_COLUMNS:
         raise ValueError(
             f"a partition for each {column!r} would be a file for each document: "
             f'use "day({column})", or year, month or hour'
