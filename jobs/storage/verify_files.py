@@ -17,7 +17,7 @@ from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import TABLES, Settings
 from strata.storage.catalog import Corpus
 from strata.storage.integrity.foreign_files import foreign_files
-from strata.storage.integrity.verify import FileCheck, Finding, Verification, verify
+from strata.storage.integrity.verify import FileCheck, Finding, Verification, verify_files
 from strata.storage.lifecycle.held_files import corpus_files
 from strata.storage.maintenance import refuse_lost_tables
 from strata.storage.records import TableFile
@@ -108,11 +108,12 @@ def _verify(
 ) -> Verification:
     if arguments.master:
         return verify_on_cluster(context, arguments.level, tables)
-    count = _CheckedFiles(len(corpus_files(context.corpus, tables)))
+    files = corpus_files(context.corpus, tables)
+    count = _CheckedFiles(len(files))
     progress = progress_for(count, verbosity(arguments))
     progress.start("verify", "read every file", count.total)
     try:
-        return verify(context.corpus, context.store, arguments.level, count.count, tables)
+        return verify_files(context.store, files, arguments.level, count.count)
     finally:
         progress.finish()
 

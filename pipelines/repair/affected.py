@@ -69,7 +69,7 @@ class _Lookup:
         self._inputs: dict[str, Mapping[int, str]] = {}
 
     def affected(self, check: FileCheck) -> Affected:
-        table, file, state = check.table, check.file, CorpusState(self._corpus, check.ref)
+        table, file, state = check.table, check.file, CorpusState(self._corpus, check.state_ref)
         if file.max_doc_id == LAST_ID:
             return Affected(table, file.url, file.rows)
         ids = self._ids(state, table, file)
@@ -88,7 +88,11 @@ class _Lookup:
     def _ids(self, state: CorpusState, table: str, file: TableFile) -> NDArray[np.int64]:
         if table not in DOCUMENT_TABLES:
             return np.empty(0, np.int64)
-        found = wanted_of(state, self._store, table, [file], self._bad, Gone.of(()))
+        try:
+            found = wanted_of(state, self._store, table, [file], self._bad, Gone.of(()))
+        except InputError:
+            # A file beside it is damaged too, which nobody has looked into yet.
+            return np.empty(0, np.int64)
         # More than its rows are documents that might be in it: not all of them survive.
         is_known = found.among is not None and len(found.among) == file.rows
         return found.among if is_known and found.among is not None else np.empty(0, np.int64)

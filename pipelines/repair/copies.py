@@ -41,8 +41,9 @@ def files_made_again(state: CorpusState, table: str, bad: Collection[str]) -> li
     # Other engines give no key, and none of them equals another.
     if state.is_present or key is None or key != present.property(table, CONTENT_KEY):
         return []
-    files = present.files(table)
-    return [] if any(file.url in bad for file in files) else files
+    files, lost = present.files(table), state.files(table)
+    is_whole = sum(file.rows for file in files) == sum(file.rows for file in lost)
+    return [] if not is_whole or any(file.url in bad for file in files) else files
 
 
 def equal_copies(

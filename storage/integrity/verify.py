@@ -8,7 +8,7 @@ last two: of them every page is decoded, and its checksum holds where it has one
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -35,6 +35,7 @@ __all__ = [
     "VerifyLevel",
     "verify",
     "verify_file",
+    "verify_files",
 ]
 
 
@@ -78,7 +79,7 @@ class FileCheck:
         return bool(self.refs) and PRESENT not in self.refs
 
     @property
-    def ref(self) -> str:
+    def state_ref(self) -> str:
         """A state of the tables that the file is a part of; the present one, if it is."""
         return min(self.refs) if self.is_kept else PRESENT
 
@@ -137,12 +138,19 @@ def verify(
         MachineError: a file may not be read.
         TransientError: a store did not answer.
     """
+    return verify_files(store, corpus_files(corpus, tables), level, on_check)
+
+
+def verify_files(
+    store: Store,
+    files: Iterable[HeldFile],
+    level: VerifyLevel,
+    on_check: Callable[[FileCheck], None] | None = None,
+) -> Verification:
+    """The same for files that are known already."""
     result = Verification(level)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checks = pool.map(
-            lambda each: verify_file(store, each, level), corpus_files(corpus, tables)
-        )
-        for check in checks:
+        for check in pool.map(lambda each: verify_file(store, each, level), files):
             result.add(check)
             if on_check is not None:
                 on_check(check)

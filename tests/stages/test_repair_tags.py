@@ -8,14 +8,18 @@ import pytest
 
 from strata.errors import ConflictError
 from strata.pipelines.repair.affected import affected_by
+from strata.pipelines.repair.copies import files_made_again
 from strata.pipelines.repair.run import Outcome, RepairMode
+from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.retraction.receipt import held_snapshots
 from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.rollback import plan_rollback, roll_back
 from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import Settings
-from strata.storage.integrity.verify import Finding, VerifyLevel
+from strata.storage.integrity.verify import Finding, VerifyLevel, verify
+from strata.storage.parquet import ParquetLayout, TableWriter
+from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import SCHEMAS
 from strata.storage.tags import tag_corpus
 from tests.repairs import (
@@ -46,6 +50,12 @@ def context(settings):
 
 def retract(context, number):
     return run_retract(context, RetractRequest((Ask(AskKind.ID, number),)))
+
+
+def table_writer(context, table):
+    folder = context.corpus.table(table).files()[0].location.parent
+    layout = ParquetLayout("none", None, row_group_bytes=10**6, target_file_bytes=10**6)
+    return TableWriter(context.store, folder.parent, table, layout, "t")
 
 
 def outcomes(done):
@@ -265,6 +275,32 @@ def test_repair_takes_no_rows_of_another_engine_for_the_same_result(context):
     table.existing().overwrite(pa.Table.from_pylist(changed, schema=SCHEMAS["clusters"]))
     damage(context, table.files_of_ref("v1")[0], "missing")
     assert outcomes(mend(context)) == {"clusters": Outcome.LOST}
+
+
+def test_repair_takes_no_table_of_another_size_for_the_same_result(context):
+    table, state = context.corpus.table("clusters"), CorpusState(context.corpus, "v1")
+    tag_corpus(context.corpus, "v1")
+    key, files = table.content_key, []
+    for number, content_key in enumerate(("between", key)):
+        with table_writer(context, "clusters") as writer:
+            rows = rows_of(context, "clusters")[: 3 - number]
+            writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["clusters"]))
+            files = writer.close()
+        mode = PublishMode.OVERWRITE
+        publish(table, files, mode=mode, content_key=content_key, run_id="r")
+    assert files_made_again(state, "clusters", ()) == []
+
+
+def test_affected_documents_are_told_beside_damage_that_nobody_has_looked_for(tmp_path):
+    context = by_language(tmp_path, distinct("a", 20, "de"), distinct("b", 20, "en"))
+    gone, damaged = context.corpus.table("documents").files()
+    damage(context, gone, "missing")
+    data = context.store.read_bytes(damaged.location)
+    context.store.write_bytes(damaged.location, data[:4] + bytes(400) + data[404:])
+    (check,) = verify(context.corpus, context.store, VerifyLevel.FOOTERS).findings
+    (lost,) = affected_by(context.corpus, context.store, [check])
+    assert (lost.url, lost.rows, lost.documents) == (gone.url, 20, ())
+    assert [uri.rpartition("/")[2] for uri in lost.inputs] == ["a.jsonl"]
 
 
 def test_repair_of_a_tag_takes_the_tokenizer_that_was_trained_then(context, tmp_path):

@@ -81,7 +81,7 @@ def test_verify_reads_what_only_a_tag_names(corpus, folder):
         assert (result.files, result.kept, result.findings) == (3, 1, [])
     corpus.store.delete(old.location)
     (check,) = verify(corpus, corpus.store).findings
-    assert (check.file.url, check.finding, check.ref) == (old.url, Finding.MISSING, "v1")
+    assert (check.file.url, check.finding, check.state_ref) == (old.url, Finding.MISSING, "v1")
     delete_tag(corpus, "v1")
     assert found(corpus) == []
 
