@@ -151,6 +151,15 @@ class StoppableSession:
         self.stopped = True
 
 
+@pytest.fixture
+def interruptible():
+    """As Ctrl-C is in a terminal: a shell's background jobs, and so CI's, ignore it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_lazy_session_interrupted_while_it_starts_is_stopped(monkeypatch):
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
     spark, interrupted = StoppableSession(), threading.Event()
