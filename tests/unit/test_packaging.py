@@ -136,17 +136,19 @@ def test_archive_has_the_packages_of_the_project(tmp_path):
     assert {"strata/base.toml", "strata/pipelines/kernels/words.bin.zst"} <= set(names)
 
 
+def printed_by(code):
+    """What Python code prints in a process that has imported nothing yet."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_driver_imports_no_compiled_kernel_and_no_engine():
     code = (
         "import sys, strata.jobs.run_pipeline\n"
         "heavy = {'numba', 'scipy', 'pyspark', 'gigatoken', 'tokenizers', 'pyiceberg'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-
-    assert answer.stdout == "[]\n"
+    assert printed_by(code) == "[]\n"
 
 
 def test_help_comes_before_the_settings_are_imported():
@@ -155,7 +157,4 @@ def test_help_comes_before_the_settings_are_imported():
         "try: cli.main(['storage', 'rewrite', '--help'])\n"
         "except SystemExit: print(sorted({'pydantic', 'pyarrow'} & sys.modules.keys()))"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert answer.stdout.endswith("\n[]\n")
+    assert printed_by(code).endswith("\n[]\n")
