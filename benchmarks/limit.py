@@ -30,7 +30,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
 from strata.pipelines.dedup_rows import fixed_matrix  # noqa: E402 (after the path)
 from strata.pipelines.kernels.banding import band_keys, choose_banding  # noqa: E402
-from strata.pipelines.kernels.buckets import BucketScanner, pack  # noqa: E402
+from strata.pipelines.kernels.buckets import BucketScanner, pack_sketches  # noqa: E402
 from strata.pipelines.kernels.components import components  # noqa: E402
 from strata.pipelines.kernels.content_hash import content_hash  # noqa: E402
 from strata.pipelines.kernels.minhash import sketch  # noqa: E402
@@ -155,7 +155,7 @@ def _warm_up() -> None:
     signature = sketch(text, NGRAM).signature
     content_hash(text)
     BucketScanner(THRESHOLD).feed(
-        np.zeros(2, np.int64), np.arange(2, dtype=np.int64), pack(signature)
+        np.zeros(2, np.int64), np.arange(2, dtype=np.int64), pack_sketches(signature)
     )
 
 
@@ -179,7 +179,7 @@ def _read(folder: Path, out: Path, limit: Limit) -> _Held:
                 signature = sketch(text, NGRAM).signature
             with limit.lap("deduplicate"):
                 held.keys.append(band_keys(signature, banding))
-                held.sketches.append(pack(signature))
+                held.sketches.append(pack_sketches(signature))
             with limit.lap("write documents"):
                 sink.write(documents)
             held.batches.append(documents)

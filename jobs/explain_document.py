@@ -12,9 +12,9 @@ from rich.text import Text
 from strata.jobs.runtime.cluster_show import cluster_rows, diff_title, show_diff
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.progress import QuietProgress
-from strata.jobs.runtime.read_log import note_reads
+from strata.jobs.runtime.read_log import log_driver_reads
 from strata.jobs.runtime.session import LazySession
-from strata.jobs.runtime.visible import visible
+from strata.jobs.runtime.visible import escape_control_chars
 from strata.pipelines.document_trace import (
     LedgerState,
     Membership,
@@ -52,7 +52,7 @@ def explain_document(
         session = LazySession(settings, None, "explain")
         context = StageContext(settings, corpus, "explain", session, QuietProgress())
         trace = trace_document(context, document, members)
-        note_reads(corpus, context.run_id, context.meter)
+        log_driver_reads(corpus, context.run_id, context.meter)
     if output is OutputForm.JSON:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
         return
@@ -74,9 +74,9 @@ def _show(trace: Trace, console: Console) -> None:
 
 def _block(console: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
     # Ids and excerpts are the user's: brackets in them are no markup, controls are no commands.
-    console.print(Text(visible(title), "bold"))
+    console.print(Text(escape_control_chars(title), "bold"))
     for name, value in rows:
-        console.print(Text.assemble((f"  {name:<{WIDTH}}", "dim"), visible(value)))
+        console.print(Text.assemble((f"  {name:<{WIDTH}}", "dim"), escape_control_chars(value)))
 
 
 def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[str, str]]:

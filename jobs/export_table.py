@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.read_log import note_reads
-from strata.pipelines.contained_names import NAMED_SCHEMA, named_batches
+from strata.jobs.runtime.read_log import log_driver_reads
+from strata.pipelines.contained_names import NAMED_SCHEMA, batches_with_ids
 from strata.pipelines.cut_lookup import TextCutter, fitting_cuts
 from strata.pipelines.foreign import origins_of
-from strata.pipelines.foreign_names import foreign_names
+from strata.pipelines.foreign_names import reference_names
 from strata.pipelines.ledger_lookup import (
     LedgerFile,
     files_of_contained,
@@ -70,7 +70,7 @@ def export_table(
             batches = export_batches(corpus, store, table)
             for count in WRITERS[form](sink, batches, _schema(table)):
                 rows += count
-        note_reads(corpus, "export", store.meter)
+        log_driver_reads(corpus, "export", store.meter)
     facts = {"table": table, "rows": rows, "file": str(url)}
     said = f"{rows:,} rows of {table} in {url}"
     line = msgspec.json.encode(facts).decode() if output is OutputForm.JSON else said
@@ -89,7 +89,7 @@ def export_batches(corpus: Corpus, store: Store, table: str) -> Iterator[pa.Reco
     if table == "clusters":
         return _clusters(corpus, store)
     if table == "contained":
-        return named_batches(corpus, store)
+        return batches_with_ids(corpus, store)
     return _rows(corpus, store, table, SCHEMAS[table].names)
 
 
@@ -138,18 +138,18 @@ def _clusters(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
     }
     columns_out["id"] = names["id"].take(pa.array(own))
     columns_out["source"] = names["source"].take(pa.array(own))
-    abroad = _abroad(corpus, store, kept_ids)
+    abroad = _reference_survivors(corpus, store, kept_ids)
     columns_out["kept_id"] = pc.coalesce(abroad["id"], names["id"].take(pa.array(kept)))
     columns_out["kept_corpus"] = abroad["corpus"]
     table = pa.table([columns_out[name] for name in CLUSTER_SCHEMA.names], schema=CLUSTER_SCHEMA)
     yield from table.to_batches(max_chunksize=CLUSTER_ROWS)
 
 
-def _abroad(corpus: Corpus, store: Store, kept_ids: np.ndarray) -> pa.Table:
+def _reference_survivors(corpus: Corpus, store: Store, kept_ids: np.ndarray) -> pa.Table:
     """Id and corpus of the survivors that are documents of other corpora, null for ours."""
     numbers = np.unique(kept_ids[kept_ids < 0])
     origins = origins_of(corpus.table("clusters"))
-    found = foreign_names(corpus, store, numbers.tolist(), origins)
+    found = reference_names(corpus, store, numbers.tolist(), origins)
     names = [found[number] for number in numbers.tolist()]
     place = np.searchsorted(numbers, kept_ids)
     indices = pa.array(place, mask=kept_ids >= 0)

@@ -25,8 +25,8 @@ from strata.jobs.runtime.session import LazySession
 from strata.layers import load_settings
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tune import Tuning, tune
-from strata.pipelines.tune_search import Outcome
-from strata.settings import Verification
+from strata.pipelines.tune_search import TrialResult
+from strata.settings import VerifyMethod
 from strata.storage.catalog import open_corpus
 
 __all__ = ["main", "run_tune", "show_tuning"]
@@ -95,12 +95,12 @@ def show_tuning(tuning: Tuning, console: Console) -> None:
     console.print(told, highlight=False)
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: TrialResult) -> tuple[str, ...]:
     choice = outcome.choice
     name = f"{choice.banding.bands} × {choice.banding.rows}"
     name += f", {choice.bits} bits" if choice.bits > 1 else ""
     name += f", margin {choice.margin:g}" if choice.margin != 1 else ""
-    name += ", exact" if choice.verification is Verification.EXACT else ""
+    name += ", exact" if choice.verification is VerifyMethod.EXACT else ""
     return (
         name,
         f"{outcome.meet:.2%}",

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from strata.pipelines.audit_sample import (
-    Fate,
+    AuditSampleTask,
+    Disposition,
     FingerprintRows,
     Sample,
-    SampleTask,
     sample_documents,
 )
 from strata.pipelines.audit_scan import (
@@ -30,8 +30,8 @@ from strata.pipelines.audit_scan import (
     find_neighbours,
 )
 from strata.pipelines.dedup_rows import FingerprintFile, group_files
-from strata.pipelines.exact_pairs import Pairs, exact_jaccard
-from strata.pipelines.foreign import foreign_corpora
+from strata.pipelines.exact_pairs import CandidatePairs, exact_jaccard
+from strata.pipelines.foreign import reference_corpora
 from strata.pipelines.intervals import (
     CONFIDENCE,
     Estimate,
@@ -44,15 +44,15 @@ from strata.pipelines.ledger_lookup import LedgerFile, files_written
 from strata.pipelines.ledger_writer import WrittenLedger
 from strata.pipelines.stage import Counters, StageContext, StageReport
 from strata.pipelines.tasks import run_tasks
-from strata.pipelines.text_files import foreign_texts, own_texts
+from strata.pipelines.text_files import own_texts, reference_texts
 
-__all__ = ["audit", "audited"]
+__all__ = ["audit", "audit_unpublished"]
 
 TASKS_PER_CORE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
+class _CheckedSample:
     """A sample with the exact similarities of its candidates.
 
     Attributes:
@@ -70,34 +70,36 @@ class _Checked:
     threshold: float
     weight: np.ndarray
 
-    def sampled(self, fate: Fate) -> int:
+    def sampled(self, disposition: Disposition) -> int:
         """Sampled documents of this fate."""
-        return int(self.sample.copies[self.sample.rows.fate == fate].sum())
+        return int(self.sample.copies[self.sample.rows.disposition == disposition].sum())
 
-    def with_duplicate(self, fate: Fate, similarity: float) -> int:
+    def with_duplicate(self, disposition: Disposition, similarity: float) -> int:
         """Sampled documents with another one at this similarity; of kept ones, another kept one."""
-        own = self.sample.rows.fate == fate
+        own = self.sample.rows.disposition == disposition
         equal = self.neighbours.equal.sum(axis=1) > 1
         candidates = self.neighbours.candidates
         similar = np.zeros(len(own), bool)
         similar[candidates.member[self.jaccard >= similarity]] = True
         return int(self.sample.copies[own & (equal | similar)].sum())
 
-    def duplicates(self, fate: Fate) -> list[float]:
+    def duplicates(self, disposition: Disposition) -> list[float]:
         """Pairs of each sampled document, a pair of two removed ones at each of them a half."""
         share = np.array([1.0, 0.5])
         equal = self.neighbours.equal.copy()
         members = np.arange(len(equal))
-        equal[members, self.sample.rows.fate] -= 1
+        equal[members, self.sample.rows.disposition] -= 1
         pairs = (equal * share).sum(axis=1)
         true = self.jaccard >= self.threshold
         candidates = self.neighbours.candidates
-        np.add.at(pairs, candidates.member, self.weight * true * share[candidates.fate])
-        own = self.sample.rows.fate == fate
+        np.add.at(pairs, candidates.member, self.weight * true * share[candidates.disposition])
+        own = self.sample.rows.disposition == disposition
         return np.repeat(pairs[own], self.sample.copies[own]).tolist()
 
 
-def audited(context: StageContext, ledger: WrittenLedger, report: StageReport) -> dict[str, Any]:
+def audit_unpublished(
+    context: StageContext, ledger: WrittenLedger, report: StageReport
+) -> dict[str, Any]:
     """The audit of a ledger that is not published yet, as a detail of the report of its stage."""
     if not context.settings.dedup.audit_documents:
         return {}
@@ -125,36 +127,38 @@ def audit(
     Returns:
         For the report of the stage: size of the sample, and estimates as value, low and high.
     """
-    others = foreign_corpora(context)
-    elsewhere = foreign_texts(context, others)
+    others = reference_corpora(context)
+    elsewhere = reference_texts(context, others)
     if elsewhere is None:
         return {"not_made": "another corpus has no longer the texts of its fingerprints"}
     total = sum(file.rows for file in context.corpus.table("fingerprints").files())
-    population = {Fate.KEPT: total - removed, Fate.REMOVED: removed}
+    population = {Disposition.KEPT: total - removed, Disposition.REMOVED: removed}
     seed = int(key[:16], 16)
     sample = _sample(context, ledger, population, seed)
-    foreign = [file for corpus in others for file in corpus.files]
-    neighbours = _neighbours(context, ledger, foreign, sample, seed, counters)
+    reference = [file for corpus in others for file in corpus.files]
+    neighbours = _neighbours(context, ledger, reference, sample, seed, counters)
     texts, pairs = own_texts(context) + elsewhere, _pairs(sample, neighbours.candidates)
     context.progress.start("dedup", "audit: compare", 0)
     jaccard = exact_jaccard(context, texts, pairs, counters)
     context.progress.finish()
     threshold = context.settings.dedup.threshold
     weight = _weights(neighbours, seed, agreement(threshold))
-    checked = _Checked(sample, neighbours, jaccard, threshold, weight)
+    checked = _CheckedSample(sample, neighbours, jaccard, threshold, weight)
     return _result(checked, population)
 
 
 def _sample(
     context: StageContext,
     ledger: Sequence[LedgerFile],
-    population: Mapping[Fate, int],
+    population: Mapping[Disposition, int],
     seed: int,
 ) -> Sample:
     wanted = context.settings.dedup.audit_documents
-    kept, removed = (min(1.0, wanted / max(1, population[fate])) for fate in Fate)
+    kept, removed = (
+        min(1.0, wanted / max(1, population[disposition])) for disposition in Disposition
+    )
     tasks = [
-        SampleTask(files, tuple(ledger), (kept, removed), seed, context.storage_options)
+        AuditSampleTask(files, tuple(ledger), (kept, removed), seed, context.storage_options)
         for files in _file_groups(context, [])
     ]
     context.progress.start("dedup", "audit: sample", len(tasks))
@@ -164,18 +168,18 @@ def _sample(
 
 
 def _file_groups(
-    context: StageContext, foreign: Sequence[FingerprintFile]
+    context: StageContext, reference: Sequence[FingerprintFile]
 ) -> list[tuple[FingerprintFile, ...]]:
     own = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
     # The results of all tasks reach the driver at once: they must not become more with the corpus.
     cores = context.spark().sparkContext.defaultParallelism
-    return group_files([*own, *foreign], TASKS_PER_CORE * cores)
+    return group_files([*own, *reference], TASKS_PER_CORE * cores)
 
 
 def _neighbours(
     context: StageContext,
     ledger: Sequence[LedgerFile],
-    foreign: Sequence[FingerprintFile],
+    reference: Sequence[FingerprintFile],
     sample: Sample,
     seed: int,
     counters: Counters,
@@ -183,7 +187,7 @@ def _neighbours(
     threshold = context.settings.dedup.threshold
     tasks = [
         NeighbourTask(files, tuple(ledger), threshold, seed, context.storage_options)
-        for files in _file_groups(context, foreign)
+        for files in _file_groups(context, reference)
     ]
     shared = context.spark().sparkContext.broadcast(sample)
 
@@ -199,10 +203,10 @@ def _neighbours(
     return found
 
 
-def _pairs(sample: Sample, candidates: Candidates) -> Pairs:
+def _pairs(sample: Sample, candidates: Candidates) -> CandidatePairs:
     rows, member = sample.rows, candidates.member
     together = rows.n_shingles[member] + candidates.n_shingles
-    return Pairs(rows.doc_id[member], candidates.doc_id, together)
+    return CandidatePairs(rows.doc_id[member], candidates.doc_id, together)
 
 
 def _weights(neighbours: Neighbours, seed: int, least: int) -> np.ndarray:
@@ -216,44 +220,48 @@ def _weights(neighbours: Neighbours, seed: int, least: int) -> np.ndarray:
     return weight
 
 
-def _result(checked: _Checked, population: Mapping[Fate, int]) -> dict[str, Any]:
+def _result(checked: _CheckedSample, population: Mapping[Disposition, int]) -> dict[str, Any]:
     threshold, near = checked.threshold, round(checked.threshold - MARGIN, 6)
-    sampled = {fate: checked.sampled(fate) for fate in Fate}
+    sampled = {disposition: checked.sampled(disposition) for disposition in Disposition}
     result: dict[str, Any] = {
         "confidence": CONFIDENCE,
         "threshold": threshold,
         "near": near,
-        "removed_documents": sampled[Fate.REMOVED],
-        "kept_documents": sampled[Fate.KEPT],
+        "removed_documents": sampled[Disposition.REMOVED],
+        "kept_documents": sampled[Disposition.KEPT],
         "compared_pairs": len(checked.jaccard),
     }
 
-    def share(fate: Fate, similarity: float) -> dict[str, float]:
-        hits = checked.with_duplicate(fate, similarity)
-        return asdict(share_of(hits, sampled[fate], population[fate]))
+    def share(disposition: Disposition, similarity: float) -> dict[str, float]:
+        hits = checked.with_duplicate(disposition, similarity)
+        return asdict(share_of(hits, sampled[disposition], population[disposition]))
 
-    if sampled[Fate.REMOVED]:
-        result["precision"] = share(Fate.REMOVED, threshold)
-        result["precision_near"] = share(Fate.REMOVED, near)
+    if sampled[Disposition.REMOVED]:
+        result["precision"] = share(Disposition.REMOVED, threshold)
+        result["precision_near"] = share(Disposition.REMOVED, near)
         recall = _recall(checked, sampled, population)
         if recall is not None:
             result["recall"] = asdict(recall)
-    if sampled[Fate.KEPT]:
-        result["kept_with_duplicate"] = share(Fate.KEPT, threshold)
+    if sampled[Disposition.KEPT]:
+        result["kept_with_duplicate"] = share(Disposition.KEPT, threshold)
     return result
 
 
 def _recall(
-    checked: _Checked, sampled: Mapping[Fate, int], population: Mapping[Fate, int]
+    checked: _CheckedSample,
+    sampled: Mapping[Disposition, int],
+    population: Mapping[Disposition, int],
 ) -> Estimate | None:
     """Of the pairs at the threshold, the share of which at most one document was kept."""
-    found = total_of(checked.duplicates(Fate.REMOVED), population[Fate.REMOVED])
+    found = total_of(checked.duplicates(Disposition.REMOVED), population[Disposition.REMOVED])
     if not found.value:
         return None
-    if not sampled[Fate.KEPT]:
+    if not sampled[Disposition.KEPT]:
         return Estimate(1.0, 0.0, 1.0)
     # A missed pair is found at each of its two ends.
     missed = weighted_total(
-        checked.duplicates(Fate.KEPT), sampled[Fate.KEPT], population[Fate.KEPT]
+        checked.duplicates(Disposition.KEPT),
+        sampled[Disposition.KEPT],
+        population[Disposition.KEPT],
     ).times(0.5)
     return found_share(replace(found, low=max(found.low, 0.5)), missed)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = [
-    "Fate",
+    "AuditSampleTask",
+    "Disposition",
     "FingerprintRows",
     "Sample",
-    "SampleTask",
-    "draw",
     "fingerprint_rows",
     "sample_documents",
+    "sampling_hash",
 ]
 
 BATCH_BYTES = 4_000_000
@@ -36,14 +36,14 @@ _MULTIPLIER = np.uint64(0xBF58476D1CE4E5B9)
 _FINISHER = np.uint64(0x94D049BB133111EB)
 
 
-class Fate(IntEnum):
+class Disposition(IntEnum):
     """What the ledger says of a document."""
 
     KEPT = 0
     REMOVED = 1
 
 
-def draw(doc_ids: np.ndarray, seed: int | np.ndarray) -> np.ndarray:
+def sampling_hash(doc_ids: np.ndarray, seed: int | np.ndarray) -> np.ndarray:
     """A random number for each document, int64[n] -> uint64[n], the same in every run.
 
     Each bit depends on all bits of the document id and of the seed, uint64 or uint64[n] (the
@@ -62,14 +62,14 @@ class FingerprintRows:
 
     Attributes:
         doc_id: int64[n].
-        fate: int64[n], see Fate.
+        disposition: int64[n], see Fate.
         n_shingles: int64[n], repetitions counted.
         content: int64[n, 2], hash of the bytes of the text.
         signature: uint8[n, 256].
     """
 
     doc_id: np.ndarray
-    fate: np.ndarray
+    disposition: np.ndarray
     n_shingles: np.ndarray
     content: np.ndarray
     signature: np.ndarray
@@ -118,7 +118,7 @@ def _rows(batch: pa.RecordBatch, shift: int, removed: np.ndarray) -> Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
-class SampleTask:
+class AuditSampleTask:
     """Files of `fingerprints` to take documents from.
 
     Attributes:
@@ -136,14 +136,14 @@ class SampleTask:
     storage: StorageOptions
 
 
-def sample_documents(task: SampleTask) -> FingerprintRows:
+def sample_documents(task: AuditSampleTask) -> FingerprintRows:
     """Every document is taken or not by its own hash alone, whatever the tasks."""
     store = MeteredStore(open_store(task.storage))
     limits = np.array([min(share * 2.0**64, 2.0**64 - 2048) for share in task.share])
     parts = [FingerprintRows.empty()]
     for file in task.files:
         for rows in fingerprint_rows(file, task.ledger, store):
-            chosen = draw(rows.doc_id, task.seed) <= limits[rows.fate]
+            chosen = sampling_hash(rows.doc_id, task.seed) <= limits[rows.disposition]
             parts.append(rows.take(chosen))
     return FingerprintRows.join(parts)
 
@@ -164,7 +164,7 @@ class Sample:
     def of(cls, rows: FingerprintRows) -> Self:
         """Put together what the tasks found."""
         rows = rows.take(np.argsort(rows.doc_id))
-        key = np.column_stack([rows.content, rows.fate])
+        key = np.column_stack([rows.content, rows.disposition])
         _, first, copies = np.unique(key, axis=0, return_index=True, return_counts=True)
         order = np.argsort(first)
         return cls(rows.take(first[order]), copies[order])

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from strata.pipelines.audit_sample import Fate, FingerprintRows, Sample, draw, fingerprint_rows
+from strata.pipelines.audit_sample import (
+    Disposition,
+    FingerprintRows,
+    Sample,
+    fingerprint_rows,
+    sampling_hash,
+)
 from strata.pipelines.dedup_rows import FingerprintFile
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.ledger_lookup import LedgerFile
@@ -53,14 +59,14 @@ class Candidates:
     Attributes:
         member: index in the sample.
         doc_id: the other document.
-        fate: its fate, see Fate.
+        disposition: its fate, see Fate.
         n_shingles: its shingles, repetitions counted.
         agree: places in which the two signatures agree.
     """
 
     member: np.ndarray
     doc_id: np.ndarray
-    fate: np.ndarray
+    disposition: np.ndarray
     n_shingles: np.ndarray
     agree: np.ndarray
 
@@ -119,7 +125,7 @@ class Neighbours:
 
 def _priority(found: Candidates, seed: int) -> np.ndarray:
     """In which order pairs of a member are chosen for the check: uint64[k]."""
-    return draw(found.doc_id, draw(found.member, seed))
+    return sampling_hash(found.doc_id, sampling_hash(found.member, seed))
 
 
 def chosen_for_check(found: Candidates, seed: int, least: int) -> np.ndarray:
@@ -164,7 +170,7 @@ class NeighbourTask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bar:
+class _Cutoff:
     """What pairs of the n members of a sample need to be chosen beside those chosen before.
 
     Attributes:
@@ -201,14 +207,14 @@ class _Bar:
 
 def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
     """Compare all documents of some files with the sample."""
-    from strata.pipelines.kernels.probing import Index
+    from strata.pipelines.kernels.probing import SignatureIndex
 
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     lower = max(0.0, task.threshold - MARGIN)
-    index = Index(sample.rows.signature, lower, agreement(lower))
+    index = SignatureIndex(sample.rows.signature, lower, agreement(lower))
     least, seed = agreement(task.threshold), task.seed
     found = Neighbours.none(len(sample.copies))
-    bar = _Bar.of(found, seed, least)
+    bar = _Cutoff.of(found, seed, least)
     waiting: list[Candidates] = []
     count = 0
     for file in task.files:
@@ -220,7 +226,7 @@ def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
                 count += len(waiting[-1].member)
                 if count > WAITING_PAIRS:
                     found.choose(waiting, seed, least)
-                    bar, waiting, count = _Bar.of(found, seed, least), [], 0
+                    bar, waiting, count = _Cutoff.of(found, seed, least), [], 0
     found.choose(waiting, seed, least)
     found.counters = cost.counters(store.meter)
     return found
@@ -231,15 +237,15 @@ def _count(
 ) -> Candidates:
     """Count equal and near pairs; those that may be compared exactly."""
     row, member, agree = pairs.T
-    fate, members = rows.fate[row], sample.rows
-    of_removed = members.fate[member] == Fate.REMOVED
+    disposition, members = rows.disposition[row], sample.rows
+    of_removed = members.disposition[member] == Disposition.REMOVED
     # Whether a kept document was overlooked is a question of kept ones alone.
-    asked = of_removed | (fate == Fate.KEPT)
+    asked = of_removed | (disposition == Disposition.KEPT)
     equal = asked & (rows.content[row] == members.content[member]).all(axis=1)
-    np.add.at(into.equal, (member[equal], fate[equal]), 1)
+    np.add.at(into.equal, (member[equal], disposition[equal]), 1)
     # Documents without a word have no similarity but that of their bytes.
     similar = asked & ~equal & (rows.n_shingles[row] > 0) & (members.n_shingles[member] > 0)
     near = similar & (agree >= least)
-    np.add.at(into.near, (member[near], fate[near]), 1)
+    np.add.at(into.near, (member[near], disposition[near]), 1)
     told = near | (similar & of_removed)
-    return Candidates(member, rows.doc_id[row], fate, rows.n_shingles[row], agree).take(told)
+    return Candidates(member, rows.doc_id[row], disposition, rows.n_shingles[row], agree).take(told)

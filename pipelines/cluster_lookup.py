@@ -15,8 +15,8 @@ from strata.pipelines.table_lookup import TableLookup
 __all__ = ["Cluster", "read_cluster"]
 
 # Beyond so many members or pairs, a search among them would take the memory of a worker.
-MOST_MEMBERS = 1_000_000
-MOST_PAIRS = 4_000_000
+MAX_MEMBERS = 1_000_000
+MAX_PAIRS = 4_000_000
 MEMBERS = pa.schema([("doc_id", pa.int64()), ("similarity", pa.float32())])
 PAIRS = pa.schema(
     [("a", pa.int64()), ("b", pa.int64()), ("similarity", pa.float32()), ("equal", pa.bool_())]
@@ -58,15 +58,15 @@ def read_cluster(tables: TableLookup, kept_id: int) -> Cluster:
     """Read a cluster; row groups of other clusters and pairs are passed over."""
     survivor = np.array([kept_id], np.int64)
     batches = tables.batches_of("clusters", "kept_id", MEMBERS.names, survivor)
-    members = _at_most(batches, MEMBERS, MOST_MEMBERS).sort_by("doc_id")
+    members = _at_most(batches, MEMBERS, MAX_MEMBERS).sort_by("doc_id")
     doc_id = members["doc_id"].to_numpy()
-    edges = _edges(tables, doc_id, kept_id) if len(doc_id) <= MOST_MEMBERS else None
+    edges = _edges(tables, doc_id, kept_id) if len(doc_id) <= MAX_MEMBERS else None
     return Cluster(kept_id, doc_id, members["similarity"].to_numpy(), edges)
 
 
 def _edges(tables: TableLookup, members: np.ndarray, kept_id: int) -> EdgeArrays | None:
-    pairs = _at_most(_pairs(tables, members, kept_id), PAIRS, MOST_PAIRS)
-    if pairs.num_rows > MOST_PAIRS:
+    pairs = _at_most(_pairs(tables, members, kept_id), PAIRS, MAX_PAIRS)
+    if pairs.num_rows > MAX_PAIRS:
         return None
     a, b, similarity, equal = (column.to_numpy() for column in pairs.columns)
     return EdgeArrays(a, b, similarity, equal)

@@ -8,13 +8,13 @@ from enum import StrEnum
 from itertools import dropwhile
 
 from strata.pipelines.cluster_lookup import Cluster, read_cluster
-from strata.pipelines.document_names import DocumentNames, Name
+from strata.pipelines.document_names import DocumentName, DocumentNames
 from strata.pipelines.duplicate_chain import Link, chain
 from strata.pipelines.table_lookup import Row, TableLookup
 from strata.pipelines.text_diff import TextDiff, text_diff
 from strata.settings import LinkRule
 
-__all__ = ["ChainState", "ClusterTrace", "Comparison", "Member", "Step", "trace_clusters"]
+__all__ = ["ChainState", "ChainStep", "ClusterTrace", "Comparison", "Member", "trace_clusters"]
 
 
 class ChainState(StrEnum):
@@ -38,17 +38,17 @@ class Member:
     """
 
     doc_id: int
-    name: Name
+    name: DocumentName
     kept: bool
     similarity: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChainStep:
     """A verified pair on the way to the survivor: the document that it leads to."""
 
     doc_id: int
-    name: Name
+    name: DocumentName
     similarity: float
     equal: bool
 
@@ -65,7 +65,7 @@ class Comparison:
     """
 
     doc_id: int
-    name: Name
+    name: DocumentName
     diff: TextDiff
 
 
@@ -85,7 +85,7 @@ class ClusterTrace:
     members: tuple[Member, ...]
     more: int
     state: ChainState
-    chain: tuple[Step, ...]
+    chain: tuple[ChainStep, ...]
     chain_more: int
     comparison: Comparison | None
 
@@ -121,7 +121,7 @@ def _trace(
     links = _direct(entry) if link is LinkRule.DIRECT else _chain(cluster, doc_id)
     told = (links or ())[:limit]
     members = cluster.first(limit, doc_id)
-    names.learn([*members, *(each.doc_id for each in told)])
+    names.preload([*members, *(each.doc_id for each in told)])
     return ClusterTrace(
         members=tuple(
             Member(each, names[each], each == kept_id, similarity)
@@ -130,7 +130,7 @@ def _trace(
         more=max(0, entry["cluster_size"] - len(members)),
         state=_state(cluster, doc_id, links),
         chain=tuple(
-            Step(each.doc_id, names[each.doc_id], round(each.similarity, 4), each.equal)
+            ChainStep(each.doc_id, names[each.doc_id], round(each.similarity, 4), each.equal)
             for each in told
         ),
         chain_more=len(links or ()) - len(told),

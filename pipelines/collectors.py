@@ -17,7 +17,7 @@ from strata.storage.schemas import SCHEMAS
 from strata.storage.store import Store
 from strata.storage.url import Url
 
-__all__ = ["AnchorCollector", "Collected", "Collector", "RunCollector", "UnitCollector"]
+__all__ = ["AnchorCollector", "CollectedRows", "Collector", "RunCollector", "UnitCollector"]
 
 ANCHOR_SCHEMA = pa.schema(
     [pa.field(name, pa.int64(), nullable=False) for name in ("doc_id", "place")]
@@ -26,7 +26,7 @@ DOC_ID, START, STOP = (REPEAT_SCHEMA.get_field_index(n) for n in ("doc_id", "sta
 
 
 @dataclass(slots=True)
-class Collected:
+class CollectedRows:
     """What a collector wrote: cuts, or places of anchors; bytes are those that the cuts cover."""
 
     anchors: StagedFile | None = None
@@ -53,7 +53,7 @@ class Collector(ABC):
         """What is wanted of some repetitions, int64[m, 7]."""
 
     @abstractmethod
-    def collect(self, batches: Iterable[pa.RecordBatch], store: Store, stem: str) -> Collected:
+    def collect(self, batches: Iterable[pa.RecordBatch], store: Store, stem: str) -> CollectedRows:
         """Write selected rows that come sorted by (doc_id, place)."""
 
 
@@ -79,10 +79,10 @@ class AnchorCollector(Collector):
         both = np.concatenate([repeats[:, :2], firsts])
         return _columns(both, ANCHOR_SCHEMA)
 
-    def collect(self, batches: Iterable[pa.RecordBatch], store: Store, stem: str) -> Collected:
+    def collect(self, batches: Iterable[pa.RecordBatch], store: Store, stem: str) -> CollectedRows:
         """Write each place once."""
         places = write_staged(store, self.folder, stem, ANCHOR_SCHEMA, _distinct(batches))
-        return Collected(anchors=places)
+        return CollectedRows(anchors=places)
 
 
 def _distinct(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -103,7 +103,7 @@ def _columns(rows: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
 class UnitCollector(Collector):
     """Writes a row of `cuts` for each repeated line or paragraph."""
 
-    grain: str
+    granularity: str
     folder: Url
     layout: ParquetLayout
 
@@ -121,14 +121,14 @@ class UnitCollector(Collector):
         """All repetitions."""
         return repeat_batch(repeats)
 
-    def collect(self, batches: Iterable[pa.RecordBatch], store: Store, stem: str) -> Collected:
+    def collect(self, batches: Iterable[pa.RecordBatch], store: Store, stem: str) -> CollectedRows:
         """Write the cuts."""
-        done, end = Collected(), np.full((1, len(REPEAT_SCHEMA)), -1, np.int64)
+        done, end = CollectedRows(), np.full((1, len(REPEAT_SCHEMA)), -1, np.int64)
         with TableWriter(store, self.folder, "cuts", self.layout, stem) as writer:
             for cuts in self._cuts(batches):
                 if len(cuts):
                     writer.write(self._rows(cuts))
-                    done.bytes_cut += _covered(np.concatenate([end, cuts]))
+                    done.bytes_cut += _covered_bytes(np.concatenate([end, cuts]))
                     end = cuts[-1:]
             done.cuts = writer.close()
         return done
@@ -138,14 +138,14 @@ class UnitCollector(Collector):
 
     def _rows(self, cuts: np.ndarray) -> pa.RecordBatch:
         doc_id, _, start, stop, first_id, _, first_start = map(np.ascontiguousarray, cuts.T)
-        grain = pa.array([self.grain]).take(pa.array(np.zeros(len(cuts), np.int64)))
-        columns = [doc_id, start, stop, grain, first_id, first_start]
+        granularity = pa.array([self.granularity]).take(pa.array(np.zeros(len(cuts), np.int64)))
+        columns = [doc_id, start, stop, granularity, first_id, first_start]
         return pa.RecordBatch.from_arrays(
             [pa.array(column) for column in columns], schema=SCHEMAS["cuts"]
         )
 
 
-def _covered(cuts: np.ndarray) -> int:
+def _covered_bytes(cuts: np.ndarray) -> int:
     """Bytes that all cuts but the first one cover, which are sorted by document and place."""
     before, after = cuts[:-1], cuts[1:]
     same = before[:, DOC_ID] == after[:, DOC_ID]
@@ -165,9 +165,9 @@ class RunCollector(UnitCollector):
         return self.width
 
     def _cuts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[np.ndarray]:
-        from strata.pipelines.kernels.joining import RunJoiner
+        from strata.pipelines.kernels.joining import RunMerger
 
-        joiner = RunJoiner(self.width)
+        joiner = RunMerger(self.width)
         for batch in batches:
             yield joiner.feed(repeat_matrix(batch))
         yield joiner.finish()

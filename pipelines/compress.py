@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from strata.pipelines.packing import pack, pieces_of
+from strata.pipelines.packing import pack_files, target_file_count
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile, run_rewrite_task
 from strata.pipelines.row_order import ledger_for
@@ -21,15 +21,15 @@ from strata.storage.replace import Replacement, replace_files
 from strata.storage.tiers import Tier, tier_of_table, tiers_of
 from strata.storage.url import Url
 
-__all__ = ["Group", "plan_compress", "plan_table", "run_compress"]
+__all__ = ["RewriteGroup", "plan_compress", "plan_table", "run_compress"]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RewriteGroup:
     """Files of one partition that are rewritten together into so many new ones."""
 
     files: tuple[TableFile, ...]
-    pieces: int
+    file_count: int
     tier: Tier
 
     @property
@@ -63,12 +63,12 @@ def run_compress(context: StageContext) -> StageReport:
     return report
 
 
-def plan_compress(context: StageContext) -> dict[str, list[Group]]:
+def plan_compress(context: StageContext) -> dict[str, list[RewriteGroup]]:
     """What would be rewritten now, by table."""
     return {table: _plan(context, table) for table in context.settings.compress.tables}
 
 
-def _plan(context: StageContext, table: str) -> list[Group]:
+def _plan(context: StageContext, table: str) -> list[RewriteGroup]:
     settings, tiers = context.settings, tiers_of(context.settings)
     files = seated(settings, table, context.corpus.table(table).files())
     return [
@@ -82,7 +82,7 @@ def _plan(context: StageContext, table: str) -> list[Group]:
 
 def plan_table(
     files: Sequence[TableFile], tier: Tier, settings: CompressSettings, folder: Url
-) -> list[Group]:
+) -> list[RewriteGroup]:
     """Choose the files of one table that are rewritten.
 
     Args:
@@ -106,21 +106,26 @@ def plan_table(
 
 def _plan_partition(
     files: Sequence[TableFile], tier: Tier, settings: CompressSettings, folder: Url
-) -> list[Group]:
+) -> list[RewriteGroup]:
     misplaced = [file for file in files if not _fits(file, tier, folder)]
     least = settings.min_fill * tier.layout.target_file_bytes
     small = [file for file in files if _fits(file, tier, folder) and file.n_bytes < least]
     # A few small files are cheaper to read than to rewrite after every run.
     chosen = misplaced + (small if misplaced or len(small) >= settings.min_files else [])
     target = tier.layout.target_file_bytes
-    return [Group(some, pieces_of(some, target), tier) for some in pack(chosen, target)]
+    return [
+        RewriteGroup(some, target_file_count(some, target), tier)
+        for some in pack_files(chosen, target)
+    ]
 
 
 def _fits(file: TableFile, tier: Tier, folder: Url) -> bool:
     return tier.layout.holds(file.codec, file.level) and file.location.is_below(folder)
 
 
-def _rewrite(context: StageContext, table: str, groups: list[Group], report: StageReport) -> None:
+def _rewrite(
+    context: StageContext, table: str, groups: list[RewriteGroup], report: StageReport
+) -> None:
     tier = tier_of_table(context.settings, table)
     order = context.settings.compress.order.get(table, RowOrder.DOC_ID)
     ledger = ledger_for(context, order)
@@ -130,7 +135,7 @@ def _rewrite(context: StageContext, table: str, groups: list[Group], report: Sta
             ordered_stem("compress" if group.tier.name == tier.name else MOVED, order),
             table,
             tuple(SourceFile(file.url, file.rows, file.n_bytes) for file in group.files),
-            group.pieces,
+            group.file_count,
             group.tier.folder(context.settings.corpus, table),
             group.tier.layout,
             context.storage_options,
@@ -144,7 +149,7 @@ def _rewrite(context: StageContext, table: str, groups: list[Group], report: Sta
     results = run_tasks(context.spark(), run_rewrite_task, tasks)
     context.progress.finish()
     _publish(context, table, results)
-    _account(table, tier, results, report)
+    _fill_report(table, tier, results, report)
 
 
 def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]) -> None:
@@ -156,7 +161,9 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
     replace_files(context.corpus.table(table), replacements, run_id=context.run_id)
 
 
-def _account(table: str, tier: Tier, results: Sequence[RewriteResult], report: StageReport) -> None:
+def _fill_report(
+    table: str, tier: Tier, results: Sequence[RewriteResult], report: StageReport
+) -> None:
     before = [source for result in results for source in result.sources]
     after = [file for result in results for file in result.files]
     report.rows_in += sum(source.rows for source in before)

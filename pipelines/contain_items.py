@@ -24,7 +24,14 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from strata.pipelines.kernels.containment import ItemIndex
 
-__all__ = ["ItemCounts", "ItemFile", "ItemTask", "Items", "read_items", "write_items"]
+__all__ = [
+    "BenchmarkItems",
+    "IndexCounts",
+    "IndexFile",
+    "IndexTask",
+    "read_item_index",
+    "write_item_index",
+]
 
 BATCH_BYTES = 4_000_000
 # A share such as 0.7 of 10 n-grams is 7 of them, though 0.7 * 10 is a little more than 7.
@@ -32,7 +39,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class ItemFile:
+class IndexFile:
     """The file of an index."""
 
     url: Url
@@ -40,7 +47,7 @@ class ItemFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemTask:
+class IndexTask:
     """Where the items are and what makes an index of them.
 
     Attributes:
@@ -57,11 +64,11 @@ class ItemTask:
     least_words: int
     share: float
     limit: int
-    target: ItemFile
+    target: IndexFile
 
 
 @dataclass(frozen=True, slots=True)
-class ItemCounts:
+class IndexCounts:
     """What is in an index, and the items that are not because they are too short."""
 
     items: int
@@ -71,7 +78,7 @@ class ItemCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class BenchmarkItems:
     """The items of an index.
 
     Attributes:
@@ -106,7 +113,7 @@ class _Part:
     too_short: int
 
 
-def write_items(task: ItemTask) -> ItemCounts:
+def write_item_index(task: IndexTask) -> IndexCounts:
     """Make the index of all items and write it.
 
     Raises:
@@ -127,28 +134,28 @@ def write_items(task: ItemTask) -> ItemCounts:
     arrays["corpus"] = np.concatenate(corpus)
     with store.create(task.target.url) as sink:
         np.savez(sink, allow_pickle=False, **arrays)
-    return ItemCounts(len(arrays["corpus"]), too_short, ngrams, cost.counters(store.meter))
+    return IndexCounts(len(arrays["corpus"]), too_short, ngrams, cost.counters(store.meter))
 
 
 @lru_cache(maxsize=1)
-def read_items(file: ItemFile) -> Items:
+def read_item_index(file: IndexFile) -> BenchmarkItems:
     """Read an index; a process holds the one that it read last."""
     from strata.pipelines.kernels.containment import item_index
 
     store = open_store(file.storage)
     with store.open_input(file.url) as source, np.load(source, allow_pickle=False) as arrays:
         index = item_index(arrays["ngram"], arrays["item"], arrays["length"], arrays["needed"])
-        return Items(arrays["corpus"], arrays["doc_id"], arrays["ngrams"], index)
+        return BenchmarkItems(arrays["corpus"], arrays["doc_id"], arrays["ngrams"], index)
 
 
-def _parts(task: ItemTask, urls: tuple[str, ...], store: Store) -> Iterator[_Part]:
+def _parts(task: IndexTask, urls: tuple[str, ...], store: Store) -> Iterator[_Part]:
     for url in urls:
         for batch in read_batches(store, Url.parse(url), ["doc_id", "text"], None, BATCH_BYTES):
             if batch.num_rows:
                 yield _part(task, batch)
 
 
-def _part(task: ItemTask, batch: pa.RecordBatch) -> _Part:
+def _part(task: IndexTask, batch: pa.RecordBatch) -> _Part:
     # A driver makes tasks known to workers, but only these have need of numba.
     from strata.pipelines.kernels.minhash import sketch
     from strata.pipelines.kernels.shingle_sets import shingle_sets
@@ -177,7 +184,7 @@ def _check(ngrams: int, limit: int) -> None:
         )
 
 
-def _arrays(task: ItemTask, parts: list[_Part]) -> dict[str, NDArray[np.generic]]:
+def _arrays(task: IndexTask, parts: list[_Part]) -> dict[str, NDArray[np.generic]]:
     """The arrays of an index; takes the parts out of the list, so that memory holds them once."""
     items = np.cumsum([0, *(len(part.doc_id) for part in parts)])
     doc_id = np.concatenate([np.empty(0, np.int64), *(part.doc_id for part in parts)])

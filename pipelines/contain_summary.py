@@ -15,7 +15,7 @@ from strata.pipelines.table_lookup import TableLookup
 from strata.storage.scan import read_batches
 from strata.storage.url import Url
 
-__all__ = ["Contamination", "Tally", "summarize"]
+__all__ = ["ContainmentCounts", "Contamination", "summarize"]
 
 BATCH_BYTES = 16_000_000
 SHOWN = 10
@@ -41,7 +41,7 @@ class Contamination:
 
 
 @dataclass(slots=True)
-class Tally:
+class ContainmentCounts:
     """The rows of `contained`, counted.
 
     Attributes:
@@ -76,7 +76,7 @@ class Tally:
 
 def summarize(context: StageContext) -> Contamination:
     """Count the rows of `contained`; memory is bounded by the number of items."""
-    total = Tally()
+    total = ContainmentCounts()
     columns = ["doc_id", "other_corpus", "other_id"]
     for file in context.corpus.table("contained").files():
         batches = read_batches(context.store, Url.parse(file.url), columns, None, BATCH_BYTES)
@@ -88,8 +88,8 @@ def summarize(context: StageContext) -> Contamination:
         documents=total.documents,
         documents_by_corpus=dict(sorted(total.by_corpus.items())),
         items_found=dict(sorted(found_in.items())),
-        top_items=_named_items(context, dict(top)),
-        top_documents=_named_documents(context, total.most),
+        top_items=_item_counts_by_id(context, dict(top)),
+        top_documents=_document_counts_by_id(context, total.most),
     )
 
 
@@ -112,7 +112,9 @@ def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield rest
 
 
-def _named_items(context: StageContext, counts: Mapping[tuple[str, int], int]) -> dict[str, int]:
+def _item_counts_by_id(
+    context: StageContext, counts: Mapping[tuple[str, int], int]
+) -> dict[str, int]:
     names = ItemNames(context.corpus, context.store).of(list(counts))
     return {
         f"{corpus}: {name}": number
@@ -120,7 +122,7 @@ def _named_items(context: StageContext, counts: Mapping[tuple[str, int], int]) -
     }
 
 
-def _named_documents(context: StageContext, counts: Mapping[int, int]) -> dict[str, int]:
+def _document_counts_by_id(context: StageContext, counts: Mapping[int, int]) -> dict[str, int]:
     lookup = TableLookup(context.corpus, context.store)
     rows = lookup.rows("documents", ("doc_id", "id"), counts)
     return {rows[doc_id]["id"]: count for doc_id, count in counts.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.contain_items import ItemFile, Items, read_items
+from strata.pipelines.contain_items import BenchmarkItems, IndexFile, read_item_index
 from strata.pipelines.stage import Counters
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import TaskCost, task_stem
@@ -21,36 +21,36 @@ from strata.storage.store import MeteredStore, Store, open_store
 from strata.storage.url import Url
 
 if TYPE_CHECKING:
-    from strata.pipelines.kernels.containment import Matches
+    from strata.pipelines.kernels.containment import ContainmentMatches
 
-__all__ = ["ContainResult", "ContainTask", "contained_rows", "find_contained"]
+__all__ = ["ContainmentResult", "ContainmentTask", "contained_rows", "find_contained"]
 
 BATCH_BYTES = 4_000_000
 SAMPLE_CHARACTERS = 200
-MOST_UTF8_BYTES = 4
+MAX_UTF8_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ContainTask:
+class ContainmentTask:
     """Row groups of `documents` to search.
 
     Attributes:
         parts: the row groups.
-        seen_to: documents up to this one were searched by an earlier run.
+        watermark_doc_id: documents up to this one were searched by an earlier run.
         items: the file of the index.
         corpora: names of the corpora of the items.
         target: where the rows go.
     """
 
     parts: tuple[Part, ...]
-    seen_to: int
-    items: ItemFile
+    watermark_doc_id: int
+    items: IndexFile
     corpora: tuple[str, ...]
     target: TableTarget
 
 
 @dataclass(slots=True)
-class ContainResult:
+class ContainmentResult:
     """What a task searched and wrote."""
 
     documents: int
@@ -59,11 +59,11 @@ class ContainResult:
     counters: Counters
 
 
-def find_contained(task: ContainTask) -> ContainResult:
+def find_contained(task: ContainmentTask) -> ContainmentResult:
     """Search the new documents of some row groups for items, and write the matches."""
     cost, store = TaskCost(), MeteredStore(open_store(task.target.storage))
-    items = read_items(task.items)
-    result = ContainResult(0, 0, [], Counters())
+    items = read_item_index(task.items)
+    result = ContainmentResult(0, 0, [], Counters())
     rows = (
         contained_rows(batch, items, task.corpora) for batch in _new_documents(task, store, result)
     )
@@ -76,20 +76,22 @@ def find_contained(task: ContainTask) -> ContainResult:
 
 
 def _new_documents(
-    task: ContainTask, store: Store, result: ContainResult
+    task: ContainmentTask, store: Store, result: ContainmentResult
 ) -> Iterator[pa.RecordBatch]:
     columns = ["doc_id", "text", "n_bytes"]
     for part in task.parts:
         groups = part.row_groups
         for batch in read_batches(store, Url.parse(part.url), columns, groups, BATCH_BYTES):
-            new = batch.column("doc_id").to_numpy() > task.seen_to
+            new = batch.column("doc_id").to_numpy() > task.watermark_doc_id
             chosen = batch if new.all() else batch.filter(pa.array(new))
             result.documents += chosen.num_rows
             result.text_bytes += int(chosen.column("n_bytes").to_numpy().sum())
             yield chosen
 
 
-def contained_rows(batch: pa.RecordBatch, items: Items, corpora: tuple[str, ...]) -> pa.RecordBatch:
+def contained_rows(
+    batch: pa.RecordBatch, items: BenchmarkItems, corpora: tuple[str, ...]
+) -> pa.RecordBatch:
     """The matches of some documents as rows of `contained`, by document, corpus and item.
 
     Args:
@@ -116,18 +118,18 @@ def contained_rows(batch: pa.RecordBatch, items: Items, corpora: tuple[str, ...]
     return pa.RecordBatch.from_arrays(arrays, schema=CONTAINED)
 
 
-def _samples(texts: pa.LargeStringArray, found: Matches) -> list[str]:
+def _samples(texts: pa.LargeStringArray, found: ContainmentMatches) -> list[str]:
     """The beginning of the longest run of matched words of each match, as it is written."""
     from strata.pipelines.kernels.buffers import text_buffers
-    from strata.pipelines.kernels.word_places import word_places
+    from strata.pipelines.kernels.word_places import word_offsets
 
     number = len(found.text)
     both_ends = np.concatenate([found.first, found.last])
-    places = word_places(texts, np.tile(found.text, 2), both_ends)
+    places = word_offsets(texts, np.tile(found.text, 2), both_ends)
     buffers = text_buffers(texts)
     start = buffers.offsets[found.text]
     begin, end = places[:number, 0], places[number:, 1]
-    end = np.minimum(end, begin + SAMPLE_CHARACTERS * MOST_UTF8_BYTES)
+    end = np.minimum(end, begin + SAMPLE_CHARACTERS * MAX_UTF8_BYTES)
     return [
         buffers.data[at + first : at + last].tobytes().decode("utf-8", "ignore")[:SAMPLE_CHARACTERS]
         for at, first, last in zip(start, begin, end, strict=True)

@@ -13,7 +13,7 @@ from strata.storage.schemas import SCHEMAS
 from strata.storage.store import Store
 from strata.storage.url import Url
 
-__all__ = ["NAMED_SCHEMA", "ItemNames", "named_batches"]
+__all__ = ["NAMED_SCHEMA", "ItemNames", "batches_with_ids"]
 
 BATCH_BYTES = 8_000_000
 NAMED_SCHEMA = pa.schema(
@@ -54,7 +54,7 @@ class ItemNames:
         return [self._known[item] for item in items]
 
 
-def named_batches(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
+def batches_with_ids(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
     """The rows of `contained` as batches of NAMED_SCHEMA, file by file."""
     items, documents = ItemNames(corpus, store), TableLookup(corpus, store)
     for file in corpus.table("contained").files():

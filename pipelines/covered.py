@@ -14,12 +14,12 @@ from strata.storage.records import SETTINGS_KEY
 from strata.storage.table import CorpusTable
 
 __all__ = [
-    "NOTHING_COVERED",
-    "Covered",
-    "coverage",
-    "coverage_properties",
-    "covered",
-    "properties_without",
+    "EMPTY_WATERMARK",
+    "Watermark",
+    "current_watermark",
+    "watermark_of",
+    "watermark_properties",
+    "watermark_properties_without",
 ]
 
 DOCUMENTS_KEY = "strata.documents-key"
@@ -28,7 +28,7 @@ DOCUMENTS = "strata.documents"
 
 
 @dataclass(frozen=True, slots=True)
-class Covered:
+class Watermark:
     """A state of `documents`.
 
     Attributes:
@@ -40,10 +40,10 @@ class Covered:
     last_doc_id: int
 
 
-NOTHING_COVERED = Covered(0, -1)
+EMPTY_WATERMARK = Watermark(0, -1)
 
 
-def covered(corpus: Corpus, table: CorpusTable, settings_key: str) -> Covered:
+def watermark_of(corpus: Corpus, table: CorpusTable, settings_key: str) -> Watermark:
     """How much of the present documents a table's result covers.
 
     Args:
@@ -60,21 +60,23 @@ def covered(corpus: Corpus, table: CorpusTable, settings_key: str) -> Covered:
     }
     documents_key = found[DOCUMENTS_KEY]
     if found[SETTINGS_KEY] != settings_key or documents_key is None:
-        return NOTHING_COVERED
+        return EMPTY_WATERMARK
     if not corpus.table("documents").carries(documents_key):
-        return NOTHING_COVERED
-    return Covered(int(found[DOCUMENTS] or 0), int(found[LAST_DOC_ID] or -1))
+        return EMPTY_WATERMARK
+    return Watermark(int(found[DOCUMENTS] or 0), int(found[LAST_DOC_ID] or -1))
 
 
-def coverage(corpus: Corpus) -> Covered:
+def current_watermark(corpus: Corpus) -> Watermark:
     """The present state of `documents`."""
     files = corpus.table("documents").files()
-    return Covered(
+    return Watermark(
         sum(file.rows for file in files), max((file.max_doc_id for file in files), default=-1)
     )
 
 
-def properties_without(table: CorpusTable, documents_key: str, documents: int) -> Mapping[str, str]:
+def watermark_properties_without(
+    table: CorpusTable, documents_key: str, documents: int
+) -> Mapping[str, str]:
     """The properties of a result from which so many documents were taken, as from `documents`.
 
     Args:
@@ -86,8 +88,8 @@ def properties_without(table: CorpusTable, documents_key: str, documents: int) -
     return {DOCUMENTS_KEY: documents_key, DOCUMENTS: str(before - documents)}
 
 
-def coverage_properties(
-    state: Covered, *, documents_key: str, settings_key: str
+def watermark_properties(
+    state: Watermark, *, documents_key: str, settings_key: str
 ) -> Mapping[str, str]:
     """The properties of a snapshot whose result covers a state of `documents`."""
     return {

@@ -99,6 +99,6 @@ class TextCutter:
             "content_hash": content_hash(left.text),
         }
         columns = [changed.get(name, batch.column(name)) for name in batch.schema.names]
-        keep = left.worded | (np.diff(bounds) == 0)
+        keep = left.has_words | (np.diff(bounds) == 0)
         self.emptied += int(len(keep) - keep.sum())
         return pa.RecordBatch.from_arrays(columns, schema=batch.schema).filter(pa.array(keep))

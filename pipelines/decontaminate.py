@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from strata.pipelines.contain_items import ItemCounts, ItemFile, ItemTask, write_items
+from strata.pipelines.contain_items import IndexCounts, IndexFile, IndexTask, write_item_index
 from strata.pipelines.contain_summary import summarize
-from strata.pipelines.contain_task import ContainResult, ContainTask, find_contained
-from strata.pipelines.covered import Covered, coverage, coverage_properties, covered
-from strata.pipelines.item_corpora import ItemCorpus, item_corpora
+from strata.pipelines.contain_task import ContainmentResult, ContainmentTask, find_contained
+from strata.pipelines.covered import (
+    Watermark,
+    current_watermark,
+    watermark_of,
+    watermark_properties,
+)
+from strata.pipelines.item_corpora import BenchmarkCorpus, benchmark_corpora
 from strata.pipelines.removals import contained_key, is_contained_current, item_key
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
@@ -39,14 +44,14 @@ class _Search:
         properties: of the snapshot.
     """
 
-    counts: ItemCounts
-    results: list[ContainResult]
+    counts: IndexCounts
+    results: list[ContainmentResult]
     documents: int
     mode: PublishMode
     properties: Mapping[str, str]
 
 
-_NOTHING = _Search(ItemCounts(0, 0, 0, Counters()), [], 0, PublishMode.OVERWRITE, {})
+_NOTHING = _Search(IndexCounts(0, 0, 0, Counters()), [], 0, PublishMode.OVERWRITE, {})
 
 
 def run_decontaminate(context: StageContext) -> StageReport | None:
@@ -63,7 +68,7 @@ def run_decontaminate(context: StageContext) -> StageReport | None:
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    corpora = item_corpora(context)
+    corpora = benchmark_corpora(context)
     if not corpora and is_contained_current(context):
         return None
     report = StageReport("decontaminate", contained_key(context))
@@ -73,7 +78,7 @@ def run_decontaminate(context: StageContext) -> StageReport | None:
     watch.lap("plan")
     # Without corpora, what an earlier run found must not remove anything any more.
     search = _search(context, corpora, watch) if corpora else _NOTHING
-    report.rows_in = coverage(context.corpus).documents
+    report.rows_in = current_watermark(context.corpus).documents
     report.rows_out = search.documents if corpora else report.rows_in
     report.check_balance()
     guard.check(["contained"])
@@ -85,31 +90,31 @@ def run_decontaminate(context: StageContext) -> StageReport | None:
         run_id=context.run_id,
         extra=search.properties,
     )
-    _account(context, search, report)
+    _fill_report(context, search, report)
     watch.lap("publish")
     report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 
-def _search(context: StageContext, corpora: Sequence[ItemCorpus], watch: Stopwatch) -> _Search:
+def _search(context: StageContext, corpora: Sequence[BenchmarkCorpus], watch: Stopwatch) -> _Search:
     """Search the documents that no earlier run searched for the same items."""
-    settings_key, state = item_key(context, corpora), coverage(context.corpus)
-    seen = covered(context.corpus, context.corpus.table("contained"), settings_key)
+    settings_key, state = item_key(context, corpora), current_watermark(context.corpus)
+    watermark = watermark_of(context.corpus, context.corpus.table("contained"), settings_key)
     context.spark()
     watch.lap("wait for Spark")
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-    items = ItemFile(folder / "items.npz", context.storage_options)
-    counts = _make_items(context, corpora, items)
+    items = IndexFile(folder / "items.npz", context.storage_options)
+    counts = _make_item_index(context, corpora, items)
     watch.lap("index the items")
-    results = _scan(context, corpora, items, seen)
+    results = _scan(context, corpora, items, watermark)
     context.store.delete(items.url)
     watch.lap("search the documents")
     return _Search(
         counts=counts,
         results=results,
-        documents=seen.documents + sum(result.documents for result in results),
-        mode=PublishMode.APPEND if seen.documents else PublishMode.OVERWRITE,
-        properties=coverage_properties(
+        documents=watermark.documents + sum(result.documents for result in results),
+        mode=PublishMode.APPEND if watermark.documents else PublishMode.OVERWRITE,
+        properties=watermark_properties(
             state,
             documents_key=context.corpus.table("documents").content_key or "",
             settings_key=settings_key,
@@ -117,11 +122,11 @@ def _search(context: StageContext, corpora: Sequence[ItemCorpus], watch: Stopwat
     )
 
 
-def _make_items(
-    context: StageContext, corpora: Sequence[ItemCorpus], target: ItemFile
-) -> ItemCounts:
+def _make_item_index(
+    context: StageContext, corpora: Sequence[BenchmarkCorpus], target: IndexFile
+) -> IndexCounts:
     settings = context.settings.dedup
-    task = ItemTask(
+    task = IndexTask(
         corpora=tuple(corpus.urls for corpus in corpora),
         ngram=settings.contain_ngram,
         least_words=settings.contain_words,
@@ -130,20 +135,23 @@ def _make_items(
         target=target,
     )
     context.progress.start("decontaminate", "index the items", 1)
-    (counts,) = run_tasks(context.spark(), write_items, [task])
+    (counts,) = run_tasks(context.spark(), write_item_index, [task])
     context.progress.finish()
     return counts
 
 
 def _scan(
-    context: StageContext, corpora: Sequence[ItemCorpus], items: ItemFile, seen: Covered
-) -> list[ContainResult]:
+    context: StageContext,
+    corpora: Sequence[BenchmarkCorpus],
+    items: IndexFile,
+    watermark: Watermark,
+) -> list[ContainmentResult]:
     files = context.corpus.table("documents").files()
-    new = [file for file in files if file.max_doc_id > seen.last_doc_id]
+    new = [file for file in files if file.max_doc_id > watermark.last_doc_id]
     target = TableTarget.of(context, "contained")
     names = tuple(corpus.name for corpus in corpora)
     tasks = [
-        ContainTask(parts, seen.last_doc_id, items, names, target)
+        ContainmentTask(parts, watermark.last_doc_id, items, names, target)
         for parts in deal_parts(context, new, target.layout)
     ]
     context.progress.start("decontaminate", "search the documents", len(tasks))
@@ -152,7 +160,7 @@ def _scan(
     return results
 
 
-def _account(context: StageContext, search: _Search, report: StageReport) -> None:
+def _fill_report(context: StageContext, search: _Search, report: StageReport) -> None:
     found = summarize(context)
     report.removed = {"contaminated": found.documents} if found.documents else {}
     report.rows_out -= found.documents

@@ -11,19 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from strata.keys import stage_key
-from strata.pipelines.audit import audited
-from strata.pipelines.covered import Covered, coverage, coverage_properties, covered
+from strata.pipelines.audit import audit_unpublished
+from strata.pipelines.covered import (
+    Watermark,
+    current_watermark,
+    watermark_of,
+    watermark_properties,
+)
 from strata.pipelines.duplicates_report import report_duplicates
 from strata.pipelines.edge_search import EdgeSearch, find_edges
 from strata.pipelines.edge_table import write_edges
-from strata.pipelines.exact_edges import decided_by_text
-from strata.pipelines.foreign import AGAINST, foreign_corpora, origins_json
+from strata.pipelines.exact_edges import verified_by_text
+from strata.pipelines.foreign import AGAINST, origins_json, reference_corpora
 from strata.pipelines.kernels.banding import Banding, choose_banding
-from strata.pipelines.ledger_change import replaced_survivors
+from strata.pipelines.ledger_change import displaced_survivors
 from strata.pipelines.ledger_writer import WrittenLedger, write_ledger
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
-from strata.settings import DedupSettings, Verification
+from strata.settings import DedupSettings, VerifyMethod
 from strata.storage.parquet import WrittenFile
 from strata.storage.publish import PublishMode, publish
 from strata.storage.url import Url
@@ -44,8 +49,8 @@ def edges_key(context: StageContext, documents_key: str | None = None) -> str:
 
 def dedup_key(context: StageContext, documents_key: str | None = None) -> str:
     """Key of the ledger that documents, the present ones by default, and the settings give."""
-    causes = [edges_key(context, documents_key)]
-    return stage_key("dedup", VERSION, causes, _election(context))
+    input_keys = [edges_key(context, documents_key)]
+    return stage_key("dedup", VERSION, input_keys, _election(context))
 
 
 def run_dedup(context: StageContext) -> StageReport:
@@ -75,16 +80,16 @@ def _make_ledger(context: StageContext) -> StageReport:
     _publish_edges(context, guard, report, watch)
     ledger = write_ledger(context)
     watch.lap("ledger")
-    _account(context, ledger, report)
+    _fill_report(context, ledger, report)
     report_duplicates(context, ledger.summary, report)
     watch.lap("summary")
     report.check_balance()
     rule_key = stage_key("ledger", VERSION, [_search_key(context)], _election(context))
-    before = covered(context.corpus, clusters, rule_key)
-    replaced = replaced_survivors(context, ledger.files, before.last_doc_id)
+    before = watermark_of(context.corpus, clusters, rule_key)
+    replaced = displaced_survivors(context, ledger.files, before.last_doc_id)
     report.details |= {"survivors_replaced": replaced.number, "first_replaced": replaced.first}
     watch.lap("compare with the ledger before")
-    report.details |= audited(context, ledger, report)
+    report.details |= audit_unpublished(context, ledger, report)
     watch.lap("audit")
     guard.check(["clusters"])
     publish(
@@ -93,7 +98,7 @@ def _make_ledger(context: StageContext) -> StageReport:
         mode=PublishMode.OVERWRITE,
         content_key=report.key,
         run_id=context.run_id,
-        extra=_coverage(context, rule_key),
+        extra=_watermark_properties(context, rule_key),
     )
     report.counters.add(
         Counters(bytes_written=ledger.bytes_written, files_written=len(ledger.files))
@@ -108,13 +113,13 @@ def _election(context: StageContext) -> dict[str, object]:
     return {"survivor": list(settings.survivor), "link": str(settings.link)}
 
 
-def _coverage(context: StageContext, settings_key: str) -> Mapping[str, str]:
-    reached = coverage_properties(
-        coverage(context.corpus),
+def _watermark_properties(context: StageContext, settings_key: str) -> Mapping[str, str]:
+    reached = watermark_properties(
+        current_watermark(context.corpus),
         documents_key=context.corpus.table("documents").content_key or "",
         settings_key=settings_key,
     )
-    return {**reached, AGAINST: origins_json(foreign_corpora(context))}
+    return {**reached, AGAINST: origins_json(reference_corpora(context))}
 
 
 def _search_key(context: StageContext) -> str:
@@ -127,7 +132,7 @@ def _search_key(context: StageContext) -> str:
         "rows": banding.rows,
         "verify": settings.verify,
     }
-    others = [corpus.key for corpus in foreign_corpora(context)]
+    others = [corpus.key for corpus in reference_corpora(context)]
     return stage_key("search", EDGES_VERSION, others, decisive)
 
 
@@ -143,23 +148,23 @@ def _publish_edges(
 ) -> None:
     """Bring `edges` up to date."""
     edges, search_key = context.corpus.table("edges"), _search_key(context)
-    seen = covered(context.corpus, edges, search_key)
-    search = _search(context, seen)
+    watermark = watermark_of(context.corpus, edges, search_key)
+    search = _search(context, watermark)
     report.details |= {"bands": search.banding.bands, "rows": search.banding.rows}
     report.details["new_documents"] = search.new_documents
-    others = {corpus.origin.corpus: corpus.rows for corpus in foreign_corpora(context)}
+    others = {corpus.origin.corpus: corpus.rows for corpus in reference_corpora(context)}
     report.details |= {"against": others} if others else {}
-    report.rows_in = coverage(context.corpus).documents
+    report.rows_in = current_watermark(context.corpus).documents
     if edges.content_key == edges_key(context):
-        report.rows_out = seen.documents
+        report.rows_out = watermark.documents
         return
     results = find_edges(context, search, report.counters)
     watch.lap("find edges")
     # Each new document sent exactly one row by its bytes, so the search is checked to be complete.
-    report.rows_out = seen.documents + sum(result.documents for result in results)
+    report.rows_out = watermark.documents + sum(result.documents for result in results)
     report.check_balance()
-    known = [file.url for file in edges.files()] if seen.documents else []
-    files = _decided(context, write_edges(context, results, known), report)
+    known = [file.url for file in edges.files()] if watermark.documents else []
+    files = _verified_by_text(context, write_edges(context, results, known), report)
     guard.check(["edges"])
     publish(
         edges,
@@ -167,7 +172,7 @@ def _publish_edges(
         mode=PublishMode.APPEND if known else PublishMode.OVERWRITE,
         content_key=edges_key(context),
         run_id=context.run_id,
-        extra=_coverage(context, search_key),
+        extra=_watermark_properties(context, search_key),
     )
     for result in results:
         report.counters.add(result.counters)
@@ -180,31 +185,31 @@ def _publish_edges(
     watch.lap("edges")
 
 
-def _decided(
+def _verified_by_text(
     context: StageContext, files: list[WrittenFile], report: StageReport
 ) -> list[WrittenFile]:
-    if context.settings.dedup.verify is Verification.SKETCH:
+    if context.settings.dedup.verify is VerifyMethod.SKETCH:
         return files
-    decided = decided_by_text(context, files)
+    decided = verified_by_text(context, files)
     report.details |= {"pairs_read": decided.read, "pairs_refuted": decided.refuted}
-    if decided.kept:
-        report.details["kept_pairs"] = decided.kept
+    if decided.cached:
+        report.details["kept_pairs"] = decided.cached
     return decided.files
 
 
-def _search(context: StageContext, seen: Covered) -> EdgeSearch:
+def _search(context: StageContext, watermark: Watermark) -> EdgeSearch:
     own = tuple(context.corpus.table("fingerprints").files())
-    others = foreign_corpora(context)
+    others = reference_corpora(context)
     return EdgeSearch(
         banding=banding_of(context.settings.dedup),
         own=own,
-        foreign=tuple(file for corpus in others for file in corpus.files),
+        reference=tuple(file for corpus in others for file in corpus.files),
         documents=sum(file.rows for file in own) + sum(corpus.rows for corpus in others),
-        seen=seen,
+        watermark=watermark,
     )
 
 
-def _account(context: StageContext, ledger: WrittenLedger, report: StageReport) -> None:
+def _fill_report(context: StageContext, ledger: WrittenLedger, report: StageReport) -> None:
     report.removed = dict(sorted(ledger.removed.items()))
     report.rows_out -= sum(ledger.removed.values())
     report.details |= {
@@ -213,5 +218,5 @@ def _account(context: StageContext, ledger: WrittenLedger, report: StageReport) 
         "component_rounds": ledger.rounds,
         "edges": sum(file.rows for file in context.corpus.table("edges").files()),
     }
-    if ledger.kept:
-        report.details["kept_stars"] = ledger.kept
+    if ledger.cached:
+        report.details["kept_stars"] = ledger.cached

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
-from strata.pipelines.kernels.buckets import Edges, distinct_edges, pack
-from strata.pipelines.kernels.hubs import NO_HUBS, Hubs, Joined
+from strata.pipelines.kernels.buckets import Edges, edges_of_pairs, pack_sketches
+from strata.pipelines.kernels.hubs import NO_HUBS, HubMatches, Hubs
 from strata.pipelines.key_filter import KeyFilter
 from strata.storage.scan import read_batches
 from strata.storage.store import Store
@@ -28,18 +28,18 @@ __all__ = [
     "ROW_SCHEMA",
     "FingerprintFile",
     "KeyKind",
-    "Keyed",
+    "KeyedRows",
     "RowTask",
     "band_rows",
     "fixed_matrix",
     "group_files",
+    "hash_to_sketch",
     "key_of",
     "keyed_rows",
     "kind_of",
     "link_pairs",
     "new_keys",
     "sketch_words",
-    "spread",
 ]
 
 File = TypeVar("File")
@@ -54,7 +54,7 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 # Odd multipliers spread one hash over the words of a sketch (splitmix64's constant).
-SPREAD = np.uint64(0x9E3779B97F4A7C15)
+SKETCH_MULTIPLIERS = np.uint64(0x9E3779B97F4A7C15)
 
 
 class KeyKind(IntEnum):
@@ -88,7 +88,7 @@ class RowTask:
 
     files: tuple[FingerprintFile, ...]
     banding: Banding
-    seen_to: int = -1
+    watermark_doc_id: int = -1
 
 
 def kind_of(keys: np.ndarray) -> np.ndarray:
@@ -97,14 +97,15 @@ def kind_of(keys: np.ndarray) -> np.ndarray:
 
 
 def band_rows(
-    task: RowTask, store: Store, met: KeyFilter | None, hubs: Hubs = NO_HUBS
+    task: RowTask, store: Store, candidate_filter: KeyFilter | None, hubs: Hubs = NO_HUBS
 ) -> Iterator[pa.RecordBatch]:
     """The rows of all documents of a task, in batches of ROW_SCHEMA.
 
     Args:
         task: the files.
         store: where they are.
-        met: keys of the new documents; of all others only rows with such a key come. None where
+        candidate_filter: keys of the new documents; of all others only rows with such a key come.
+            None where
             everything is new.
         hubs: those of heavy keys; who joins one is not compared again.
     """
@@ -112,9 +113,13 @@ def band_rows(
         keyed = every
         if len(hubs.keys):
             joined = hubs.join(every.keys, every.doc_ids, every.sketches)
-            yield _link_rows(every, joined, hubs, task.seen_to)
+            yield _link_rows(every, joined, hubs, task.watermark_doc_id)
             keyed = every.chosen(joined.differing < 0)
-        chosen = slice(None) if met is None else _meeting(keyed, task.seen_to, met)
+        chosen = (
+            slice(None)
+            if candidate_filter is None
+            else _matches_new(keyed, task.watermark_doc_id, candidate_filter)
+        )
         yield _batch(keyed.keys[chosen], keyed.doc_ids[chosen], keyed.sketches[chosen])
 
 
@@ -122,29 +127,31 @@ def new_keys(task: RowTask, store: Store, n_bits: int) -> KeyFilter:
     """The keys of the new documents of a task."""
     found = KeyFilter.empty(n_bits)
     for keyed in keyed_rows(task, store):
-        found.add(keyed.keys[keyed.doc_ids > task.seen_to])
+        found.add(keyed.keys[keyed.doc_ids > task.watermark_doc_id])
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
+class KeyedRows:
     """Rows of one kind: int64[n], int64[n] and uint64[n, SKETCH_WORDS]."""
 
     keys: np.ndarray
     doc_ids: np.ndarray
     sketches: np.ndarray
 
-    def chosen(self, rows: np.ndarray) -> Keyed:
+    def chosen(self, rows: np.ndarray) -> KeyedRows:
         """Some of the rows: bool[n]."""
-        return Keyed(self.keys[rows], self.doc_ids[rows], self.sketches[rows])
+        return KeyedRows(self.keys[rows], self.doc_ids[rows], self.sketches[rows])
 
 
-def _meeting(keyed: Keyed, seen_to: int, met: KeyFilter) -> np.ndarray:
-    meeting: np.ndarray = (keyed.doc_ids > seen_to) | met.holds(keyed.keys)
+def _matches_new(
+    keyed: KeyedRows, watermark_doc_id: int, candidate_filter: KeyFilter
+) -> np.ndarray:
+    meeting: np.ndarray = (keyed.doc_ids > watermark_doc_id) | candidate_filter.contains(keyed.keys)
     return meeting
 
 
-def keyed_rows(task: RowTask, store: Store, every: int = 1) -> Iterator[Keyed]:
+def keyed_rows(task: RowTask, store: Store, every: int = 1) -> Iterator[KeyedRows]:
     """The keys of all documents of a task, or of one of so many, one kind after the other."""
     passed = 0
     for file in task.files:
@@ -159,32 +166,34 @@ def _evenly(passed: int, rows: int, every: int) -> pa.Int64Array:
     return pa.array(np.arange(-passed % every, rows, every))
 
 
-def _kinds(batch: pa.RecordBatch, doc_ids: np.ndarray, task: RowTask) -> Iterator[Keyed]:
+def _kinds(batch: pa.RecordBatch, doc_ids: np.ndarray, task: RowTask) -> Iterator[KeyedRows]:
     signature = fixed_matrix(batch.column("signature"))
     # A document without words is compared by its bytes only.
     worded = batch.column("n_shingles").to_numpy() > 0
     keys = band_keys(signature[worded], task.banding)
     bands = task.banding.bands
-    yield Keyed(
+    yield KeyedRows(
         key_of(keys, KeyKind.SIMILAR).reshape(-1),
         np.repeat(doc_ids[worded], bands),
-        np.repeat(pack(signature[worded]), bands, axis=0),
+        np.repeat(pack_sketches(signature[worded]), bands, axis=0),
     )
     hashes = fixed_matrix(batch.column("content_hash")).view(np.int64)
-    yield Keyed(key_of(hashes[:, 0], KeyKind.EQUAL), doc_ids, spread(hashes[:, 1]))
+    yield KeyedRows(key_of(hashes[:, 0], KeyKind.EQUAL), doc_ids, hash_to_sketch(hashes[:, 1]))
     # An id is repeated within a corpus, not between two.
     own = doc_ids >= 0
     ids = batch.column("id_hash").to_numpy()[own]
-    yield Keyed(key_of(ids, KeyKind.SAME_ID), doc_ids[own], spread(ids))
+    yield KeyedRows(key_of(ids, KeyKind.SAME_ID), doc_ids[own], hash_to_sketch(ids))
 
 
-def _link_rows(keyed: Keyed, joined: Joined, hubs: Hubs, seen_to: int) -> pa.RecordBatch:
+def _link_rows(
+    keyed: KeyedRows, joined: HubMatches, hubs: Hubs, watermark_doc_id: int
+) -> pa.RecordBatch:
     """One row for every pair of a new document and the hub that it joins.
 
     The words of its sketch are the hub, the bits that differ, and the kind of key.
     """
     # What an earlier run compared is known.
-    rows = np.flatnonzero((joined.differing >= 0) & (keyed.doc_ids > seen_to))
+    rows = np.flatnonzero((joined.differing >= 0) & (keyed.doc_ids > watermark_doc_id))
     hub, doc_ids = hubs.doc_ids[joined.hub[rows]], keyed.doc_ids[rows]
     order = np.lexsort((hub, doc_ids))
     rows, hub, doc_ids = rows[order], hub[order], doc_ids[order]
@@ -201,7 +210,7 @@ def link_pairs(rows: pa.RecordBatch) -> dict[KeyKind, Edges]:
     doc_ids = rows.column("doc_id").to_numpy()
     hub, differing, kinds, _ = sketch_words(rows.column("sketch")).view(np.int64).T
     return {
-        KeyKind(kind): distinct_edges(
+        KeyKind(kind): edges_of_pairs(
             hub[kinds == kind], doc_ids[kinds == kind], differing[kinds == kind]
         )
         for kind in np.unique(kinds).tolist()
@@ -214,11 +223,11 @@ def key_of(hashes: np.ndarray, kind: KeyKind) -> np.ndarray:
     return keys
 
 
-def spread(values: np.ndarray) -> np.ndarray:
+def hash_to_sketch(values: np.ndarray) -> np.ndarray:
     """Hashes, int64[n], as sketches: equal ones give equal sketches, others none that match."""
-    steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SPREAD
-    words = (values.view(np.uint64)[:, None] ^ steps[None, :]) * SPREAD
-    mixed: np.ndarray = words ^ (words >> np.uint64(29)) * SPREAD
+    steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SKETCH_MULTIPLIERS
+    words = (values.view(np.uint64)[:, None] ^ steps[None, :]) * SKETCH_MULTIPLIERS
+    mixed: np.ndarray = words ^ (words >> np.uint64(29)) * SKETCH_MULTIPLIERS
     return mixed
 
 

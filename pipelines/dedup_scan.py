@@ -47,7 +47,7 @@ class ScanTask:
     threshold: float
     folder: Url
     storage: StorageOptions
-    seen_to: int = -1
+    watermark_doc_id: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterato
                 kind_of(batch.column("key").to_numpy()),
                 batch.column("doc_id").to_numpy(),
             )
-            new = np.count_nonzero((kinds == KeyKind.EQUAL) & (doc_ids > task.seen_to))
+            new = np.count_nonzero((kinds == KeyKind.EQUAL) & (doc_ids > task.watermark_doc_id))
             scan.count(batch.num_rows, int(new))
             for kind in (KeyKind.SIMILAR, KeyKind.EQUAL, KeyKind.SAME_ID):
                 _feed(scan, batch, kinds, kind)

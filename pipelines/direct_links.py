@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from strata.pipelines.dedup_rows import FingerprintFile, fixed_matrix
 from strata.pipelines.dedup_scan import EDGE_SCHEMA
-from strata.pipelines.foreign import foreign_corpora
+from strata.pipelines.foreign import reference_corpora
 from strata.pipelines.kernels.banding import SKETCH_WORDS
-from strata.pipelines.kernels.buckets import BucketScanner, Edges, pack
+from strata.pipelines.kernels.buckets import BucketScanner, Edges, pack_sketches
 from strata.pipelines.kernels.components import components
 from strata.pipelines.ledger import Attributes, election_order
 from strata.pipelines.stage import StageContext
@@ -26,8 +26,8 @@ from strata.storage.store import StorageOptions, open_store
 from strata.storage.url import Url
 
 __all__ = [
+    "MAX_SURVIVORS",
     "MEMBERS",
-    "MOST_SURVIVORS",
     "direct_edges",
     "gather_members",
     "member_batches",
@@ -37,7 +37,7 @@ __all__ = [
 BATCH_BYTES = 4_000_000
 # A cluster costs members x survivors comparisons; beyond this number nothing is removed for a
 # further survivor, which only keeps more.
-MOST_SURVIVORS = 1024
+MAX_SURVIVORS = 1024
 COLUMNS = ["doc_id", "n_bytes", "source", "content_hash", "signature"]
 MEMBERS = pa.schema(
     [
@@ -53,14 +53,16 @@ MEMBERS = pa.schema(
 def member_files(context: StageContext) -> list[FingerprintFile]:
     """The fingerprints of all documents that can be in a cluster."""
     own = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
-    return [*(file for corpus in foreign_corpora(context) for file in corpus.files), *own]
+    return [*(file for corpus in reference_corpora(context) for file in corpus.files), *own]
 
 
 def member_batches(file: FingerprintFile, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
     """The documents of a file of fingerprints, in batches of MEMBERS."""
     store = open_store(storage)
     for batch in read_batches(store, Url.parse(file.url), COLUMNS, None, BATCH_BYTES):
-        packed = pa.py_buffer(np.ascontiguousarray(pack(fixed_matrix(batch.column("signature")))))
+        packed = pa.py_buffer(
+            np.ascontiguousarray(pack_sketches(fixed_matrix(batch.column("signature"))))
+        )
         kind = MEMBERS.field("sketch").type
         columns = [
             pa.array(batch.column("doc_id").to_numpy() + file.shift),
@@ -112,7 +114,7 @@ def direct_edges(
     )
     order = election_order(found.nodes, cluster, rules, attributes)
     place = np.searchsorted(doc_ids, found.nodes[order])
-    stars = BucketScanner(threshold, MOST_SURVIVORS).feed(
+    stars = BucketScanner(threshold, MAX_SURVIVORS).feed(
         cluster[order].astype(np.int64), found.nodes[order], _words(members["sketch"])[place]
     )
     return _table(stars, doc_ids, _words(members["content_hash"]))

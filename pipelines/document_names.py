@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from strata.pipelines.foreign import Origin, foreign_document, origins_of
-from strata.pipelines.foreign_names import foreign_names, foreign_rows
+from strata.pipelines.foreign import Origin, origins_of, reference_document
+from strata.pipelines.foreign_names import reference_names, reference_rows
 from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.table_lookup import Row, TableLookup
 from strata.storage.catalog import Corpus
 from strata.storage.store import Store
 
-__all__ = ["DocumentNames", "Name"]
+__all__ = ["DocumentName", "DocumentNames"]
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class DocumentName:
     """What a document is called.
 
     Attributes:
@@ -48,9 +48,9 @@ class DocumentNames:
         self._tables = tables
         self._inputs = inputs
         self._origins: tuple[Origin, ...] | None = None
-        self._known: dict[int, Name] = {}
+        self._known: dict[int, DocumentName] = {}
 
-    def learn(self, doc_ids: Collection[int]) -> None:
+    def preload(self, doc_ids: Collection[int]) -> None:
         """Look names up at once, where each alone would read a row group."""
         unknown = set(doc_ids) - self._known.keys()
         own = {doc_id for doc_id in unknown if doc_id >= 0}
@@ -58,22 +58,22 @@ class DocumentNames:
         for doc_id in own:
             source = self._inputs.get(doc_id >> POSITION_BITS, {}).get("source", "")
             name = rows[doc_id]["id"] if doc_id in rows else None
-            self._known[doc_id] = Name(name, source, None)
+            self._known[doc_id] = DocumentName(name, source, None)
         if others := unknown - own:
-            found = foreign_names(self._corpus, self._store, others, self.origins())
-            self._known |= {n: Name(name.id, "", name.corpus) for n, name in found.items()}
+            found = reference_names(self._corpus, self._store, others, self.origins())
+            self._known |= {n: DocumentName(name.id, "", name.corpus) for n, name in found.items()}
 
-    def __getitem__(self, doc_id: int) -> Name:
+    def __getitem__(self, doc_id: int) -> DocumentName:
         if doc_id not in self._known:
-            self.learn([doc_id])
+            self.preload([doc_id])
         return self._known[doc_id]
 
     def texts(self, doc_ids: Collection[int]) -> dict[int, str]:
         """Texts, of those documents that still exist."""
         columns = ("doc_id", "text")
         rows = self._tables.rows("documents", columns, [each for each in doc_ids if each >= 0])
-        others = {n: foreign_document(n, self.origins()) for n in doc_ids if n < 0}
-        rows |= foreign_rows(self._corpus, self._store, others, columns)
+        others = {n: reference_document(n, self.origins()) for n in doc_ids if n < 0}
+        rows |= reference_rows(self._corpus, self._store, others, columns)
         return {doc_id: row["text"] for doc_id, row in rows.items()}
 
     def origins(self) -> tuple[Origin, ...]:

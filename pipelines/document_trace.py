@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 # An id that is the same in every record must not fill the memory.
-MOST_TOLD = 100
+MAX_REPORTED = 100
 # Clusters and texts are read for so many of them.
-MOST_IN_FULL = 5
+MAX_IN_FULL = 5
 LAST_ID = 2**63 - 1
 # Between two publishes of a run that died, one table may not know what another one names.
 NOWHERE: Row = {"uri": "", "format": ""}
@@ -157,10 +157,10 @@ def trace_document(context: StageContext, asked: str, members: int = 10) -> Trac
     tables = TableLookup(context.corpus, context.store)
     inputs = tables.inputs()
     places, by_id = _places(asked, inputs), tables.ids_of(asked)
-    rows = tables.rows("documents", DOCUMENT_COLUMNS, {*places, *by_id[:MOST_TOLD]})
+    rows = tables.rows("documents", DOCUMENT_COLUMNS, {*places, *by_id[:MAX_REPORTED]})
     broken = [place >> POSITION_BITS for place in places]
     broken = [o for o in broken if inputs.get(o, {}).get("status") == "broken"]
-    rejects = tables.rejects(places, broken)[:MOST_TOLD]
+    rejects = tables.rejects(places, broken)[:MAX_REPORTED]
     if not rows and not rejects:
         raise _unknown(context.settings.corpus, asked, len(inputs))
     key = context.corpus.table("clusters").content_key
@@ -208,9 +208,9 @@ def _documents(
     members: int,
 ) -> Iterable[TracedDocument]:
     ledger = tables.rows("clusters", LEDGER_COLUMNS, rows)
-    in_full = {doc_id: ledger[doc_id] for doc_id in sorted(ledger)[:MOST_IN_FULL]}
+    in_full = {doc_id: ledger[doc_id] for doc_id in sorted(ledger)[:MAX_IN_FULL]}
     names = DocumentNames(context.corpus, context.store, tables, inputs)
-    names.learn({entry["kept_id"] for entry in ledger.values()})
+    names.preload({entry["kept_id"] for entry in ledger.values()})
     duplicates = trace_clusters(tables, names, in_full, context.settings.dedup.link, members)
     items = item_matches(context, tables, rows)
     has_clean = bool(tables.files("clean"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from strata.pipelines.covered import Covered
+from strata.pipelines.covered import Watermark
 from strata.pipelines.dedup_rows import (
     FingerprintFile,
     RowTask,
@@ -23,10 +23,10 @@ from strata.pipelines.dedup_rows import (
     new_keys,
 )
 from strata.pipelines.dedup_scan import ScanResult, ScanTask, scan_partition
-from strata.pipelines.dedup_share import scan_share, share_tasks
-from strata.pipelines.heavy_keys import HeavyRule, find_hubs
+from strata.pipelines.dedup_share import band_tasks, scan_bands
+from strata.pipelines.heavy_keys import SkewPolicy, find_hubs
 from strata.pipelines.kernels.banding import Banding
-from strata.pipelines.key_filter import MOST_BITS, KeyFilter, filter_bits
+from strata.pipelines.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.maintenance import STAGING
@@ -37,8 +37,8 @@ from strata.storage.url import Url
 __all__ = ["EdgeSearch", "find_edges"]
 
 # Each task of this step holds a filter, and the driver joins them.
-MOST_FILTER_TASKS = 8
-HEAVY = HeavyRule()
+MAX_FILTER_TASKS = 8
+SKEW_POLICY = SkewPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +48,33 @@ class EdgeSearch:
     Attributes:
         banding: bands and rows.
         own: the files of our `fingerprints`.
-        foreign: those of other corpora.
+        reference: those of other corpora.
         documents: rows of all these files.
-        seen: the documents that were compared with each other, and with the other corpora, before.
+        watermark: the documents that were compared with each other, and with the other corpora,
+            before.
     """
 
     banding: Banding
     own: tuple[TableFile, ...]
-    foreign: tuple[FingerprintFile, ...]
+    reference: tuple[FingerprintFile, ...]
     documents: int
-    seen: Covered
+    watermark: Watermark
 
     @property
     def files(self) -> list[FingerprintFile]:
         """All files, those of other corpora first."""
-        return [*self.foreign, *(FingerprintFile(file.url) for file in self.own)]
+        return [*self.reference, *(FingerprintFile(file.url) for file in self.own)]
 
     @property
     def new_files(self) -> list[FingerprintFile]:
         """The files that may hold a new document."""
-        last = self.seen.last_doc_id
+        last = self.watermark.last_doc_id
         return [FingerprintFile(file.url) for file in self.own if file.max_doc_id > last]
 
     @property
     def new_documents(self) -> int:
         """Documents that no earlier run compared."""
-        return sum(file.rows for file in self.own) - self.seen.documents
+        return sum(file.rows for file in self.own) - self.watermark.documents
 
     @property
     def new_keys(self) -> int:
@@ -83,8 +84,8 @@ class EdgeSearch:
     @property
     def can_filter(self) -> bool:
         """Whether rows can be left out because no new document has their key."""
-        whole = not self.foreign and self.seen.last_doc_id < 0
-        return not whole and self.new_keys < MOST_BITS
+        whole = not self.reference and self.watermark.last_doc_id < 0
+        return not whole and self.new_keys < MAX_BITS
 
 
 def find_edges(context: StageContext, search: EdgeSearch, counters: Counters) -> list[ScanResult]:
@@ -94,15 +95,15 @@ def find_edges(context: StageContext, search: EdgeSearch, counters: Counters) ->
         context.settings.dedup.threshold,
         folder,
         context.storage_options,
-        search.seen.last_doc_id,
+        search.watermark.last_doc_id,
     )
     if search.documents > context.settings.dedup.memory_documents:
         return _shuffle(context, search, scan, counters)
     files = search.files
     parallelism = context.spark().sparkContext.defaultParallelism if files else 1
-    tasks = share_tasks(files, search.banding, scan, parallelism)
+    tasks = band_tasks(files, search.banding, scan, parallelism)
     context.progress.start("dedup", "sort bands, verify buckets", len(tasks))
-    results = run_tasks(context.spark(), scan_share, tasks)
+    results = run_tasks(context.spark(), scan_bands, tasks)
     context.progress.finish()
     return results
 
@@ -112,18 +113,20 @@ def _shuffle(
 ) -> list[ScanResult]:
     spark, storage = context.spark(), context.storage_options
     tasks = _row_tasks(context, search, search.files)
-    met = spark.sparkContext.broadcast(_met(context, search) if search.can_filter else None)
-    hubs = spark.sparkContext.broadcast(find_hubs(context, tasks, search.documents, HEAVY))
+    candidate_filter = spark.sparkContext.broadcast(
+        _candidate_filter(context, search) if search.can_filter else None
+    )
+    hubs = spark.sparkContext.broadcast(find_hubs(context, tasks, search.documents, SKEW_POLICY))
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
-    counters.add(Counters(file_reads=_one_read_each(tasks)))
+    counters.add(Counters(file_reads=_reads_per_file(tasks)))
     requests = spark.sparkContext.accumulator(0)
 
     def make_rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         store = MeteredStore(open_store(storage))
         for batch in numbers:
             for number in batch.column(0).to_pylist():
-                yield from band_rows(tasks[number], store, met.value, hubs.value)
+                yield from band_rows(tasks[number], store, candidate_filter.value, hubs.value)
         read.add(store.meter.bytes_read)
         requests.add(store.meter.read_requests)
 
@@ -142,7 +145,7 @@ def _shuffle(
     return [pickle.loads(value) for value in results["result"].to_pylist()]
 
 
-def _one_read_each(tasks: Sequence[RowTask]) -> dict[str, FileReads]:
+def _reads_per_file(tasks: Sequence[RowTask]) -> dict[str, FileReads]:
     files = [file for task in tasks for file in task.files]
     return {Url.parse(file.url).name: FileReads(1) for file in files}
 
@@ -151,22 +154,22 @@ def _row_tasks(
     context: StageContext, search: EdgeSearch, files: Sequence[FingerprintFile]
 ) -> list[RowTask]:
     number = max(len(files), context.spark().sparkContext.defaultParallelism)
-    last = search.seen.last_doc_id
+    last = search.watermark.last_doc_id
     return [RowTask(some, search.banding, last) for some in group_files(files, number)]
 
 
-def _met(context: StageContext, search: EdgeSearch) -> KeyFilter:
+def _candidate_filter(context: StageContext, search: EdgeSearch) -> KeyFilter:
     storage = context.storage_options
     n_bits = filter_bits(search.new_keys)
 
     def collect(task: RowTask) -> KeyFilter:
         return new_keys(task, open_store(storage), n_bits)
 
-    groups = group_files(search.new_files, MOST_FILTER_TASKS)
-    tasks = [RowTask(some, search.banding, search.seen.last_doc_id) for some in groups]
+    groups = group_files(search.new_files, MAX_FILTER_TASKS)
+    tasks = [RowTask(some, search.banding, search.watermark.last_doc_id) for some in groups]
     context.progress.start("dedup", "gather the keys of new documents", len(tasks))
-    met = KeyFilter.empty(n_bits)
+    candidate_filter = KeyFilter.empty(n_bits)
     for found in run_tasks(context.spark(), collect, tasks):
-        met.unite(found)
+        candidate_filter.merge(found)
     context.progress.finish()
-    return met
+    return candidate_filter

@@ -63,12 +63,12 @@ def write_edges(
 def _on_driver(
     context: StageContext, results: Sequence[ScanResult], known: Sequence[str]
 ) -> list[WrittenFile]:
-    fresh = distinct_edges(read_edges(context.store, results), load_edges(context.store, known))
+    fresh = new_edges(read_edges(context.store, results), load_edges(context.store, known))
     batches = iter(fresh.to_batches(max_chunksize=ROWS))
     return TableTarget.of(context, "edges").write(batches, "edges-driver").files
 
 
-def distinct_edges(found: pa.Table, known: pa.Table) -> pa.Table:
+def new_edges(found: pa.Table, known: pa.Table) -> pa.Table:
     """Every found pair once, in order of (a, b), without the known ones.
 
     A pair that was found both as similar and as equal is equal.

@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from strata.errors import ConflictError
 from strata.pipelines.edge_table import edge_frame, write_frame
-from strata.pipelines.exact_pairs import Pairs, exact_jaccard
-from strata.pipelines.foreign import foreign_corpora
-from strata.pipelines.kept_frames import kept
+from strata.pipelines.exact_pairs import CandidatePairs, exact_jaccard
+from strata.pipelines.foreign import reference_corpora
+from strata.pipelines.kept_frames import cached
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.set_rows import (
-    MOST_HASHES,
+    MAX_HASHES,
     ROW_COLUMNS,
     WANTED_COLUMNS,
     compared_rows,
@@ -30,8 +30,8 @@ from strata.pipelines.set_rows import (
     set_rows,
 )
 from strata.pipelines.stage import Counters, StageContext
-from strata.pipelines.text_files import TextFile, foreign_texts, own_texts
-from strata.settings import Verification
+from strata.pipelines.text_files import TextFile, own_texts, reference_texts
+from strata.settings import VerifyMethod
 from strata.storage.parquet import WrittenFile
 from strata.storage.store import open_store
 from strata.storage.url import Url
@@ -39,32 +39,32 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["UNCERTAIN_ERRORS", "DecidedEdges", "decided_by_text", "decided_on_driver"]
+__all__ = ["UNCERTAIN_ERRORS", "VerifiedEdges", "verified_by_text", "verified_on_driver"]
 
 # A pair of 64-bit numbers and its similarity.
-_DECIDED_BYTES = 24
+_VERIFIED_BYTES = 24
 UNCERTAIN_ERRORS = 2
 """Standard errors above the threshold up to which an estimate is uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
-class DecidedEdges:
+class VerifiedEdges:
     """Files of edges after the texts have decided.
 
     Attributes:
         files: not yet published.
         read: pairs that were compared by their texts.
         refuted: those that are no edge any more.
-        kept: where the comparisons were kept meanwhile; nothing where there was none.
+        cached: where the comparisons were kept meanwhile; nothing where there was none.
     """
 
     files: list[WrittenFile]
     read: int
     refuted: int
-    kept: Mapping[str, object] = field(default_factory=dict)
+    cached: Mapping[str, object] = field(default_factory=dict)
 
 
-def decided_by_text(context: StageContext, files: Sequence[WrittenFile]) -> DecidedEdges:
+def verified_by_text(context: StageContext, files: Sequence[WrittenFile]) -> VerifiedEdges:
     """Decide the uncertain edges of files that are not yet published; the old files are deleted.
 
     Args:
@@ -77,14 +77,14 @@ def decided_by_text(context: StageContext, files: Sequence[WrittenFile]) -> Deci
     from pyspark.sql import functions as f
 
     if not files:
-        return DecidedEdges([], 0, 0)
+        return VerifiedEdges([], 0, 0)
     edges = edge_frame(context, [file.url for file in files])
-    uncertain = ~f.col("equal") & (f.col("similarity") < _sure(context))
+    uncertain = ~f.col("equal") & (f.col("similarity") < _certain_similarity(context))
     asked = edges.where(uncertain).select("a", "b")
     context.progress.start("dedup", "compare the texts of uncertain pairs", 0)
     rows = sum(file.rows for file in files)
-    with kept(_compared(context, asked), rows, _DECIDED_BYTES) as decided:
-        right = decided.frame.where(_reaches(context))
+    with cached(_exact_similarities(context, asked), rows, _VERIFIED_BYTES) as decided:
+        right = decided.frame.where(_reaches_threshold(context))
         read, true = asked.count(), right.count()
         missing = read - decided.frame.count()
         if missing:
@@ -98,10 +98,10 @@ def decided_by_text(context: StageContext, files: Sequence[WrittenFile]) -> Deci
     context.progress.finish()
     for file in files:
         context.store.delete(Url.parse(file.url))
-    return DecidedEdges(written, read, read - true, decided.facts)
+    return VerifiedEdges(written, read, read - true, decided.facts)
 
 
-def decided_on_driver(context: StageContext, edges: pa.Table) -> pa.Table:
+def verified_on_driver(context: StageContext, edges: pa.Table) -> pa.Table:
     """The same for edges that the driver holds, where the settings ask for it.
 
     Args:
@@ -112,11 +112,13 @@ def decided_on_driver(context: StageContext, edges: pa.Table) -> pa.Table:
         ConflictError: the text of a document is not there.
     """
     similarity = edges["similarity"].to_numpy().astype(float)
-    uncertain = ~edges["equal"].to_numpy(zero_copy_only=False) & (similarity < _sure(context))
-    if context.settings.dedup.verify is Verification.SKETCH or not uncertain.any():
+    uncertain = ~edges["equal"].to_numpy(zero_copy_only=False) & (
+        similarity < _certain_similarity(context)
+    )
+    if context.settings.dedup.verify is VerifyMethod.SKETCH or not uncertain.any():
         return edges
     a, b = (edges[name].to_numpy()[uncertain] for name in ("a", "b"))
-    pairs = Pairs(a, b, np.full(len(a), 2 * MOST_HASHES))
+    pairs = CandidatePairs(a, b, np.full(len(a), 2 * MAX_HASHES))
     similarity[uncertain] = exact_jaccard(context, _texts(context), pairs, Counters())
     true = pa.array(~uncertain | (similarity >= context.settings.dedup.threshold))
     place = edges.schema.get_field_index("similarity")
@@ -124,18 +126,18 @@ def decided_on_driver(context: StageContext, edges: pa.Table) -> pa.Table:
     return edges.set_column(place, edges.schema.field(place), exact).filter(true)
 
 
-def _sure(context: StageContext) -> float:
+def _certain_similarity(context: StageContext) -> float:
     threshold = context.settings.dedup.threshold
     return threshold + UNCERTAIN_ERRORS * sqrt((1 - threshold**2) / SIGNATURE_BYTES)
 
 
-def _reaches(context: StageContext) -> Column:
+def _reaches_threshold(context: StageContext) -> Column:
     from pyspark.sql import functions as f
 
     return f.col("jaccard") >= context.settings.dedup.threshold
 
 
-def _compared(context: StageContext, pairs: DataFrame) -> DataFrame:
+def _exact_similarities(context: StageContext, pairs: DataFrame) -> DataFrame:
     """Exact similarities of pairs a, b: a, b (long), jaccard (double)."""
     from pyspark.sql import functions as f
 
@@ -158,7 +160,7 @@ def _compared(context: StageContext, pairs: DataFrame) -> DataFrame:
 
 
 def _texts(context: StageContext) -> tuple[TextFile, ...]:
-    elsewhere = foreign_texts(context, foreign_corpora(context))
+    elsewhere = reference_texts(context, reference_corpora(context))
     if elsewhere is None:
         raise ConflictError(
             "a corpus in dedup.against has no longer the texts of its fingerprints",

@@ -27,7 +27,7 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from strata.pipelines.kernels.shingle_sets import ShingleSets
 
-__all__ = ["Pairs", "exact_jaccard"]
+__all__ = ["CandidatePairs", "exact_jaccard"]
 
 TASKS_PER_CORE = 2
 HASH_BYTES = 8_000_000
@@ -37,7 +37,7 @@ STAGED = pa.schema([("doc_id", pa.int64()), ("hashes", pa.large_list(pa.uint64()
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class CandidatePairs:
     """Pairs of documents to compare, all int64[n].
 
     Attributes:
@@ -74,7 +74,7 @@ class _CompareTask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Staged:
+class _StagedSets:
     url: str | None
     counters: Counters
 
@@ -86,7 +86,7 @@ class _Compared:
 
 
 def exact_jaccard(
-    context: StageContext, texts: Sequence[TextFile], pairs: Pairs, counters: Counters
+    context: StageContext, texts: Sequence[TextFile], pairs: CandidatePairs, counters: Counters
 ) -> np.ndarray:
     """Jaccard similarity of the sets of word n-grams of each pair: float64[n].
 
@@ -119,7 +119,7 @@ def exact_jaccard(
 
 
 def _stage_tasks(
-    context: StageContext, texts: Sequence[TextFile], pairs: Pairs
+    context: StageContext, texts: Sequence[TextFile], pairs: CandidatePairs
 ) -> list[_StageTask]:
     wanted = np.unique(np.concatenate([pairs.a, pairs.b]))
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
@@ -138,20 +138,20 @@ def _stage_tasks(
     ]
 
 
-def _shares(pairs: Pairs) -> list[np.ndarray]:
+def _shares(pairs: CandidatePairs) -> list[np.ndarray]:
     """Indices of pairs by task, so that pairs with a document in common come together."""
     order = np.lexsort((pairs.b, pairs.a))
     share = np.cumsum(8 * pairs.n_shingles[order]) // TASK_BYTES
     return np.split(order, np.flatnonzero(np.diff(share)) + 1)
 
 
-def _stage(task: _StageTask) -> _Staged:
+def _stage(task: _StageTask) -> _StagedSets:
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     url = task.folder / f"{task_stem('shingles')}-{task.number}.parquet"
     with StagedFile(store, url, STAGED) as file:
         for batch in _wanted_sets(task, store):
             file.write(pa.Table.from_batches([batch]))
-    return _Staged(file.url, cost.counters(store.meter))
+    return _StagedSets(file.url, cost.counters(store.meter))
 
 
 def _wanted_sets(task: _StageTask, store: Store) -> Iterator[pa.RecordBatch]:

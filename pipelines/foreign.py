@@ -23,20 +23,20 @@ from strata.storage.table import CorpusTable
 __all__ = [
     "AGAINST",
     "FINGERPRINT_FORMAT",
-    "ForeignCorpus",
-    "ForeignDocument",
     "Origin",
+    "ReferenceCorpus",
+    "ReferenceDocument",
     "fingerprint_format",
-    "foreign_corpora",
-    "foreign_document",
     "origins_json",
     "origins_of",
+    "reference_corpora",
+    "reference_document",
 ]
 
 AGAINST = "strata.against"
 FINGERPRINT_FORMAT = "strata.fingerprint-format"
 LOWEST = -(1 << 63)
-MOST_ORDINALS = 1 << (63 - POSITION_BITS)
+MAX_ORDINALS = 1 << (63 - POSITION_BITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignDocument:
+class ReferenceDocument:
     """A document of another corpus: its corpus, the snapshot of `fingerprints`, its id there."""
 
     corpus: str
@@ -58,7 +58,7 @@ class ForeignDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignCorpus:
+class ReferenceCorpus:
     """Another corpus at one snapshot.
 
     Attributes:
@@ -79,7 +79,7 @@ def fingerprint_format(ngram: int) -> str:
     return f"{SKETCH_VERSION}-{ngram}"
 
 
-def foreign_corpora(context: StageContext) -> tuple[ForeignCorpus, ...]:
+def reference_corpora(context: StageContext) -> tuple[ReferenceCorpus, ...]:
     """The corpora that ``dedup.against`` names, in its order.
 
     Raises:
@@ -87,7 +87,7 @@ def foreign_corpora(context: StageContext) -> tuple[ForeignCorpus, ...]:
         InputMissingError: a corpus has no fingerprints.
         ConflictError: fingerprints cannot be compared with ours.
     """
-    found: list[ForeignCorpus] = []
+    found: list[ReferenceCorpus] = []
     ordinals = 0
     for entry in context.settings.dedup.against:
         name, _, snapshot = entry.partition("@")
@@ -98,13 +98,13 @@ def foreign_corpora(context: StageContext) -> tuple[ForeignCorpus, ...]:
             )
         other = context.corpus.sibling(name)
         shift = LOWEST + (ordinals << POSITION_BITS)
-        found.append(_foreign(context, other, _wanted(other, snapshot), shift))
+        found.append(_reference_corpus(context, other, _wanted(other, snapshot), shift))
         files = other.table("fingerprints").files(found[-1].origin.snapshot)
         ordinals += max((file.max_doc_id >> POSITION_BITS for file in files), default=-1) + 1
-    if ordinals > MOST_ORDINALS:
+    if ordinals > MAX_ORDINALS:
         raise SettingsError(
             f"the corpora in dedup.against have {ordinals:,} input files, and ids only allow "
-            f"{MOST_ORDINALS:,}",
+            f"{MAX_ORDINALS:,}",
             hint="compare with one corpus after the other",
         )
     return tuple(found)
@@ -117,9 +117,9 @@ def _wanted(other: Corpus, name: str) -> int | None:
     return other.table("fingerprints").snapshot_id(name)
 
 
-def _foreign(
+def _reference_corpus(
     context: StageContext, other: Corpus, snapshot: int | None, shift: int
-) -> ForeignCorpus:
+) -> ReferenceCorpus:
     table = other.table("fingerprints")
     chosen = _snapshot(other, table, snapshot)
     if chosen is None or chosen.content_key is None:
@@ -138,7 +138,7 @@ def _foreign(
             hint=f"shard {other.name} again with dedup.ngram = {context.settings.dedup.ngram}",
         )
     files = table.files(chosen.snapshot_id)
-    return ForeignCorpus(
+    return ReferenceCorpus(
         Origin(other.name, chosen.snapshot_id, shift),
         chosen.content_key,
         tuple(FingerprintFile(file.url, shift) for file in files),
@@ -168,7 +168,7 @@ def _snapshot(other: Corpus, table: CorpusTable, wanted: int | None) -> TableSna
     return same[-1]
 
 
-def origins_json(corpora: Iterable[ForeignCorpus]) -> str:
+def origins_json(corpora: Iterable[ReferenceCorpus]) -> str:
     """The shifts as the property AGAINST of a snapshot."""
     return msgspec.json.encode([corpus.origin for corpus in corpora]).decode()
 
@@ -179,7 +179,7 @@ def origins_of(table: CorpusTable) -> tuple[Origin, ...]:
     return msgspec.json.decode(text, type=tuple[Origin, ...]) if text else ()
 
 
-def foreign_document(number: int, origins: Sequence[Origin]) -> ForeignDocument:
+def reference_document(number: int, origins: Sequence[Origin]) -> ReferenceDocument:
     """Whose document an id below 0 is.
 
     Raises:
@@ -192,4 +192,4 @@ def foreign_document(number: int, origins: Sequence[Origin]) -> ForeignDocument:
             hint="run `strata dedup` again",
         )
     origin = max(fitting, key=lambda each: each.shift)
-    return ForeignDocument(origin.corpus, origin.snapshot, number - origin.shift)
+    return ReferenceDocument(origin.corpus, origin.snapshot, number - origin.shift)

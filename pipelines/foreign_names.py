@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from strata.pipelines.foreign import ForeignDocument, Origin, foreign_document
+from strata.pipelines.foreign import Origin, ReferenceDocument, reference_document
 from strata.pipelines.table_lookup import Row, TableLookup
 from strata.storage.catalog import Corpus
 from strata.storage.store import Store
 
-__all__ = ["ForeignName", "foreign_names", "foreign_rows"]
+__all__ = ["ReferenceName", "reference_names", "reference_rows"]
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignName:
+class ReferenceName:
     """A document of another corpus: the corpus, and the user's id there.
 
     The id is the ``doc_id`` where that corpus does not hold the document any more.
@@ -24,22 +24,22 @@ class ForeignName:
     id: str
 
 
-def foreign_names(
+def reference_names(
     corpus: Corpus, store: Store, numbers: Collection[int], origins: Sequence[Origin]
-) -> dict[int, ForeignName]:
+) -> dict[int, ReferenceName]:
     """Name the documents with these ids below 0, each of which is looked up in its corpus."""
-    documents = {number: foreign_document(number, origins) for number in numbers}
-    rows = foreign_rows(corpus, store, documents, ("doc_id", "id"))
+    documents = {number: reference_document(number, origins) for number in numbers}
+    rows = reference_rows(corpus, store, documents, ("doc_id", "id"))
     return {
-        number: ForeignName(
+        number: ReferenceName(
             document.corpus, rows[number]["id"] if number in rows else str(document.doc_id)
         )
         for number, document in documents.items()
     }
 
 
-def foreign_rows(
-    corpus: Corpus, store: Store, documents: Mapping[int, ForeignDocument], columns: Sequence[str]
+def reference_rows(
+    corpus: Corpus, store: Store, documents: Mapping[int, ReferenceDocument], columns: Sequence[str]
 ) -> dict[int, Row]:
     """Rows of `documents`, with doc_id among the columns, by the ids below 0 of ours.
 

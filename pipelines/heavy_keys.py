@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strata.pipelines.dedup_rows import Keyed, KeyKind, RowTask, keyed_rows, kind_of
+from strata.pipelines.dedup_rows import KeyedRows, KeyKind, RowTask, keyed_rows, kind_of
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import most_differing
 from strata.pipelines.kernels.hubs import NO_HUBS, Hubs
@@ -20,14 +20,14 @@ from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.store import open_store
 
-__all__ = ["HeavyRule", "find_hubs"]
+__all__ = ["SkewPolicy", "find_hubs"]
 
 # A pass costs a thirtieth of the shuffle; after some, what is left of a key is no family.
-MOST_PASSES = 4
+MAX_PASSES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class HeavyRule:
+class SkewPolicy:
     """Which keys are heavy, and how many documents are looked at to know them.
 
     Attributes:
@@ -62,7 +62,7 @@ class _Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class _First:
+class _NextHubs:
     """Of some heavy keys, the smallest document that joined no hub: int64[m] twice, u64[m, w]."""
 
     place: np.ndarray
@@ -70,7 +70,7 @@ class _First:
     sketches: np.ndarray
 
     @classmethod
-    def of(cls, parts: Sequence[_First]) -> _First:
+    def of(cls, parts: Sequence[_NextHubs]) -> _NextHubs:
         """The smallest documents of all parts."""
         nothing = np.empty(0, np.int64)
         none = cls(nothing, nothing, np.empty((0, SKETCH_WORDS), np.uint64))
@@ -84,7 +84,7 @@ class _First:
 
 
 def find_hubs(
-    context: StageContext, tasks: Sequence[RowTask], documents: int, rule: HeavyRule
+    context: StageContext, tasks: Sequence[RowTask], documents: int, policy: SkewPolicy
 ) -> Hubs:
     """The first hubs of the heavy keys; none where no key is heavy.
 
@@ -92,36 +92,36 @@ def find_hubs(
         context: the run.
         tasks: all fingerprints that are compared.
         documents: how many these are.
-        rule: what is heavy.
+        policy: what is heavy.
     """
-    if documents < rule.least:
+    if documents < policy.least:
         return NO_HUBS
     context.progress.start("dedup", "look for heavy keys", 0)
-    sample = _sample(context, tasks, documents, rule)
+    sample = _sample(context, tasks, documents, policy)
     drawn = np.count_nonzero(kind_of(sample.keys) == KeyKind.EQUAL)
-    least = max(rule.least / documents, 1 / rule.share) * drawn
+    least = max(policy.least / documents, 1 / policy.share) * drawn
     most = np.zeros(len(KeyKind), np.int64)
     most[KeyKind.SIMILAR] = most_differing(context.settings.dedup.threshold)
     hubs = Hubs.unknown(sample.frequent(least), most)
     sample = sample.chosen(np.isin(sample.keys, hubs.keys))
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         still = np.searchsorted(hubs.keys, sample.frequent(least))
         if not len(still):
             break
         first = _next_hubs(context, tasks, hubs, still)
-        hubs = hubs.extended(first.place, first.doc_ids, first.sketches)
-        sample = _left(sample, hubs, first)
+        hubs = hubs.with_hubs(first.place, first.doc_ids, first.sketches)
+        sample = _unmatched(sample, hubs, first)
     context.progress.finish()
     return hubs
 
 
 def _sample(
-    context: StageContext, tasks: Sequence[RowTask], documents: int, rule: HeavyRule
+    context: StageContext, tasks: Sequence[RowTask], documents: int, policy: SkewPolicy
 ) -> _Sample:
     """The rows of some documents, evenly from evenly chosen tasks."""
-    number = min(len(tasks), rule.sample_tasks)
+    number = min(len(tasks), policy.sample_tasks)
     chosen = [tasks[place * len(tasks) // number] for place in range(number)]
-    every = max(1, documents * number // len(tasks) // rule.sample)
+    every = max(1, documents * number // len(tasks) // policy.sample)
     storage = context.storage_options
 
     def draw(task: RowTask) -> list[_Sample]:
@@ -137,24 +137,24 @@ def _sample(
 
 def _next_hubs(
     context: StageContext, tasks: Sequence[RowTask], hubs: Hubs, still: np.ndarray
-) -> _First:
+) -> _NextHubs:
     """The next hub of the keys at ``still``: their smallest document that joins no hub."""
     storage = context.storage_options
 
-    def seek(task: RowTask) -> _First:
+    def seek(task: RowTask) -> _NextHubs:
         rows = keyed_rows(task, open_store(storage))
-        return _First.of([_strangers(keyed, hubs, still) for keyed in rows])
+        return _NextHubs.of([_first_unmatched(keyed, hubs, still) for keyed in rows])
 
-    return _First.of(run_tasks(context.spark(), seek, tasks))
+    return _NextHubs.of(run_tasks(context.spark(), seek, tasks))
 
 
-def _strangers(keyed: Keyed, hubs: Hubs, still: np.ndarray) -> _First:
+def _first_unmatched(keyed: KeyedRows, hubs: Hubs, still: np.ndarray) -> _NextHubs:
     joined = hubs.join(keyed.keys, keyed.doc_ids, keyed.sketches)
     alone = np.flatnonzero((joined.hub < 0) & np.isin(joined.key, still))
-    return _First.of([_First(joined.key[alone], keyed.doc_ids[alone], keyed.sketches[alone])])
+    return _NextHubs.of([_NextHubs(joined.key[alone], keyed.doc_ids[alone], keyed.sketches[alone])])
 
 
-def _left(sample: _Sample, hubs: Hubs, first: _First) -> _Sample:
+def _unmatched(sample: _Sample, hubs: Hubs, first: _NextHubs) -> _Sample:
     """The rows that do not join the newest hubs; on the driver, so without numba."""
     newest = np.full(len(hubs.keys), -1)
     newest[first.place] = np.arange(len(first.place))

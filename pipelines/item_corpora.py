@@ -10,11 +10,11 @@ from strata.storage.catalog import Corpus
 from strata.storage.records import TableSnapshot
 from strata.storage.table import CorpusTable
 
-__all__ = ["ItemCorpus", "item_corpora"]
+__all__ = ["BenchmarkCorpus", "benchmark_corpora"]
 
 
 @dataclass(frozen=True, slots=True)
-class ItemCorpus:
+class BenchmarkCorpus:
     """A corpus of items at one snapshot of its `documents`.
 
     Attributes:
@@ -28,14 +28,14 @@ class ItemCorpus:
     urls: tuple[str, ...]
 
 
-def item_corpora(context: StageContext) -> tuple[ItemCorpus, ...]:
+def benchmark_corpora(context: StageContext) -> tuple[BenchmarkCorpus, ...]:
     """The corpora that ``dedup.decontaminate`` names, in its order.
 
     Raises:
         SettingsError: a corpus or snapshot does not exist, is named twice, or is the corpus itself.
         InputMissingError: a corpus holds no documents.
     """
-    found: dict[str, ItemCorpus] = {}
+    found: dict[str, BenchmarkCorpus] = {}
     for entry in context.settings.dedup.decontaminate:
         name, _, snapshot = entry.partition("@")
         if name == context.settings.corpus or name in found:
@@ -48,7 +48,7 @@ def item_corpora(context: StageContext) -> tuple[ItemCorpus, ...]:
     return tuple(found.values())
 
 
-def _at(other: Corpus, name: str) -> ItemCorpus:
+def _at(other: Corpus, name: str) -> BenchmarkCorpus:
     table = other.table("documents")
     wanted = table.snapshot_id(name) if name else None
     snapshots = table.snapshots()
@@ -59,7 +59,7 @@ def _at(other: Corpus, name: str) -> ItemCorpus:
             f"the corpus {other.name} holds no documents that could be benchmark items",
             hint=f"run `strata shard` with the settings of {other.name} first",
         )
-    return ItemCorpus(other.name, _key(table, chosen[0]), tuple(file.url for file in files))
+    return BenchmarkCorpus(other.name, _key(table, chosen[0]), tuple(file.url for file in files))
 
 
 def _key(table: CorpusTable, snapshot: TableSnapshot) -> str:

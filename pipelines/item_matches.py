@@ -14,7 +14,7 @@ from strata.pipelines.table_lookup import Row, TableLookup
 __all__ = ["NO_MATCHES", "ItemMatch", "ItemMatches", "item_matches"]
 
 COLUMNS = ("doc_id", "other_corpus", "other_id", "containment", "matched", "sample")
-MOST_TOLD = 10
+MAX_REPORTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _matches(rows: list[Row], names: ItemNames) -> ItemMatches:
     ordered = sorted(
         rows, key=lambda row: (-row["containment"], row["other_corpus"], row["other_id"])
     )
-    best = ordered[:MOST_TOLD]
+    best = ordered[:MAX_REPORTED]
     ids = names.of([(row["other_corpus"], row["other_id"]) for row in best])
     return ItemMatches(
         len(rows),

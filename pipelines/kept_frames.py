@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["KeptFrame", "KeptIn", "kept", "kept_in", "storage_memory"]
+__all__ = ["CacheLocation", "CachedFrame", "cache_location", "cached", "storage_memory"]
 
 # The rest is left to shuffles and joins, which would else drive the rows out again.
 _SHARE = 0.3
 
 
-class KeptIn(StrEnum):
+class CacheLocation(StrEnum):
     """Where rows are kept; what finds no room in memory is on disk too."""
 
     MEMORY = "memory"
@@ -30,7 +30,7 @@ class KeptIn(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFrame:
+class CachedFrame:
     """A result that is kept while it is needed.
 
     Attributes:
@@ -41,7 +41,7 @@ class KeptFrame:
 
     frame: DataFrame
     n_bytes: int
-    place: KeptIn
+    place: CacheLocation
 
     @property
     def facts(self) -> dict[str, object]:
@@ -50,7 +50,7 @@ class KeptFrame:
 
 
 @contextmanager
-def kept(frame: DataFrame, rows: int, row_bytes: int) -> Iterator[KeptFrame]:
+def cached(frame: DataFrame, rows: int, row_bytes: int) -> Iterator[CachedFrame]:
     """Keep a result for a block of work, however that ends.
 
     Args:
@@ -61,18 +61,20 @@ def kept(frame: DataFrame, rows: int, row_bytes: int) -> Iterator[KeptFrame]:
     from pyspark import StorageLevel
 
     n_bytes = rows * row_bytes
-    place = kept_in(n_bytes, storage_memory(frame.sparkSession))
-    level = StorageLevel.MEMORY_AND_DISK if place is KeptIn.MEMORY else StorageLevel.DISK_ONLY
+    place = cache_location(n_bytes, storage_memory(frame.sparkSession))
+    level = (
+        StorageLevel.MEMORY_AND_DISK if place is CacheLocation.MEMORY else StorageLevel.DISK_ONLY
+    )
     frame.persist(level)
     try:
-        yield KeptFrame(frame, n_bytes, place)
+        yield CachedFrame(frame, n_bytes, place)
     finally:
         frame.unpersist()
 
 
-def kept_in(n_bytes: int, memory_bytes: int) -> KeptIn:
+def cache_location(n_bytes: int, memory_bytes: int) -> CacheLocation:
     """Where so many bytes are kept, if the executors have so much memory for storage."""
-    return KeptIn.MEMORY if n_bytes <= _SHARE * memory_bytes else KeptIn.DISK
+    return CacheLocation.MEMORY if n_bytes <= _SHARE * memory_bytes else CacheLocation.DISK
 
 
 def storage_memory(spark: SparkSession) -> int:

@@ -9,16 +9,16 @@ __all__ = ["KeyFilter", "filter_bits"]
 
 # Eight bits a key let one of eight strangers pass; a stranger only costs its row in the shuffle.
 BITS_PER_KEY = 8
-LEAST_BITS = 1 << 16
+MIN_BITS = 1 << 16
 # 64 MB that the driver and every worker hold. With more keys than fit, ever more strangers pass,
 # until the run shuffles what a run from the start would.
-MOST_BITS = 1 << 29
+MAX_BITS = 1 << 29
 
 
 def filter_bits(keys: int) -> int:
     """Size of a filter for so many keys: a power of two, with a bound."""
     wanted = 1 << max(0, BITS_PER_KEY * keys - 1).bit_length()
-    return min(MOST_BITS, max(LEAST_BITS, wanted))
+    return min(MAX_BITS, max(MIN_BITS, wanted))
 
 
 class KeyFilter:
@@ -47,11 +47,11 @@ class KeyFilter:
         bit = np.uint8(1) << (place & np.uint64(7)).astype(np.uint8)
         self._bits[byte[first]] |= np.bitwise_or.reduceat(bit, first)
 
-    def unite(self, other: KeyFilter) -> None:
+    def merge(self, other: KeyFilter) -> None:
         """Add all keys of another filter of the same size."""
         np.bitwise_or(self._bits, other._bits, out=self._bits)
 
-    def holds(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def contains(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which keys, int64[n], may have been added: bool[n]; True for each that was."""
         place = self._places(keys)
         bit = self._bits[place >> np.uint64(3)] >> (place & np.uint64(7)).astype(np.uint8)

@@ -82,7 +82,7 @@ def ledger_rows(
     similarity = edges["similarity"].to_numpy()
     np.maximum.at(strongest, left, similarity)
     np.maximum.at(strongest, right, similarity)
-    exact = _exact(a, b, edges["equal"].to_numpy(zero_copy_only=False), nodes, kept)
+    exact = _is_exact(a, b, edges["equal"].to_numpy(zero_copy_only=False), nodes, kept)
     columns = {
         "doc_id": pa.array(nodes),
         "kept_id": pa.array(kept),
@@ -113,7 +113,7 @@ def election_order(
     else:
         own = nodes >= 0
         place = np.searchsorted(attributes.doc_id, nodes[own])
-        keys = [_spread(own, key[place], nodes) for key in rank(rules, attributes)]
+        keys = [_scatter(own, key[place], nodes) for key in rank(rules, attributes)]
         # Documents of other corpora come first.
         keys = [own, *keys]
     return np.lexsort((*reversed(keys), cluster))
@@ -130,14 +130,14 @@ def _elect(
     return survivors[cluster] if len(nodes) else nodes
 
 
-def _spread(own: np.ndarray, key: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+def _scatter(own: np.ndarray, key: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     """A key of our own documents as a key of all; others are told apart by their ids alone."""
     spread = nodes.copy()
     spread[own] = key
     return spread
 
 
-def _exact(
+def _is_exact(
     a: np.ndarray, b: np.ndarray, equal: np.ndarray, nodes: np.ndarray, kept: np.ndarray
 ) -> np.ndarray:
     """Whether a removed document is equal to its survivor, or a kept one to all of its cluster."""

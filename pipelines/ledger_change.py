@@ -13,13 +13,13 @@ from strata.pipelines.tasks import run_tasks
 from strata.storage.parquet import WrittenFile
 from strata.storage.store import StorageOptions, open_store
 
-__all__ = ["Replaced", "replaced_survivors"]
+__all__ = ["DisplacedSurvivors", "displaced_survivors"]
 
 SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class DisplacedSurvivors:
     """Survivors of the ledger before that lost their place.
 
     Attributes:
@@ -39,9 +39,9 @@ class _Task:
     storage: StorageOptions
 
 
-def replaced_survivors(
+def displaced_survivors(
     context: StageContext, files: Sequence[WrittenFile], last_doc_id: int
-) -> Replaced:
+) -> DisplacedSurvivors:
     """Compare a written ledger with the published one.
 
     New documents that link two clusters leave one survivor where there were two, and under other
@@ -60,14 +60,14 @@ def replaced_survivors(
     ]
     found = run_tasks(context.spark(), _compare, tasks)
     first = sorted(doc_id for each in found for doc_id in each.first)
-    return Replaced(sum(each.number for each in found), tuple(first[:SHOWN]))
+    return DisplacedSurvivors(sum(each.number for each in found), tuple(first[:SHOWN]))
 
 
-def _compare(task: _Task) -> Replaced:
+def _compare(task: _Task) -> DisplacedSurvivors:
     store = open_store(task.storage)
     removed = removed_ids([task.new], 0, task.last_doc_id, store)
     if not len(removed):
-        return Replaced(0, ())
+        return DisplacedSurvivors(0, ())
     before = removed_ids(task.old, int(removed[0]), int(removed[-1]), store)
     lost = np.setdiff1d(removed, before, assume_unique=True)
-    return Replaced(len(lost), tuple(lost[:SHOWN].tolist()))
+    return DisplacedSurvivors(len(lost), tuple(lost[:SHOWN].tolist()))

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.sources import Sources
+from strata.pipelines.sources import SourceIndex
 
 __all__ = ["LedgerSummary", "SizeClass", "SourceMatrix"]
 
-MOST_CLUSTERS = 10
+MAX_LARGEST_CLUSTERS = 10
 # A cluster of at most 2^63 documents: its size has a power of two below 64.
 POWERS = 64
-SOURCES_TOLD = 12
+MAX_REPORTED_SOURCES = 12
 OTHER = "other sources"
-FOREIGN = "another corpus"
+REFERENCE_CORPORA = "another corpus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ class LedgerSummary:
     largest: list[tuple[int, int]]
 
     @classmethod
-    def of(cls, sources: Sources) -> LedgerSummary:
+    def of(cls, sources: SourceIndex) -> LedgerSummary:
         """The summary of no rows."""
         powers, places = (POWERS,), (sources.places, sources.places)
         return cls(np.zeros(powers, int), np.zeros(powers, int), np.zeros(places, int), [])
 
-    def count(self, rows: pa.RecordBatch, sources: Sources) -> None:
+    def count(self, rows: pa.RecordBatch, sources: SourceIndex) -> None:
         """Count some rows of `clusters`."""
         kept = rows.column("kept").to_numpy(zero_copy_only=False)
         size, kept_id = rows.column("cluster_size").to_numpy(), rows.column("kept_id").to_numpy()
@@ -94,14 +94,14 @@ class LedgerSummary:
             for p in powers
         ]
 
-    def matrix(self, sources: Sources) -> SourceMatrix:
+    def matrix(self, sources: SourceIndex) -> SourceMatrix:
         """The sources with the most removed and keeping documents; the rest of them as one."""
         weight = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
         named = [place for place in np.flatnonzero(weight).tolist() if place != sources.other]
         named.sort(key=lambda place: (-weight[place], place))
-        shown, rest = named[:SOURCES_TOLD], [*named[SOURCES_TOLD:], sources.other]
+        shown, rest = named[:MAX_REPORTED_SOURCES], [*named[MAX_REPORTED_SOURCES:], sources.other]
         groups = [[place] for place in shown] + ([rest] if weight[rest].any() else [])
-        names = [FOREIGN if p == sources.foreign else sources.names[p] for p in shown]
+        names = [REFERENCE_CORPORA if p == sources.reference else sources.names[p] for p in shown]
         return SourceMatrix(
             names=(*names, OTHER)[: len(groups)],
             removed=tuple(
@@ -113,14 +113,14 @@ class LedgerSummary:
 
 def _largest_first(clusters: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The largest ten of clusters given as (size, doc_id of the survivor)."""
-    return sorted(clusters, key=lambda cluster: (-cluster[0], cluster[1]))[:MOST_CLUSTERS]
+    return sorted(clusters, key=lambda cluster: (-cluster[0], cluster[1]))[:MAX_LARGEST_CLUSTERS]
 
 
 def _largest(size: np.ndarray, kept_id: np.ndarray) -> list[tuple[int, int]]:
-    if len(size) > MOST_CLUSTERS:
-        least = np.partition(size, -MOST_CLUSTERS)[-MOST_CLUSTERS]
+    if len(size) > MAX_LARGEST_CLUSTERS:
+        least = np.partition(size, -MAX_LARGEST_CLUSTERS)[-MAX_LARGEST_CLUSTERS]
         # Most clusters have two members: of the equal ones only the first may count.
-        equal = np.sort(kept_id[size == least])[:MOST_CLUSTERS]
+        equal = np.sort(kept_id[size == least])[:MAX_LARGEST_CLUSTERS]
         larger = size > least
         size = np.concatenate([size[larger], np.full(len(equal), least)])
         kept_id = np.concatenate([kept_id[larger], equal])

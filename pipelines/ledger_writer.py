@@ -14,16 +14,16 @@ import pyarrow.compute as pc
 
 from strata.pipelines.direct_links import direct_edges, gather_members, member_files
 from strata.pipelines.edge_table import edge_frame, edge_urls, load_edges
-from strata.pipelines.kept_frames import kept
+from strata.pipelines.kept_frames import cached
 from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes
 from strata.pipelines.ledger_summary import LedgerSummary
 from strata.pipelines.pair_files import PairFolder
-from strata.pipelines.sources import Sources, read_sources
+from strata.pipelines.sources import SourceIndex, read_sources
 from strata.pipelines.stage import StageContext
 from strata.pipelines.table_target import TableTarget
 from strata.pipelines.tasks import run_tasks, task_stem
-from strata.pipelines.wide_direct import MEMBER_COLUMNS, plain_members, wide_direct_edges
-from strata.pipelines.wide_ledger import wide_ledger
+from strata.pipelines.wide_direct import MEMBER_COLUMNS, plain_members, spark_direct_edges
+from strata.pipelines.wide_ledger import spark_ledger
 from strata.settings import LinkRule
 from strata.storage.parquet import WrittenFile
 from strata.storage.scan import read_batches
@@ -58,16 +58,16 @@ class WrittenLedger:
     largest: int = 0
     bytes_written: int = 0
     rounds: int = 0
-    kept: dict[str, object] = field(default_factory=dict)
+    cached: dict[str, object] = field(default_factory=dict)
 
-    def count(self, rows: pa.RecordBatch, sources: Sources) -> None:
+    def count(self, rows: pa.RecordBatch, sources: SourceIndex) -> None:
         """Count some rows of the ledger."""
         self.summary.count(rows, sources)
-        kept, ours = rows.column("kept"), pc.greater_equal(rows.column("kept_id"), 0)
-        reasons = pc.if_else(ours, rows.column("method"), IN_OTHER_CORPUS).filter(pc.invert(kept))
+        cached, ours = rows.column("kept"), pc.greater_equal(rows.column("kept_id"), 0)
+        reasons = pc.if_else(ours, rows.column("method"), IN_OTHER_CORPUS).filter(pc.invert(cached))
         for name, number in zip(*reasons.value_counts().flatten(), strict=True):
             self.removed[name.as_py()] = self.removed.get(name.as_py(), 0) + number.as_py()
-        self.clusters += kept.true_count
+        self.clusters += cached.true_count
         sizes = rows.column("cluster_size").to_numpy()
         self.largest = max(self.largest, int(sizes.max(initial=0)))
 
@@ -162,14 +162,14 @@ def _on_spark(context: StageContext) -> WrittenLedger:
 
     folder = PairFolder.of(context, "components")
     with ExitStack() as stack:
-        edges = _wide_edges(context, folder)
+        edges = _spark_edges(context, folder)
         kept_facts: dict[str, object] = {}
         if context.settings.dedup.link is LinkRule.DIRECT:
             # The ledger asks for the stars several times; those of a table are read again.
             rows = sum(file.rows for file in context.corpus.table("edges").files())
-            stars = stack.enter_context(kept(edges, rows, _EDGE_BYTES))
+            stars = stack.enter_context(cached(edges, rows, _EDGE_BYTES))
             edges, kept_facts = stars.frame, stars.facts
-        ledger = wide_ledger(
+        ledger = spark_ledger(
             edges,
             spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
                 attributes, "doc_id long, n_bytes long, source string"
@@ -181,13 +181,13 @@ def _on_spark(context: StageContext) -> WrittenLedger:
         sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
         parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
     folder.clear()
-    written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds, kept=kept_facts)
+    written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds, cached=kept_facts)
     for part in parts:
         written.add(pickle.loads(part))
     return written
 
 
-def _wide_edges(context: StageContext, folder: PairFolder) -> DataFrame:
+def _spark_edges(context: StageContext, folder: PairFolder) -> DataFrame:
     edges, settings = edge_frame(context, edge_urls(context)), context.settings.dedup
     if settings.link is LinkRule.CLUSTER:
         return edges
@@ -198,7 +198,7 @@ def _wide_edges(context: StageContext, folder: PairFolder) -> DataFrame:
             for number in batch.column(0).to_pylist():
                 yield from plain_members(files[number], storage)
 
-    return wide_direct_edges(
+    return spark_direct_edges(
         edges,
         spark.range(0, len(files), 1, max(1, len(files))).mapInArrow(members, MEMBER_COLUMNS),
         settings.survivor,
@@ -209,7 +209,7 @@ def _wide_edges(context: StageContext, folder: PairFolder) -> DataFrame:
 
 
 def _write(
-    target: TableTarget, sources: Sources, batches: Iterator[pa.RecordBatch], stem: str
+    target: TableTarget, sources: SourceIndex, batches: Iterator[pa.RecordBatch], stem: str
 ) -> WrittenLedger:
     """Write and count sorted rows of the ledger."""
     written = WrittenLedger(LedgerSummary.of(sources))

@@ -43,7 +43,7 @@ class _Batch:
 
 
 @dataclass(slots=True)
-class _Pair:
+class _RouteTotals:
     """What was moved from one tier to another; seconds are wall-clock time."""
 
     files: int = 0
@@ -53,7 +53,7 @@ class _Pair:
     bytes_after: int = 0
     seconds: float = 0.0
 
-    def add(self, other: _Pair) -> None:
+    def add(self, other: _RouteTotals) -> None:
         """Add what was moved beside."""
         self.files += other.files
         self.rows_before += other.rows_before
@@ -64,17 +64,19 @@ class _Pair:
 
 
 @dataclass(slots=True)
-class _Account:
+class _MoveTotals:
     """What a run has moved so far, and what it could not."""
 
     report: StageReport
-    pairs: defaultdict[tuple[str, str], _Pair] = field(default_factory=lambda: defaultdict(_Pair))
+    pairs: defaultdict[tuple[str, str], _RouteTotals] = field(
+        default_factory=lambda: defaultdict(_RouteTotals)
+    )
     failures: list[InputError | BalanceError] = field(default_factory=list)
-    overtaken: int = 0
+    superseded: int = 0
 
-    def add(self, results: Sequence[MoveResult], overtaken: int) -> None:
+    def add(self, results: Sequence[MoveResult], superseded: int) -> None:
         """Count what a batch cost, what failed, and what other writers were faster with."""
-        self.overtaken += overtaken
+        self.superseded += superseded
         for result in results:
             self.report.counters.add(result.counters)
             if result.failure is not None:
@@ -90,7 +92,7 @@ class _Account:
         self.report.rows_in = sum(pair.rows_before for pair in self.pairs.values())
         self.report.rows_out = sum(pair.rows_after for pair in self.pairs.values())
         self.report.check_balance()
-        self.report.details["overtaken"] = self.overtaken
+        self.report.details["overtaken"] = self.superseded
         self.report.details["moves"] = [
             {"from": source, "to": target} | asdict(pair)
             for (source, target), pair in self.pairs.items()
@@ -134,13 +136,13 @@ def run_move(context: StageContext, grace: timedelta) -> StageReport:
         # Rates are those of moves, without the start of a JVM.
         context.spark()
         watch.lap("session")
-    account = _Account(report)
+    totals = _MoveTotals(report)
     for batch in _batches(plan.moves):
-        _move(context, guard, batch, account)
+        _move(context, guard, batch, totals)
     watch.lap("move")
     if not plan.moves and not settled.files and not followed:
         report.status = StageStatus.SKIPPED
-    account.close()
+    totals.close()
     report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
@@ -161,7 +163,9 @@ def _batches(moves: Sequence[PlannedMove]) -> Iterator[_Batch]:
         yield _Batch(table, target, tuple(current))
 
 
-def _move(context: StageContext, guard: RetractionGuard, batch: _Batch, account: _Account) -> None:
+def _move(
+    context: StageContext, guard: RetractionGuard, batch: _Batch, totals: _MoveTotals
+) -> None:
     began = time.monotonic()
     corpus = context.corpus
     journal = MoveJournal(corpus.store, moves_folder(corpus.warehouse, corpus.name))
@@ -186,11 +190,11 @@ def _move(context: StageContext, guard: RetractionGuard, batch: _Batch, account:
         if task.file.url not in moved:
             # Another writer took the old file away: nobody will ever know of the copy.
             context.store.delete(Url.parse(file.url))
-    pairs = _pairs(results, moved, time.monotonic() - began)
+    pairs = _route_totals(results, moved, time.monotonic() - began)
     for source, pair in pairs.items():
         journal.rate(intent, source, pair.files, pair.bytes_before, pair.bytes_after, pair.seconds)
-        account.pairs[source, batch.target].add(pair)
-    account.add(results, len(made) - len(moved))
+        totals.pairs[source, batch.target].add(pair)
+    totals.add(results, len(made) - len(moved))
 
 
 def _copies(context: StageContext, batch: _Batch, intent: MoveIntent) -> list[MoveResult]:
@@ -216,17 +220,17 @@ def _copies(context: StageContext, batch: _Batch, intent: MoveIntent) -> list[Mo
         context.progress.finish()
 
 
-def _pairs(
+def _route_totals(
     results: Sequence[MoveResult], moved: frozenset[str], seconds: float
-) -> dict[str, _Pair]:
+) -> dict[str, _RouteTotals]:
     """What was moved, by the tier that it came from; the time is shared out by bytes."""
     total = sum(result.task.file.n_bytes for result in results)
-    pairs: defaultdict[str, _Pair] = defaultdict(_Pair)
+    pairs: defaultdict[str, _RouteTotals] = defaultdict(_RouteTotals)
     for result in results:
         old, new = result.task.file, result.file
         if new is not None and old.url in moved:
             share = seconds * old.n_bytes / max(total, 1)
             pairs[result.task.source].add(
-                _Pair(1, old.rows, new.rows, old.n_bytes, new.n_bytes, share)
+                _RouteTotals(1, old.rows, new.rows, old.n_bytes, new.n_bytes, share)
             )
     return pairs

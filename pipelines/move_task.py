@@ -22,13 +22,13 @@ from strata.storage.schemas import SCHEMAS
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
-__all__ = ["MoveResult", "MoveTask", "MoveWay", "run_move_task"]
+__all__ = ["MoveMethod", "MoveResult", "MoveTask", "run_move_task"]
 
 _BLOCK = 8 << 20
 _BATCH_BYTES = 16_000_000
 
 
-class MoveWay(StrEnum):
+class MoveMethod(StrEnum):
     """How the rows of a file come into the other tier."""
 
     COPY = "copy"
@@ -65,10 +65,10 @@ class MoveTask:
         return ordered_stem(self.stem, order_of_name(self.file.location.name))
 
     @property
-    def way(self) -> MoveWay:
+    def method(self) -> MoveMethod:
         """Whether its bytes can stay as they are."""
         fits = self.layout.holds(self.file.codec, self.file.level)
-        return MoveWay.COPY if fits else MoveWay.RECOMPRESS
+        return MoveMethod.COPY if fits else MoveMethod.RECOMPRESS
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ def run_move_task(task: MoveTask) -> MoveResult:
         TransientError: a store did not answer.
     """
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
-    make = _copy if task.way is MoveWay.COPY else _recompress
+    make = _copy if task.method is MoveMethod.COPY else _recompress
     written, failure = None, None
     try:
         written = make(task, store)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from strata.storage.records import TableFile
 
-__all__ = ["pack", "pieces_of"]
+__all__ = ["pack_files", "target_file_count"]
 
 # A bin up to this share of the target becomes one file.
 _FULL = 1.25
@@ -15,7 +15,7 @@ _FULL = 1.25
 _OPEN = 3
 
 
-def pack(files: Sequence[TableFile], target: int) -> list[tuple[TableFile, ...]]:
+def pack_files(files: Sequence[TableFile], target: int) -> list[tuple[TableFile, ...]]:
     """Put files of one partition into bins of at most 1.25 times the target, as far as one allows.
 
     Best fit with bounded space (J. Csirik, D. S. Johnson, 2001), in the order of document ids, so
@@ -38,6 +38,6 @@ def pack(files: Sequence[TableFile], target: int) -> list[tuple[TableFile, ...]]
     return [tuple(some) for some in bins]
 
 
-def pieces_of(files: Sequence[TableFile], target: int) -> int:
+def target_file_count(files: Sequence[TableFile], target: int) -> int:
     """Number of files that a bin becomes."""
     return max(1, round(sum(file.n_bytes for file in files) / target))

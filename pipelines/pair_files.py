@@ -26,7 +26,7 @@ from strata.storage.url import Url
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Change", "PairFiles", "PairFolder", "Pairs"]
+__all__ = ["Change", "PairBatch", "PairFiles", "PairFolder"]
 
 SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.int64())])
 BATCH_BYTES = 4_000_000
@@ -35,18 +35,18 @@ TASK_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class PairBatch:
     """Some pairs: int64[n] and int64[n]."""
 
     x: np.ndarray
     y: np.ndarray
 
 
-Change = Callable[[Iterator[Pairs]], Iterator[Pairs]]
+Change = Callable[[Iterator[PairBatch]], Iterator[PairBatch]]
 """What a worker makes of pairs on their way from or to a file."""
 
 
-def _unchanged(parts: Iterator[Pairs]) -> Iterator[Pairs]:
+def _unchanged(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
     return parts
 
 
@@ -111,19 +111,19 @@ class PairFolder:
         numbers = self.spark.range(0, len(urls), 1, tasks)
         return numbers.mapInArrow(read, ", ".join(f"{name} long" for name in names))
 
-    def load(self, files: PairFiles) -> Pairs:
+    def load(self, files: PairFiles) -> PairBatch:
         """All pairs, on the driver."""
-        found = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64))]
+        found = [PairBatch(np.empty(0, np.int64), np.empty(0, np.int64))]
         found += [pairs for url in files.urls for pairs in _load(self.store, url)]
-        return Pairs(np.concatenate([p.x for p in found]), np.concatenate([p.y for p in found]))
+        return PairBatch(np.concatenate([p.x for p in found]), np.concatenate([p.y for p in found]))
 
-    def save(self, pairs: Pairs) -> PairFiles:
+    def save(self, pairs: PairBatch) -> PairFiles:
         """Write pairs from the driver, in files small enough to be read in parallel."""
         urls = []
         for start in range(0, len(pairs.x), TASK_PAIRS):
             some = slice(start, start + TASK_PAIRS)
             urls.append(self.folder / f"pairs-driver-{uuid4().hex}.parquet")
-            _write(self.store, urls[-1], iter([Pairs(pairs.x[some], pairs.y[some])]))
+            _write(self.store, urls[-1], iter([PairBatch(pairs.x[some], pairs.y[some])]))
         return PairFiles(tuple(map(str, urls)), len(pairs.x))
 
     def delete(self, files: PairFiles) -> None:
@@ -137,17 +137,17 @@ class PairFolder:
             self.store.delete(file.url)
 
 
-def _pairs(batches: Iterator[pa.RecordBatch]) -> Iterator[Pairs]:
+def _pairs(batches: Iterator[pa.RecordBatch]) -> Iterator[PairBatch]:
     for batch in batches:
         if batch.num_rows:
-            yield Pairs(batch.column(0).to_numpy(), batch.column(1).to_numpy())
+            yield PairBatch(batch.column(0).to_numpy(), batch.column(1).to_numpy())
 
 
-def _load(store: Store, url: str) -> Iterator[Pairs]:
+def _load(store: Store, url: str) -> Iterator[PairBatch]:
     return _pairs(read_batches(store, Url.parse(url), SCHEMA.names, None, BATCH_BYTES))
 
 
-def _write(store: Store, url: Url, parts: Iterator[Pairs]) -> int:
+def _write(store: Store, url: Url, parts: Iterator[PairBatch]) -> int:
     """Write a file, unless there is nothing to write; how many pairs."""
     with StagedFile(store, url, SCHEMA) as file:
         for pairs in parts:

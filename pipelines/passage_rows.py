@@ -23,7 +23,7 @@ from strata.settings import Passage
 from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
 from strata.storage.url import Url
 
-__all__ = ["ROW_SCHEMA", "PassageRows", "PassageTask", "Sought", "find_rows"]
+__all__ = ["ROW_SCHEMA", "PassageKind", "PassageRows", "PassageTask", "find_passage_rows"]
 
 ROW_SCHEMA = pa.schema(
     [
@@ -37,7 +37,7 @@ ROW_SCHEMA = pa.schema(
 )
 
 
-class Sought(StrEnum):
+class PassageKind(StrEnum):
     """What a pass over the texts looks for."""
 
     LINE = "line"
@@ -53,7 +53,7 @@ class PassageTask:
     Attributes:
         parts: the row groups.
         ledger: the files of the ledger: only survivors are read.
-        sought: kind of passages.
+        kind: kind of passages.
         words: least words of a line or paragraph; words of a run.
         anchors: for runs: the files with the places of repeated anchors.
         folder: where the rows are staged.
@@ -62,7 +62,7 @@ class PassageTask:
 
     parts: tuple[Part, ...]
     ledger: tuple[LedgerFile, ...]
-    sought: Sought
+    kind: PassageKind
     words: int
     anchors: tuple[LedgerFile, ...]
     folder: Url
@@ -79,12 +79,12 @@ class PassageRows:
     counters: Counters
 
 
-def find_rows(task: PassageTask) -> PassageRows:
+def find_passage_rows(task: PassageTask) -> PassageRows:
     """Write the passages of the survivors of some row groups."""
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     read = TokenResult()
     batches = (rows for part in task.parts for rows in _part_rows(task, part, store, read))
-    file = write_staged(store, task.folder, task_stem(task.sought), ROW_SCHEMA, batches)
+    file = write_staged(store, task.folder, task_stem(task.kind), ROW_SCHEMA, batches)
     return PassageRows(file, read.rows_in, read.removed, cost.counters(store.meter))
 
 
@@ -99,13 +99,13 @@ def _part_rows(
     anchors = rows_between(task.anchors, ["place"], low, high, store)
     for batch in survivors((part,), task.ledger, store, read, columns=["doc_id", "text"]):
         doc_ids, texts = batch.column("doc_id").to_numpy(), batch.column("text")
-        if task.sought is Sought.ANCHOR:
+        if task.kind is PassageKind.ANCHOR:
             found = find_anchors(texts, task.words)
-        elif task.sought is Sought.RUN:
+        elif task.kind is PassageKind.RUN:
             rows, bounds = anchors.of(doc_ids)
             found = find_runs(texts, task.words, bounds, anchors.columns["place"][rows])
         else:
-            found = find_passages(texts, Passage(task.sought), task.words)
+            found = find_passages(texts, Passage(task.kind), task.words)
         columns = (found.check, doc_ids[found.text], found.place, found.start, found.stop)
         yield pa.RecordBatch.from_arrays(
             [pa.array(found.key.view(np.int64)), *map(pa.array, columns)], schema=ROW_SCHEMA

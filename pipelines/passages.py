@@ -12,14 +12,14 @@ from strata.errors import ConflictError
 from strata.keys import stage_key
 from strata.pipelines.collectors import (
     AnchorCollector,
-    Collected,
+    CollectedRows,
     Collector,
     RunCollector,
     UnitCollector,
 )
 from strata.pipelines.cut_lookup import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger
-from strata.pipelines.passage_rows import PassageRows, PassageTask, Sought, find_rows
+from strata.pipelines.passage_rows import PassageKind, PassageRows, PassageTask, find_passage_rows
 from strata.pipelines.regroup import regroup, staging_folder
 from strata.pipelines.removals import removals_key
 from strata.pipelines.retraction.records import RetractionGuard
@@ -91,7 +91,7 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
     if cuts_are_current(context, remaining):
         return report
     watch, settings = Stopwatch(), context.settings.dedup
-    collected: list[Collected] = []
+    collected: list[CollectedRows] = []
     if wants_cuts(settings):
         context.spark()
         watch.lap("wait for Spark")
@@ -124,22 +124,22 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
     return report
 
 
-def _units(context: StageContext, grain: Passage, report: StageReport) -> list[Collected]:
+def _units(context: StageContext, granularity: Passage, report: StageReport) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
     words = context.settings.dedup.passage_words
-    found = _scan(context, Sought(grain), words, (), report)
-    return _compare(context, found, UnitCollector(str(grain), folder, tier.layout), report)
+    found = _scan(context, PassageKind(granularity), words, (), report)
+    return _compare(context, found, UnitCollector(str(granularity), folder, tier.layout), report)
 
 
-def _runs(context: StageContext, width: int, report: StageReport) -> list[Collected]:
+def _runs(context: StageContext, width: int, report: StageReport) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
-    anchors = _scan(context, Sought.ANCHOR, width, (), report)
+    anchors = _scan(context, PassageKind.ANCHOR, width, (), report)
     places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
     staged = [each.anchors for each in places if each.anchors is not None]
     shared = tuple(file.lookup for file in staged)
-    found = _scan(context, Sought.RUN, width, shared, report)
+    found = _scan(context, PassageKind.RUN, width, shared, report)
     for file in staged:
         context.store.delete(Url.parse(file.url))
     collector = RunCollector(SUBSTRING, folder, tier.layout, width)
@@ -148,7 +148,7 @@ def _runs(context: StageContext, width: int, report: StageReport) -> list[Collec
 
 def _scan(
     context: StageContext,
-    sought: Sought,
+    kind: PassageKind,
     words: int,
     anchors: tuple[LedgerFile, ...],
     report: StageReport,
@@ -157,17 +157,17 @@ def _scan(
     ledger = ledger_files(context)
     folder, storage = staging_folder(context), context.storage_options
     tasks = [
-        PassageTask(parts, ledger, sought, words, anchors, folder, storage)
+        PassageTask(parts, ledger, kind, words, anchors, folder, storage)
         for parts in token_parts(context)
     ]
-    context.progress.start("dedup", f"read survivors, find {sought}s", len(tasks))
-    found = run_tasks(context.spark(), find_rows, tasks)
+    context.progress.start("dedup", f"read survivors, find {kind}s", len(tasks))
+    found = run_tasks(context.spark(), find_passage_rows, tasks)
     context.progress.finish()
-    _account(context, found, report)
+    _fill_report(context, found, report)
     return found
 
 
-def _account(context: StageContext, found: Sequence[PassageRows], report: StageReport) -> None:
+def _fill_report(context: StageContext, found: Sequence[PassageRows], report: StageReport) -> None:
     documents = sum(each.documents for each in found)
     removed = sum(each.removed for each in found)
     for each in found:
@@ -186,7 +186,7 @@ def _compare(
     found: Sequence[PassageRows],
     collector: Collector,
     report: StageReport,
-) -> list[Collected]:
+) -> list[CollectedRows]:
     files = [each.file for each in found if each.file is not None]
     context.progress.start("dedup", "compare passages", 0)
     done = regroup(context, files, collector)
@@ -194,7 +194,7 @@ def _compare(
     for each in done:
         report.counters.add(each.counters)
     if isinstance(collector, UnitCollector):
-        report.details.setdefault("passages", {})[collector.grain] = {
+        report.details.setdefault("passages", {})[collector.granularity] = {
             "compared": sum(file.rows for file in files),
             "cut": sum(file.rows for each in done for file in each.cuts),
             "bytes_cut": sum(each.bytes_cut for each in done),

@@ -15,17 +15,17 @@ from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import Store
 
-__all__ = ["inputs_in", "read_registry", "registry_rows"]
+__all__ = ["manifest_rows", "read_input_manifest", "read_inputs"]
 
 BATCH_BYTES = 8_000_000
 
 
-def read_registry(corpus: Corpus, store: Store) -> list[KnownInput]:
+def read_input_manifest(corpus: Corpus, store: Store) -> list[KnownInput]:
     """The inputs that a corpus has read, in ordinal order."""
-    return inputs_in(corpus.table("inputs").files(), store)
+    return read_inputs(corpus.table("inputs").files(), store)
 
 
-def inputs_in(files: Iterable[TableFile], store: Store) -> list[KnownInput]:
+def read_inputs(files: Iterable[TableFile], store: Store) -> list[KnownInput]:
     """The inputs in files of the table `inputs`, in ordinal order."""
     columns = ["uri", "ordinal", "cause"]
     known = [
@@ -37,7 +37,7 @@ def inputs_in(files: Iterable[TableFile], store: Store) -> list[KnownInput]:
     return sorted(known, key=lambda entry: entry.ordinal)
 
 
-def registry_rows(
+def manifest_rows(
     files: Sequence[InputFile], counts: Mapping[int, InputCount], broken: Mapping[int, object]
 ) -> pa.RecordBatch:
     """Rows of the table `inputs` for files that were just read."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.collectors import Collected, Collector
+from strata.pipelines.collectors import CollectedRows, Collector
 from strata.pipelines.passage_rows import ROW_SCHEMA
 from strata.pipelines.repeats import Columns, RepeatScanner
 from strata.pipelines.stage import StageContext
@@ -26,7 +26,7 @@ from strata.storage.url import Url
 __all__ = ["regroup", "staging_folder"]
 
 # Each task reads all rows, which more tasks would do more often for ever less work.
-MOST_SHARES = 8
+MAX_PARTITIONS = 8
 
 
 def staging_folder(context: StageContext) -> Url:
@@ -36,7 +36,7 @@ def staging_folder(context: StageContext) -> Url:
 
 def regroup(
     context: StageContext, files: Sequence[StagedFile], collector: Collector
-) -> list[Collected]:
+) -> list[CollectedRows]:
     """Find the passages that repeat an earlier one, and hand them to a collector by document.
 
     Args:
@@ -57,12 +57,12 @@ def regroup(
 
 
 @dataclass(frozen=True, slots=True)
-class ShareTask:
+class PartitionTask:
     """All files of rows, and the share of their keys that one task compares."""
 
     urls: tuple[str, ...]
-    share: int
-    shares: int
+    partition: int
+    partitions: int
     collector: Collector
     folder: Url
     storage: StorageOptions
@@ -81,16 +81,18 @@ class CollectTask:
 
 def _in_memory(
     context: StageContext, files: Sequence[StagedFile], collector: Collector
-) -> list[Collected]:
+) -> list[CollectedRows]:
     storage, folder = context.storage_options, staging_folder(context)
-    shares = min(context.spark().sparkContext.defaultParallelism, MOST_SHARES)
+    partitions = min(context.spark().sparkContext.defaultParallelism, MAX_PARTITIONS)
     urls = tuple(file.url for file in files)
-    tasks = [ShareTask(urls, n, shares, collector, folder, storage) for n in range(shares)]
-    found = run_tasks(context.spark(), _compare_share, tasks)
+    tasks = [
+        PartitionTask(urls, n, partitions, collector, folder, storage) for n in range(partitions)
+    ]
+    found = run_tasks(context.spark(), _compare_partition, tasks)
     repeats = tuple(file.url for file in found if file is not None)
     if not repeats:
         return []
-    bounds = _bounds(files, shares)
+    bounds = _bounds(files, partitions)
     done = run_tasks(
         context.spark(),
         _collect_range,
@@ -105,23 +107,26 @@ def _bounds(files: Sequence[StagedFile], ranges: int) -> list[int]:
     """Bounds of ranges of documents with about equally many rows: the files are in their order."""
     starts = np.sort([file.min_doc_id for file in files])
     before = np.cumsum([0, *[file.rows for file in files]])
-    shares = np.arange(1, ranges) * before[-1] // ranges
-    inner = starts[np.clip(np.searchsorted(before, shares), 0, len(files) - 1)]
+    partitions = np.arange(1, ranges) * before[-1] // ranges
+    inner = starts[np.clip(np.searchsorted(before, partitions), 0, len(files) - 1)]
     limits = np.iinfo(np.int64)
     return [int(limits.min), *sorted({int(bound) for bound in inner}), int(limits.max)]
 
 
-def _compare_share(task: ShareTask) -> StagedFile | None:
+def _compare_partition(task: PartitionTask) -> StagedFile | None:
     store = open_store(task.storage)
     rows = _sorted_rows(task, store)
     selected = task.collector.select(RepeatScanner(task.collector.reach).feed(rows))
     return write_staged(store, task.folder, task_stem("repeats"), task.collector.schema, [selected])
 
 
-def _sorted_rows(task: ShareTask, store: Store) -> Columns:
+def _sorted_rows(task: PartitionTask, store: Store) -> Columns:
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ROW_SCHEMA.names}
     for batch in read_staged(store, task.urls, ROW_SCHEMA.names):
-        own = batch.column("key").to_numpy().view(np.uint64) % np.uint64(task.shares) == task.share
+        own = (
+            batch.column("key").to_numpy().view(np.uint64) % np.uint64(task.partitions)
+            == task.partition
+        )
         for name in parts:
             parts[name].append(batch.column(name).to_numpy()[own])
     rows = {name: np.concatenate(parts.pop(name)) for name in list(parts)}
@@ -131,7 +136,7 @@ def _sorted_rows(task: ShareTask, store: Store) -> Columns:
     return {name: values[order] for name, values in rows.items()}
 
 
-def _collect_range(task: CollectTask) -> Collected:
+def _collect_range(task: CollectTask) -> CollectedRows:
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     names = task.collector.schema.names
     parts = []
@@ -146,7 +151,9 @@ def _collect_range(task: CollectTask) -> Collected:
     return done
 
 
-def _on_spark(context: StageContext, urls: Sequence[str], collector: Collector) -> list[Collected]:
+def _on_spark(
+    context: StageContext, urls: Sequence[str], collector: Collector
+) -> list[CollectedRows]:
     spark, storage = context.spark(), context.storage_options
 
     def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from strata.keys import stage_key
 from strata.pipelines.dedup import dedup_key
-from strata.pipelines.item_corpora import ItemCorpus, item_corpora
+from strata.pipelines.item_corpora import BenchmarkCorpus, benchmark_corpora
 from strata.pipelines.stage import StageContext
 
 __all__ = [
@@ -23,7 +23,7 @@ VERSION = 1
 NO_ITEMS = stage_key("contained", VERSION, [], {})
 
 
-def item_key(context: StageContext, corpora: Sequence[ItemCorpus]) -> str:
+def item_key(context: StageContext, corpora: Sequence[BenchmarkCorpus]) -> str:
     """Key of what decides the rows of `contained`, but for the documents."""
     settings = context.settings.dedup
     decisive = {
@@ -42,7 +42,7 @@ def contained_key(context: StageContext, documents_key: str | None = None) -> st
         SettingsError: a corpus of items does not exist.
         InputMissingError: a corpus of items holds nothing.
     """
-    corpora = item_corpora(context)
+    corpora = benchmark_corpora(context)
     if not corpora:
         return NO_ITEMS
     documents = documents_key or context.corpus.table("documents").content_key or ""

@@ -36,7 +36,7 @@ TEXT_PER_DISK_BYTE = 3
 SMALLEST_SHARE = 0.6
 # A task that balances makes about so many files: few enough to run beside others, and from four
 # pieces on, rounding to whole ones leaves each at 80 % of the largest file or more.
-GROUP_PIECES = 4
+MAX_FILES_PER_GROUP = 4
 # So many batches for each new file let it end within a few percent of the size asked for.
 BATCHES_PER_FILE = 24
 
@@ -58,7 +58,7 @@ class RewriteTask:
         stage: first part of the new files' names.
         table: name of the table.
         sources: the files.
-        pieces: number of new files, where the rows keep their order and their partition.
+        file_count: number of new files, where the rows keep their order and their partition.
         folder: folder of the table.
         layout: how the new files are laid out.
         storage: storage options.
@@ -70,7 +70,7 @@ class RewriteTask:
     stage: str
     table: str
     sources: tuple[SourceFile, ...]
-    pieces: int
+    file_count: int
     folder: Url
     layout: ParquetLayout
     storage: StorageOptions
@@ -151,27 +151,27 @@ def _write_run(
 
 def _copy(task: RewriteTask, store: Store, writer: RowWriter) -> int:
     total = sum(source.n_bytes for source in task.sources)
-    batch_bytes = _batch_bytes(total, task.pieces)
+    batch_bytes = _batch_bytes(total, task.file_count)
     columns = SCHEMAS[task.table].names
     rows = done = 0
-    pieces = 1
+    file_count = 1
     for source in task.sources:
         seen = 0
         for batch in read_batches(store, Url.parse(source.url), columns, None, batch_bytes):
             writer.write(batch)
             seen += batch.num_rows
             position = done + source.n_bytes * seen / max(source.rows, 1)
-            if pieces < task.pieces and position * task.pieces >= total * pieces:
+            if file_count < task.file_count and position * task.file_count >= total * file_count:
                 writer.roll()
-                pieces += 1
+                file_count += 1
         rows += seen
         done += source.n_bytes
     return rows
 
 
-def _batch_bytes(disk_bytes: int, pieces: int) -> int:
+def _batch_bytes(disk_bytes: int, file_count: int) -> int:
     text_bytes = disk_bytes * TEXT_PER_DISK_BYTE
-    wanted = text_bytes // (pieces * BATCHES_PER_FILE)
+    wanted = text_bytes // (file_count * BATCHES_PER_FILE)
     return max(SMALLEST_BATCH_BYTES, min(LARGEST_BATCH_BYTES, wanted))
 
 
@@ -211,26 +211,27 @@ def balance(files: Sequence[SourceFile]) -> list[tuple[tuple[SourceFile, ...], i
     return _groups([file for file in files if file in chosen], largest)
 
 
-def _pieces(size: int, largest: int) -> int:
+def _file_count(size: int, largest: int) -> int:
     return max(1, -(-size // largest))
 
 
 def _fits(size: int, largest: int) -> bool:
-    return size >= _pieces(size, largest) * SMALLEST_SHARE * largest
+    return size >= _file_count(size, largest) * SMALLEST_SHARE * largest
 
 
 def _groups(files: Sequence[SourceFile], largest: int) -> list[tuple[tuple[SourceFile, ...], int]]:
     groups: list[list[SourceFile]] = []
-    size = largest * GROUP_PIECES
+    size = largest * MAX_FILES_PER_GROUP
     for file in files:
-        if size >= largest * GROUP_PIECES:
+        if size >= largest * MAX_FILES_PER_GROUP:
             groups.append([])
             size = 0
         groups[-1].append(file)
         size += file.n_bytes
-    if size < largest * GROUP_PIECES and len(groups) > 1:
+    if size < largest * MAX_FILES_PER_GROUP and len(groups) > 1:
         last = groups.pop()
         groups[-1] += last
     return [
-        (tuple(group), _pieces(sum(file.n_bytes for file in group), largest)) for group in groups
+        (tuple(group), _file_count(sum(file.n_bytes for file in group), largest))
+        for group in groups
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from strata.choices import PARTITIONABLE
 from strata.partition_settings import PartitionField
-from strata.pipelines.packing import pack, pieces_of
+from strata.pipelines.packing import pack_files, target_file_count
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.pipelines.rewrite import RewriteResult, RewriteTask, SourceFile
 from strata.pipelines.row_order import ledger_for
@@ -66,7 +66,7 @@ class Rewrite:
     tier: Tier
     files: tuple[TableFile, ...]
     partition: Partition | None
-    pieces: int
+    file_count: int
 
     @property
     def n_bytes(self) -> int:
@@ -93,7 +93,7 @@ def run_rewrite_tables(context: StageContext, request: RewriteRequest) -> StageR
                 break
             report.status = StageStatus.DONE
             for batch in _batches(rewrites):
-                _carry_out(context, guard, batch, request, report)
+                _run_batch(context, guard, batch, request, report)
     report.check_balance()
     watch.lap("rewrite")
     report.seconds, report.phases = watch.seconds, watch.phases
@@ -108,8 +108,10 @@ def plan_rewrites(context: StageContext, table: str, request: RewriteRequest) ->
     for name, files in seated(context.settings, table, context.corpus.table(table).files()).items():
         tier = replace(tiers[name], layout=_layout(context, tiers[name], table, request))
         elsewhere = [file for file in files if file.partition.fields != wanted]
-        routed += _routed(table, tier, elsewhere)
-        joined += _joined(table, tier, [file for file in files if file not in elsewhere], request)
+        routed += _repartitions(table, tier, elsewhere)
+        joined += _compactions(
+            table, tier, [file for file in files if file not in elsewhere], request
+        )
     # Files that come from other partitions are joined with those that are there, all at once.
     return routed or joined
 
@@ -130,7 +132,7 @@ def _layout(
     return replace(layout, target_file_bytes=target, partition_by=fields)
 
 
-def _routed(table: str, tier: Tier, files: Sequence[TableFile]) -> Iterator[Rewrite]:
+def _repartitions(table: str, tier: Tier, files: Sequence[TableFile]) -> Iterator[Rewrite]:
     share = ROUTED_FILES * tier.layout.target_file_bytes
     current: list[TableFile] = []
     size = 0
@@ -144,7 +146,7 @@ def _routed(table: str, tier: Tier, files: Sequence[TableFile]) -> Iterator[Rewr
         yield Rewrite(table, tier, tuple(current), None, 1)
 
 
-def _joined(
+def _compactions(
     table: str, tier: Tier, files: Sequence[TableFile], request: RewriteRequest
 ) -> Iterator[Rewrite]:
     target = tier.layout.target_file_bytes
@@ -152,14 +154,16 @@ def _joined(
     for file in files:
         partitions.setdefault(file.partition, []).append(file)
     for partition, some in partitions.items():
-        for each in pack([file for file in some if _is_wrong(file, target, request)], target):
-            pieces = pieces_of(each, target)
+        for each in pack_files(
+            [file for file in some if _needs_rewrite(file, target, request)], target
+        ):
+            file_count = target_file_count(each, target)
             # One small file alone is as large as it can be.
-            if len(each) > 1 or pieces > 1 or _is_unsorted(each[0], request):
-                yield Rewrite(table, tier, each, partition, pieces)
+            if len(each) > 1 or file_count > 1 or _is_unsorted(each[0], request):
+                yield Rewrite(table, tier, each, partition, file_count)
 
 
-def _is_wrong(file: TableFile, target: int, request: RewriteRequest) -> bool:
+def _needs_rewrite(file: TableFile, target: int, request: RewriteRequest) -> bool:
     is_sized = target / 2 <= file.n_bytes <= 2 * target
     return not is_sized or _is_unsorted(file, request)
 
@@ -180,7 +184,7 @@ def _batches(rewrites: Sequence[Rewrite]) -> Iterator[list[Rewrite]]:
     yield batch
 
 
-def _carry_out(
+def _run_batch(
     context: StageContext,
     guard: RetractionGuard,
     batch: Sequence[Rewrite],
@@ -196,7 +200,7 @@ def _carry_out(
             stage=ordered_stem("rewrite" if each.tier.name == home else MOVED, order),
             table=table,
             sources=tuple(SourceFile(file.url, file.rows, file.n_bytes) for file in each.files),
-            pieces=each.pieces,
+            file_count=each.file_count,
             folder=each.tier.folder(context.settings.corpus, table),
             layout=each.tier.layout,
             storage=context.storage_options,
@@ -211,7 +215,7 @@ def _carry_out(
     results = run_tasks(context.spark(), run_verified_rewrite, tasks)
     context.progress.finish()
     guard.check([table])
-    _account(table, results, _publish(context, table, results), report)
+    _fill_report(table, results, _publish(context, table, results), report)
 
 
 def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]) -> frozenset[str]:
@@ -230,7 +234,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
     return done
 
 
-def _account(
+def _fill_report(
     table: str, results: Sequence[RewriteResult], done: frozenset[str], report: StageReport
 ) -> None:
     ours = [result for result in results if result.sources[0].url in done]

@@ -18,7 +18,7 @@ from strata.storage.records import TableSnapshot
 from strata.storage.table import CorpusTable
 from strata.storage.tags import tags_of
 
-__all__ = ["Step", "plan_rollback", "roll_back"]
+__all__ = ["RollbackStep", "plan_rollback", "roll_back"]
 
 VERSION = 1
 RETRACTIONS = "retractions"
@@ -34,7 +34,7 @@ PUBLISHED_TOGETHER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RollbackStep:
     """What becomes of one table.
 
     Attributes:
@@ -48,7 +48,7 @@ class Step:
     target: int | None
 
 
-def plan_rollback(corpus: Corpus, target: str) -> list[Step]:
+def plan_rollback(corpus: Corpus, target: str) -> list[RollbackStep]:
     """The tables that differ from a state, in the order in which they return to it.
 
     Args:
@@ -61,18 +61,22 @@ def plan_rollback(corpus: Corpus, target: str) -> list[Step]:
         ConflictError: documents were retracted since, or a table of the stage has no such state.
     """
     RetractionGuard.begin(corpus)
-    wanted = _of_snapshot(corpus, int(target)) if target.isdecimal() else _of_tag(corpus, target)
-    steps: list[Step] = []
+    wanted = (
+        _snapshots_at(corpus, int(target))
+        if target.isdecimal()
+        else _snapshots_of_tag(corpus, target)
+    )
+    steps: list[RollbackStep] = []
     for name in ORDER:
         present = corpus.table(name).snapshot_id()
         if name not in wanted or present in (None, wanted[name]):
             continue
         if wanted[name] is not None or corpus.table(name).files():
-            steps.append(Step(name, present, wanted[name]))
+            steps.append(RollbackStep(name, present, wanted[name]))
     return steps
 
 
-def roll_back(corpus: Corpus, steps: list[Step], run_id: str) -> None:
+def roll_back(corpus: Corpus, steps: list[RollbackStep], run_id: str) -> None:
     """Take the steps; beside other writers none of their results is lost unseen.
 
     Raises:
@@ -84,12 +88,12 @@ def roll_back(corpus: Corpus, steps: list[Step], run_id: str) -> None:
         RetractionGuard.begin(corpus)
         table = corpus.table(step.table)
         if step.target is None:
-            _empty(table, step, run_id)
+            _empty_table(table, step, run_id)
         else:
-            _return(table, step, step.target)
+            _return_table(table, step, step.target)
 
 
-def _of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
+def _snapshots_of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
     tags = tags_of(corpus)
     if name not in tags:
         known = ", ".join(sorted(tags)) or "none"
@@ -104,7 +108,7 @@ def _of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
     return {table: state.get(table) for table in ORDER}
 
 
-def _of_snapshot(corpus: Corpus, number: int) -> Mapping[str, int | None]:
+def _snapshots_at(corpus: Corpus, number: int) -> Mapping[str, int | None]:
     owner = next(
         (
             name
@@ -147,7 +151,7 @@ def _retracted(corpus: str, state: str) -> ConflictError:
     )
 
 
-def _return(table: CorpusTable, step: Step, target: int) -> None:
+def _return_table(table: CorpusTable, step: RollbackStep, target: int) -> None:
     with catalog_errors(table.name):
         iceberg = table.iceberg()
         head = iceberg.metadata.current_snapshot_id
@@ -168,7 +172,7 @@ def _return(table: CorpusTable, step: Step, target: int) -> None:
             ) from error
 
 
-def _empty(table: CorpusTable, step: Step, run_id: str) -> None:
+def _empty_table(table: CorpusTable, step: RollbackStep, run_id: str) -> None:
     if table.snapshot_id() != step.present:
         raise ConflictError(
             f"another run published to {table.name} meanwhile",

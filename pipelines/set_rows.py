@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from strata.pipelines.kernels.shingle_sets import ShingleSets
 
 __all__ = [
-    "MOST_HASHES",
+    "MAX_HASHES",
     "ROW_COLUMNS",
     "WANTED_COLUMNS",
     "compared_rows",
@@ -33,7 +33,7 @@ __all__ = [
     "set_rows",
 ]
 
-MOST_HASHES = 1 << 17
+MAX_HASHES = 1 << 17
 ROW_BYTES = 8_000_000
 WANTED_COLUMNS = "file int, center long, doc_id long"
 ROW_COLUMNS = "center long, doc_id long, level int, hashes binary"
@@ -128,8 +128,8 @@ def _cut(sets: ShingleSets) -> tuple[np.ndarray, pa.BinaryArray]:
     """Levels, int32[n], and the hashes of each set that are below its level."""
     size = np.diff(sets.offsets)
     level = np.zeros(len(size), np.int32)
-    large = size > MOST_HASHES
-    level[large] = np.ceil(np.log2(size[large] / MOST_HASHES)).astype(np.int32)
+    large = size > MAX_HASHES
+    level[large] = np.ceil(np.log2(size[large] / MAX_HASHES)).astype(np.int32)
     hashes, offsets = sets.hashes, sets.offsets
     if large.any():
         kept = _below(hashes, np.repeat(level, size))

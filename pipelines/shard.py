@@ -11,9 +11,9 @@ from strata.pipelines.foreign import FINGERPRINT_FORMAT, fingerprint_format
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
-from strata.pipelines.registry import read_registry, registry_rows
+from strata.pipelines.registry import manifest_rows, read_input_manifest
 from strata.pipelines.retraction.records import RetractionGuard, emptied_ordinals
-from strata.pipelines.retraction.refused import RetractedRecords
+from strata.pipelines.retraction.refused import Tombstones
 from strata.pipelines.rewrite import RewriteTask, SourceFile, balance, run_rewrite_task
 from strata.pipelines.shard_plan import Retractions, ShardPlan, pack_splits, plan_shard
 from strata.pipelines.shard_task import (
@@ -35,7 +35,7 @@ from strata.storage.store import MeteredStore
 from strata.storage.tiers import Tier, landing_tier, tier_of_table
 from strata.storage.url import Url
 
-__all__ = ["Planned", "plan_of", "run_shard"]
+__all__ = ["PlannedInputs", "plan_inputs", "run_shard"]
 
 # The registry comes last: a crash before it leaves the pass to be finished by the next run.
 PUBLISHED = ("documents", "fingerprints", "rejects", "inputs")
@@ -43,7 +43,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedInputs:
     """A shard plan, and how many files the listing passed over, by reason."""
 
     plan: ShardPlan
@@ -51,7 +51,7 @@ class Planned:
 
 
 @dataclass(slots=True)
-class _Outcome:
+class _ShardTotals:
     """What all tasks of the pass wrote and saw."""
 
     files: dict[str, list[WrittenFile]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def run_shard(context: StageContext) -> StageReport:
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    planned = plan_of(context)
+    planned = plan_inputs(context)
     plan = planned.plan
     report = StageReport("shard", plan.key, details={"files_skipped": dict(planned.skipped)})
     if plan.done:
@@ -93,19 +93,19 @@ def run_shard(context: StageContext) -> StageReport:
     watch.lap("plan")
     context.spark()
     watch.lap("wait for Spark")
-    outcome = _read_all(context, plan)
+    totals = _read_all(context, plan)
     watch.lap("tasks")
-    _account(plan, outcome, report)
+    _fill_report(plan, totals, report)
     report.check_balance()
-    _check_reject_ratio(context, plan, outcome, report)
-    _rebalance(context, outcome)
+    _check_reject_ratio(context, plan, totals, report)
+    _rebalance(context, totals)
     watch.lap("balance files")
-    _write_driver_rows(context, plan, outcome)
+    _write_driver_rows(context, plan, totals)
     guard.check(PUBLISHED)
     for name in PUBLISHED:
         publish(
             context.corpus.table(name),
-            outcome.files.get(name, []),
+            totals.files.get(name, []),
             mode=plan.mode,
             content_key=plan.key,
             run_id=context.run_id,
@@ -115,18 +115,18 @@ def run_shard(context: StageContext) -> StageReport:
             },
         )
     watch.lap("publish")
-    report.counters = outcome.counters
+    report.counters = totals.counters
     report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 
-def plan_of(context: StageContext) -> Planned:
+def plan_inputs(context: StageContext) -> PlannedInputs:
     """Compare what the inputs hold now with what the corpus has read."""
     listing = list_inputs(context.store, context.settings.inputs)
     tables = [context.corpus.table(name) for name in PUBLISHED]
     plan = plan_shard(
         listing,
-        read_registry(context.corpus, context.store),
+        read_input_manifest(context.corpus, context.store),
         context.settings,
         keys=tuple(table.content_key for table in tables),
         settings_key=tables[-1].latest_property(SETTINGS_KEY),
@@ -135,29 +135,31 @@ def plan_of(context: StageContext) -> Planned:
             emptied_ordinals(context.corpus, context.store),
         ),
     )
-    return Planned(plan, listing.skipped)
+    return PlannedInputs(plan, listing.skipped)
 
 
-def _read_all(context: StageContext, plan: ShardPlan) -> _Outcome:
-    outcome = _Outcome()
-    retracted = RetractedRecords.read(context.corpus, context.store)
+def _read_all(context: StageContext, plan: ShardPlan) -> _ShardTotals:
+    totals = _ShardTotals()
+    tombstones = Tombstones.read(context.corpus, context.store)
     waiting = _tasks(context, plan)
     while waiting:
         context.progress.start("shard", "read, fingerprint, write", len(waiting))
-        results = run_tasks(context.spark(), partial(run_shard_task, retracted=retracted), waiting)
+        results = run_tasks(
+            context.spark(), partial(run_shard_task, tombstones=tombstones), waiting
+        )
         for result in results:
-            outcome.broken.update(result.broken)
-        bad = frozenset(outcome.broken)
+            totals.broken.update(result.broken)
+        bad = frozenset(totals.broken)
         again = []
         for task, result in zip(waiting, results, strict=True):
             # A broken file costs all its documents, also those that another split of it gave.
             if bad.isdisjoint(result.inputs):
-                outcome.add(result)
+                totals.add(result)
             else:
                 again.append(task.without(bad))
         waiting = [task for task in again if task.splits]
     context.progress.finish()
-    return outcome
+    return totals
 
 
 def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
@@ -188,28 +190,28 @@ def _parallelism(context: StageContext, splits: list[Split]) -> int:
     return context.spark().sparkContext.defaultParallelism if splits else 1
 
 
-def _account(plan: ShardPlan, outcome: _Outcome, report: StageReport) -> None:
-    for count in outcome.inputs.values():
+def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport) -> None:
+    for count in totals.inputs.values():
         report.rows_in += count.records
         for reason, number in count.rejected.items():
             report.rejected[str(reason)] = report.rejected.get(str(reason), 0) + number
     # A broken file is one record that could not be read.
-    for reject in outcome.broken.values():
+    for reject in totals.broken.values():
         report.rows_in += 1
         reason = str(reject.reason)
         report.rejected[reason] = report.rejected.get(reason, 0) + 1
-    report.rows_out = sum(file.rows for file in outcome.files.get("documents", []))
+    report.rows_out = sum(file.rows for file in totals.files.get("documents", []))
     report.details |= {
         "input_files": len(plan.files),
         "input_bytes": sum(file.size for file in plan.files),
-        "broken_files": len(outcome.broken),
-        "dates_unread": sum(count.dates_unread for count in outcome.inputs.values()),
+        "broken_files": len(totals.broken),
+        "dates_unread": sum(count.dates_unread for count in totals.inputs.values()),
         "mode": str(plan.mode),
     }
 
 
 def _check_reject_ratio(
-    context: StageContext, plan: ShardPlan, outcome: _Outcome, report: StageReport
+    context: StageContext, plan: ShardPlan, totals: _ShardTotals, report: StageReport
 ) -> None:
     limit = context.settings.shard.max_reject_ratio
     harmful = {
@@ -218,13 +220,13 @@ def _check_reject_ratio(
         if not RejectReason(reason).harmless
     }
     sizes = {file.ordinal: file.size for file in plan.files}
-    lost_bytes = sum(sizes[ordinal] for ordinal in outcome.broken)
+    lost_bytes = sum(sizes[ordinal] for ordinal in totals.broken)
     ratio = max(
         sum(harmful.values()) / max(report.rows_in, 1), lost_bytes / max(sum(sizes.values()), 1)
     )
     report.details["reject_ratio"] = round(ratio, 6)
     if ratio > limit:
-        seen = [*outcome.broken.values(), *outcome.samples]
+        seen = [*totals.broken.values(), *totals.samples]
         shown = [reject for reject in seen if not reject.reason.harmless][:SHOWN]
         places = "; ".join(f"{r.reason} at {r.uri}:{r.position}" for r in shown)
         raise RejectLimitError(
@@ -238,8 +240,8 @@ def _counts(rejected: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {number:,}" for reason, number in sorted(rejected.items()))
 
 
-def _rebalance(context: StageContext, outcome: _Outcome) -> None:
-    by_url = {file.url: file for file in outcome.files.get("documents", [])}
+def _rebalance(context: StageContext, totals: _ShardTotals) -> None:
+    by_url = {file.url: file for file in totals.files.get("documents", [])}
     by_partition: dict[Partition, list[SourceFile]] = {}
     for f in by_url.values():
         by_partition.setdefault(f.partition, []).append(SourceFile(f.url, f.rows, f.n_bytes))
@@ -254,22 +256,22 @@ def _rebalance(context: StageContext, outcome: _Outcome) -> None:
     context.progress.start("shard", "balance file sizes", len(tasks))
     for result in run_tasks(context.spark(), run_rewrite_task, tasks):
         for source in result.sources:
-            outcome.files["documents"].remove(by_url[source.url])
+            totals.files["documents"].remove(by_url[source.url])
             context.store.delete(Url.parse(source.url))
-        outcome.keep(result.files)
-        outcome.counters.add(result.counters)
+        totals.keep(result.files)
+        totals.counters.add(result.counters)
     context.progress.finish()
 
 
-def _write_driver_rows(context: StageContext, plan: ShardPlan, outcome: _Outcome) -> None:
-    rows = {"inputs": registry_rows(plan.files, outcome.inputs, outcome.broken)}
-    if outcome.broken:
-        rows["rejects"] = reject_rows(list(outcome.broken.values()))
+def _write_driver_rows(context: StageContext, plan: ShardPlan, totals: _ShardTotals) -> None:
+    rows = {"inputs": manifest_rows(plan.files, totals.inputs, totals.broken)}
+    if totals.broken:
+        rows["rejects"] = reject_rows(list(totals.broken.values()))
     store = MeteredStore(context.store)
     for table, batch in rows.items():
         tier = tier_of_table(context.settings, table)
         folder = tier.folder(context.settings.corpus, table)
         writer = table_writer(store, folder, table, tier.layout, "shard-driver")
         writer.write(batch)
-        outcome.keep(writer.close())
-    outcome.counters.bytes_written += store.meter.bytes_written
+        totals.keep(writer.close())
+    totals.counters.bytes_written += store.meter.bytes_written

@@ -106,11 +106,11 @@ def _plan(
     listing: Listing, known: Sequence[KnownInput], settings_key: str, retractions: Retractions
 ) -> ShardPlan:
     new = _numbered(listing.files, known)
-    causes = [entry.cause for entry in known] + [file.cause for file in new]
+    input_digests = [entry.cause for entry in known] + [file.cause for file in new]
     decisive = {"settings": settings_key}
     if retractions.key is not None:
         decisive["retractions"] = retractions.key
-    key = stage_key("shard", VERSION, causes, decisive)
+    key = stage_key("shard", VERSION, input_digests, decisive)
     mode = PublishMode.APPEND if known else PublishMode.OVERWRITE
     return ShardPlan(key, settings_key, mode, tuple(new))
 

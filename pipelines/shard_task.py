@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import ReadLimits, Split
-from strata.pipelines.retraction.refused import RetractedRecords
+from strata.pipelines.retraction.refused import Tombstones
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.parquet import ParquetLayout, RowWriter, WrittenFile
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 REJECT_SAMPLES = 5
-GATHER_BYTES = 4_000_000
+BUFFER_BYTES = 4_000_000
 WRITTEN = ("documents", "fingerprints", "rejects")
 
 
@@ -85,12 +85,12 @@ class ShardResult:
     counters: Counters = field(default_factory=Counters)
 
 
-def run_shard_task(task: ShardTask, retracted: RetractedRecords | None = None) -> ShardResult:
+def run_shard_task(task: ShardTask, tombstones: Tombstones | None = None) -> ShardResult:
     """Read the splits of a task into `documents`, `fingerprints` and `rejects`.
 
     Args:
         task: what to read and where to write.
-        retracted: records that are rejected; apart from the tasks, so that Spark ships them once.
+        tombstones: records that are rejected; apart from the tasks, so that Spark ships them once.
     """
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     result, stem = ShardResult(), task_stem("shard")
@@ -98,12 +98,12 @@ def run_shard_task(task: ShardTask, retracted: RetractedRecords | None = None) -
         table: table_writer(store, task.folders[table], table, task.layouts[table], stem)
         for table in WRITTEN
     }
-    gathered = _Gathered(writers, task.ngram)
+    buffer = _BatchBuffer(writers, task.ngram)
     try:
         for split in task.splits:
-            source = _Source(split, store, task.limits, retracted)
-            _read_one(source, gathered, result)
-        gathered.flush()
+            source = _SplitSource(split, store, task.limits, tombstones)
+            _read_one(source, buffer, result)
+        buffer.flush()
         if not result.broken:
             result.files = [file for writer in writers.values() for file in writer.close()]
     finally:
@@ -112,29 +112,29 @@ def run_shard_task(task: ShardTask, retracted: RetractedRecords | None = None) -
             for writer in writers.values():
                 writer.abort()
     result.counters = cost.counters(store.meter)
-    result.counters.text_bytes = gathered.text_bytes
+    result.counters.text_bytes = buffer.text_bytes
     result.counters.files_written = len(result.files)
     return result
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class _SplitSource:
     """A split, and how it is read."""
 
     split: Split
     store: Store
     limits: ReadLimits
-    retracted: RetractedRecords | None
+    tombstones: Tombstones | None
 
     def batches(self) -> Iterator[ReadBatch]:
         """What is read, without retracted documents."""
         from strata.pipelines.readers.read import read_split
 
         for batch in read_split(self.store, self.split, self.limits):
-            yield self.retracted.without(batch, self.split.file) if self.retracted else batch
+            yield self.tombstones.without(batch, self.split.file) if self.tombstones else batch
 
 
-def _read_one(source: _Source, gathered: _Gathered, result: ShardResult) -> None:
+def _read_one(source: _SplitSource, buffer: _BatchBuffer, result: ShardResult) -> None:
     ordinal = source.split.file.ordinal
     count = result.inputs.setdefault(ordinal, InputCount())
     try:
@@ -142,14 +142,14 @@ def _read_one(source: _Source, gathered: _Gathered, result: ShardResult) -> None
             count.add(_count(batch))
             # After a broken file the rest is only checked, so that one more round mends all.
             if not result.broken:
-                gathered.add(batch)
+                buffer.add(batch)
                 bad = [reject for reject in batch.rejects if not reject.reason.harmless]
                 result.samples.extend(bad[: REJECT_SAMPLES - len(result.samples)])
     except BrokenFile as broken:
         result.broken[ordinal] = broken.reject
 
 
-class _Gathered:
+class _BatchBuffer:
     """Batches on their way to the writers; small ones are joined, or their overhead would rule."""
 
     def __init__(self, writers: Mapping[str, RowWriter], ngram: int) -> None:
@@ -165,7 +165,7 @@ class _Gathered:
         if batch.documents.num_rows:
             self._waiting.append(batch.documents)
             self._bytes += batch.documents.nbytes
-        if self._bytes >= GATHER_BYTES:
+        if self._bytes >= BUFFER_BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -13,15 +13,15 @@ from strata.storage.scan import read_batches
 from strata.storage.store import Store
 from strata.storage.url import Url
 
-__all__ = ["Sources", "read_sources"]
+__all__ = ["SourceIndex", "read_sources"]
 
 BATCH_BYTES = 8_000_000
 # Sources that are told apart; a matrix of all pairs stays below a megabyte.
-MOST_SOURCES = 254
+MAX_SOURCES = 254
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class SourceIndex:
     """The sources of a corpus, by the ordinals of its inputs.
 
     Attributes:
@@ -38,7 +38,7 @@ class Sources:
         return len(self.names)
 
     @property
-    def foreign(self) -> int:
+    def reference(self) -> int:
         """The place of documents of another corpus, whose numbers are negative."""
         return len(self.names) + 1
 
@@ -51,13 +51,13 @@ class Sources:
         """Places of documents: int64[n] -> int16[n]."""
         ordinals = doc_ids >> POSITION_BITS
         places = np.full(len(doc_ids), self.other, np.int16)
-        places[ordinals < 0] = self.foreign
+        places[ordinals < 0] = self.reference
         known = (ordinals >= 0) & (ordinals < len(self.of_ordinal))
         places[known] = self.of_ordinal[ordinals[known]]
         return places
 
 
-def read_sources(corpus: Corpus, store: Store) -> Sources:
+def read_sources(corpus: Corpus, store: Store) -> SourceIndex:
     """The sources that the table `inputs` names."""
     documents: Counter[str] = Counter()
     by_ordinal: dict[int, str] = {}
@@ -67,9 +67,9 @@ def read_sources(corpus: Corpus, store: Store) -> Sources:
             for row in batch.to_pylist():
                 documents[row["source"]] += row["rows"]
                 by_ordinal[row["ordinal"]] = row["source"]
-    ordered = sorted(documents, key=lambda name: (-documents[name], name))[:MOST_SOURCES]
+    ordered = sorted(documents, key=lambda name: (-documents[name], name))[:MAX_SOURCES]
     place = {name: number for number, name in enumerate(ordered)}
     of_ordinal = np.full(max(by_ordinal, default=-1) + 1, len(ordered), np.int16)
     for ordinal, name in by_ordinal.items():
         of_ordinal[ordinal] = place.get(name, len(ordered))
-    return Sources(tuple(ordered), of_ordinal)
+    return SourceIndex(tuple(ordered), of_ordinal)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 __all__ = ["Alignment", "Gap", "align"]
 
-MOST_GAPS = 10_000
+MAX_ALIGNED_GAPS = 10_000
 BLOCK = 1 << 16
 # Both texts agree again where this many characters do.
 PROBE = 32
@@ -20,7 +20,7 @@ PROBES = 64
 # Characters that are searched for the place, one reach after the other.
 REACHES = (1 << 10, 1 << 14, 1 << 18, 1 << 21)
 # Characters that may be searched in all: a second or two.
-MOST_SEARCHED = 1_000_000_000
+MAX_SEARCHED = 1_000_000_000
 # At most this far a gap grows to the ends of the words around it; less than half a probe, so that
 # neighbouring gaps never meet.
 WORD = PROBE // 2 - 1
@@ -102,7 +102,7 @@ class _Search:
         found: list[Gap] = []
         i = j = head
         while i < self._old_end or j < self._new_end:
-            given_up = len(found) == MOST_GAPS - 1 or self._searched >= MOST_SEARCHED
+            given_up = len(found) == MAX_ALIGNED_GAPS - 1 or self._searched >= MAX_SEARCHED
             met = None if given_up else self._meet(i, j)
             gap = met or Gap(i, self._old_end, j, self._new_end)
             found.append(self._to_words(gap))

@@ -13,13 +13,13 @@ from strata.pipelines.text_alignment import Gap, align
 
 __all__ = ["Hunk", "Run", "RunKind", "TextDiff", "text_diff"]
 
-MOST_GAPS = 8
+MAX_GAPS = 8
 CONTEXT = 48
 # A longer run is cut: its beginning tells what it is.
-MOST_SHOWN = 400
+MAX_SHOWN = 400
 # difflib may take the cube of the number of words: larger pieces are not looked into.
-MOST_WORDS = 250
-MOST_CHARACTERS = 8 * MOST_WORDS
+MAX_WORDS = 250
+MAX_CHARACTERS = 8 * MAX_WORDS
 # Words that agree between two changes, but tell nothing: fewer characters than this.
 SHORT = 6
 WORDS = re.compile(r"\s+|[\u2e80-\U0003ffff]|[^\W\u2e80-\U0003ffff]+|[^\w\s]")
@@ -77,7 +77,7 @@ class TextDiff:
 def text_diff(old: str, new: str) -> TextDiff:
     """Compare two texts; takes seconds and a few kilobytes at most, however long they are."""
     found = align(old, new)
-    gaps = found.gaps[:MOST_GAPS]
+    gaps = found.gaps[:MAX_GAPS]
     return TextDiff(
         hunks=tuple(_hunk(old, new, found.gaps, span) for span in _together(gaps)),
         shown=len(gaps),
@@ -136,23 +136,23 @@ def _runs(old: str, new: str) -> Iterator[Run]:
 
 
 def _cut(kind: RunKind, text: str) -> Run:
-    return Run(kind, text[:MOST_SHOWN], max(0, len(text) - MOST_SHOWN))
+    return Run(kind, text[:MAX_SHOWN], max(0, len(text) - MAX_SHOWN))
 
 
 def _parts(old: str, new: str) -> Iterator[tuple[bool, str, str]]:
     """Whether a part stays, and how it reads before and after."""
-    large = max(len(old), len(new)) > MOST_CHARACTERS
+    large = max(len(old), len(new)) > MAX_CHARACTERS
     before, after = ([], []) if large else (WORDS.findall(old), WORDS.findall(new))
-    if large or max(len(before), len(after)) > MOST_WORDS:
+    if large or max(len(before), len(after)) > MAX_WORDS:
         yield (False, old, new)
         return
     codes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     parts = [("".join(before[i:j]), "".join(after[k:m]), tag) for tag, i, j, k, m in codes]
-    stays = [tag == "equal" and not _tells_nothing(text) for text, _, tag in parts]
+    stays = [tag == "equal" and not _is_uninformative(text) for text, _, tag in parts]
     for same, group in groupby(zip(stays, parts, strict=True), lambda item: item[0]):
         olds, news = zip(*((o, n) for _, (o, n, _) in group), strict=True)
         yield (same, "".join(olds), "".join(news))
 
 
-def _tells_nothing(text: str) -> bool:
+def _is_uninformative(text: str) -> bool:
     return len(text) < SHORT or not any(character.isalnum() for character in text)

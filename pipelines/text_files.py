@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.foreign import ForeignCorpus
+from strata.pipelines.foreign import ReferenceCorpus
 from strata.pipelines.stage import StageContext
 from strata.storage.scan import group_bounds, open_parquet, rows_per_batch
 from strata.storage.store import Store
 from strata.storage.table import CorpusTable
 from strata.storage.url import Url
 
-__all__ = ["TextFile", "foreign_texts", "own_texts", "wanted_texts"]
+__all__ = ["TextFile", "own_texts", "reference_texts", "wanted_texts"]
 
 TEXT_BYTES = 4_000_000
 COLUMNS = ["doc_id", "text"]
@@ -39,8 +39,8 @@ def own_texts(context: StageContext) -> tuple[TextFile, ...]:
     return _files(context.corpus.table("documents"), None, 0)
 
 
-def foreign_texts(
-    context: StageContext, corpora: Iterable[ForeignCorpus]
+def reference_texts(
+    context: StageContext, corpora: Iterable[ReferenceCorpus]
 ) -> tuple[TextFile, ...] | None:
     """Those of other corpora, or None where one no longer has the state that is compared with."""
     found: list[TextFile] = []

@@ -33,7 +33,7 @@ MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
-class SampleTask:
+class TrainingSampleTask:
     """Row groups to take a sample of: the documents whose hash is below ``share`` of all hashes."""
 
     parts: tuple[Part, ...]
@@ -57,7 +57,7 @@ def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpe
     cuts = cut_files(context, removals_key(context))
     share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context), 1))
     tasks = [
-        SampleTask(some, ledger, cuts, share, folder, layout, context.storage_options)
+        TrainingSampleTask(some, ledger, cuts, share, folder, layout, context.storage_options)
         for some in parts
     ]
     context.progress.start("tokenize", "sample survivors, train", len(tasks))
@@ -105,7 +105,7 @@ def _text_bytes(context: StageContext) -> int:
     return sum(run_tasks(context.spark(), total, urls))
 
 
-def _sample(task: SampleTask) -> list[WrittenFile]:
+def _sample(task: TrainingSampleTask) -> list[WrittenFile]:
     store = open_store(task.storage)
     writer = TableWriter(store, task.folder, "documents", task.layout, task_stem("sample"))
     limit = np.uint64(min(task.share * 2.0**64, 2.0**64 - 2048))

@@ -52,7 +52,7 @@ def run_tokenize(context: StageContext) -> StageReport:
     watch.lap("train")
     results = _encode_all(context, spec)
     watch.lap("tasks")
-    files = _account(context, results, report)
+    files = _fill_report(context, results, report)
     report.details |= {"tokenizer": spec.fingerprint, "vocab_size": spec.vocab_size}
     report.details["engine"] = sorted({result.engine for result in results})
     report.check_balance()
@@ -95,10 +95,10 @@ def tokens_key(
         "clean": context.settings.dedup.write_clean,
         "tokenizer": loaded.fingerprint if loaded else _training(settings).model_dump(),
     }
-    causes = [removals_key(context, documents_key)]
+    input_keys = [removals_key(context, documents_key)]
     if wants_cuts(context.settings.dedup):
-        causes.append(cuts_key(context.settings.dedup, causes[0]))
-    return stage_key("tokenize", VERSION, causes, decisive)
+        input_keys.append(cuts_key(context.settings.dedup, input_keys[0]))
+    return stage_key("tokenize", VERSION, input_keys, decisive)
 
 
 def _is_done(context: StageContext, key: str) -> bool:
@@ -129,7 +129,7 @@ def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]
     return results
 
 
-def _account(
+def _fill_report(
     context: StageContext, results: list[TokenResult], report: StageReport
 ) -> dict[str, list[WrittenFile]]:
     files: dict[str, list[WrittenFile]] = {}

@@ -15,8 +15,8 @@ from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.tune_sample import TuneSample, draw_sample
-from strata.pipelines.tune_search import Choice, Outcome, evaluate
-from strata.settings import Verification
+from strata.pipelines.tune_search import Choice, TrialResult, evaluate
+from strata.settings import VerifyMethod
 from strata.storage.store import StorageOptions, open_store
 
 __all__ = ["Tuning", "choices", "recommended", "tune"]
@@ -50,7 +50,7 @@ class Tuning:
     drawn: int
     sampled: int
     pairs: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[TrialResult, ...]
     present: int
     recommended: int
 
@@ -98,7 +98,7 @@ def choices(present: Choice, threshold: float) -> tuple[Choice, ...]:
     """What is tried: bandings, and beside the present one widths, margins and verification."""
     bandings = {present.banding, USUAL, *_bandings(threshold)}
     ordered = sorted(bandings, key=lambda each: (each.rows, each.bands))
-    banding, exact = present.banding, Verification.EXACT
+    banding, exact = present.banding, VerifyMethod.EXACT
     tried = (
         *(Choice(each, verification=present.verification) for each in ordered),
         *(Choice(banding, bits) for bits in (2, 8)),
@@ -116,7 +116,7 @@ def _bandings(threshold: float) -> Iterator[Banding]:
             yield from found[:1]
 
 
-def recommended(outcomes: Sequence[Outcome], documents: int) -> int:
+def recommended(outcomes: Sequence[TrialResult], documents: int) -> int:
     """Index of the choice that shuffles least of those that find enough, or that find most.
 
     Width and margin are no settings; they show what they would be worth. A sample does not
@@ -140,13 +140,13 @@ def recommended(outcomes: Sequence[Outcome], documents: int) -> int:
 
 def _evaluated(
     context: StageContext, sample: TuneSample, tried: tuple[Choice, ...]
-) -> tuple[Outcome, ...]:
+) -> tuple[TrialResult, ...]:
     files = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
     threshold = context.settings.dedup.threshold
     timed = _TimedTask(tuple(files), context.storage_options)
     shared = context.spark().sparkContext.broadcast(sample)
 
-    def work(task: _TimedTask) -> tuple[Outcome, ...]:
+    def work(task: _TimedTask) -> tuple[TrialResult, ...]:
         signatures = _first_signatures(task)
         # Choices come one after the other in one task, so that their times can be compared.
         return tuple(evaluate(each, threshold, shared.value, signatures) for each in tried)

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from strata.pipelines.audit_sample import (
+    AuditSampleTask,
     FingerprintRows,
-    SampleTask,
-    draw,
     fingerprint_rows,
     sample_documents,
+    sampling_hash,
 )
 from strata.pipelines.audit_scan import agreement
 from strata.pipelines.dedup_rows import FingerprintFile, group_files
-from strata.pipelines.exact_pairs import Pairs, exact_jaccard
+from strata.pipelines.exact_pairs import CandidatePairs, exact_jaccard
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.text_files import own_texts
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TuneSample", "draw_sample"]
 
-MOST_NEIGHBOURS = 64
+MAX_NEIGHBOURS = 64
 # Similarities so far below the threshold matter to no setting that is tried.
 DEPTH = 0.2
 WAITING_ROWS = 50_000
@@ -73,11 +73,11 @@ class _NearRows:
         rows = [FingerprintRows.empty(), *(part.rows for part in parts)]
         return cls(member, FingerprintRows.join(rows))
 
-    def thinned(self) -> Self:
+    def top_k(self) -> Self:
         """Of each member the MOST_NEIGHBOURS documents with the smallest hashes."""
-        order = np.lexsort((self.rows.doc_id, draw(self.rows.doc_id, 0), self.member))
+        order = np.lexsort((self.rows.doc_id, sampling_hash(self.rows.doc_id, 0), self.member))
         member = self.member[order]
-        kept = order[np.arange(len(order)) - np.searchsorted(member, member) < MOST_NEIGHBOURS]
+        kept = order[np.arange(len(order)) - np.searchsorted(member, member) < MAX_NEIGHBOURS]
         return type(self)(self.member[kept], self.rows.take(kept))
 
 
@@ -104,7 +104,7 @@ def draw_sample(context: StageContext, documents: int) -> TuneSample:
     share = min(1.0, documents / max(1, sum(file.rows for file in files)))
     seed = int((context.corpus.table("documents").content_key or "0")[:16], 16)
     storage = context.storage_options
-    drawing = [SampleTask(some, (), (share, share), seed, storage) for some in groups]
+    drawing = [AuditSampleTask(some, (), (share, share), seed, storage) for some in groups]
     context.progress.start("tune", "draw documents", len(drawing))
     drawn = _join(run_tasks(context.spark(), sample_documents, drawing))
     shared = context.spark().sparkContext.broadcast(drawn.signature)
@@ -114,12 +114,12 @@ def draw_sample(context: StageContext, documents: int) -> TuneSample:
 
     context.progress.start("tune", "look for neighbours", len(groups))
     tasks = [_NearTask(some, lowest, storage) for some in groups]
-    found = _NearRows.join(run_tasks(context.spark(), near, tasks)).thinned()
+    found = _NearRows.join(run_tasks(context.spark(), near, tasks)).top_k()
     rows = _join([drawn, found.rows])
     context.progress.start("tune", "compare texts", 0)
     ((left, right),) = run_tasks(context.spark(), _similar_pairs, [(rows.signature, lowest)])
     size = rows.n_shingles
-    pairs = Pairs(rows.doc_id[left], rows.doc_id[right], size[left] + size[right])
+    pairs = CandidatePairs(rows.doc_id[left], rows.doc_id[right], size[left] + size[right])
     jaccard = exact_jaccard(context, own_texts(context), pairs, Counters())
     context.progress.finish()
     return TuneSample(rows, np.isin(rows.doc_id, drawn.doc_id), left, right, jaccard)
@@ -140,16 +140,16 @@ def _near_rows(task: _NearTask, signatures: np.ndarray) -> _NearRows:
         count += len(part.member)
         # Thinning sorts all that was found, so it must not come back at every part.
         if count > max(WAITING_ROWS, len(found.member)):
-            found = _NearRows.join([found, *waiting]).thinned()
+            found = _NearRows.join([found, *waiting]).top_k()
             waiting, count = [], 0
-    return _NearRows.join([found, *waiting]).thinned()
+    return _NearRows.join([found, *waiting]).top_k()
 
 
 def _near_batches(task: _NearTask, signatures: np.ndarray) -> Iterator[_NearRows]:
-    from strata.pipelines.kernels.probing import Index
+    from strata.pipelines.kernels.probing import SignatureIndex
 
     store = open_store(task.storage)
-    index = Index(signatures, task.lowest, agreement(task.lowest))
+    index = SignatureIndex(signatures, task.lowest, agreement(task.lowest))
     for file in task.files:
         for rows in fingerprint_rows(file, (), store):
             for pairs in index.near(rows.signature):
@@ -158,11 +158,11 @@ def _near_batches(task: _NearTask, signatures: np.ndarray) -> Iterator[_NearRows
 
 def _similar_pairs(task: tuple[np.ndarray, float]) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of the sample that are similar, each once, as rows."""
-    from strata.pipelines.kernels.probing import Index
+    from strata.pipelines.kernels.probing import SignatureIndex
 
     signatures, lowest = task
     parts = [np.empty((0, 3), np.int64)]
-    parts += Index(signatures, lowest, agreement(lowest)).near(signatures)
+    parts += SignatureIndex(signatures, lowest, agreement(lowest)).near(signatures)
     pairs = np.concatenate(parts)
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
     return pairs[:, 0], pairs[:, 1]

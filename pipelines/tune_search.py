@@ -13,9 +13,9 @@ from strata.pipelines.exact_edges import UNCERTAIN_ERRORS
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding, band_keys
 from strata.pipelines.kernels.components import components
 from strata.pipelines.tune_sample import TuneSample
-from strata.settings import Verification
+from strata.settings import VerifyMethod
 
-__all__ = ["Choice", "Outcome", "evaluate"]
+__all__ = ["Choice", "TrialResult", "evaluate"]
 
 # A shuffled row is a key, a document id and the sketch; two more rows are for equal texts and ids.
 ROW_BYTES = 16
@@ -38,7 +38,7 @@ class Choice:
     banding: Banding
     bits: int = 1
     margin: float = 1.0
-    verification: Verification = Verification.SKETCH
+    verification: VerifyMethod = VerifyMethod.SKETCH
 
     @property
     def document_bytes(self) -> int:
@@ -58,7 +58,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialResult:
     """What a choice comes to.
 
     Attributes:
@@ -80,7 +80,9 @@ class Outcome:
     seconds: float
 
 
-def evaluate(choice: Choice, threshold: float, sample: TuneSample, timed: np.ndarray) -> Outcome:
+def evaluate(
+    choice: Choice, threshold: float, sample: TuneSample, timed: np.ndarray
+) -> TrialResult:
     """Try settings.
 
     Args:
@@ -98,7 +100,7 @@ def evaluate(choice: Choice, threshold: float, sample: TuneSample, timed: np.nda
     right = np.zeros(len(kept), bool)
     right[sample.left[true]] = right[sample.right[true]] = True
     removed = sample.drawn & ~kept
-    return Outcome(
+    return TrialResult(
         choice,
         choice.banding.probability(threshold),
         recall=1 - missed.sum() / max(1, asked.sum()),
@@ -133,7 +135,7 @@ def _verified(
     choice: Choice, threshold: float, sample: TuneSample, links: np.ndarray
 ) -> tuple[np.ndarray, int]:
     """The links that stay, and how many of them their texts had to decide."""
-    if choice.verification is Verification.SKETCH:
+    if choice.verification is VerifyMethod.SKETCH:
         return links, 0
     sure = threshold + UNCERTAIN_ERRORS * choice.standard_error(threshold)
     similarity = 1 - links[:, 2] / SIGNATURE_BYTES / (1 - 2.0**-choice.bits)

@@ -17,21 +17,21 @@ import numpy as np
 
 from strata.errors import BalanceError
 from strata.pipelines.kernels.components import components, scramble, unscramble
-from strata.pipelines.pair_files import Change, PairFiles, PairFolder, Pairs
+from strata.pipelines.pair_files import Change, PairBatch, PairFiles, PairFolder
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["Labels", "wide_components"]
+__all__ = ["ComponentLabels", "spark_components"]
 
 # A round halves the nodes: 2^64 of them are not more than this.
-MOST_ROUNDS = 64
+MAX_ROUNDS = 64
 # So many edges of a partition are reduced to a forest at once, in some 60 bytes each.
 FOREST_EDGES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class ComponentLabels:
     """Which nodes are connected.
 
     Attributes:
@@ -43,7 +43,7 @@ class Labels:
     rounds: int
 
 
-def wide_components(edges: DataFrame, folder: PairFolder, driver_edges: int) -> Labels:
+def spark_components(edges: DataFrame, folder: PairFolder, driver_edges: int) -> ComponentLabels:
     """Label the nodes of a graph by component.
 
     Args:
@@ -57,31 +57,31 @@ def wide_components(edges: DataFrame, folder: PairFolder, driver_edges: int) -> 
     graph = folder.write(edges, _forests)
     joins: list[PairFiles] = []
     while graph.rows > driver_edges:
-        if len(joins) == MOST_ROUNDS:
+        if len(joins) == MAX_ROUNDS:
             raise BalanceError(
-                f"connected components did not converge in {MOST_ROUNDS} rounds",
+                f"connected components did not converge in {MAX_ROUNDS} rounds",
                 hint="this is a defect, please report it",
             )
-        joins.append(_joined(folder, graph, order=len(joins)))
-        smaller = _contracted(folder, graph, joins[-1])
+        joins.append(_join_neighbours(folder, graph, order=len(joins)))
+        smaller = _contract(folder, graph, joins[-1])
         folder.delete(graph)
         graph = smaller
-    labels = _finished(folder, graph)
+    labels = _finish_on_driver(folder, graph)
     folder.delete(graph)
-    return Labels(_flowed_back(folder, joins, labels), len(joins))
+    return ComponentLabels(_propagate_labels(folder, joins, labels), len(joins))
 
 
-def _joined(folder: PairFolder, graph: PairFiles, order: int) -> PairFiles:
+def _join_neighbours(folder: PairFolder, graph: PairFiles, order: int) -> PairFiles:
     """Pairs of a node and the node that it joins, which may be itself."""
     from pyspark.sql import functions as f
 
-    edges = folder.read(graph, ("u", "v"), _scrambled(order))
+    edges = folder.read(graph, ("u", "v"), _scrambling(order))
     both = edges.union(edges.select("v", "u"))
     first = both.groupBy("u").agg(f.min("v").alias("v"))
-    return folder.write(first.select("u", f.least("u", "v")), _unscrambled(order))
+    return folder.write(first.select("u", f.least("u", "v")), _unscrambling(order))
 
 
-def _contracted(folder: PairFolder, graph: PairFiles, joins: PairFiles) -> PairFiles:
+def _contract(folder: PairFolder, graph: PairFiles, joins: PairFiles) -> PairFiles:
     """The graph of the joined nodes."""
     edges = folder.read(graph, ("u", "v"))
     left = folder.read(joins, ("u", "a"))
@@ -90,13 +90,13 @@ def _contracted(folder: PairFolder, graph: PairFiles, joins: PairFiles) -> PairF
     return folder.write(smaller, _forests)
 
 
-def _finished(folder: PairFolder, graph: PairFiles) -> PairFiles:
+def _finish_on_driver(folder: PairFolder, graph: PairFiles) -> PairFiles:
     edges = folder.load(graph)
     found = components(edges.x, edges.y)
-    return folder.save(Pairs(found.nodes, found.root))
+    return folder.save(PairBatch(found.nodes, found.root))
 
 
-def _flowed_back(folder: PairFolder, joins: list[PairFiles], labels: PairFiles) -> PairFiles:
+def _propagate_labels(folder: PairFolder, joins: list[PairFiles], labels: PairFiles) -> PairFiles:
     from pyspark.sql import functions as f
 
     known = folder.read(labels, ("node", "root"))
@@ -115,23 +115,23 @@ def _flowed_back(folder: PairFolder, joins: list[PairFiles], labels: PairFiles) 
     return result
 
 
-def _scrambled(order: int) -> Change:
-    def change(parts: Iterator[Pairs]) -> Iterator[Pairs]:
-        return (Pairs(scramble(part.x, order), scramble(part.y, order)) for part in parts)
+def _scrambling(order: int) -> Change:
+    def change(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
+        return (PairBatch(scramble(part.x, order), scramble(part.y, order)) for part in parts)
 
     return change
 
 
-def _unscrambled(order: int) -> Change:
-    def change(parts: Iterator[Pairs]) -> Iterator[Pairs]:
-        return (Pairs(unscramble(part.x, order), unscramble(part.y, order)) for part in parts)
+def _unscrambling(order: int) -> Change:
+    def change(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
+        return (PairBatch(unscramble(part.x, order), unscramble(part.y, order)) for part in parts)
 
     return change
 
 
-def _forests(parts: Iterator[Pairs]) -> Iterator[Pairs]:
+def _forests(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
     """Fewer edges that connect the same nodes: stars, of so many edges at a time."""
-    waiting: list[Pairs] = []
+    waiting: list[PairBatch] = []
     count = 0
     for part in parts:
         waiting.append(part)
@@ -143,11 +143,11 @@ def _forests(parts: Iterator[Pairs]) -> Iterator[Pairs]:
         yield _forest(waiting)
 
 
-def _forest(parts: list[Pairs]) -> Pairs:
+def _forest(parts: list[PairBatch]) -> PairBatch:
     a, b = (np.concatenate(each) for each in ([p.x for p in parts], [p.y for p in parts]))
     found = components(a, b)
     # A node whose only edge is to itself keeps it, or it would be forgotten.
     leaf = found.nodes != found.root
     lonely = ~np.isin(found.nodes, found.root[leaf]) & ~leaf
     kept = leaf | lonely
-    return Pairs(found.nodes[kept], found.root[kept])
+    return PairBatch(found.nodes[kept], found.root[kept])

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from strata.pipelines.dedup_rows import FingerprintFile, sketch_words
-from strata.pipelines.direct_links import MOST_SURVIVORS, member_batches
+from strata.pipelines.direct_links import MAX_SURVIVORS, member_batches
 from strata.pipelines.kernels.buckets import BucketScanner
 from strata.pipelines.pair_files import PairFolder
-from strata.pipelines.wide_components import wide_components
+from strata.pipelines.wide_components import spark_components
 from strata.pipelines.wide_ledger import election_keys
 from strata.storage.store import StorageOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["MEMBER_COLUMNS", "plain_members", "wide_direct_edges"]
+__all__ = ["MEMBER_COLUMNS", "plain_members", "spark_direct_edges"]
 
 MEMBER_COLUMNS = "doc_id long, n_bytes long, source string, content_hash binary, sketch binary"
 # Spark has no binary type of fixed size.
@@ -36,7 +36,7 @@ def plain_members(file: FingerprintFile, storage: StorageOptions) -> Iterator[pa
         yield batch.cast(PLAIN)
 
 
-def wide_direct_edges(
+def spark_direct_edges(
     edges: DataFrame,
     members: DataFrame,
     rules: Sequence[str],
@@ -59,7 +59,7 @@ def wide_direct_edges(
     """
     from pyspark.sql import functions as f
 
-    clusters = wide_components(edges.select("a", "b"), folder, driver_edges)
+    clusters = spark_components(edges.select("a", "b"), folder, driver_edges)
     labels = folder.read(clusters.files, ("doc_id", "root"))
     keys = election_keys(rules)
     names = [f"rank{number}" for number in range(len(keys))]
@@ -78,7 +78,7 @@ def wide_direct_edges(
 
 def _scanner(threshold: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        scanner = BucketScanner(threshold, MOST_SURVIVORS)
+        scanner = BucketScanner(threshold, MAX_SURVIVORS)
         for batch in batches:
             found = scanner.feed(
                 batch.column("root").to_numpy(),

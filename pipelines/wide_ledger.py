@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING
 
 from strata.pipelines.ledger import preferred_sources
 from strata.pipelines.pair_files import PairFolder
-from strata.pipelines.wide_components import wide_components
+from strata.pipelines.wide_components import spark_components
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["WideLedger", "election_keys", "wide_ledger"]
+__all__ = ["SparkLedger", "election_keys", "spark_ledger"]
 
 
 @dataclass(frozen=True, slots=True)
-class WideLedger:
+class SparkLedger:
     """The columns of `clusters`, unordered, and the rounds of Spark that their components took."""
 
     rows: DataFrame
     rounds: int
 
 
-def wide_ledger(
+def spark_ledger(
     edges: DataFrame,
     attributes: DataFrame,
     rules: Sequence[str],
     folder: PairFolder,
     driver_edges: int,
-) -> WideLedger:
+) -> SparkLedger:
     """The ledger of a graph of verified edges.
 
     Args:
@@ -42,8 +42,8 @@ def wide_ledger(
     """
     from pyspark.sql import functions as f
 
-    clusters = wide_components(edges.select("a", "b"), folder, driver_edges)
-    texts = wide_components(edges.where("equal").select("a", "b"), folder, driver_edges)
+    clusters = spark_components(edges.select("a", "b"), folder, driver_edges)
+    texts = spark_components(edges.where("equal").select("a", "b"), folder, driver_edges)
     labels = folder.read(clusters.files, ("doc_id", "root"))
     # Documents of other corpora have no attributes here, and survive before ours.
     ranked = labels.join(attributes, "doc_id", "left") if rules[0] != "first" else labels
@@ -54,7 +54,7 @@ def wide_ledger(
     )
     rows = labels.join(elected, "root").join(_strongest(edges), "doc_id")
     named = _with_method(rows, folder.read(texts.files, ("doc_id", "text")))
-    return WideLedger(named.where("doc_id >= 0"), clusters.rounds)
+    return SparkLedger(named.where("doc_id >= 0"), clusters.rounds)
 
 
 def election_keys(rules: Sequence[str]) -> list[Column]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from strata.choices import PARTITIONABLE, RowOrder
-from strata.jobs.runtime.failures import tell_failure
+from strata.jobs.runtime.failures import report_failure
 from strata.jobs.runtime.output import OutputForm
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 USAGE = 2
-MOST_HOURS = 1e6
+MAX_HOURS = 1e6
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong with the command line, and exit with code 2."""
         self.print_usage(sys.stderr)
         hint = f"see {self.prog} --help"
-        tell_failure(sys.stderr, USAGE, message, hint, retryable=False, run_id="")
+        report_failure(sys.stderr, USAGE, message, hint, retryable=False, run_id="")
         sys.exit(USAGE)
 
 
@@ -82,7 +82,7 @@ def hours_of(text: str) -> timedelta:
     except ValueError:
         hours = math.nan
     # Rules out NaN too.
-    if not 0 <= hours <= MOST_HOURS:
+    if not 0 <= hours <= MAX_HOURS:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours from 0 on")
     return timedelta(hours=hours)
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from strata.jobs.runtime.visible import visible
+from strata.jobs.runtime.visible import escape_control_chars
 from strata.pipelines.cluster_trace import (
     ChainState,
+    ChainStep,
     ClusterTrace,
     Comparison,
     Member,
-    Step,
 )
-from strata.pipelines.document_names import Name
+from strata.pipelines.document_names import DocumentName
 from strata.pipelines.text_diff import Run, RunKind, TextDiff
 
 __all__ = ["cluster_rows", "diff_title", "show_diff"]
@@ -76,11 +76,11 @@ def _share(diff: TextDiff) -> str:
     return f"{min(diff.common, 0.9999):.2%}"
 
 
-def _name(doc_id: int, name: Name) -> str:
+def _name(doc_id: int, name: DocumentName) -> str:
     return name.id or str(doc_id)
 
 
-def _source(name: Name) -> str:
+def _source(name: DocumentName) -> str:
     return f"corpus {name.corpus}" if name.corpus else name.source
 
 
@@ -92,7 +92,7 @@ def _member(member: Member, doc_id: int, width: int) -> str:
     return f"{verdict:<7}  {likeness:<5}  {_source(member.name):<{width}}  {name}{mark}"
 
 
-def _step(step: Step, width: int) -> str:
+def _step(step: ChainStep, width: int) -> str:
     likeness = "equal" if step.equal else f"{step.similarity:.3f}"
     return f"{likeness} to  {_source(step.name):<{width}}  {_name(step.doc_id, step.name)}"
 
@@ -113,7 +113,7 @@ def _lines(run: Run) -> Iterator[str]:
         if run.kind is not RunKind.SAME:
             yield _changed_line(line)
         elif line.strip():
-            yield visible(line.expandtabs(4).strip(" \n"))
+            yield escape_control_chars(line.expandtabs(4).strip(" \n"))
     if run.omitted:
         yield f"... and {run.omitted:,} more characters"
 
@@ -122,4 +122,4 @@ def _changed_line(line: str) -> str:
     """A line that is removed or added; white space that is all of it is made visible."""
     body = line.removesuffix("\n")
     shown = body.replace(" ", "·") if body.isspace() else body
-    return visible(shown) + ("⏎" if line.endswith("\n") else "")
+    return escape_control_chars(shown) + ("⏎" if line.endswith("\n") else "")

@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strata.partition_settings import partition_fields
-from strata.pipelines.audit_sample import Sample, SampleTask, sample_documents
+from strata.pipelines.audit_sample import AuditSampleTask, Sample, sample_documents
 from strata.pipelines.audit_scan import NeighbourTask, find_neighbours
 from strata.pipelines.collectors import RunCollector
-from strata.pipelines.contain_items import ItemFile, ItemTask, write_items
-from strata.pipelines.contain_task import ContainTask, find_contained
+from strata.pipelines.contain_items import IndexFile, IndexTask, write_item_index
+from strata.pipelines.contain_task import ContainmentTask, find_contained
 from strata.pipelines.dedup_rows import FingerprintFile
 from strata.pipelines.dedup_scan import ScanTask
-from strata.pipelines.dedup_share import scan_share, share_tasks
+from strata.pipelines.dedup_share import band_tasks, scan_bands
 from strata.pipelines.kernels.banding import choose_banding
 from strata.pipelines.kernels.shingle_sets import jaccard, shingle_sets
-from strata.pipelines.passage_rows import PassageTask, Sought, find_rows
+from strata.pipelines.passage_rows import PassageKind, PassageTask, find_passage_rows
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.shard_task import ShardResult, ShardTask, run_shard_task
@@ -60,8 +60,8 @@ def compile_kernels(folder: Path) -> None:
     urls = {table: [file.url for file in done.files if file.table == table] for table in TABLES}
     scan = ScanTask(0.8, Url.parse(folder / "edges"), StorageOptions())
     fingerprints = [FingerprintFile(url) for url in urls["fingerprints"]]
-    for share in share_tasks(fingerprints, choose_banding(0.8), scan, 1):
-        scan_share(share)
+    for share in band_tasks(fingerprints, choose_banding(0.8), scan, 1):
+        scan_bands(share)
     _audit(tuple(fingerprints))
     parts = tuple(Part(url, (0,), 0, 0) for url in urls["documents"])
     _search_items(folder, parts)
@@ -76,8 +76,8 @@ def compile_kernels(folder: Path) -> None:
 def _cut(parts: tuple[Part, ...], folder: Url) -> None:
     from strata.pipelines.kernels.cutting import cut_texts
 
-    for sought in (Sought.LINE, Sought.PARAGRAPH, Sought.ANCHOR, Sought.RUN):
-        find_rows(PassageTask(parts, (), sought, 8, (), folder, StorageOptions()))
+    for kind in (PassageKind.LINE, PassageKind.PARAGRAPH, PassageKind.ANCHOR, PassageKind.RUN):
+        find_passage_rows(PassageTask(parts, (), kind, 8, (), folder, StorageOptions()))
     RunCollector("substring", folder, LAYOUT, 8).collect([], open_store(), "cuts")
     nowhere = np.zeros(0, np.int64)
     cut_texts(pa.array(TEXTS, pa.large_string()), np.zeros(21, np.int64), nowhere, nowhere)
@@ -85,7 +85,7 @@ def _cut(parts: tuple[Part, ...], folder: Url) -> None:
 
 def _audit(fingerprints: tuple[FingerprintFile, ...]) -> None:
     storage = StorageOptions()
-    sample = sample_documents(SampleTask(fingerprints, (), (1.0, 1.0), 0, storage))
+    sample = sample_documents(AuditSampleTask(fingerprints, (), (1.0, 1.0), 0, storage))
     find_neighbours(NeighbourTask(fingerprints, (), 0.8, 0, storage), Sample.of(sample))
     sets = shingle_sets(pa.array(TEXTS, pa.large_string()), 5)
     jaccard(sets, np.zeros(1, np.int64), np.zeros(1, np.int64))
@@ -103,11 +103,11 @@ def _shard(folder: Path, folders: dict[str, Url], layouts: dict[str, ParquetLayo
 
 def _search_items(folder: Path, parts: tuple[Part, ...]) -> None:
     """Look for the documents in themselves."""
-    items = ItemFile(Url.parse(folder / "items.npz"), StorageOptions())
+    items = IndexFile(Url.parse(folder / "items.npz"), StorageOptions())
     urls = tuple(part.url for part in parts)
-    write_items(ItemTask((urls,), 8, 8, 0.5, 1_000_000, items))
+    write_item_index(IndexTask((urls,), 8, 8, 0.5, 1_000_000, items))
     target = TableTarget("contained", StorageOptions(), Url.parse(folder / "contained"), LAYOUT)
-    find_contained(ContainTask(parts, -1, items, ("items",), target))
+    find_contained(ContainmentTask(parts, -1, items, ("items",), target))
 
 
 def _write_inputs(folder: Path) -> None:

@@ -20,7 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.types import StructType
 
 from strata.errors import SettingsError
-from strata.jobs.runtime.read_log import note_reads
+from strata.jobs.runtime.read_log import log_driver_reads
 from strata.jobs.runtime.source_options import SourceOptions
 from strata.storage.reading.read_plan import ReadPart, pack, read_part
 from strata.storage.schemas import SCHEMAS
@@ -31,7 +31,7 @@ __all__ = ["FORMAT", "StrataSource"]
 FORMAT = "strata"
 # So that small tables use all cores too.
 PARTS_PER_CORE = 2
-LEAST_PART_BYTES = 4 << 20
+MIN_PART_BYTES = 4 << 20
 
 
 class StrataSource(DataSource):
@@ -108,11 +108,11 @@ class StrataReader(DataSourceReader):
             files = corpus.table(options.table).files(self._snapshot, predicates)
             # Tasks cannot tell what they read: what is planned counts as read.
             planned = IoMeter(files={file.location.name: file.n_bytes for file in files})
-            note_reads(corpus, FORMAT, planned)
+            log_driver_reads(corpus, FORMAT, planned)
         storage = StorageOptions.of(options.settings()).to_json()
         total = sum(file.n_bytes for file in files)
         even = total // (PARTS_PER_CORE * (os.cpu_count() or 1))
-        part_bytes = min(options.part_bytes, max(LEAST_PART_BYTES, even))
+        part_bytes = min(options.part_bytes, max(MIN_PART_BYTES, even))
         return [
             StrataPart(ReadPart(pieces, options.columns, predicates), storage)
             for pieces in pack(files, part_bytes)

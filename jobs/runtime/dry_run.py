@@ -18,7 +18,7 @@ from strata.pipelines.dedup import dedup_key
 from strata.pipelines.passages import cuts_are_current
 from strata.pipelines.readers.split import plan_splits
 from strata.pipelines.removals import is_contained_current, removals_key
-from strata.pipelines.shard import plan_of
+from strata.pipelines.shard import plan_inputs
 from strata.pipelines.shard_plan import pack_splits
 from strata.pipelines.stage import StageContext
 from strata.settings import TABLES, Settings
@@ -51,7 +51,7 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
         LazySession(settings, None, "dry-run"),
         QuietProgress(),
     )
-    planned = plan_of(context)
+    planned = plan_inputs(context)
     files = planned.plan.files
     splits = plan_splits(files, context.store, int(settings.shard.split_mb * 1e6))
     target = landing_tier(settings, "documents").layout.target_file_bytes

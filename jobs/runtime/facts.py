@@ -15,9 +15,9 @@ from rich.text import Text
 
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.units import size
-from strata.jobs.runtime.visible import visible
+from strata.jobs.runtime.visible import escape_control_chars
 
-__all__ = ["Facts", "number", "show_facts"]
+__all__ = ["CommandResult", "number", "print_result"]
 
 BYTES = "bytes"
 # A URL is worth nothing when cut, so a table is as wide as it must be.
@@ -30,7 +30,7 @@ HEAD = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CommandResult:
     """What a command found or did.
 
     Attributes:
@@ -48,7 +48,7 @@ class Facts:
     sentence: str = ""
 
 
-def show_facts(facts: Facts, *, output: OutputForm) -> None:
+def print_result(facts: CommandResult, *, output: OutputForm) -> None:
     """Print to stdout."""
     if output is OutputForm.JSON:
         found = {**facts.totals, facts.name: facts.rows}
@@ -66,7 +66,7 @@ def number(value: float) -> str:
     return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
 
 
-def _print_rows(facts: Facts, out: Console) -> None:
+def _print_rows(facts: CommandResult, out: Console) -> None:
     """The table; on a terminal that it is too wide for, its long cells go below their rows."""
     room = Console().width
     below = _long_columns(facts, room) if out.is_terminal else []
@@ -90,7 +90,7 @@ def _below(row: Mapping[str, object], names: Sequence[str], room: int) -> list[s
     return [together] if cells and len(together) <= room else [INDENT + cell for cell in cells]
 
 
-def _long_columns(facts: Facts, room: int) -> list[str]:
+def _long_columns(facts: CommandResult, room: int) -> list[str]:
     """The widest columns of text, as many as leave the others room."""
     widths = {
         name: GAP + max(len(_heading(name)), *(len(_cell(name, row[name])) for row in facts.rows))
@@ -106,7 +106,7 @@ def _long_columns(facts: Facts, room: int) -> list[str]:
     return [name for name in facts.columns if name in below]
 
 
-def _table(facts: Facts, columns: Sequence[str]) -> Table:
+def _table(facts: CommandResult, columns: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for name in columns:
         justify: Literal["left", "right"] = "right" if _is_number(facts, name) else "left"
@@ -116,7 +116,7 @@ def _table(facts: Facts, columns: Sequence[str]) -> Table:
     return table
 
 
-def _is_number(facts: Facts, name: str) -> bool:
+def _is_number(facts: CommandResult, name: str) -> bool:
     return all(isinstance(row[name], int | float | None) for row in facts.rows)
 
 
@@ -133,4 +133,4 @@ def _cell(name: str, value: object) -> str:
         return size(value) if name.endswith(BYTES) else f"{value:,}"
     if isinstance(value, float):
         return number(value)
-    return visible(str(value))
+    return escape_control_chars(str(value))

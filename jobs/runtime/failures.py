@@ -13,7 +13,7 @@ from typing import TextIO
 
 from strata.errors import MachineError, StrataError, TransientError
 
-__all__ = ["guarded", "tell_failure", "translated"]
+__all__ = ["guarded", "report_failure", "translated"]
 
 BUG = 1
 INTERRUPTED = 130
@@ -38,7 +38,7 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        tell_failure(out, INTERRUPTED, "interrupted", "the same command goes on", True, run_id)
+        report_failure(out, INTERRUPTED, "interrupted", "the same command goes on", True, run_id)
         return INTERRUPTED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_unread():
@@ -47,9 +47,9 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
         if known is None:
             traceback.print_exc(file=out)
             reason = f"{type(error).__name__}: {error}"
-            tell_failure(out, BUG, reason, "this is a defect, please report it", False, run_id)
+            report_failure(out, BUG, reason, "this is a defect, please report it", False, run_id)
             return BUG
-        tell_failure(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
+        report_failure(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
         return known.exit_code
 
 
@@ -98,7 +98,7 @@ def translated(error: BaseException) -> StrataError | None:
     return None
 
 
-def tell_failure(
+def report_failure(
     out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str
 ) -> None:
     """Say what went wrong: a sentence, a hint, and last the same as one JSON object."""

@@ -37,7 +37,7 @@ PROBE_SECONDS = 60
 UNITS = {"": 1 << 20, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # The JVM needs this much beside its heap (Spark's own default for containers).
 OVERHEAD = 1.1
-LEAST_FREE = 2 << 30
+MIN_FREE_BYTES = 2 << 30
 GIB = 1 << 30
 
 
@@ -158,5 +158,9 @@ def check_disk(spark: Mapping[str, object]) -> Check:
         except OSError as error:
             return Check.failed("scratch disk", error, "set spark.local.dir to an existing folder")
     detail = ", ".join(f"{free / GIB:.1f} GiB free in {part}" for part, free in frees.items())
-    remedy = f"free {LEAST_FREE / GIB:.0f} GiB, or set spark.local.dir to a folder that has them"
-    return Check("scratch disk", ok=min(frees.values()) >= LEAST_FREE, detail=detail, remedy=remedy)
+    remedy = (
+        f"free {MIN_FREE_BYTES / GIB:.0f} GiB, or set spark.local.dir to a folder that has them"
+    )
+    return Check(
+        "scratch disk", ok=min(frees.values()) >= MIN_FREE_BYTES, detail=detail, remedy=remedy
+    )

@@ -9,10 +9,10 @@ from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.accesses import log_reads
 from strata.storage.store import IoMeter
 
-__all__ = ["note_reads"]
+__all__ = ["log_driver_reads"]
 
 
-def note_reads(corpus: Corpus, run_id: str, meter: IoMeter) -> None:
+def log_driver_reads(corpus: Corpus, run_id: str, meter: IoMeter) -> None:
     """Append what was read; who may only read the warehouse is told, and keeps the result."""
     try:
         log_reads(corpus, run_id, meter.file_reads)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.runtime.facts import CommandResult, print_result
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.run import RunReport
 from strata.pipelines.retraction.run import Preview
@@ -40,7 +40,7 @@ def show_receipt(report: RunReport, *, output: OutputForm) -> None:
     for line in _head(report, receipt) if receipt else _repeated(stage):
         out.print(line, markup=False)
     if receipt:
-        show_facts(Facts("tables", COLUMNS, receipt["tables"]), output=output)
+        print_result(CommandResult("tables", COLUMNS, receipt["tables"]), output=output)
         for line in _notes(receipt):
             out.print(line, markup=False)
     out.print(f"report: {report.location.removeprefix('file://')}", markup=False)
@@ -52,14 +52,14 @@ def show_preview(preview: Preview, *, output: OutputForm) -> None:
         {
             "table": edit.table,
             "rows_removed": edit.rows_dropped,
-            "rows_added": len(edit.coming),
+            "rows_added": len(edit.added_ids),
             "files_replaced": len(edit.dropped),
         }
         for edit in preview.edits
     ]
     totals = {
         "dry_run": True,
-        "asked": [{"kind": str(ask.kind), "value": ask.value} for ask in preview.asks],
+        "asked": [{"kind": str(ask.kind), "value": ask.value} for ask in preview.selectors],
         "documents": preview.documents,
         "new_survivors": preview.new_survivors,
     }
@@ -67,7 +67,7 @@ def show_preview(preview: Preview, *, output: OutputForm) -> None:
         "documents that would go: {documents:,}, new survivors: {new_survivors:,}; rows that come "
         "may touch more files"
     )
-    show_facts(Facts("tables", PLANNED, rows, totals, sentence), output=output)
+    print_result(CommandResult("tables", PLANNED, rows, totals, sentence), output=output)
 
 
 def _repeated(stage: StageReport) -> Iterator[str]:

@@ -9,7 +9,7 @@ from strata.jobs.runtime.report_figures import per
 from strata.jobs.runtime.run import RunReport
 from strata.pipelines.stage import StageReport, StageStatus
 
-__all__ = ["Bar", "Past", "Step", "funnel", "past_runs", "time_bars"]
+__all__ = ["Bar", "FunnelStep", "HistoryRow", "funnel", "run_history", "time_bars"]
 
 # More reasons than these are summed up as one.
 LOSSES_SHOWN = 6
@@ -26,7 +26,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FunnelStep:
     """One step of the funnel, and the rows that the way to the next step costs, by reason."""
 
     label: str
@@ -36,7 +36,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class HistoryRow:
     """A run of the history; a figure that its report does not tell is None."""
 
     run_id: str
@@ -52,7 +52,7 @@ class Past:
     shown: bool
 
 
-def funnel(report: RunReport) -> tuple[Step, ...]:
+def funnel(report: RunReport) -> tuple[FunnelStep, ...]:
     """The rows from records over documents to survivors, as far as this run moved them.
 
     A run that appends reads fewer records than the corpus has documents: then the funnel starts
@@ -71,7 +71,7 @@ def funnel(report: RunReport) -> tuple[Step, ...]:
         counts.append(("survivors", _survivors(done, last), {}))
     most = max((rows for _, rows, _ in counts), default=0)
     return tuple(
-        Step(label, rows, per(rows, most) or 0.0, _largest(losses))
+        FunnelStep(label, rows, per(rows, most) or 0.0, _largest(losses))
         for label, rows, losses in counts
     )
 
@@ -109,17 +109,17 @@ def time_bars(report: RunReport) -> tuple[Bar, ...]:
     return tuple(Bar(name, value, _length(value, whole), kind) for name, value, kind in parts)
 
 
-def past_runs(history: Sequence[RunReport], shown: RunReport) -> tuple[Past, ...]:
+def run_history(history: Sequence[RunReport], shown: RunReport) -> tuple[HistoryRow, ...]:
     """The rows of the history, in the order given; lengths compare the runs' seconds."""
     longest = max((run.seconds for run in history), default=0.0)
-    return tuple(_past(run, longest, shown) for run in history)
+    return tuple(_history_row(run, longest, shown) for run in history)
 
 
-def _past(run: RunReport, longest: float, shown: RunReport) -> Past:
+def _history_row(run: RunReport, longest: float, shown: RunReport) -> HistoryRow:
     done = _done(run)
     shard, tokenize = done.get("shard"), done.get("tokenize")
     last = done.get("dedup") or tokenize
-    return Past(
+    return HistoryRow(
         run_id=run.run_id,
         command=run.command,
         started=run.started,

@@ -10,7 +10,7 @@ import msgspec
 
 from strata.jobs.runtime.report_figures import compact, per
 from strata.jobs.runtime.run import RunReport
-from strata.jobs.runtime.visible import visible
+from strata.jobs.runtime.visible import escape_control_chars
 from strata.pipelines.duplicates_report import DUPLICATES, DuplicateFacts, LargeCluster
 from strata.pipelines.ledger_summary import SourceMatrix
 
@@ -68,7 +68,7 @@ def duplicates_of(report: RunReport) -> Duplicates | None:
         SizeBar(_span(e.least, e.most), e.clusters, e.removed, per(e.removed, most) or 0.0)
         for e in facts.sizes
     )
-    largest = (_fit_to_be_seen(cluster) for cluster in facts.largest)
+    largest = (_printable(cluster) for cluster in facts.largest)
     return Duplicates(tuple(bars), _matrix(facts.sources), tuple(largest)) if most else None
 
 
@@ -80,7 +80,7 @@ def _matrix(sources: SourceMatrix) -> tuple[MatrixRow, ...]:
     most = max(map(max, sources.removed))
     return tuple(
         MatrixRow(name, _label(name), row, _strengths(row, most), sum(row))
-        for name, row in zip(map(visible, sources.names), sources.removed, strict=True)
+        for name, row in zip(map(escape_control_chars, sources.names), sources.removed, strict=True)
     )
 
 
@@ -93,11 +93,11 @@ def _strengths(row: Sequence[int], most: int) -> tuple[float, ...]:
     return tuple(sqrt(per(number, most) or 0.0) for number in row)
 
 
-def _fit_to_be_seen(cluster: LargeCluster) -> LargeCluster:
+def _printable(cluster: LargeCluster) -> LargeCluster:
     return LargeCluster(
         size=cluster.size,
         doc_id=cluster.doc_id,
-        id=visible(cluster.id),
-        source=visible(cluster.source),
-        sample=visible(cluster.sample),
+        id=escape_control_chars(cluster.id),
+        source=escape_control_chars(cluster.source),
+        sample=escape_control_chars(cluster.sample),
     )

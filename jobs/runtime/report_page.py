@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from strata.jobs.runtime import report_figures as figures
 from strata.jobs.runtime.report_audit import error_bars
-from strata.jobs.runtime.report_charts import funnel, past_runs, time_bars
+from strata.jobs.runtime.report_charts import funnel, run_history, time_bars
 from strata.jobs.runtime.report_duplicates import duplicates_of
 from strata.jobs.runtime.run import RunReport
 from strata.jobs.runtime.summary import compression_ratio
@@ -80,7 +80,7 @@ def render_page(report: RunReport, history: Sequence[RunReport]) -> str:
         duplicates=duplicates_of(report),
         tables=_tables(report),
         details=tuple(_details(stage) for stage in report.stages if stage.details or stage.key),
-        past=past_runs(history, report),
+        past=run_history(history, report),
     )
 
 

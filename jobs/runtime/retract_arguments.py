@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 from strata.errors import InputMissingError, SettingsError
 
 if TYPE_CHECKING:
-    from strata.pipelines.retraction.request import Ask, RetractRequest
+    from strata.pipelines.retraction.request import RetractRequest, Selector
 
 __all__ = ["add_retract", "request_of"]
 
 # Flag, kind and help of everything that can be asked for.
-ASKS = (
+SELECTORS = (
     ("--id", "id", "documents with this id of yours"),
     ("--doc-id", "doc_id", "the document with this number"),
     ("--url", "url", "documents with this address, also in inputs that come later"),
     ("--source", "source", "all documents of this source, also in inputs that come later"),
     ("--cluster", "cluster", "all members of the duplicate cluster of this document"),
 )
-KINDS = tuple(kind for _, kind, _ in ASKS)
+KINDS = tuple(kind for _, kind, _ in SELECTORS)
 
 
 def add_retract(parser: argparse.ArgumentParser) -> None:
     """Add what can be retracted, and how."""
-    for flag, kind, text in ASKS:
+    for flag, kind, text in SELECTORS:
         parser.add_argument(
             flag, dest=f"ask_{kind}", action="append", default=[], metavar="VALUE", help=text
         )
@@ -58,34 +58,34 @@ def request_of(arguments: argparse.Namespace) -> RetractRequest:
         SettingsError: nothing is asked for, or a value names nothing.
         InputMissingError: a file of values is not there.
     """
-    from strata.pipelines.retraction.request import Expiry, Missing, RetractRequest
+    from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, RetractRequest
 
-    asks = list(_asks(arguments))
-    if bool(asks) == arguments.resume:
+    selectors = list(_selectors(arguments))
+    if bool(selectors) == arguments.resume:
         raise SettingsError(
             "--resume finishes what was begun, and takes nothing else out"
-            if asks
+            if selectors
             else "nothing is asked for",
             hint="give --id, --doc-id, --url, --source, --cluster or --from-file, or else --resume",
         )
     return RetractRequest.of(
-        asks,
+        selectors,
         arguments.reason,
-        Missing.ALLOW if arguments.allow_missing else Missing.REFUSE,
-        Expiry.NOW if arguments.expire_now else Expiry.BY_POLICY,
+        MissingPolicy.ALLOW if arguments.allow_missing else MissingPolicy.REFUSE,
+        ExpiryPolicy.NOW if arguments.expire_now else ExpiryPolicy.BY_POLICY,
     )
 
 
-def _asks(arguments: argparse.Namespace) -> Iterator[Ask]:
-    from strata.pipelines.retraction.request import Ask, AskKind, parse_list
+def _selectors(arguments: argparse.Namespace) -> Iterator[Selector]:
+    from strata.pipelines.retraction.request import Selector, SelectorKind, parse_list
 
     for kind in KINDS:
         for value in getattr(arguments, f"ask_{kind}"):
-            yield Ask(AskKind(kind), value)
+            yield Selector(SelectorKind(kind), value)
     for given in arguments.from_file:
         kind, _, path = given.partition("=")
         named = (kind, path) if kind in KINDS and path else ("id", given)
-        yield from parse_list(AskKind(named[0]), _text(Path(named[1])))
+        yield from parse_list(SelectorKind(named[0]), _text(Path(named[1])))
 
 
 def _text(path: Path) -> str:

@@ -118,7 +118,9 @@ class LazySession:
         if self._starting is None and not under_spark_submit():
             self._starting = Future()
             # As a daemon it does not keep a command that fails meanwhile from ending.
-            threading.Thread(target=self._fulfil, args=(self._starting,), daemon=True).start()
+            threading.Thread(
+                target=self._start_in_background, args=(self._starting,), daemon=True
+            ).start()
 
     def __call__(self) -> SparkSession:
         """The session; starts it at the first call.
@@ -159,7 +161,7 @@ class LazySession:
         if self._class_data is not None:
             self._class_data.build_in_background()
 
-    def _fulfil(self, starting: Future[SparkSession]) -> None:
+    def _start_in_background(self, starting: Future[SparkSession]) -> None:
         try:
             starting.set_result(self._start())
         except BaseException as error:

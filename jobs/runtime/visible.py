@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["visible"]
+__all__ = ["escape_control_chars"]
 
 # Nearly all text has none of these; the rest is looked at character by character.
 ORDINARY = re.compile(r"[ -~]*")
@@ -13,7 +13,7 @@ ORDINARY = re.compile(r"[ -~]*")
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp", "Zs"})
 
 
-def visible(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     r"""The text with each control, format and rare space character as its escape.
 
     A line break becomes ``\n``, a no-break space ``\xa0``, a mark of direction ``\u202e``.

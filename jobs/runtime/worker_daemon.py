@@ -82,7 +82,7 @@ def preload() -> None:
     gc.freeze()
 
 
-def _stand_in(place: str) -> bool:
+def _hand_over(place: str) -> bool:
     """Hand pipes and environment to a daemon that waits, and last as long as it.
 
     Returns:
@@ -139,7 +139,7 @@ def main() -> None:
         listener = socket.socket(fileno=int(sys.argv[-1]))
         preload()
         link = _wait(listener)
-    elif place and Path(place).exists() and _stand_in(place):
+    elif place and Path(place).exists() and _hand_over(place):
         return
     else:
         preload()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.runtime.facts import CommandResult, print_result
 from strata.jobs.storage.rows import iso
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
@@ -34,16 +34,16 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         "uploads": [_upload_row(upload) for upload in uploads],
     }
     verb = "to delete" if arguments.dry_run else "deleted"
-    facts = Facts(
+    facts = CommandResult(
         "deleted",
         ("bytes", "modified", "url"),
         [_orphan_row(file) for file in orphans],
         totals,
         f"files {verb}: {{files:,}}, with {{bytes:,}} bytes"
-        + _told_copies(settled, arguments)
-        + _told(len(uploads), arguments),
+        + _copies_sentence(settled, arguments)
+        + _uploads_sentence(len(uploads), arguments),
     )
-    show_facts(facts, output=arguments.output)
+    print_result(facts, output=arguments.output)
 
 
 def _settle(corpus: Corpus, arguments: argparse.Namespace) -> Settled:
@@ -62,7 +62,7 @@ def _copies(settled: Settled) -> dict[str, int]:
     }
 
 
-def _told_copies(settled: Settled, arguments: argparse.Namespace) -> str:
+def _copies_sentence(settled: Settled, arguments: argparse.Namespace) -> str:
     if arguments.dry_run:
         return f"; old copies of moves: {settled.waiting:,}" if settled.waiting else ""
     told = f"; old copies of moves deleted: {settled.files:,}, with {settled.n_bytes:,} bytes"
@@ -86,7 +86,7 @@ def _uploads(
     return uploads
 
 
-def _told(uploads: int, arguments: argparse.Namespace) -> str:
+def _uploads_sentence(uploads: int, arguments: argparse.Namespace) -> str:
     verb = "to give up" if arguments.dry_run else "given up"
     return f"; unfinished uploads {verb}: {uploads:,}" if uploads else ""
 

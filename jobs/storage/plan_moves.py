@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import Facts, number, show_facts
+from strata.jobs.runtime.facts import CommandResult, number, print_result
 from strata.jobs.runtime.output import OutputForm
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
@@ -33,7 +33,9 @@ def show_move_plan(settings: Settings, plan: MovePlan, *, output: OutputForm) ->
         "seconds": plan.seconds,
     }
     rows = [_row(route, output) for route in plan.routes]
-    show_facts(Facts("moves", COLUMNS, rows, totals, _sentence(settings, plan)), output=output)
+    print_result(
+        CommandResult("moves", COLUMNS, rows, totals, _sentence(settings, plan)), output=output
+    )
 
 
 def _row(route: Route, output: OutputForm) -> dict[str, object]:

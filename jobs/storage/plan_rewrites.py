@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.runtime.facts import CommandResult, print_result
 from strata.jobs.runtime.output import OutputForm
 from strata.jobs.runtime.progress import QuietProgress
 from strata.pipelines.rewrite_tables import Rewrite, RewriteRequest, plan_rewrites
@@ -27,7 +27,7 @@ def run(settings: Settings, corpus: Corpus, request: RewriteRequest, *, output: 
     }
     columns = ("table", "step", "tasks", "files", "bytes")
     sentence = "files to rewrite: {files:,}, with {bytes:,} bytes"
-    show_facts(Facts("rewrites", columns, rows, totals, sentence), output=output)
+    print_result(CommandResult("rewrites", columns, rows, totals, sentence), output=output)
 
 
 def _row(table: str, rewrites: list[Rewrite]) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.runtime.facts import CommandResult, print_result
 from strata.pipelines.retraction.records import RetractionGuard
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
@@ -31,5 +31,5 @@ def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     ]
     totals = {"corpus": corpus.name, "tag": arguments.name, "tables": len(rows), "action": verb}
     sentence = f"tag {{tag}} {verb} on {{tables}} tables"
-    facts = Facts("tables_tagged", ("table", "snapshot"), rows, totals, sentence)
-    show_facts(facts, output=arguments.output)
+    facts = CommandResult("tables_tagged", ("table", "snapshot"), rows, totals, sentence)
+    print_result(facts, output=arguments.output)

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "RunJoiner"]
+__all__ = ["COLUMNS", "RunMerger"]
 
 DOC_ID, PLACE, START, END, FIRST_ID, FIRST_PLACE, FIRST_START = range(7)
 COLUMNS: Final = 7
@@ -23,7 +23,7 @@ _LAST: Final = COLUMNS
 """Place of the last run of a cut; -1 where there is no cut."""
 
 
-class RunJoiner:
+class RunMerger:
     """Turns repeated runs, sorted by (document, place), into cuts; batches may end anywhere.
 
     Args:
@@ -38,7 +38,7 @@ class RunJoiner:
     def feed(self, runs: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cuts that end before these runs, int64[m, COLUMNS], of runs, int64[n, COLUMNS]."""
         cuts = np.empty((2 * len(runs) + 2, COLUMNS), np.int64)
-        return cuts[: _join(np.ascontiguousarray(runs), self._width, self._state, cuts)].copy()
+        return cuts[: _merge(np.ascontiguousarray(runs), self._width, self._state, cuts)].copy()
 
     def finish(self) -> NDArray[np.int64]:
         """The cuts that are still open."""
@@ -76,7 +76,7 @@ def _continues(cut: NDArray[np.int64], run: NDArray[np.int64]) -> bool:
     cache=True,
     nogil=True,
 )
-def _join(
+def _merge(
     runs: NDArray[np.int64], width: int, state: NDArray[np.int64], cuts: NDArray[np.int64]
 ) -> int:
     count = 0

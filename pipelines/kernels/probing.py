@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding
 
-__all__ = ["Index", "run_bytes"]
+__all__ = ["SignatureIndex", "run_bytes"]
 
 MISS_RATE: Final = 2e-5
 _RUN_LENGTHS: Final = (4, 2, 1)
 _SLOTS: Final = 8  # of a table, for each member of the sample
-_MOST_PAIRS: Final = 1 << 18  # that a block of documents can have with the sample
+_MAX_PAIRS: Final = 1 << 18  # that a block of documents can have with the sample
 _BLOCK: Final = 256  # documents, whose signatures stay in the L2 cache
 
 
@@ -35,7 +35,7 @@ def run_bytes(threshold: float) -> int:
     return _RUN_LENGTHS[-1]
 
 
-class Index:
+class SignatureIndex:
     """The signatures of a sample by their runs of bytes.
 
     Args:
@@ -62,7 +62,7 @@ class Index:
         """
         rows = np.ascontiguousarray(signatures)
         runs, members = _runs(rows, self._length), len(self._signatures)
-        block = max(1, min(_BLOCK, _MOST_PAIRS // max(1, members)))
+        block = max(1, min(_BLOCK, _MAX_PAIRS // max(1, members)))
         room = np.empty((block * members, 3), np.int64)
         for start in range(0, len(rows), block):
             count = _probe(
@@ -119,7 +119,7 @@ def _agreeing(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
 
 
 @numba.njit(cache=True)
-def _met_before(a: NDArray[np.uint32], b: NDArray[np.uint32], run: int) -> bool:
+def _matched_earlier_run(a: NDArray[np.uint32], b: NDArray[np.uint32], run: int) -> bool:
     met = False
     for earlier in range(run):
         if a[earlier] == b[earlier]:
@@ -154,7 +154,7 @@ def _probe(
             wanted = row_runs[row, run]
             member = heads[run, _slot(wanted, heads.shape[1])]
             while member >= 0:
-                if runs[member, run] == wanted and not _met_before(
+                if runs[member, run] == wanted and not _matched_earlier_run(
                     row_runs[row], runs[member], run
                 ):
                     same = _agreeing(rows[row], signatures[member])

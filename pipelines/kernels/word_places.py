@@ -13,14 +13,14 @@ from strata.pipelines.kernels.buffers import text_buffers
 from strata.pipelines.kernels.shingles import CURSOR, MAX_WORDS, multipliers, scan_words
 from strata.pipelines.kernels.words import word_table
 
-__all__ = ["word_places"]
+__all__ = ["word_offsets"]
 
 _READ_U8: Final = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 _READ_U32: Final = numba.types.Array(numba.uint32, 1, "C", readonly=True)
 _READ_I64: Final = numba.types.Array(numba.int64, 1, "C", readonly=True)
 
 
-def word_places(
+def word_offsets(
     texts: pa.LargeStringArray, text: NDArray[np.int64], word: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The bytes of some words, int64[k, 2]: first byte and the one behind the last.
@@ -36,7 +36,7 @@ def word_places(
     buffers = text_buffers(texts)
     order = np.lexsort((word, text))
     found = np.zeros((len(order), 2), np.int64)
-    _find_places(
+    _find_offsets(
         buffers.data,
         buffers.offsets,
         word_table(),
@@ -58,7 +58,7 @@ def word_places(
     cache=True,
     nogil=True,
 )
-def _find_places(
+def _find_offsets(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     table: NDArray[np.uint32],

@@ -19,7 +19,7 @@ from strata.pipelines.readers.utf8 import are_utf8
 from strata.storage.scan import open_parquet, rows_per_batch
 from strata.storage.store import Store
 
-__all__ = ["read_columnar"]
+__all__ = ["read_parquet"]
 
 # Of larger batches jemalloc takes most pages anew from the system; that costs more than the calls
 # that smaller batches need.
@@ -27,7 +27,7 @@ BATCH_BYTES = 4_000_000
 STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
-def read_columnar(
+def read_parquet(
     split: Split, store: Store, max_document_bytes: int, batch_bytes: int
 ) -> Iterator[ReadBatch]:
     """The rows of some row groups; positions are row numbers in the file.
@@ -85,17 +85,19 @@ def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadB
     )
     bad |= dict.fromkeys(_invalid_rows(batch), RejectReason.INVALID_UTF8)
     rejects = [
-        reject(file, row + place, reason, _beginning(batch.column(name)[place]))
+        reject(file, row + place, reason, _text_head(batch.column(name)[place]))
         for place, reason in sorted(bad.items())
     ]
     keep = np.ones(batch.num_rows, bool)
     keep[list(bad)] = False
     good = batch.filter(pa.array(keep)) if bad else batch
-    columns = _good(file, good, np.flatnonzero(keep) + row)
+    columns = _valid_columns(file, good, np.flatnonzero(keep) + row)
     return build_batch(file, columns, rejects, batch.num_rows, limit)
 
 
-def _good(file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int64]) -> Columns:
+def _valid_columns(
+    file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int64]
+) -> Columns:
     fields = file.options.fields
     names = {key: names_of(batch, key) for key in {fields.id, fields.lang, fields.url}}
     return Columns(
@@ -141,6 +143,6 @@ def _is_valid(value: pa.Array) -> bool:
     return True
 
 
-def _beginning(text: pa.Scalar) -> bytes:
+def _text_head(text: pa.Scalar) -> bytes:
     data = text.cast(pa.large_binary()).as_buffer()
     return b"" if data is None else memoryview(data)[: 4 * EXCERPT_CHARACTERS].tobytes()

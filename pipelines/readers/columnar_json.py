@@ -55,7 +55,7 @@ def metadata_of(batch: pa.RecordBatch, mapped: frozenset[str]) -> pa.LargeString
         bare = bare_of(own.cast(pa.large_string()), list(others))
         members = [JsonMember(b"", bare.text), *_members(others)]
         if bare.odd.any():
-            return _mended(objects_of(members, batch.num_rows), columns, bare.odd)
+            return _rebuild_odd_rows(objects_of(members, batch.num_rows), columns, bare.odd)
     elif pa.types.is_struct(kind):
         return _row_by_row(columns)
     else:
@@ -67,7 +67,7 @@ def _members(columns: Mapping[str, pa.Array]) -> list[JsonMember]:
     return [JsonMember.of(name, values) for name, values in columns.items()]
 
 
-def _mended(
+def _rebuild_odd_rows(
     objects: pa.LargeStringArray, columns: Mapping[str, pa.Array], odd: npt.NDArray[np.bool_]
 ) -> pa.LargeStringArray:
     """The objects, with those of odd rows made one by one."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from strata.pipelines.readers.json_bytes import WIDTH
 from strata.pipelines.readers.json_compose import add_members, bare_members, quote_all
-from strata.pipelines.readers.json_scan import MOST_MEMBERS
+from strata.pipelines.readers.json_scan import MAX_MEMBERS
 from strata.pipelines.readers.json_values import DEEPEST
 
 __all__ = [
@@ -146,7 +146,7 @@ def bare_of(text: pa.LargeStringArray, keys: Sequence[str]) -> BareMembers:
         parts.offsets,
         np.frombuffer(b"".join(encoded), np.uint8),
         np.cumsum([len(key) for key in encoded], dtype=np.int64),
-        np.empty((MOST_MEMBERS, 4), np.int64),
+        np.empty((MAX_MEMBERS, 4), np.int64),
         np.empty(DEEPEST + 1, np.uint8),
         out,
         offsets,

@@ -15,13 +15,13 @@ from strata.pipelines.readers.records import ReadBatch, Rows, build_batch, rejec
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 
-__all__ = ["read_delimited"]
+__all__ = ["read_csv"]
 
 # Room for a text of doubled quotes.
 RECORD_OVERHEAD = 2
 
 
-def read_delimited(
+def read_csv(
     file: InputFile, chunks: Iterator[bytes], max_document_bytes: int, batch_bytes: int
 ) -> Iterator[ReadBatch]:
     """The records of a file; positions are record numbers, the header not counted.

@@ -21,7 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 # Lines in one table: many tiny ones must not take many times their size.
-MOST_LINES = 1 << 16
+MAX_LINES = 1 << 16
 SMALLEST_LINE = len(b'{"":""}\n')
 
 
@@ -53,7 +53,7 @@ def read_lines(data: bytes, offset: int, rules: LineRules) -> Iterator[LinesRead
     place = 0
     while place < len(body):
         size = len(body) - place
-        table = LineTable.of(min(MOST_LINES, size // SMALLEST_LINE + 1), size)
+        table = LineTable.of(min(MAX_LINES, size // SMALLEST_LINE + 1), size)
         end = scan_lines(body, place, rules, table)
         names = table.names[:, : end.rows]
         columns = Columns(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from strata.pipelines.readers.columnar import read_columnar
+from strata.pipelines.readers.columnar import read_parquet
 from strata.pipelines.readers.decompress import DamagedStream, plain_chunks
-from strata.pipelines.readers.delimited import read_delimited
+from strata.pipelines.readers.delimited import read_csv
 from strata.pipelines.readers.jsonl import JsonLines
 from strata.pipelines.readers.lines import OTHER_FIELDS_BYTES, line_blocks, range_chunks
 from strata.pipelines.readers.records import ReadBatch, reject
 from strata.pipelines.readers.rejects import BrokenFile
 from strata.pipelines.readers.split import Compression, ReadLimits, Split
-from strata.pipelines.readers.whole import read_whole
+from strata.pipelines.readers.whole import read_text
 from strata.settings import InputFormat
 from strata.storage.store import Store
 
@@ -29,7 +29,7 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
         BrokenFile: the container is damaged; the documents read so far must not be kept.
     """
     if split.file.format is InputFormat.PARQUET:
-        yield from read_columnar(split, store, limits.max_document_bytes, limits.batch_bytes)
+        yield from read_parquet(split, store, limits.max_document_bytes, limits.batch_bytes)
         return
     try:
         yield from _read_stream(store, split, limits)
@@ -53,6 +53,6 @@ def _read_stream(store: Store, split: Split, limits: ReadLimits) -> Iterator[Rea
             return
         chunks = plain_chunks(handle, file.compression)
         if file.format is InputFormat.CSV:
-            yield from read_delimited(file, chunks, limits.max_document_bytes, limits.batch_bytes)
+            yield from read_csv(file, chunks, limits.max_document_bytes, limits.batch_bytes)
         else:
-            yield from read_whole(file, chunks, limits.max_document_bytes)
+            yield from read_text(file, chunks, limits.max_document_bytes)

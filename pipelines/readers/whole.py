@@ -8,14 +8,14 @@ from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_bat
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import InputFile
 
-__all__ = ["read_whole"]
+__all__ = ["read_text"]
 
 # UTF-16 has two bytes where UTF-8 has one; both may begin with a byte order mark.
 RAW_OVERHEAD = 2
 LONGEST_MARK = 3
 
 
-def read_whole(
+def read_text(
     file: InputFile, chunks: Iterator[bytes], max_document_bytes: int
 ) -> Iterator[ReadBatch]:
     """The document of a file, at position 0; an empty file has none. Its id is the file's URL."""

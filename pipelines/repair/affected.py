@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from strata.errors import InputError
 from strata.pipelines.readers.records import POSITION_BITS
-from strata.pipelines.registry import inputs_in
+from strata.pipelines.registry import read_inputs
 from strata.pipelines.repair.state import CorpusState
-from strata.pipelines.repair.wanted import DOCUMENT_TABLES, wanted_of
-from strata.pipelines.retraction.gone import Gone
+from strata.pipelines.repair.wanted import DOCUMENT_TABLES, find_missing_rows
+from strata.pipelines.retraction.gone import DocumentSet
 from strata.storage.catalog import Corpus
 from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.records import LAST_ID, TableFile
 from strata.storage.row_lookup import find_rows
 from strata.storage.store import Store
 
-__all__ = ["LISTED", "Affected", "affected_by"]
+__all__ = ["LISTED", "AffectedRows", "find_affected"]
 
 LISTED = 1_000
 """So many documents of a file are listed by name."""
@@ -31,7 +31,7 @@ NAMED = ("documents", "clean")
 
 
 @dataclass(frozen=True, slots=True)
-class Affected:
+class AffectedRows:
     """What a damaged file held.
 
     Attributes:
@@ -53,7 +53,9 @@ class Affected:
     documents: tuple[tuple[int, str | None], ...] = ()
 
 
-def affected_by(corpus: Corpus, store: Store, findings: Collection[FileCheck]) -> list[Affected]:
+def find_affected(
+    corpus: Corpus, store: Store, findings: Collection[FileCheck]
+) -> list[AffectedRows]:
     """What the files of some findings held, in their order; foreign files hold nothing of ours."""
     lookup = _Lookup(corpus, store, frozenset(check.file.url for check in findings))
     return [lookup.affected(check) for check in findings if check.finding is not Finding.FOREIGN]
@@ -62,20 +64,20 @@ def affected_by(corpus: Corpus, store: Store, findings: Collection[FileCheck]) -
 class _Lookup:
     """Asks the files that are sound what the others held."""
 
-    def __init__(self, corpus: Corpus, store: Store, bad: frozenset[str]) -> None:
+    def __init__(self, corpus: Corpus, store: Store, damaged_urls: frozenset[str]) -> None:
         self._corpus = corpus
         self._store = store
-        self._bad = bad
+        self._bad = damaged_urls
         self._inputs: dict[str, Mapping[int, str]] = {}
 
-    def affected(self, check: FileCheck) -> Affected:
+    def affected(self, check: FileCheck) -> AffectedRows:
         table, file, state = check.table, check.file, CorpusState(self._corpus, check.state_ref)
         if file.max_doc_id == LAST_ID:
-            return Affected(table, file.url, file.rows)
+            return AffectedRows(table, file.url, file.rows)
         ids = self._ids(state, table, file)
         shown = ids[:LISTED]
         names = self._names(state, shown)
-        return Affected(
+        return AffectedRows(
             table,
             file.url,
             file.rows,
@@ -89,13 +91,17 @@ class _Lookup:
         if table not in DOCUMENT_TABLES:
             return np.empty(0, np.int64)
         try:
-            found = wanted_of(state, self._store, table, [file], self._bad, Gone.of(()))
+            found = find_missing_rows(
+                state, self._store, table, [file], self._bad, DocumentSet.of(())
+            )
         except InputError:
             # A file beside it is damaged too, which nobody has looked into yet.
             return np.empty(0, np.int64)
         # More than its rows are documents that might be in it: not all of them survive.
-        is_known = found.among is not None and len(found.among) == file.rows
-        return found.among if is_known and found.among is not None else np.empty(0, np.int64)
+        is_known = found.known_ids is not None and len(found.known_ids) == file.rows
+        return (
+            found.known_ids if is_known and found.known_ids is not None else np.empty(0, np.int64)
+        )
 
     def _input_urls(
         self, state: CorpusState, file: TableFile, ids: NDArray[np.int64]
@@ -113,7 +119,7 @@ class _Lookup:
             files = state.files("inputs")
             # Where the registry itself is damaged, that is among the findings.
             with suppress(InputError):
-                known = inputs_in(files, self._store)
+                known = read_inputs(files, self._store)
                 self._inputs[state.ref] = {each.ordinal: each.uri for each in known}
         return self._inputs.setdefault(state.ref, {})
 

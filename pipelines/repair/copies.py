@@ -13,10 +13,12 @@ from strata.storage.store import Store
 from strata.storage.tiers import Tier
 from strata.storage.url import Url
 
-__all__ = ["checksum_in_footer", "equal_copies", "files_made_again", "files_of_result"]
+__all__ = ["checksum_in_footer", "equal_copies", "files_of_same_result", "rebuilt_files"]
 
 
-def files_of_result(state: CorpusState, table: str, bad: Collection[str]) -> list[TableFile]:
+def files_of_same_result(
+    state: CorpusState, table: str, damaged_urls: Collection[str]
+) -> list[TableFile]:
     """Other files of the same result: those that were rewritten, or took their place."""
     from strata.storage.history import generation
 
@@ -27,10 +29,10 @@ def files_of_result(state: CorpusState, table: str, bad: Collection[str]) -> lis
     same = generation(iceberg.metadata, state.ref)
     found = {file.url: file for each in same for file in owner.files(each)}
     live = {file.url for file in state.files(table)}
-    return [file for url, file in found.items() if url not in live and url not in bad]
+    return [file for url, file in found.items() if url not in live and url not in damaged_urls]
 
 
-def files_made_again(state: CorpusState, table: str, bad: Collection[str]) -> list[TableFile]:
+def rebuilt_files(state: CorpusState, table: str, damaged_urls: Collection[str]) -> list[TableFile]:
     """The files of the present table, where it is another copy of what a tag names.
 
     A table that was cleared and made anew from the same documents and settings has the same rows,
@@ -43,7 +45,7 @@ def files_made_again(state: CorpusState, table: str, bad: Collection[str]) -> li
         return []
     files, lost = present.files(table), state.files(table)
     is_whole = sum(file.rows for file in files) == sum(file.rows for file in lost)
-    return [] if not is_whole or any(file.url in bad for file in files) else files
+    return [] if not is_whole or any(file.url in damaged_urls for file in files) else files
 
 
 def equal_copies(
@@ -51,11 +53,13 @@ def equal_copies(
     tiers: Iterable[Tier],
     table: str,
     sought: Collection[RowsChecksum],
-    bad: Collection[str],
+    damaged_urls: Collection[str],
 ) -> dict[str, str]:
     """Files outside of the table that hold just the rows of a checksum, by its text."""
     wanted = {checksum.to_text() for checksum in sought}
-    unfit = {file.location for file in state.files(table)} | {Url.parse(url) for url in bad}
+    unfit = {file.location for file in state.files(table)} | {
+        Url.parse(url) for url in damaged_urls
+    }
     corpus = state.corpus
     found: dict[str, str] = {}
     for root in sorted({corpus.warehouse, *(tier.url for tier in tiers)}):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from strata.pipelines.ledger_lookup import LedgerFile
 from strata.pipelines.readers.split import ReadLimits, Split
-from strata.pipelines.repair.wanted import Wanted
+from strata.pipelines.repair.wanted import MissingRows
 from strata.pipelines.shard_task import document_rows, fingerprint_rows
 from strata.pipelines.token_task import Part, TokenResult, cut_survivors, token_rows
 from strata.pipelines.tokenizer_spec import TokenizerSpec
@@ -21,13 +21,13 @@ from strata.storage.store import Store
 from strata.storage.url import Url
 
 __all__ = [
-    "CopiedRows",
-    "EncodedRows",
-    "InputRows",
     "RowSource",
-    "SketchedRows",
-    "SurvivorRows",
-    "TwinRows",
+    "RowsFromClean",
+    "RowsFromCopies",
+    "RowsFromEncoding",
+    "RowsFromInputs",
+    "RowsFromSketching",
+    "RowsFromSurvivors",
 ]
 
 BATCH_BYTES = 4_000_000
@@ -40,7 +40,7 @@ class RowSource(Protocol):
     def name(self) -> str:
         """What a report calls it."""
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """Read it; ``wanted`` may spare work.
 
         Raises:
@@ -50,14 +50,14 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CopiedRows:
+class RowsFromCopies:
     """Rows of other files of the table: those of other snapshots, or left over by a rewrite."""
 
     table: str
     urls: tuple[str, ...]
     name: str = "another copy"
 
-    def batches(self, store: Store, _: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, _: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """All rows of the files."""
         for url in self.urls:
             names = SCHEMAS[self.table].names
@@ -65,17 +65,17 @@ class CopiedRows:
 
 
 @dataclass(frozen=True, slots=True)
-class TwinRows:
+class RowsFromClean:
     """Rows of `documents` from `clean`, where the fingerprints say that nothing was cut."""
 
     urls: tuple[str, ...]
     fingerprints: tuple[str, ...]
     name: str = "clean"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """Rows whose content hash is that of the fingerprint."""
         known = self._hashes(store, wanted)
-        for batch in CopiedRows("documents", self.urls).batches(store, wanted):
+        for batch in RowsFromCopies("documents", self.urls).batches(store, wanted):
             pairs = zip(
                 batch.column("doc_id").to_pylist(),
                 batch.column("content_hash").to_pylist(),
@@ -83,53 +83,53 @@ class TwinRows:
             )
             yield batch.filter(pa.array([known.get(number) == value for number, value in pairs]))
 
-    def _hashes(self, store: Store, wanted: Wanted | None) -> dict[int, bytes]:
+    def _hashes(self, store: Store, wanted: MissingRows | None) -> dict[int, bytes]:
         known: dict[int, bytes] = {}
         for url in self.fingerprints:
             columns = ["doc_id", "content_hash"]
             for batch in read_batches(store, Url.parse(url), columns, None, BATCH_BYTES):
-                sought = _held(batch, wanted)
+                sought = _wanted_rows(batch, wanted)
                 known.update(zip(*(c.to_pylist() for c in sought.columns), strict=True))
         return known
 
 
 @dataclass(frozen=True, slots=True)
-class InputRows:
+class RowsFromInputs:
     """Rows of `documents` from the input files, which have to be as they were then."""
 
     splits: tuple[Split, ...]
     limits: ReadLimits
     name: str = "the input files"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The documents of the files."""
         from strata.pipelines.readers.read import read_split
 
         for split in self.splits:
             for read in read_split(store, split, self.limits):
-                sought = _held(read.documents, wanted)
+                sought = _wanted_rows(read.documents, wanted)
                 if sought.num_rows:
                     yield document_rows(sought)
 
 
 @dataclass(frozen=True, slots=True)
-class SketchedRows:
+class RowsFromSketching:
     """Rows of `fingerprints` from `documents`."""
 
     urls: tuple[str, ...]
     ngram: int
     name: str = "documents"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The fingerprints of the documents that are sought."""
-        for batch in CopiedRows("documents", self.urls).batches(store, wanted):
-            sought = _held(batch, wanted)
+        for batch in RowsFromCopies("documents", self.urls).batches(store, wanted):
+            sought = _wanted_rows(batch, wanted)
             if sought.num_rows:
                 yield fingerprint_rows(sought, self.ngram)
 
 
 @dataclass(frozen=True, slots=True)
-class SurvivorRows:
+class RowsFromSurvivors:
     """Rows of `clean` from `documents`, the ledger and the cuts."""
 
     parts: tuple[Part, ...]
@@ -137,38 +137,38 @@ class SurvivorRows:
     cuts: tuple[LedgerFile, ...]
     name: str = "documents and clusters"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The survivors."""
-        only = None if wanted is None else wanted.among
+        only = None if wanted is None else wanted.known_ids
         yield from cut_survivors(self.parts, self.ledger, self.cuts, store, TokenResult(), only)
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedRows:
+class RowsFromEncoding:
     """Rows of `tokens` from texts, with the tokenizer that wrote the table."""
 
-    texts: CopiedRows | SurvivorRows
+    texts: RowsFromCopies | RowsFromSurvivors
     spec: TokenizerSpec
 
     @property
     def name(self) -> str:
         """What a report calls it."""
-        return "clean" if isinstance(self.texts, CopiedRows) else self.texts.name
+        return "clean" if isinstance(self.texts, RowsFromCopies) else self.texts.name
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The tokens of the texts that are sought."""
         from strata.pipelines.tokenizer_engine import Engine
         from strata.pipelines.tokenizer_reference import check_equal
 
         engine = Engine.open(self.spec)
         for batch in self.texts.batches(store, wanted):
-            sought = _held(batch, wanted)
+            sought = _wanted_rows(batch, wanted)
             if sought.num_rows:
                 check_equal(engine, engine.spec, sought.column("text").slice(0, 1))
                 yield token_rows(engine, sought)
 
 
-def _held(batch: pa.RecordBatch, wanted: Wanted | None) -> pa.RecordBatch:
+def _wanted_rows(batch: pa.RecordBatch, wanted: MissingRows | None) -> pa.RecordBatch:
     if wanted is None:
         return batch
-    return batch.filter(pa.array(wanted.holds(np.asarray(batch.column("doc_id")))))
+    return batch.filter(pa.array(wanted.contains(np.asarray(batch.column("doc_id")))))

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from strata.errors import InputError
 from strata.pipelines.repair.state import CorpusState
-from strata.pipelines.retraction.gone import Gone
+from strata.pipelines.retraction.gone import DocumentSet
 from strata.storage.records import TableFile
 from strata.storage.scan import read_batches
 from strata.storage.store import Store
 
-__all__ = ["DOCUMENT_TABLES", "Wanted", "wanted_of"]
+__all__ = ["DOCUMENT_TABLES", "MissingRows", "find_missing_rows"]
 
 BATCH_BYTES = 8_000_000
 
@@ -29,44 +29,44 @@ DOCUMENT_TABLES: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MissingRows:
     """The documents that are sought.
 
     Attributes:
         low: smallest document id that there can be.
         high: largest one.
         present: int64[n], ascending; documents between that are there already.
-        among: int64[m], ascending; no others are sought. None where no table knows them.
-        gone: retracted documents, which never come back; where ``among`` knows, it decides.
+        known_ids: int64[m], ascending; no others are sought. None where no table knows them.
+        retracted: retracted documents, which never come back; where ``among`` knows, it decides.
     """
 
     low: int
     high: int
     present: NDArray[np.int64]
-    among: NDArray[np.int64] | None
-    gone: Gone
+    known_ids: NDArray[np.int64] | None
+    retracted: DocumentSet
 
-    def holds(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def contains(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these documents are sought: int64[k] -> bool[k]."""
         held: NDArray[np.bool_] = (doc_ids >= self.low) & (doc_ids <= self.high)
         held &= ~np.isin(doc_ids, self.present)
-        if self.among is None:
-            return held & ~self.gone.holds(doc_ids)
-        return held & np.isin(doc_ids, self.among)
+        if self.known_ids is None:
+            return held & ~self.retracted.contains(doc_ids)
+        return held & np.isin(doc_ids, self.known_ids)
 
-    def without(self, doc_ids: NDArray[np.int64]) -> Wanted:
+    def without(self, doc_ids: NDArray[np.int64]) -> MissingRows:
         """The rest, once these documents have been found."""
         return replace(self, present=np.union1d(self.present, doc_ids))
 
 
-def wanted_of(
+def find_missing_rows(
     state: CorpusState,
     store: Store,
     table: str,
     broken: Sequence[TableFile],
-    bad: Collection[str],
-    gone: Gone,
-) -> Wanted:
+    damaged_urls: Collection[str],
+    retracted: DocumentSet,
+) -> MissingRows:
     """The documents of broken files of one table.
 
     Args:
@@ -74,24 +74,24 @@ def wanted_of(
         store: where its files are.
         table: a key of ``DOCUMENT_TABLES``.
         broken: the files.
-        bad: URLs of all files that cannot be trusted, of every table.
-        gone: retracted documents.
+        damaged_urls: URLs of all files that cannot be trusted, of every table.
+        retracted: retracted documents.
     """
     low, high = min(f.min_doc_id for f in broken), max(f.max_doc_id for f in broken)
-    sound = [file for file in state.files(table) if file.url not in bad]
+    sound = [file for file in state.files(table) if file.url not in damaged_urls]
     present = _ids_between(store, sound, low, high)
     for twin in DOCUMENT_TABLES[table]:
         files = state.files(twin)
-        if any(file.url in bad and _meet(file, low, high) for file in files):
+        if any(file.url in damaged_urls and _meet(file, low, high) for file in files):
             continue
         try:
-            among = _ids_between(store, files, low, high)
+            known_ids = _ids_between(store, files, low, high)
         except InputError:
             # A finding of its own, once that table is looked at closely.
             continue
-        if len(among):
-            return Wanted(low, high, present, np.setdiff1d(among, present), gone)
-    return Wanted(low, high, present, None, gone)
+        if len(known_ids):
+            return MissingRows(low, high, present, np.setdiff1d(known_ids, present), retracted)
+    return MissingRows(low, high, present, None, retracted)
 
 
 def _ids_between(

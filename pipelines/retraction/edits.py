@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.retraction.select import Naming
+from strata.pipelines.retraction.select import RowFilter
 from strata.pipelines.stage import Counters
 from strata.pipelines.tasks import TaskCost, task_stem
 from strata.storage.edit import FileEdit
@@ -60,7 +60,7 @@ class EditTask:
     table: str
     key: tuple[str, ...]
     url: str | None
-    drop: Naming
+    drop: RowFilter
     inserts: Inserts
     folder: Url
     layout: ParquetLayout
@@ -97,26 +97,26 @@ def run_edit_task(task: EditTask) -> EditResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Merged:
+class _MergedRows:
     rows: pa.RecordBatch
     removed: int
     added: int
 
 
-def _merged(task: EditTask, store: Store) -> Iterator[_Merged]:
+def _merged(task: EditTask, store: Store) -> Iterator[_MergedRows]:
     """The rows of the file that stay and those that come, in batches, sorted by the key."""
-    waiting = _Waiting(_inserted(task, store), task.key)
+    waiting = _PendingInserts(_inserted(task, store), task.key)
     columns = SCHEMAS[task.table].names
     if task.url is not None:
         for batch in read_batches(store, Url.parse(task.url), columns, None, BATCH_BYTES):
-            gone = task.drop.rows(batch)
+            retracted = task.drop.rows(batch)
             last = tuple(batch.column(name)[-1].as_py() for name in task.key)
-            coming = waiting.up_to(last)
-            kept = batch.filter(pa.array(~gone)) if gone.any() else batch
-            rows = _sorted([kept, *coming], task.key) if coming else kept
-            yield _Merged(rows, int(gone.sum()), sum(each.num_rows for each in coming))
+            added_ids = waiting.up_to(last)
+            kept = batch.filter(pa.array(~retracted)) if retracted.any() else batch
+            rows = _sorted([kept, *added_ids], task.key) if added_ids else kept
+            yield _MergedRows(rows, int(retracted.sum()), sum(each.num_rows for each in added_ids))
     for batch in waiting.rest():
-        yield _Merged(batch, 0, batch.num_rows)
+        yield _MergedRows(batch, 0, batch.num_rows)
 
 
 def _inserted(task: EditTask, store: Store) -> Iterator[pa.RecordBatch]:
@@ -135,7 +135,7 @@ def _sorted(batches: Sequence[pa.RecordBatch], key: Sequence[str]) -> pa.RecordB
     return joined
 
 
-class _Waiting:
+class _PendingInserts:
     """Sorted rows that come, handed out as far as the file has got."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch], key: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from strata.storage.maintenance import STAGING, collect_garbage, expire, find_or
 from strata.storage.tiers import tiers_of
 from strata.storage.url import Url
 
-__all__ = ["Forgotten", "forget_now"]
+__all__ = ["PurgeResult", "purge"]
 
 # Staged files are also those of runs on other corpora, which go on.
 STAGING_GRACE = timedelta(hours=24)
@@ -19,7 +19,7 @@ ANY_AGE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class PurgeResult:
     """What was forgotten and deleted."""
 
     snapshots: int
@@ -27,7 +27,7 @@ class Forgotten:
     n_bytes: int
 
 
-def forget_now(context: StageContext) -> Forgotten:
+def purge(context: StageContext) -> PurgeResult:
     """Forget all superseded snapshots of a corpus, and delete every file that no snapshot needs.
 
     No grace is given: a reader of an older snapshot fails, and so does the publish of a stage that
@@ -38,7 +38,7 @@ def forget_now(context: StageContext) -> Forgotten:
         TransientError: the catalog or a store did not answer.
     """
     corpus, now = context.corpus, datetime.now(UTC)
-    gone = [
+    retracted = [
         snapshot
         for name in corpus.existing_tables()
         for snapshot in expire(corpus.table(name), now + ANY_AGE)
@@ -52,4 +52,4 @@ def forget_now(context: StageContext) -> Forgotten:
         if not file.url.is_below(staging) or (file.modified_ns or now.timestamp() * 1e9) < limit
     ]
     garbage = collect_garbage(context.store, orphans)
-    return Forgotten(len(gone), garbage.files, garbage.n_bytes)
+    return PurgeResult(len(retracted), garbage.files, garbage.n_bytes)

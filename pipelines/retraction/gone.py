@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from strata.pipelines.readers.records import POSITION_BITS
 
-__all__ = ["Gone"]
+__all__ = ["DocumentSet"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DocumentSet:
     """Documents by number, and all documents of some input files.
 
     Attributes:
@@ -26,29 +26,29 @@ class Gone:
     ordinals: NDArray[np.int64]
 
     @classmethod
-    def of(cls, ids: Iterable[int], ordinals: Iterable[int] = ()) -> Gone:
+    def of(cls, ids: Iterable[int], ordinals: Iterable[int] = ()) -> DocumentSet:
         """These documents, and those of these input files."""
         return cls(_distinct(ids), _distinct(ordinals))
 
     def __bool__(self) -> bool:
         return bool(len(self.ids) or len(self.ordinals))
 
-    def holds(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def contains(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these documents go: int64[k] -> bool[k]."""
         held: NDArray[np.bool_] = np.isin(doc_ids, self.ids)
         if len(self.ordinals):
             held |= np.isin(doc_ids >> POSITION_BITS, self.ordinals)
         return held
 
-    def meets(self, low: int, high: int) -> bool:
+    def overlaps(self, low: int, high: int) -> bool:
         """Whether a document between ``low`` and ``high``, both included, may go."""
         return _any_between(self.ids, low, high) or _any_between(
             self.ordinals, low >> POSITION_BITS, high >> POSITION_BITS
         )
 
-    def plus(self, ids: NDArray[np.int64]) -> Gone:
+    def plus(self, ids: NDArray[np.int64]) -> DocumentSet:
         """The same, and these documents."""
-        return Gone(np.union1d(self.ids, ids), self.ordinals)
+        return DocumentSet(np.union1d(self.ids, ids), self.ordinals)
 
 
 def _distinct(values: Iterable[int]) -> NDArray[np.int64]:

@@ -25,14 +25,14 @@ from strata.pipelines.dedup_scan import (
     read_edges,
     scan_partition,
 )
-from strata.pipelines.edge_search import MOST_FILTER_TASKS
-from strata.pipelines.edge_table import distinct_edges
-from strata.pipelines.exact_edges import decided_on_driver
-from strata.pipelines.foreign import foreign_corpora
+from strata.pipelines.edge_search import MAX_FILTER_TASKS
+from strata.pipelines.edge_table import new_edges
+from strata.pipelines.exact_edges import verified_on_driver
+from strata.pipelines.foreign import reference_corpora
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.key_filter import KeyFilter, filter_bits
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.select import Naming, rows_naming
+from strata.pipelines.retraction.gone import DocumentSet
+from strata.pipelines.retraction.select import RowFilter, matching_rows
 from strata.pipelines.stage import StageContext
 from strata.pipelines.tasks import run_tasks, task_stem
 from strata.storage.maintenance import STAGING
@@ -45,15 +45,17 @@ __all__ = ["new_pairs"]
 NOTHING_NEW = (1 << 63) - 1
 KINDS_BESIDE_BANDS = 2
 ROWS_PER_SCAN = 4_000_000
-MOST_SCANS = 64
+MAX_SCANS = 64
 
 
-def new_pairs(context: StageContext, gone: Gone, linked: np.ndarray, banding: Banding) -> pa.Table:
+def new_pairs(
+    context: StageContext, retracted: DocumentSet, linked: np.ndarray, banding: Banding
+) -> pa.Table:
     """Scan the buckets of retracted documents again.
 
     Args:
         context: the corpus, whose `fingerprints` still have the documents.
-        gone: all documents that go.
+        retracted: all documents that go.
         linked: int64[n], those of them that are in a pair.
         banding: bands and rows of the search.
 
@@ -62,13 +64,13 @@ def new_pairs(context: StageContext, gone: Gone, linked: np.ndarray, banding: Ba
     """
     if not len(linked):
         return EDGE_SCHEMA.empty_table()
-    files = [file for corpus in foreign_corpora(context) for file in corpus.files]
+    files = [file for corpus in reference_corpora(context) for file in corpus.files]
     files += [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
     groups = group_files(files, max(len(files), context.spark().sparkContext.defaultParallelism))
     tasks = [RowTask(some, banding, NOTHING_NEW) for some in groups]
     keys = _keys(context, linked, banding)
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-    gather = _Gather(keys, gone, folder, open_store(context.storage_options))
+    gather = _GatherTarget(keys, retracted, folder, open_store(context.storage_options))
     context.progress.start("retract", "gather the buckets of what goes", len(tasks))
     staged = run_tasks(context.spark(), partial(_gather, to=gather), tasks)
     context.progress.finish()
@@ -76,9 +78,11 @@ def new_pairs(context: StageContext, gone: Gone, linked: np.ndarray, banding: Ba
     found = read_edges(context.store, results)
     for url in [*(each.url for each in staged), *(r.url for r in results if r.url is not None)]:
         context.store.delete(Url.parse(url))
-    known = rows_naming(context, "edges", EDGE_SCHEMA.names, Naming(("a",), Gone.of(_ends(found))))
-    fresh = distinct_edges(found, pa.table(known.columns, schema=EDGE_SCHEMA))
-    return decided_on_driver(context, fresh)
+    known = matching_rows(
+        context, "edges", EDGE_SCHEMA.names, RowFilter(("a",), DocumentSet.of(_ends(found)))
+    )
+    added_pairs = new_edges(found, pa.table(known.columns, schema=EDGE_SCHEMA))
+    return verified_on_driver(context, added_pairs)
 
 
 def _ends(edges: pa.Table) -> list[int]:
@@ -88,54 +92,54 @@ def _ends(edges: pa.Table) -> list[int]:
 
 def _keys(context: StageContext, linked: np.ndarray, banding: Banding) -> KeyFilter:
     """The keys of the documents whose pairs go."""
-    naming = Naming(("doc_id",), Gone.of(linked))
-    files = naming.files("fingerprints", context.corpus.table("fingerprints").files())
+    row_filter = RowFilter(("doc_id",), DocumentSet.of(linked))
+    files = row_filter.files("fingerprints", context.corpus.table("fingerprints").files())
     n_bits = filter_bits(len(linked) * (banding.bands + KINDS_BESIDE_BANDS))
     storage = context.storage_options
 
     def collect(task: RowTask) -> KeyFilter:
         found = KeyFilter.empty(n_bits)
         for batch in band_rows(task, open_store(storage), None):
-            found.add(batch.column("key").to_numpy()[naming.rows(batch)])
+            found.add(batch.column("key").to_numpy()[row_filter.rows(batch)])
         return found
 
-    groups = group_files([FingerprintFile(file.url) for file in files], MOST_FILTER_TASKS)
+    groups = group_files([FingerprintFile(file.url) for file in files], MAX_FILTER_TASKS)
     keys = KeyFilter.empty(n_bits)
     context.progress.start("retract", "gather the keys of what goes", len(groups))
     for found in run_tasks(context.spark(), collect, [RowTask(some, banding) for some in groups]):
-        keys.unite(found)
+        keys.merge(found)
     context.progress.finish()
     return keys
 
 
 @dataclass(frozen=True, slots=True)
-class _Gather:
+class _GatherTarget:
     """Which rows are gathered, and where to."""
 
     keys: KeyFilter
-    gone: Gone
+    retracted: DocumentSet
     folder: Url
     store: Store
 
 
 @dataclass(frozen=True, slots=True)
-class _Staged:
+class _StagedRows:
     url: str
     rows: int
 
 
-def _gather(task: RowTask, to: _Gather) -> _Staged:
+def _gather(task: RowTask, to: _GatherTarget) -> _StagedRows:
     url, rows = to.folder / f"{task_stem('buckets')}-{uuid4().hex}.parquet", 0
     with (
         to.store.create(url) as sink,
         pq.ParquetWriter(sink, ROW_SCHEMA, compression="zstd", compression_level=1) as writer,
     ):
         for batch in band_rows(task, to.store, to.keys):
-            stays = ~to.gone.holds(batch.column("doc_id").to_numpy())
+            stays = ~to.retracted.contains(batch.column("doc_id").to_numpy())
             if stays.any():
                 writer.write_batch(batch.filter(pa.array(stays)))
                 rows += int(stays.sum())
-    return _Staged(str(url), rows)
+    return _StagedRows(str(url), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,8 @@ class _ScanPart:
     scan: ScanTask
 
 
-def _scan(context: StageContext, folder: Url, staged: list[_Staged]) -> list[ScanResult]:
-    parts = min(MOST_SCANS, -(-sum(each.rows for each in staged) // ROWS_PER_SCAN))
+def _scan(context: StageContext, folder: Url, staged: list[_StagedRows]) -> list[ScanResult]:
+    parts = min(MAX_SCANS, -(-sum(each.rows for each in staged) // ROWS_PER_SCAN))
     scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options, NOTHING_NEW)
     urls = tuple(each.url for each in staged)
     tasks = [_ScanPart(part, parts, urls, scan) for part in range(parts)]

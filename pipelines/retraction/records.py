@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from strata.errors import ConflictError
 from strata.keys import stage_key
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.request import Ask, AskKind
+from strata.pipelines.retraction.gone import DocumentSet
+from strata.pipelines.retraction.request import Selector, SelectorKind
 from strata.storage.catalog import Corpus
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
@@ -29,10 +29,10 @@ __all__ = [
     "Retraction",
     "RetractionGuard",
     "RetractionState",
-    "asks_of",
     "emptied_ordinals",
     "read_retraction",
     "retraction_rows",
+    "selectors_of",
     "unfinished",
 ]
 
@@ -54,17 +54,17 @@ class Retraction:
 
     Attributes:
         key: names it by what it takes out of what.
-        asks: what was asked for.
+        selectors: what was asked for.
         reason: why.
         asked_ms: when, in milliseconds since 1970, UTC.
-        gone: the documents.
+        retracted: the documents.
     """
 
     key: str
-    asks: tuple[Ask, ...]
+    selectors: tuple[Selector, ...]
     reason: str | None
     asked_ms: int
-    gone: Gone
+    retracted: DocumentSet
 
     @property
     def done_key(self) -> str:
@@ -91,17 +91,17 @@ def read_retraction(corpus: Corpus, store: Store, key: str) -> Retraction:
     rows = rows.filter(pc.equal(rows["retraction"], key))
     return Retraction(
         key=key,
-        asks=tuple(sorted(asks_of(rows))),
+        selectors=tuple(sorted(selectors_of(rows))),
         reason=rows["reason"][0].as_py(),
         asked_ms=rows["asked_ms"][0].as_py(),
-        gone=Gone(_distinct(rows["doc_id"]), _distinct(rows["ordinal"])),
+        retracted=DocumentSet(_distinct(rows["doc_id"]), _distinct(rows["ordinal"])),
     )
 
 
-def asks_of(rows: pa.Table) -> set[Ask]:
+def selectors_of(rows: pa.Table) -> set[Selector]:
     """All that some rows were asked by."""
     pairs = zip(rows["kind"].to_pylist(), rows["value"].to_pylist(), strict=True)
-    return {Ask(AskKind(kind), value) for kind, value in pairs}
+    return {Selector(SelectorKind(kind), value) for kind, value in pairs}
 
 
 def emptied_ordinals(corpus: Corpus, store: Store) -> frozenset[int]:

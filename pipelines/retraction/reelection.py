@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from strata.pipelines.dedup_scan import EDGE_SCHEMA
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.ledger_writer import ledger_of
-from strata.pipelines.retraction.gone import Gone
+from strata.pipelines.retraction.gone import DocumentSet
 from strata.pipelines.retraction.new_pairs import new_pairs
-from strata.pipelines.retraction.select import Naming, rows_naming
+from strata.pipelines.retraction.select import RowFilter, matching_rows
 from strata.pipelines.stage import StageContext
 from strata.storage.schemas import SCHEMAS
 
@@ -53,44 +53,48 @@ def _no_rows() -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=SCHEMAS["clusters"])
 
 
-def replaced_pairs(context: StageContext, gone: Gone, banding: Banding) -> pa.Table:
+def replaced_pairs(context: StageContext, retracted: DocumentSet, banding: Banding) -> pa.Table:
     """The pairs that `edges` gets for those that it loses, in order of (a, b)."""
-    lost = rows_naming(context, "edges", ("a", "b"), Naming(("a", "b"), gone))
+    lost = matching_rows(context, "edges", ("a", "b"), RowFilter(("a", "b"), retracted))
     ends = _ends(lost)
-    return new_pairs(context, gone, ends[gone.holds(ends)], banding)
+    return new_pairs(context, retracted, ends[retracted.contains(ends)], banding)
 
 
-def fits_driver(context: StageContext, gone: Gone) -> bool:
+def fits_driver(context: StageContext, retracted: DocumentSet) -> bool:
     """Whether the clusters that lose a document have few enough members for the driver."""
-    rows = rows_naming(context, "clusters", ("kept_id", "cluster_size"), Naming(("doc_id",), gone))
+    rows = matching_rows(
+        context, "clusters", ("kept_id", "cluster_size"), RowFilter(("doc_id",), retracted)
+    )
     first = np.unique(rows["kept_id"].to_numpy(), return_index=True)[1]
     members = int(rows["cluster_size"].to_numpy()[first].sum())
     return members <= context.settings.dedup.driver_edges
 
 
-def reelect(context: StageContext, gone: Gone, fresh: pa.Table) -> Reelection:
+def reelect(context: StageContext, retracted: DocumentSet, added_pairs: pa.Table) -> Reelection:
     """Make the touched clusters again.
 
     Args:
         context: the corpus, whose ledger is still the one before.
-        gone: the documents that go.
-        fresh: pairs that `edges` does not have yet.
+        retracted: the documents that go.
+        added_pairs: pairs that `edges` does not have yet.
     """
-    touched = rows_naming(context, "clusters", ("kept_id",), Naming(("doc_id",), gone))
-    lost = rows_naming(context, "edges", ("a", "b"), Naming(("a", "b"), gone))
+    touched = matching_rows(context, "clusters", ("kept_id",), RowFilter(("doc_id",), retracted))
+    lost = matching_rows(context, "edges", ("a", "b"), RowFilter(("a", "b"), retracted))
     near = _ends(lost)
     # With direct links a document can be in a pair, and in no cluster.
-    start = _Start(np.unique(touched["kept_id"].to_numpy()), near[~gone.holds(near)], fresh)
-    part = _closed(context, gone, start)
+    start = _Start(
+        np.unique(touched["kept_id"].to_numpy()), near[~retracted.contains(near)], added_pairs
+    )
+    part = _connected_part(context, retracted, start)
     rows = ledger_of(context, part.edges) if part.edges.num_rows else _no_rows()
     removed = rows.column("doc_id").to_numpy()[~_flags(rows.column("kept"))]
-    survivors = np.setdiff1d(part.members[~gone.holds(part.members)], removed)
+    survivors = np.setdiff1d(part.members[~retracted.contains(part.members)], removed)
     # Documents of other corpora are in the ledger as survivors, but in none of our tables.
     return Reelection(
         clusters=part.clusters,
         rows=rows,
-        promoted=_own(np.setdiff1d(survivors, part.survivors)),
-        demoted=_own(np.intersect1d(removed, part.survivors)),
+        promoted=_own_ids(np.setdiff1d(survivors, part.survivors)),
+        demoted=_own_ids(np.intersect1d(removed, part.survivors)),
     )
 
 
@@ -99,7 +103,7 @@ def _ends(pairs: pa.Table) -> NDArray[np.int64]:
     return ends
 
 
-def _own(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+def _own_ids(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     return ids[ids >= 0]
 
 
@@ -131,30 +135,37 @@ class _Start:
 
     clusters: NDArray[np.int64]
     near: NDArray[np.int64]
-    fresh: pa.Table
+    added_pairs: pa.Table
 
 
-def _closed(context: StageContext, gone: Gone, start: _Start) -> _Part:
+def _connected_part(context: StageContext, retracted: DocumentSet, start: _Start) -> _Part:
     """All that pairs link to a start."""
     clusters, alone = start.clusters, np.empty(0, np.int64)
     while True:
-        ledger = rows_naming(
-            context, "clusters", MEMBER_COLUMNS, Naming(("kept_id",), Gone.of(clusters))
+        ledger = matching_rows(
+            context, "clusters", MEMBER_COLUMNS, RowFilter(("kept_id",), DocumentSet.of(clusters))
         )
         members = np.union1d(ledger["doc_id"].to_numpy(), alone)
-        edges = pa.concat_tables([_pairs_of(context, members, gone), start.fresh])
+        edges = pa.concat_tables([_pairs_of(context, members, retracted), start.added_pairs])
         outside = np.setdiff1d(np.union1d(_ends(edges), start.near), members)
         if not len(outside):
             survivors = ledger["doc_id"].to_numpy()[_flags(ledger["kept"])]
             return _Part(clusters, members, np.union1d(survivors, alone), edges)
-        linked = rows_naming(
-            context, "clusters", ("doc_id", "kept_id"), Naming(("doc_id",), Gone.of(outside))
+        linked = matching_rows(
+            context,
+            "clusters",
+            ("doc_id", "kept_id"),
+            RowFilter(("doc_id",), DocumentSet.of(outside)),
         )
         clusters = np.union1d(clusters, linked["kept_id"].to_numpy())
         alone = np.union1d(alone, np.setdiff1d(outside, linked["doc_id"].to_numpy()))
 
 
-def _pairs_of(context: StageContext, members: NDArray[np.int64], gone: Gone) -> pa.Table:
-    rows = rows_naming(context, "edges", EDGE_SCHEMA.names, Naming(("a", "b"), Gone.of(members)))
-    lost = gone.holds(rows["a"].to_numpy()) | gone.holds(rows["b"].to_numpy())
+def _pairs_of(
+    context: StageContext, members: NDArray[np.int64], retracted: DocumentSet
+) -> pa.Table:
+    rows = matching_rows(
+        context, "edges", EDGE_SCHEMA.names, RowFilter(("a", "b"), DocumentSet.of(members))
+    )
+    lost = retracted.contains(rows["a"].to_numpy()) | retracted.contains(rows["b"].to_numpy())
     return pa.table(rows.filter(pa.array(~lost)).columns, schema=EDGE_SCHEMA)

@@ -13,15 +13,15 @@ from strata.pipelines.readers.records import POSITION_BITS, ReadBatch
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 from strata.pipelines.retraction.records import retraction_rows
-from strata.pipelines.retraction.request import AskKind
+from strata.pipelines.retraction.request import SelectorKind
 from strata.storage.catalog import Corpus
 from strata.storage.store import Store
 
-__all__ = ["RetractedRecords"]
+__all__ = ["Tombstones"]
 
 
 @dataclass(frozen=True, slots=True)
-class RetractedRecords:
+class Tombstones:
     """The rules by which a record that is read counts as retracted.
 
     Attributes:
@@ -40,7 +40,7 @@ class RetractedRecords:
     sources: frozenset[str]
 
     @classmethod
-    def read(cls, corpus: Corpus, store: Store) -> RetractedRecords:
+    def read(cls, corpus: Corpus, store: Store) -> Tombstones:
         """What the table `retractions` says."""
         rows = retraction_rows(corpus, store)
         single = rows.filter(pc.is_valid(rows["content_hash"])).combine_chunks()
@@ -51,8 +51,8 @@ class RetractedRecords:
             content[order],
             single["id_hash"].to_numpy()[order],
             single["own_id"].to_numpy()[order].astype(bool),
-            _values(rows, AskKind.URL),
-            _values(rows, AskKind.SOURCE),
+            _values(rows, SelectorKind.URL),
+            _values(rows, SelectorKind.SOURCE),
         )
 
     def __bool__(self) -> bool:
@@ -101,5 +101,5 @@ class RetractedRecords:
         return found
 
 
-def _values(rows: pa.Table, kind: AskKind) -> frozenset[str]:
+def _values(rows: pa.Table, kind: SelectorKind) -> frozenset[str]:
     return frozenset(rows.filter(pc.equal(rows["kind"], str(kind)))["value"].to_pylist())

@@ -8,10 +8,17 @@ from enum import StrEnum
 
 from strata.errors import SettingsError
 
-__all__ = ["Ask", "AskKind", "Expiry", "Missing", "RetractRequest", "parse_list"]
+__all__ = [
+    "ExpiryPolicy",
+    "MissingPolicy",
+    "RetractRequest",
+    "Selector",
+    "SelectorKind",
+    "parse_list",
+]
 
 
-class AskKind(StrEnum):
+class SelectorKind(StrEnum):
     """What a value names."""
 
     ID = "id"
@@ -26,14 +33,14 @@ class AskKind(StrEnum):
     """All members of the duplicate cluster of a document; by the user's id, else by doc_id."""
 
 
-class Missing(StrEnum):
+class MissingPolicy(StrEnum):
     """What to do about a value that names no document."""
 
     REFUSE = "refuse"
     ALLOW = "allow"
 
 
-class Expiry(StrEnum):
+class ExpiryPolicy(StrEnum):
     """When the older snapshots, which still hold the documents, are forgotten."""
 
     BY_POLICY = "by_policy"
@@ -43,10 +50,10 @@ class Expiry(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Ask:
+class Selector:
     """One thing that was asked for."""
 
-    kind: AskKind
+    kind: SelectorKind
     value: str
 
     def __str__(self) -> str:
@@ -58,31 +65,37 @@ class RetractRequest:
     """A retraction as it was asked for.
 
     Attributes:
-        asks: distinct, in ascending order; none to finish one that was interrupted.
+        selectors: distinct, in ascending order; none to finish one that was interrupted.
         reason: why, for the table and the receipt.
         missing: what to do about values that name nothing.
         expiry: when older snapshots go.
     """
 
-    asks: tuple[Ask, ...]
+    selectors: tuple[Selector, ...]
     reason: str | None = None
-    missing: Missing = Missing.REFUSE
-    expiry: Expiry = Expiry.BY_POLICY
+    missing: MissingPolicy = MissingPolicy.REFUSE
+    expiry: ExpiryPolicy = ExpiryPolicy.BY_POLICY
 
     @classmethod
     def of(
-        cls, asks: Iterable[Ask], reason: str | None, missing: Missing, expiry: Expiry
+        cls,
+        selectors: Iterable[Selector],
+        reason: str | None,
+        missing: MissingPolicy,
+        expiry: ExpiryPolicy,
     ) -> RetractRequest:
         """A request; what is asked twice counts once.
 
         Raises:
             SettingsError: a value is empty, or no number where one is needed.
         """
-        found = tuple(sorted(set(asks)))
-        for ask in found:
-            if not ask.value or (ask.kind is AskKind.DOC_ID and not _is_doc_id(ask.value)):
+        found = tuple(sorted(set(selectors)))
+        for selector in found:
+            if not selector.value or (
+                selector.kind is SelectorKind.DOC_ID and not _is_doc_id(selector.value)
+            ):
                 raise SettingsError(
-                    f"--{ask.kind.replace('_', '-')} {ask.value!r} names nothing",
+                    f"--{selector.kind.replace('_', '-')} {selector.value!r} names nothing",
                     hint="give a value; a doc_id is a number from 0 to 2^63 - 1",
                 )
         return cls(found, reason, missing, expiry)
@@ -92,7 +105,7 @@ def _is_doc_id(value: str) -> bool:
     return value.isascii() and value.isdecimal() and int(value) < 1 << 63
 
 
-def parse_list(kind: AskKind, text: str) -> list[Ask]:
+def parse_list(kind: SelectorKind, text: str) -> list[Selector]:
     """The values of a file with one a line; blank lines are passed over."""
     lines = (line.removesuffix("\r") for line in text.split("\n"))
-    return [Ask(kind, line) for line in lines if line.strip()]
+    return [Selector(kind, line) for line in lines if line.strip()]

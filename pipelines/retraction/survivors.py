@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strata.errors import BalanceError, InputMissingError
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.select import Naming
+from strata.pipelines.retraction.gone import DocumentSet
+from strata.pipelines.retraction.select import RowFilter
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.pipelines.token_sample import stored_spec
@@ -103,8 +103,8 @@ def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int
 
 def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[Part]]:
     """Files of `documents` that hold one of them, one task each, without other row groups."""
-    naming = Naming(("doc_id",), Gone.of(promoted))
-    files = naming.files("documents", context.corpus.table("documents").files())
+    row_filter = RowFilter(("doc_id",), DocumentSet.of(promoted))
+    files = row_filter.files("documents", context.corpus.table("documents").files())
     storage = context.storage_options
 
     def find(file: TableFile) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from strata.pipelines.retraction.edits import (
     Inserts,
     run_edit_task,
 )
-from strata.pipelines.retraction.select import Naming, count_naming
+from strata.pipelines.retraction.select import RowFilter, count_matching_rows
 from strata.pipelines.stage import Counters, StageContext
 from strata.pipelines.tasks import run_tasks
 from strata.storage.edit import edit_files
@@ -43,13 +43,13 @@ class TableEdit:
         table: name of the table.
         drop: the rows that go.
         dropped: their number by URL of the files that hold one.
-        coming: int64[n], the first key column of the rows that come, ascending.
+        added_ids: int64[n], the first key column of the rows that come, ascending.
     """
 
     table: str
-    drop: Naming
+    drop: RowFilter
     dropped: Mapping[str, int]
-    coming: NDArray[np.int64]
+    added_ids: NDArray[np.int64]
 
     @property
     def rows_dropped(self) -> int:
@@ -58,20 +58,20 @@ class TableEdit:
 
 
 def plan_edit(
-    context: StageContext, table: str, drop: Naming, coming: NDArray[np.int64]
+    context: StageContext, table: str, drop: RowFilter, added_ids: NDArray[np.int64]
 ) -> TableEdit:
     """Look which files hold a row that goes; only the columns that decide are read."""
     files = drop.files(table, context.corpus.table(table).files())
     storage = context.storage_options
 
     def count(url: str) -> int:
-        return count_naming(url, drop, storage)
+        return count_matching_rows(url, drop, storage)
 
     context.progress.start("retract", f"look through {table}", len(files))
     counts = run_tasks(context.spark(), count, [file.url for file in files])
     context.progress.finish()
     dropped = {file.url: rows for file, rows in zip(files, counts, strict=True) if rows}
-    return TableEdit(table, drop, dropped, np.sort(coming))
+    return TableEdit(table, drop, dropped, np.sort(added_ids))
 
 
 def publish_edit(
@@ -106,7 +106,7 @@ def publish_edit(
     results = run_tasks(context.spark(), run_edit_task, tasks)
     context.progress.finish()
     _check(edit, results)
-    told = {ROWS_REMOVED: str(edit.rows_dropped), ROWS_ADDED: str(len(edit.coming))}
+    told = {ROWS_REMOVED: str(edit.rows_dropped), ROWS_ADDED: str(len(edit.added_ids))}
     log_successions(context.corpus, context.run_id, [result.edit.succession for result in results])
     edit_files(
         table,
@@ -136,7 +136,7 @@ def _tasks(
     partition_by = {file.url: file.partition.fields for file in files}
     urls = tuple(file.url for file in staged)
     made = []
-    for url, inserts in _places(files, edit.coming, urls).items():
+    for url, inserts in _places(files, edit.added_ids, urls).items():
         if not (inserts.urls or url in edit.dropped):
             continue
         tier = tier_for_table(settings, seats.get(url or "", home), edit.table)
@@ -158,13 +158,13 @@ def _tasks(
 
 
 def _places(
-    files: Sequence[TableFile], coming: NDArray[np.int64], urls: tuple[str, ...]
+    files: Sequence[TableFile], added_ids: NDArray[np.int64], urls: tuple[str, ...]
 ) -> dict[str | None, Inserts]:
     """Where rows come: to the last file that begins before them, else to the first one."""
     if not files:
-        return {None: Inserts(urls)} if len(coming) else {}
+        return {None: Inserts(urls)} if len(added_ids) else {}
     starts = np.array([file.min_doc_id for file in files])
-    owner = np.maximum(np.searchsorted(starts, coming, "right") - 1, 0)
+    owner = np.maximum(np.searchsorted(starts, added_ids, "right") - 1, 0)
     places: dict[str | None, Inserts] = {file.url: Inserts() for file in files}
     for number in np.unique(owner):
         low = int(starts[number]) if number else FIRST_ID
@@ -176,9 +176,9 @@ def _places(
 def _check(edit: TableEdit, results: Sequence[EditResult]) -> None:
     removed = sum(result.edit.removed for result in results)
     added = sum(result.edit.added for result in results)
-    if (removed, added) != (edit.rows_dropped, len(edit.coming)):
+    if (removed, added) != (edit.rows_dropped, len(edit.added_ids)):
         raise BalanceError(
-            f"{edit.table}: {edit.rows_dropped:,} rows have to go and {len(edit.coming):,} to "
+            f"{edit.table}: {edit.rows_dropped:,} rows have to go and {len(edit.added_ids):,} to "
             f"come, but {removed:,} went and {added:,} came",
             hint="run `strata storage verify`; nothing was published to this table",
         )

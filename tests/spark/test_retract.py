@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from strata.pipelines.retraction.request import Ask, AskKind, Expiry, Missing, RetractRequest
+from strata.pipelines.retraction.request import (
+    ExpiryPolicy,
+    MissingPolicy,
+    RetractRequest,
+    Selector,
+    SelectorKind,
+)
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.stage import StageContext, StageStatus
 from strata.pipelines.tokenizer_training import train_bpe
@@ -36,10 +42,12 @@ def test_retract_on_spark_same_tables_as_without_the_documents(
     inputs = [{"path": str(tmp_path / "in" / name)} for name in "abc"]
     context = context_of(inputs, **sections)
     run_all(context)
-    asks = [Ask(AskKind.ID, name) for name in gone if int(name[4:]) % 3 != 1]
-    asks.append(Ask(AskKind.SOURCE, "b"))
+    selectors = [Selector(SelectorKind.ID, name) for name in gone if int(name[4:]) % 3 != 1]
+    selectors.append(Selector(SelectorKind.SOURCE, "b"))
 
-    report = run_retract(context, RetractRequest.of(asks, "test", Missing.REFUSE, Expiry.NOW))
+    report = run_retract(
+        context, RetractRequest.of(selectors, "test", MissingPolicy.REFUSE, ExpiryPolicy.NOW)
+    )
 
     less = [{"path": str(tmp_path / "less" / name)} for name in "abc"]
     scratch = context_of(less, "scratch", **sections)

@@ -16,7 +16,7 @@ from strata.jobs.export_table import export_batches
 from strata.pipelines import edge_search, shard
 from strata.pipelines.compress import run_compress
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.heavy_keys import HeavyRule
+from strata.pipelines.heavy_keys import SkewPolicy
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageContext, StageReport, StageStatus
 from strata.pipelines.tasks import run_tasks
@@ -99,7 +99,7 @@ def test_run_shuffled_other_partitions_same_content(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Two equal documents are enough to make a key heavy.
-    monkeypatch.setattr(edge_search, "HEAVY", HeavyRule(share=50, least=2))
+    monkeypatch.setattr(edge_search, "HEAVY", SkewPolicy(share=50, least=2))
     inputs = [{"path": str(write_shards(tmp_path / "in", texts, 4))}]
     usual = context_of(inputs, tokenize=TRAIN)
     run_all(usual)

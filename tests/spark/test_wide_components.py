@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from strata.pipelines.kernels.components import components
 from strata.pipelines.pair_files import PairFolder
-from strata.pipelines.wide_components import Labels, wide_components
+from strata.pipelines.wide_components import Labels, spark_components
 from strata.storage.store import FsspecStore
 from strata.storage.url import Url
 
@@ -83,7 +83,7 @@ def label(spark: SparkSession, folder: PairFolder) -> Label:
     def label_graph(graph: Graph, driver_edges: int) -> Labels:
         table = pa.table([pa.array(graph[:, 0]), pa.array(graph[:, 1])], ["a", "b"])
         edges = spark.createDataFrame(table).repartition(12)
-        return wide_components(edges, folder, driver_edges)
+        return spark_components(edges, folder, driver_edges)
 
     return label_graph
 

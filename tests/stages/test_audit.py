@@ -11,7 +11,7 @@ from strata.pipelines import audit_scan
 from strata.pipelines.audit import audit
 from strata.pipelines.audit_scan import CHECKED, Neighbours
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.exact_pairs import Pairs, exact_jaccard
+from strata.pipelines.exact_pairs import CandidatePairs, exact_jaccard
 from strata.pipelines.kernels import probing
 from strata.pipelines.ledger_lookup import files_of_ledger
 from strata.pipelines.shard import run_shard
@@ -251,7 +251,7 @@ def test_exact_jaccard_equals_naive_oracle_in_any_order(context, report, truth):
     a, b = np.array(chosen).T
 
     found = exact_jaccard(
-        context, own_texts(context), Pairs(a, b, np.full(len(a), 10**6)), Counters()
+        context, own_texts(context), CandidatePairs(a, b, np.full(len(a), 10**6)), Counters()
     )
 
     assert len(chosen) > 30
@@ -259,6 +259,6 @@ def test_exact_jaccard_equals_naive_oracle_in_any_order(context, report, truth):
 
 
 def test_exact_jaccard_unknown_document_told(context, report, truth):
-    pairs = Pairs(np.array(sorted(truth[0]))[:1], np.array([12345]), np.array([8]))
+    pairs = CandidatePairs(np.array(sorted(truth[0]))[:1], np.array([12345]), np.array([8]))
     with pytest.raises(ConflictError, match=r"not in `documents`.* 12345"):
         exact_jaccard(context, own_texts(context), pairs, Counters())

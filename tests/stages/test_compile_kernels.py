@@ -15,7 +15,7 @@ from strata.pipelines.kernels import (
     probing,
     shingle_sets,
     substrings,
-    word_places,
+    word_offsets,
 )
 from strata.pipelines.readers import dates, json_compose, json_scan, utf8
 
@@ -44,7 +44,7 @@ CALLED = (
     passages._paragraph_begins,
     substrings._emit_anchors,
     substrings._emit_runs,
-    word_places._find_places,
+    word_offsets._find_places,
     tokenizer_frame._copy,
     utf8.are_utf8,
 )

@@ -19,7 +19,7 @@ from strata.pipelines.compress import run_compress
 from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
 from strata.pipelines.document_trace import trace_document
-from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
@@ -295,7 +295,7 @@ def test_retract_rows_of_contained_go_and_a_new_survivor_with_an_item_stays_out(
     run_decontaminate(context)
     run_dedup(context)
     run_tokenize(context)
-    taken = tuple(Ask(AskKind.ID, name) for name in ("doc-1", "doc-3", "doc-4"))
+    taken = tuple(Selector(SelectorKind.ID, name) for name in ("doc-1", "doc-3", "doc-4"))
 
     run_retract(web(tmp_path, [], "retract"), RetractRequest(taken))
 

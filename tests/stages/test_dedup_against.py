@@ -5,7 +5,7 @@ import pytest
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.jobs.export_table import export_batches
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.foreign import Origin, foreign_document, origins_of
+from strata.pipelines.foreign import Origin, origins_of, reference_document
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
 from strata.settings import Settings
@@ -65,7 +65,7 @@ def test_against_what_others_have_is_removed_whatever_the_rules(tmp_path, memory
     origins = origins_of(context.corpus.table("clusters"))
     assert [origin.corpus for origin in origins] == ["old", "bench"]
     ledger = {
-        own.index(doc_id): kept_id if kept_id >= 0 else foreign_document(kept_id, origins)
+        own.index(doc_id): kept_id if kept_id >= 0 else reference_document(kept_id, origins)
         for doc_id, kept_id in rows_of(context, "clusters", "doc_id", "kept_id")
     }
     there = {name: doc_ids(other) for name, other in (("old", old), ("bench", bench))}
@@ -157,11 +157,11 @@ def test_against_what_cannot_be_compared_is_told(tmp_path, against, kind, told):
 def test_foreign_document_ids_of_many_corpora_are_told_apart():
     origins = (Origin("a", 1, -(1 << 63)), Origin("b", 2, -(1 << 63) + (5 << 37)))
     for origin, doc_id in [(origins[0], 0), (origins[0], (5 << 37) - 1), (origins[1], 0)]:
-        found = foreign_document(origin.shift + doc_id, origins)
+        found = reference_document(origin.shift + doc_id, origins)
         assert (found.corpus, found.snapshot, found.doc_id) == (
             origin.corpus,
             origin.snapshot,
             doc_id,
         )
     with pytest.raises(ConflictError):
-        foreign_document(-5, ())
+        reference_document(-5, ())

@@ -5,7 +5,7 @@ import pytest
 
 from strata.pipelines import edge_search
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.heavy_keys import HeavyRule
+from strata.pipelines.heavy_keys import SkewPolicy
 from strata.pipelines.shard import run_shard
 from strata.settings import Settings
 from strata.storage.scan import read_batches
@@ -15,7 +15,7 @@ from tests.sequential import sequential_context
 from tests.texts import json_lines
 
 # Every tenth document makes a key heavy, in a corpus of a few hundred.
-RULE = HeavyRule(share=20, least=10, sample=100, sample_tasks=2)
+RULE = SkewPolicy(share=20, least=10, sample=100, sample_tasks=2)
 
 
 def banners(rng, number):

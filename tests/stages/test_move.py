@@ -13,7 +13,7 @@ from strata.errors import BalanceError, ConflictError, InputError, MachineError
 from strata.jobs.cli import main
 from strata.pipelines import move_task
 from strata.pipelines.compress import run_compress
-from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.shard import run_shard
 from strata.pipelines.stage import StageStatus
@@ -409,7 +409,7 @@ def test_retraction_leaves_moved_files_in_their_tier_with_their_age_and_reads(tm
     (old,) = context.corpus.table("documents").files()
     folder = accesses_folder(context.corpus.warehouse, "web")
     record_accesses(context.store, folder, "r", {old.location.name: FileReads(3, 1)})
-    run_retract(context, RetractRequest((Ask(AskKind.ID, "doc-3"),)))
+    run_retract(context, RetractRequest((Selector(SelectorKind.ID, "doc-3"),)))
     (new,) = context.corpus.table("documents").files()
     assert (new.rows, new.born_ms) == (19, old.born_ms)
     assert new.location.parent == old.location.parent

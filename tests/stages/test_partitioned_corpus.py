@@ -9,7 +9,13 @@ import pytest
 from strata.jobs.export_table import export_batches
 from strata.pipelines.compress import run_compress
 from strata.pipelines.move import run_move
-from strata.pipelines.retraction.request import Ask, AskKind, Expiry, Missing, RetractRequest
+from strata.pipelines.retraction.request import (
+    ExpiryPolicy,
+    MissingPolicy,
+    RetractRequest,
+    Selector,
+    SelectorKind,
+)
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.stage import StageStatus
 from strata.pipelines.table_lookup import TableLookup
@@ -195,8 +201,10 @@ def test_retract_leaves_the_rows_of_a_corpus_without_them(context_of):
     gone = [f"{name}-{place}" for name in ("a0", "b0") for place in range(0, 30, 2)]
     context = context_of("ours", partitions=PARTITIONS)
     run_all(context)
-    asks = [Ask(AskKind("id"), name) for name in gone]
-    run_retract(context, RetractRequest.of(asks, None, Missing.REFUSE, Expiry.BY_POLICY))
+    selectors = [Selector(SelectorKind("id"), name) for name in gone]
+    run_retract(
+        context, RetractRequest.of(selectors, None, MissingPolicy.REFUSE, ExpiryPolicy.BY_POLICY)
+    )
     scratch = context_of("scratch", without=gone)
     run_all(scratch)
     ours, theirs = contents(context), contents(scratch)
@@ -271,8 +279,10 @@ def test_retract_from_rows_in_another_order(context_of):
     run_all(context_of("ours", names=("a",), **sections))
     context = context_of("ours", **sections)
     run_all(context)
-    asks = [Ask(AskKind("id"), name) for name in gone]
-    run_retract(context, RetractRequest.of(asks, None, Missing.REFUSE, Expiry.BY_POLICY))
+    selectors = [Selector(SelectorKind("id"), name) for name in gone]
+    run_retract(
+        context, RetractRequest.of(selectors, None, MissingPolicy.REFUSE, ExpiryPolicy.BY_POLICY)
+    )
     scratch = context_of("scratch", without=gone)
     run_all(scratch)
     ours, theirs = contents(context), contents(scratch)

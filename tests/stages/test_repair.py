@@ -8,9 +8,9 @@ from strata.jobs.cli import main
 from strata.jobs.storage import stage_context
 from strata.pipelines.decontaminate import run_decontaminate
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.repair.affected import affected_by
-from strata.pipelines.repair.run import CLEARED_WITH, Outcome, RepairMode
-from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.repair.affected import find_affected
+from strata.pipelines.repair.run import CLEARED_WITH, RepairMode, RepairStatus
+from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.shard import run_shard
 from strata.pipelines.tokens import run_tokenize
@@ -53,7 +53,7 @@ def test_repair_gives_the_table_the_same_rows(context, table, how):
     before, key = checksum(context, table), context.corpus.table(table).content_key
     broken = break_file(context, table, how)
     (done,) = mend(context)
-    assert (done.outcome, done.url) == (Outcome.REBUILT, broken.url)
+    assert (done.outcome, done.url) == (RepairStatus.REBUILT, broken.url)
     assert findings(context) == []
     assert checksum(context, table) == before
     assert context.corpus.table(table).content_key == key
@@ -76,7 +76,7 @@ def test_repair_of_every_table_of_documents_but_the_registry(context):
     before = contents(context)
     for table in ("fingerprints", "clean", "tokens"):
         break_file(context, table, "missing")
-    assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+    assert {each.outcome for each in mend(context)} == {RepairStatus.REBUILT}
     assert contents(context) == before
 
 
@@ -85,7 +85,7 @@ def test_repair_clears_derived_tables_and_the_next_run_makes_them_anew(context, 
     before = contents(context)
     break_file(context, table, "missing")
     (done,) = mend(context)
-    assert done.outcome == Outcome.CLEARED
+    assert done.outcome == RepairStatus.CLEARED
     run_all(context)
     assert findings(context) == []
     assert contents(context) == before
@@ -96,7 +96,7 @@ def test_repair_of_a_changed_input_loses_no_row_silently(context, tmp_path):
     rows = broken.rows
     write_records(tmp_path / "in", {"a.jsonl": records(500, 3), "b.jsonl": records(600, 3)})
     (done,) = mend(context)
-    assert (done.outcome, done.url) == (Outcome.LOST, broken.url)
+    assert (done.outcome, done.url) == (RepairStatus.LOST, broken.url)
     # The duplicates are not in `clean`, the rest would have been found there.
     assert f"of {rows:,} rows were found, in clean" in done.sentence
     assert context.corpus.table("documents").files() == [broken]
@@ -112,13 +112,16 @@ def test_repair_takes_survivors_from_clean_and_others_from_inputs(context, tmp_p
 
 
 def test_repair_never_brings_retracted_documents_back(context):
-    run_retract(context, RetractRequest((Ask(AskKind.ID, "doc-3"), Ask(AskKind.ID, "doc-104"))))
+    run_retract(
+        context,
+        RetractRequest((Selector(SelectorKind.ID, "doc-3"), Selector(SelectorKind.ID, "doc-104"))),
+    )
     before = contents(context)
     assert "doc-3" not in {row["id"] for row in before["documents"]}
     for tables in (("documents",), ("documents", "fingerprints"), ("clean", "tokens")):
         for table in tables:
             break_file(context, table, "missing")
-        assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+        assert {each.outcome for each in mend(context)} == {RepairStatus.REBUILT}
         assert contents(context) == before
 
 
@@ -126,7 +129,7 @@ def test_repair_of_two_tables_that_need_each_other_reads_the_inputs(context):
     before = contents(context)
     for table in ("documents", "fingerprints", "clean", "tokens"):
         break_file(context, table, "missing")
-    assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+    assert {each.outcome for each in mend(context)} == {RepairStatus.REBUILT}
     assert contents(context) == before
 
 
@@ -134,7 +137,7 @@ def test_repair_that_is_only_planned_changes_nothing(context):
     break_file(context, "documents", "missing")
     before = context.corpus.table("documents").snapshots()
     (told,) = mend(context, RepairMode.PLAN)
-    assert told.outcome == Outcome.PLANNED
+    assert told.outcome == RepairStatus.PLANNED
     assert "clean, then the input files" in told.sentence
     assert context.corpus.table("documents").snapshots() == before
 
@@ -142,7 +145,7 @@ def test_repair_that_is_only_planned_changes_nothing(context):
 def test_repair_of_the_registry_is_refused_with_its_name(context):
     broken = break_file(context, "inputs", "missing")
     (done,) = mend(context)
-    assert (done.outcome, done.url) == (Outcome.LOST, broken.url)
+    assert (done.outcome, done.url) == (RepairStatus.LOST, broken.url)
 
 
 def test_repair_that_dies_before_its_commit_is_done_by_the_next(context, monkeypatch):
@@ -164,13 +167,13 @@ def test_repair_that_dies_before_its_commit_is_done_by_the_next(context, monkeyp
         mend(context)
     assert [check.table for check in findings(context)] == ["tokens"]
     monkeypatch.undo()
-    assert [each.outcome for each in mend(context)] == [Outcome.REBUILT]
+    assert [each.outcome for each in mend(context)] == [RepairStatus.REBUILT]
     assert contents(context) == before
 
 
 def test_affected_documents_have_their_ids_and_inputs(context, tmp_path):
     broken = break_file(context, "documents", "missing")
-    (lost,) = affected_by(context.corpus, context.store, findings(context))
+    (lost,) = find_affected(context.corpus, context.store, findings(context))
     assert (lost.rows, len(lost.documents)) == (broken.rows, broken.rows)
     names = dict(lost.documents)
     kept = {row["doc_id"]: row["id"] for row in rows_of(context, "clean")}
@@ -204,7 +207,7 @@ def whole(settings, tmp_path):
         "first",
     )
     run_shard(context)
-    run_retract(context, RetractRequest((Ask(AskKind.ID, "doc-3"),)))
+    run_retract(context, RetractRequest((Selector(SelectorKind.ID, "doc-3"),)))
     for stage in (run_decontaminate, run_dedup, run_tokenize):
         stage(context)
     return context
@@ -231,14 +234,14 @@ def test_repair_of_any_table_does_what_it_can_and_says_so(whole, table):
     rebuilt, cleared = ("documents", "fingerprints", "clean", "tokens"), tuple(CLEARED_WITH)
     after = {name: checksum(whole, name) for name in SCHEMAS if name != table}
     if table in rebuilt:
-        assert (done.outcome, findings(whole)) == (Outcome.REBUILT, [])
+        assert (done.outcome, findings(whole)) == (RepairStatus.REBUILT, [])
         assert after | {table: checksum(whole, table)} == before
     elif table in cleared:
-        assert (done.outcome, findings(whole)) == (Outcome.CLEARED, [])
+        assert (done.outcome, findings(whole)) == (RepairStatus.CLEARED, [])
         gone = CLEARED_WITH[table]
         assert [whole.corpus.table(name).files() for name in gone] == [[]] * len(gone)
     else:
-        assert done.outcome is Outcome.LOST
+        assert done.outcome is RepairStatus.LOST
         assert [check.file.url for check in findings(whole)] == [broken.url]
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.repair.run import Outcome, RepairMode, repair
+from strata.pipelines.repair.run import RepairMode, RepairStatus, repair
 from strata.pipelines.shard import run_shard
 from strata.settings import Settings
 from strata.storage.integrity.verify import verify
@@ -80,13 +80,17 @@ def killed_repair(settings, at):
 
 
 def check_finished(settings, rows):
-    found, mended = mend(settings, "next")
+    found, repairs = mend(settings, "next")
     # What the killed one did is done, and it broke nothing else.
     assert {check.table for check in found} <= {*REBUILT, "edges"}
-    assert len(mended) == len(found)
+    assert len(repairs) == len(found)
     # Nothing else holds the edges of the tag, until the next run has made them anew.
-    assert {each.outcome for each in mended if each.table != "edges"} <= {Outcome.REBUILT}, mended
-    assert {each.outcome for each in mended if each.table == "edges"} <= {Outcome.LOST}, mended
+    assert {each.outcome for each in repairs if each.table != "edges"} <= {RepairStatus.REBUILT}, (
+        repairs
+    )
+    assert {each.outcome for each in repairs if each.table == "edges"} <= {RepairStatus.LOST}, (
+        repairs
+    )
     context = sequential_context(settings, "again")
     with context.corpus as corpus:
         assert [rows_of(context, table) for table in CLEARED] == [[], []]
@@ -95,9 +99,9 @@ def check_finished(settings, rows):
         run_dedup(context)
         assert {table: rows_of(context, table) for table in rows} == rows
         # The tag names a table that was cleared: what the run made anew is a copy of it.
-        found, mended = mend(settings, "tags")
+        found, repairs = mend(settings, "tags")
         assert [(check.table, check.refs) for check in found] == [("edges", {"v1"})]
-        assert [each.outcome for each in mended] == [Outcome.REBUILT]
+        assert [each.outcome for each in repairs] == [RepairStatus.REBUILT]
         assert verify(corpus, context.store).findings == []
         for table in REBUILT:
             assert rows_of(context, table) == rows[table]

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import ConflictError
-from strata.pipelines.repair.affected import affected_by
-from strata.pipelines.repair.copies import files_made_again
-from strata.pipelines.repair.run import Outcome, RepairMode
+from strata.pipelines.repair.affected import find_affected
+from strata.pipelines.repair.copies import rebuilt_files
+from strata.pipelines.repair.run import RepairMode, RepairStatus
 from strata.pipelines.repair.state import CorpusState
-from strata.pipelines.retraction.receipt import held_snapshots
-from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.retraction.receipt import retained_snapshots
+from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.rollback import plan_rollback, roll_back
 from strata.pipelines.verify_task import verify_on_cluster
@@ -49,7 +49,7 @@ def context(settings):
 
 
 def retract(context, number):
-    return run_retract(context, RetractRequest((Ask(AskKind.ID, number),)))
+    return run_retract(context, RetractRequest((Selector(SelectorKind.ID, number),)))
 
 
 def table_writer(context, table):
@@ -67,7 +67,7 @@ def test_repair_mends_tags_that_name_the_file_too(context, tmp_path):
     tag_corpus(context.corpus, "v1")
     for table in ("documents", "tokens"):
         break_file(context, table, "flipped")
-    assert {each.outcome for each in mend(context)} == {Outcome.REBUILT}
+    assert {each.outcome for each in mend(context)} == {RepairStatus.REBUILT}
     write_records(tmp_path / "in", {"c.jsonl": records(300, 4)})
     run_all(context)
     assert contents(context) != before
@@ -100,16 +100,16 @@ def test_repair_makes_files_anew_that_only_a_tag_names(context, tmp_path, table,
     damage(context, kept_file(context, table), how)
     (check,) = findings(context)
     assert (check.table, check.refs) == (table, {"v1"})
-    (lost,) = affected_by(context.corpus, context.store, [check])
+    (lost,) = find_affected(context.corpus, context.store, [check])
     assert len(lost.documents) == check.file.rows
     present = contents(context)
     (done,) = mend(context)
     if (table, how) == ("clean", "missing"):
         # Without its footer nothing tells whether the ledger of the tag gives just its rows.
-        assert done.outcome is Outcome.LOST
+        assert done.outcome is RepairStatus.LOST
         assert contents(context) == present
         return
-    assert done.outcome is Outcome.REBUILT, done
+    assert done.outcome is RepairStatus.REBUILT, done
     assert contents(context) == present
     assert findings(context) == []
     roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
@@ -138,7 +138,7 @@ def test_repair_of_a_tag_takes_the_rewritten_files(settings, tmp_path, how):
         break_file(context, table, "missing")
     damage(context, kept_file(context, "documents"), how)
     done = {each.table: each for each in mend(context)}
-    assert done["documents"].outcome is Outcome.REBUILT, done
+    assert done["documents"].outcome is RepairStatus.REBUILT, done
     assert findings(context) == []
     roll_back(context.corpus, plan_rollback(context.corpus, "v1"), "back")
     assert contents(context) == before
@@ -175,7 +175,7 @@ def test_repair_of_files_whose_documents_interleave_mends_the_table_and_its_tag(
     for file in files.values():
         damage(context, file, "missing")
     done = mend(context)
-    assert [each.outcome for each in done] == [Outcome.REBUILT] * len(files)
+    assert [each.outcome for each in done] == [RepairStatus.REBUILT] * len(files)
     assert findings(context) == []
     assert (checksum(context, "documents"), checksum(context, "documents", "v1")) == before
 
@@ -192,20 +192,20 @@ def test_repair_never_fills_a_file_with_documents_of_another_lost_one(tmp_path):
         damage(context, file, "missing")
     shutil.rmtree(tmp_path / "in")
     write_records(tmp_path / "in", {"z.jsonl": [{"id": "z", "text": "z"}]})
-    assert {each.outcome for each in mend(context)} == {Outcome.LOST}
+    assert {each.outcome for each in mend(context)} == {RepairStatus.LOST}
     assert [check.finding for check in findings(context)] == [Finding.MISSING] * 2
 
 
 def test_repair_of_a_tag_from_before_a_retraction_brings_nothing_back(context):
     tag_corpus(context.corpus, "v1")
     key = retract(context, "doc-3").key
-    held = held_snapshots(context.corpus, key).tagged
+    held = retained_snapshots(context.corpus, key).tagged
     before = checksum(context, "documents", "v1")
     damage(context, kept_file(context, "documents"), "missing")
-    assert outcomes(mend(context)) == {"documents": Outcome.REBUILT}
+    assert outcomes(mend(context)) == {"documents": RepairStatus.REBUILT}
     assert checksum(context, "documents", "v1") == before
     # The receipt still says who holds the document, and no rollback returns to it.
-    assert held_snapshots(context.corpus, key).tagged == held
+    assert retained_snapshots(context.corpus, key).tagged == held
     assert held["documents"] == ["v1"]
     newer = context.corpus.table("documents").snapshot_id("v1")
     for state in ("v1", str(newer)):
@@ -213,10 +213,10 @@ def test_repair_of_a_tag_from_before_a_retraction_brings_nothing_back(context):
             plan_rollback(context.corpus, state)
     assert "doc-3" not in {row["id"] for row in rows_of(context, "documents")}
     # A rewrite of what the retraction left holds nothing of it.
-    count = held_snapshots(context.corpus, key).snapshots["documents"]
+    count = retained_snapshots(context.corpus, key).snapshots["documents"]
     packed = packed_corpus(context.settings)
     assert packed.corpus.table("documents").snapshots()[-1].operation == "replace"
-    assert held_snapshots(packed.corpus, key).snapshots["documents"] == count
+    assert retained_snapshots(packed.corpus, key).snapshots["documents"] == count
 
 
 def test_repair_of_a_tag_that_was_repaired_before_finds_the_same_sources(settings, tmp_path):
@@ -226,7 +226,10 @@ def test_repair_of_a_tag_that_was_repaired_before_finds_the_same_sources(setting
     for _ in range(2):
         damage(context, kept_file(context, "documents"), "missing")
         (done,) = mend(context)
-        assert (done.outcome, done.sentence) == (Outcome.REBUILT, "made anew from another copy")
+        assert (done.outcome, done.sentence) == (
+            RepairStatus.REBUILT,
+            "made anew from another copy",
+        )
         shutil.rmtree(tmp_path / "in", ignore_errors=True)
     assert checksum(context, "documents", "v1") == before
 
@@ -238,11 +241,11 @@ def test_repair_of_derived_tables_in_a_tag_waits_for_the_run_that_makes_them_ane
     for table in tables:
         break_file(context, table, "missing")
     done = mend(context)
-    assert outcomes(done) == dict.fromkeys(tables, Outcome.LOST)
+    assert outcomes(done) == dict.fromkeys(tables, RepairStatus.LOST)
     assert all("repair again" in each.sentence for each in done)
     run_all(context)
-    assert {each.outcome for each in mend(context, RepairMode.PLAN)} == {Outcome.PLANNED}
-    assert outcomes(mend(context)) == dict.fromkeys(tables, Outcome.REBUILT)
+    assert {each.outcome for each in mend(context, RepairMode.PLAN)} == {RepairStatus.PLANNED}
+    assert outcomes(mend(context)) == dict.fromkeys(tables, RepairStatus.REBUILT)
     assert findings(context) == []
     assert {table: checksum(context, table, "v1") for table in tables} == before
 
@@ -260,7 +263,7 @@ def test_repair_of_a_file_that_two_tags_share_does_what_it_can_for_each(context,
     run_all(replace(context, run_id="third"))
     (done,) = mend(context)
     # The present table is what the newer tag names, and no copy of what the older one does.
-    assert done.outcome is Outcome.LOST
+    assert done.outcome is RepairStatus.LOST
     assert f"in {new}: made anew" in done.sentence or done.sentence.startswith("made anew")
     assert [check.refs for check in findings(context)] == [{old}]
     assert checksum(context, "edges", new) == before
@@ -274,7 +277,7 @@ def test_repair_takes_no_rows_of_another_engine_for_the_same_result(context):
     changed = [row | {"kept_id": row["kept_id"] + 7} for row in rows.to_pylist()]
     table.existing().overwrite(pa.Table.from_pylist(changed, schema=SCHEMAS["clusters"]))
     damage(context, table.files_of_ref("v1")[0], "missing")
-    assert outcomes(mend(context)) == {"clusters": Outcome.LOST}
+    assert outcomes(mend(context)) == {"clusters": RepairStatus.LOST}
 
 
 def test_repair_takes_no_table_of_another_size_for_the_same_result(context):
@@ -288,7 +291,7 @@ def test_repair_takes_no_table_of_another_size_for_the_same_result(context):
             files = writer.close()
         mode = PublishMode.OVERWRITE
         publish(table, files, mode=mode, content_key=content_key, run_id="r")
-    assert files_made_again(state, "clusters", ()) == []
+    assert rebuilt_files(state, "clusters", ()) == []
 
 
 def test_affected_documents_are_told_beside_damage_that_nobody_has_looked_for(tmp_path):
@@ -298,7 +301,7 @@ def test_affected_documents_are_told_beside_damage_that_nobody_has_looked_for(tm
     data = context.store.read_bytes(damaged.location)
     context.store.write_bytes(damaged.location, data[:4] + bytes(400) + data[404:])
     (check,) = verify(context.corpus, context.store, VerifyLevel.FOOTERS).findings
-    (lost,) = affected_by(context.corpus, context.store, [check])
+    (lost,) = find_affected(context.corpus, context.store, [check])
     assert (lost.url, lost.rows, lost.documents) == (gone.url, 20, ())
     assert [uri.rpartition("/")[2] for uri in lost.inputs] == ["a.jsonl"]
 
@@ -315,6 +318,6 @@ def test_repair_of_a_tag_takes_the_tokenizer_that_was_trained_then(context, tmp_
     run_all(later)
     damage(later, kept_file(later, "tokens"), "missing")
     # Other ids with the present settings: the tag's tokens cannot be made of them.
-    assert outcomes(mend(later)) == {"tokens": Outcome.LOST}
-    assert outcomes(mend(context)) == {"tokens": Outcome.REBUILT}
+    assert outcomes(mend(later)) == {"tokens": RepairStatus.LOST}
+    assert outcomes(mend(context)) == {"tokens": RepairStatus.REBUILT}
     assert checksum(context, "tokens", "v1") == before

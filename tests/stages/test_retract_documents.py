@@ -7,7 +7,7 @@ import pytest
 from strata.jobs import cli, retract_documents
 from strata.jobs.runtime.retract_arguments import request_of
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.retraction.request import Expiry, Missing
+from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy
 from strata.pipelines.shard import run_shard
 from strata.settings import Settings
 from tests.retractions import rows_of
@@ -106,12 +106,12 @@ def test_values_from_files(file, tmp_path):
     urls = tmp_path / "url=s"
     urls.write_text("https://a\n")
     asked = parsed(file, "--from-file", str(ids), "--from-file", f"url={urls}", "--doc-id", "7")
-    found = [(str(ask.kind), ask.value) for ask in asked.asks]
+    found = [(str(ask.kind), ask.value) for ask in asked.selectors]
     assert found == [("doc_id", "7"), ("id", "doc 1"), ("id", "doc-0"), ("url", "https://a")]
-    assert (asked.missing, asked.expiry) == (Missing.REFUSE, Expiry.BY_POLICY)
+    assert (asked.missing, asked.expiry) == (MissingPolicy.REFUSE, ExpiryPolicy.BY_POLICY)
     eager = parsed(file, "--source", "in", "--allow-missing", "--expire-now")
-    assert (eager.missing, eager.expiry) == (Missing.ALLOW, Expiry.NOW)
-    assert parsed(file, "--resume").asks == ()
+    assert (eager.missing, eager.expiry) == (MissingPolicy.ALLOW, ExpiryPolicy.NOW)
+    assert parsed(file, "--resume").selectors == ()
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from strata.pipelines.dedup import run_dedup
 from strata.pipelines.retraction import run as retraction_run
 from strata.pipelines.retraction.records import RETRACTION, RetractionGuard, unfinished
 from strata.pipelines.retraction.request import (
-    Ask,
-    AskKind,
-    Expiry,
-    Missing,
+    ExpiryPolicy,
+    MissingPolicy,
     RetractRequest,
+    Selector,
+    SelectorKind,
     parse_list,
 )
 from strata.pipelines.retraction.run import preview_retraction, run_retract
@@ -121,8 +121,10 @@ def project(only_project):
     return only_project
 
 
-def request(*asks, reason=None, missing=Missing.REFUSE, expiry=Expiry.BY_POLICY):
-    return RetractRequest.of([Ask(AskKind(k), v) for k, v in asks], reason, missing, expiry)
+def request(*selectors, reason=None, missing=MissingPolicy.REFUSE, expiry=ExpiryPolicy.BY_POLICY):
+    return RetractRequest.of(
+        [Selector(SelectorKind(k), v) for k, v in selectors], reason, missing, expiry
+    )
 
 
 def by_ids(*names, **more):
@@ -237,9 +239,9 @@ def test_retract_url_source_and_cluster(project):
     members = {r["doc_id"] for r in rows_of(context, "clusters") if r["kept_id"] == cluster}
     of_url = {numbers[f"f8-{n}"] for n in range(4)}
     of_source = {numbers[record["id"]] for record in project.files["b/part.jsonl"]}
-    asks = [("url", "https://example.org/8"), ("source", "b"), ("cluster", str(min(members)))]
+    selectors = [("url", "https://example.org/8"), ("source", "b"), ("cluster", str(min(members)))]
 
-    run_retract(context, request(*asks))
+    run_retract(context, request(*selectors))
 
     left = {row["doc_id"] for row in rows_of(context, "documents")}
     gone = members | of_url | of_source
@@ -297,7 +299,7 @@ def test_retract_missing_values_are_listed_and_nothing_changes(project):
         run_retract(context, request(("id", "nobody"), ("source", "z"), ("doc_id", "77777")))
     assert "f4-0" not in told.value.reason
     assert context.corpus.table("retractions").snapshots() == []
-    run_retract(context, by_ids("nobody", "f4-0", missing=Missing.ALLOW))
+    run_retract(context, by_ids("nobody", "f4-0", missing=MissingPolicy.ALLOW))
     assert len(contents(context)["documents"]) == len(before["documents"]) - 1
 
 
@@ -366,7 +368,7 @@ def test_retract_something_else_while_one_is_open_is_a_conflict(project, monkeyp
         run_retract(context, by_ids("f4-1"))
     with pytest.raises(ConflictError, match="id 'f4-0'"):
         run_retract(context, by_ids("f4-0", "f4-1"))
-    assert preview_retraction(context, request()).asks == (Ask(AskKind.ID, "f4-0"),)
+    assert preview_retraction(context, request()).selectors == (Selector(SelectorKind.ID, "f4-0"),)
     run_retract(context, request())
     assert_same(context, project.scratch(["f4-0"]))
 
@@ -511,8 +513,8 @@ def test_rebuild_retracted_documents_do_not_come_back(project):
 
 def test_new_inputs_after_a_retraction_are_appended_without_its_documents(project):
     context = project.built()
-    asks = [("id", "f4-0"), ("url", "https://example.org/8"), ("source", "b")]
-    run_retract(context, request(*asks))
+    selectors = [("id", "f4-0"), ("url", "https://example.org/8"), ("source", "b")]
+    run_retract(context, request(*selectors))
     before = len(rows_of(context, "documents"))
     by_id = {r["id"]: r for part in project.files.values() for r in part}
     mirrored = [
@@ -558,7 +560,7 @@ def test_expire_now_no_file_holds_the_text_any_more(project):
     assert gone["text"] in texts_on_disk(project.folder / "wh")
     assert receipt["held"]["snapshots"]["documents"] > 0
 
-    report = run_retract(project.context(), by_ids("f4-0", expiry=Expiry.NOW))
+    report = run_retract(project.context(), by_ids("f4-0", expiry=ExpiryPolicy.NOW))
 
     assert report.details["deleted"]["files"] > 0
     assert gone["text"] not in texts_on_disk(project.folder / "wh")
@@ -571,7 +573,7 @@ def test_expire_now_with_the_retraction_tells_what_tags_still_hold(project):
     table = context.corpus.table("documents").iceberg()
     snapshot = table.current_snapshot().snapshot_id
     table.manage_snapshots().create_tag(snapshot, "v1").commit()
-    receipt = run_retract(context, by_ids("f4-0", expiry=Expiry.NOW)).details["receipt"]
+    receipt = run_retract(context, by_ids("f4-0", expiry=ExpiryPolicy.NOW)).details["receipt"]
     assert receipt["files_deleted"] > 0
     assert receipt["held"]["snapshots"] == {"documents": 1}
     assert receipt["held"]["tagged"] == {"documents": ["v1"]}
@@ -607,16 +609,16 @@ def test_preview_tells_what_would_happen_and_writes_nothing(project):
     receipt = run_retract(context, by_ids("f4-0", "f9-0")).details["receipt"]
     assert preview.documents == receipt["documents"] == 2
     assert preview.new_survivors == receipt["new_survivors"]
-    planned = {e.table: (e.rows_dropped, len(e.coming)) for e in preview.edits}
+    planned = {e.table: (e.rows_dropped, len(e.added_ids)) for e in preview.edits}
     assert planned == {t["table"]: (t["rows_removed"], t["rows_added"]) for t in receipt["tables"]}
 
 
 def test_request_doubled_values_count_once_and_bad_ones_are_refused():
-    assert by_ids("a", "a").asks == (Ask(AskKind.ID, "a"),)
+    assert by_ids("a", "a").selectors == (Selector(SelectorKind.ID, "a"),)
     for kind, value in (("id", ""), ("doc_id", "x"), ("doc_id", "-1"), ("doc_id", str(1 << 63))):
         with pytest.raises(SettingsError, match="names nothing"):
             request((kind, value))
-    listed = parse_list(AskKind.URL, "https://a\r\n\n  \nhttps://b")
+    listed = parse_list(SelectorKind.URL, "https://a\r\n\n  \nhttps://b")
     assert [ask.value for ask in listed] == ["https://a", "https://b"]
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from strata.errors import BalanceError
 from strata.pipelines.retraction.edits import EditTask, Inserts, run_edit_task
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.select import Naming, count_naming
+from strata.pipelines.retraction.gone import DocumentSet
+from strata.pipelines.retraction.select import RowFilter, count_matching_rows
 from strata.pipelines.retraction.table_edit import TableEdit, plan_edit, publish_edit
 from strata.settings import Settings
 from strata.storage.parquet import ParquetLayout, TableWriter
@@ -66,7 +66,7 @@ def test_edit_task_rows_are_those_of_a_set_in_order(store, folder, seed):
     (old,) = written(store, folder / "old", "clean", clean_rows(there))
     halves = np.array_split(coming, 2)
     staged = [written(store, folder / "new", "clean", clean_rows(half))[0].url for half in halves]
-    naming = Naming(("doc_id",), Gone.of(gone, [1]))
+    naming = RowFilter(("doc_id",), DocumentSet.of(gone, [1]))
     task = EditTask(
         "clean",
         ("doc_id",),
@@ -86,7 +86,7 @@ def test_edit_task_rows_are_those_of_a_set_in_order(store, folder, seed):
     assert read(store, new.url, CLEAN) == clean_rows(expected).to_pylist()
     assert (result.edit.removed, result.edit.added) == (len(gone), len(mine))
     assert result.edit.old == (old.url,)
-    assert count_naming(old.url, naming, StorageOptions({})) == len(gone)
+    assert count_matching_rows(old.url, naming, StorageOptions({})) == len(gone)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -105,7 +105,7 @@ def test_edit_task_pairs_stay_sorted_by_both_columns(store, folder, seed):
         "edges",
         ("a", "b"),
         old.url,
-        Naming(("a", "b"), Gone.of([3])),
+        RowFilter(("a", "b"), DocumentSet.of([3])),
         Inserts((staged.url,)),
         folder / "out",
         LAYOUT,
@@ -119,7 +119,7 @@ def test_edit_task_pairs_stay_sorted_by_both_columns(store, folder, seed):
 
 def test_edit_task_file_without_a_row_left_is_not_written(store, folder):
     (old,) = written(store, folder / "old", "clean", clean_rows([1, 2]))
-    naming = Naming(("doc_id",), Gone.of([1, 2]))
+    naming = RowFilter(("doc_id",), DocumentSet.of([1, 2]))
     task = EditTask(
         *("clean", ("doc_id",), old.url, naming, Inserts()),
         *(folder / "out", LAYOUT, "retract", StorageOptions({})),
@@ -147,7 +147,7 @@ def filled(context, store, folder):
 
 
 def edited(context, store, folder, gone, coming):
-    drop = Naming(("doc_id",), Gone.of(gone))
+    drop = RowFilter(("doc_id",), DocumentSet.of(gone))
     edit = plan_edit(context, "clean", drop, np.array(coming, np.int64))
     staged = written(store, folder / "staged", "clean", clean_rows(coming)) if coming else []
     publish_edit(context, edit, staged, onto="k", content_key="new", extra={})
@@ -178,7 +178,7 @@ def test_publish_edit_rewrites_touched_files_only(filled, store, folder, gone, c
 
 
 def test_publish_edit_where_other_rows_went_than_planned_is_refused(filled, store, folder):
-    drop = Naming(("doc_id",), Gone.of([15]))
+    drop = RowFilter(("doc_id",), DocumentSet.of([15]))
     (url,) = plan_edit(filled, "clean", drop, NO_IDS).dropped
     wrong = TableEdit("clean", drop, {url: 2}, NO_IDS)
     with pytest.raises(BalanceError, match="2 rows have to go"):
@@ -187,11 +187,11 @@ def test_publish_edit_where_other_rows_went_than_planned_is_refused(filled, stor
 
 
 def test_gone_holds_ids_and_all_documents_of_an_input_file():
-    gone = Gone.of([5, 3, 5], [2])
+    gone = DocumentSet.of([5, 3, 5], [2])
     ids = np.array([3, 4, 5, (2 << 37) - 1, 2 << 37, (3 << 37) - 1, 3 << 37, -7])
-    assert gone.holds(ids).tolist() == [True, False, True, False, True, True, False, False]
-    assert gone.meets(4, 5)
-    assert not gone.meets(6, (2 << 37) - 1)
-    assert gone.meets(6, 2 << 37)
-    assert not Gone.of([])
-    assert Gone.of([], [0])
+    assert gone.contains(ids).tolist() == [True, False, True, False, True, True, False, False]
+    assert gone.overlaps(4, 5)
+    assert not gone.overlaps(6, (2 << 37) - 1)
+    assert gone.overlaps(6, 2 << 37)
+    assert not DocumentSet.of([])
+    assert DocumentSet.of([], [0])

@@ -8,8 +8,8 @@ import pytest
 from strata.errors import ConflictError, SettingsError
 from strata.jobs.cli import main
 from strata.pipelines.dedup import run_dedup
-from strata.pipelines.foreign import foreign_corpora
-from strata.pipelines.retraction.request import Ask, AskKind, RetractRequest
+from strata.pipelines.foreign import reference_corpora
+from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.rollback import plan_rollback, roll_back
 from strata.pipelines.shard import run_shard
@@ -117,7 +117,7 @@ def test_rollback_to_a_snapshot_takes_the_tables_of_its_stage_along(context, tmp
 def test_rollback_never_brings_retracted_documents_back(context):
     tag_corpus(context.corpus, "v1")
     before = context.corpus.table("documents").snapshot_id()
-    run_retract(context, RetractRequest((Ask(AskKind.ID, "a-3"),)))
+    run_retract(context, RetractRequest((Selector(SelectorKind.ID, "a-3"),)))
     now = contents(context)
     for state in ("v1", str(before)):
         with pytest.raises(ConflictError, match="were retracted since"):
@@ -203,7 +203,7 @@ def test_tag_of_another_corpus_may_be_compared_with(context, settings, tmp_path)
     )
     mine = sequential_context(other, "new")
     run_shard(mine)
-    assert [corpus.rows for corpus in foreign_corpora(mine)] == [len(FIRST)]
+    assert [corpus.rows for corpus in reference_corpora(mine)] == [len(FIRST)]
     run_dedup(mine)
     dropped = [row for row in rows_of(mine, "clusters") if row["doc_id"] >= 0 and not row["kept"]]
     assert len(dropped) == 3

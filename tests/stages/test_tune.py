@@ -15,9 +15,9 @@ from strata.pipelines.kernels import probing
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.shard import run_shard
 from strata.pipelines.tune import USUAL, Tuning, choices, recommended, tune
-from strata.pipelines.tune_sample import MOST_NEIGHBOURS, draw_sample
-from strata.pipelines.tune_search import Choice, Outcome, evaluate
-from strata.settings import Settings, Verification
+from strata.pipelines.tune_sample import MAX_NEIGHBOURS, draw_sample
+from strata.pipelines.tune_search import Choice, TrialResult, evaluate
+from strata.settings import Settings, VerifyMethod
 from strata.storage.scan import read_batches
 from strata.storage.url import Url
 from tests.sequential import sequential_context
@@ -114,7 +114,7 @@ def test_evaluate_exact_verification_removes_no_wrong_document(sample):
     def outcome(**choice):
         return evaluate(Choice(Banding(30, 5), **choice), THRESHOLD, sample, sample.rows.signature)
 
-    sketch, exact = outcome(margin=2.0), outcome(margin=2.0, verification=Verification.EXACT)
+    sketch, exact = outcome(margin=2.0), outcome(margin=2.0, verification=VerifyMethod.EXACT)
 
     assert exact.false_removals < sketch.false_removals
     assert exact.recall >= sketch.recall - 0.02
@@ -151,7 +151,7 @@ def test_sample_of_a_large_family_is_bounded(tmp_path):
     family = [" ".join([*words[:place], f"x{place}", *words[place + 1 :]]) for place in range(300)]
     part = draw_sample(context_of(tmp_path, family), 20)
 
-    assert MOST_NEIGHBOURS <= len(part.rows.doc_id) <= MOST_NEIGHBOURS + part.drawn.sum()
+    assert MAX_NEIGHBOURS <= len(part.rows.doc_id) <= MAX_NEIGHBOURS + part.drawn.sum()
 
 
 def test_sample_is_the_same_however_often_neighbours_are_thinned(tmp_path, monkeypatch):
@@ -204,7 +204,7 @@ def test_command_tune_dry_run_shows_the_plan(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.8, 1.0])
-@pytest.mark.parametrize("verify", Verification)
+@pytest.mark.parametrize("verify", VerifyMethod)
 def test_choices_has_the_present_one_and_each_once(threshold, verify):
     present = Choice(Banding(20, 5), verification=verify)
     tried = choices(present, threshold)
@@ -217,7 +217,7 @@ def test_choices_has_the_present_one_and_each_once(threshold, verify):
 
 def outcome_of(bands, rows, recall, **choice):
     made = Choice(Banding(bands, rows), **choice)
-    return Outcome(made, 0.99, recall, 0.01, 0.0, made.document_bytes, 1.0)
+    return TrialResult(made, 0.99, recall, 0.01, 0.0, made.document_bytes, 1.0)
 
 
 def test_recommended_shuffles_least_of_what_finds_enough():
@@ -236,7 +236,7 @@ def test_show_tuning_marks_and_says_what_to_set():
     outcomes = (
         outcome_of(23, 6, 0.9999),
         outcome_of(9, 4, 0.9985),
-        outcome_of(23, 6, 1.0, bits=8, verification=Verification.EXACT),
+        outcome_of(23, 6, 1.0, bits=8, verification=VerifyMethod.EXACT),
     )
     console = Console(record=True, width=110)
 

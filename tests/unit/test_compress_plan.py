@@ -33,7 +33,7 @@ def test_plan_few_small_files_stay_and_five_are_merged():
     assert plan_table(files_of([10] * 4 + [900]), TIER, SETTINGS, FOLDER) == []
     (group,) = plan_table(files_of([10] * 5 + [900]), TIER, SETTINGS, FOLDER)
     assert [file.n_bytes for file in group.files] == [10] * 5
-    assert group.pieces == 1
+    assert group.file_count == 1
 
 
 def test_plan_fewer_small_files_are_enough_where_the_settings_say_so():
@@ -78,13 +78,13 @@ def test_plan_every_file_once_by_document_in_pieces_near_the_target(seed):
     for group in groups:
         size = sum(file.n_bytes for file in group.files)
         assert len(group.files) == 1 or size <= 1.25 * TARGET
-        assert size / group.pieces <= 1.5 * TARGET
-        assert group.pieces == 1 or size / group.pieces >= TARGET * 2 / 3
+        assert size / group.file_count <= 1.5 * TARGET
+        assert group.file_count == 1 or size / group.file_count >= TARGET * 2 / 3
 
 
 def test_plan_one_huge_file_is_cut_into_files_of_the_target_size():
     (group,) = plan_table(files_of([10_400], codec="gzip"), TIER, SETTINGS, FOLDER)
-    assert group.pieces == 10
+    assert group.file_count == 10
 
 
 def test_plan_file_of_a_tier_inside_the_tier_is_rewritten():

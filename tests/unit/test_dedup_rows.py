@@ -9,13 +9,13 @@ from strata.pipelines.dedup_rows import (
     RowTask,
     band_rows,
     group_files,
+    hash_to_sketch,
     kind_of,
     new_keys,
     sketch_words,
-    spread,
 )
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
-from strata.pipelines.kernels.buckets import BucketScanner, pack
+from strata.pipelines.kernels.buckets import BucketScanner, pack_sketches
 from tests.fingerprints import fingerprints
 
 BANDING = Banding(5, 3)
@@ -54,7 +54,7 @@ def test_rows_each_document_has_its_bands_its_bytes_and_its_id(store, folder):
 def test_rows_of_bands_carry_the_compact_sketch(store, folder):
     url, sketches = fingerprints(store, folder, WORDS, "abcd")
     table = rows_of(store, url).combine_chunks()
-    packed = pack(sketches.signature)
+    packed = pack_sketches(sketches.signature)
     found = sketch_words(table["sketch"].chunk(0))
     for row in np.flatnonzero(kind_of(table["key"].to_numpy()) == KeyKind.SIMILAR):
         assert np.array_equal(found[row], packed[table["doc_id"][row].as_py() - 10])
@@ -88,7 +88,7 @@ def test_rows_of_old_documents_come_only_with_a_key_of_a_new_one(store, folder):
     texts = [f"text number {n} of some words" for n in range(30)]
     # Documents 30 to 39 are new; each of them is a copy of one of the first ten.
     url, _ = fingerprints(store, folder, [*texts, *texts[:10]], map(str, range(40)), first=0)
-    task = RowTask((FingerprintFile(url),), BANDING, seen_to=29)
+    task = RowTask((FingerprintFile(url),), BANDING, watermark_doc_id=29)
     met = new_keys(task, store, 1 << 20)
     everything = rows_of(store, url)
 
@@ -117,13 +117,15 @@ def test_spread_different_hashes_never_match_at_threshold_one():
     corners = np.array([0, 1, 2**63, 2**64 - 1], np.uint64)
     values = np.unique(np.concatenate([some, neighbours.reshape(-1), corners]))
     scanner = BucketScanner(1.0, len(values))
-    edges = scanner.feed(np.zeros(len(values), np.int64), np.arange(len(values)), spread(values))
+    edges = scanner.feed(
+        np.zeros(len(values), np.int64), np.arange(len(values)), hash_to_sketch(values)
+    )
     assert len(edges.a) == 0
 
 
 def test_spread_equal_hashes_match_at_threshold_one():
     values = np.array([7, 8, 7, 8, 7], np.uint64)
-    edges = BucketScanner(1.0).feed(np.full(5, 3), np.arange(5), spread(values))
+    edges = BucketScanner(1.0).feed(np.full(5, 3), np.arange(5), hash_to_sketch(values))
     assert list(zip(edges.a, edges.b, edges.similarity, strict=True)) == [
         (0, 2, 1.0),
         (0, 4, 1.0),

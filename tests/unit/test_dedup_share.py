@@ -8,7 +8,7 @@ import pytest
 
 from strata.pipelines.dedup_rows import ROW_SCHEMA, FingerprintFile, RowTask, band_rows
 from strata.pipelines.dedup_scan import ScanTask, read_edges, scan_partition
-from strata.pipelines.dedup_share import MOST_SHARES, scan_share, share_tasks
+from strata.pipelines.dedup_share import MOST_SHARES, band_tasks, scan_bands
 from strata.pipelines.kernels.banding import Banding
 from strata.storage.store import StorageOptions
 from tests.fingerprints import fingerprints
@@ -58,9 +58,9 @@ def test_share_any_number_of_tasks_finds_the_edges_of_the_shuffle(
     store, folder, files, parallelism
 ):
     scan = ScanTask(0.8, folder, StorageOptions({}))
-    tasks = share_tasks(files, BANDING, scan, parallelism)
+    tasks = band_tasks(files, BANDING, scan, parallelism)
 
-    results = [scan_share(task) for task in tasks]
+    results = [scan_bands(task) for task in tasks]
 
     expected = shuffled(store, files, scan)
     assert expected.edges > 20
@@ -72,15 +72,15 @@ def test_share_any_number_of_tasks_finds_the_edges_of_the_shuffle(
 
 
 def test_share_no_fingerprints_no_tasks(folder):
-    assert share_tasks([], BANDING, ScanTask(0.8, folder, StorageOptions({})), 2) == []
+    assert band_tasks([], BANDING, ScanTask(0.8, folder, StorageOptions({})), 2) == []
 
 
 def test_share_file_without_rows_no_edges(store, folder):
     url, _ = fingerprints(store, folder, ["..."], ["a"])
-    (task,) = share_tasks(
+    (task,) = band_tasks(
         [FingerprintFile(url)], BANDING, ScanTask(0.8, folder, StorageOptions({})), 1
     )
 
-    result = scan_share(task)
+    result = scan_bands(task)
 
     assert (result.edges, result.documents, result.rows) == (0, 1, 2)

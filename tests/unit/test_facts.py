@@ -1,10 +1,10 @@
 import pytest
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.runtime.facts import CommandResult, print_result
 from strata.jobs.runtime.output import OutputForm
 
 URL = "s3://archive/corpora/web/tokens/data/tokenize-00000-8-0-01a219bfe4e97d.zstd-3.parquet"
-FACTS = Facts(
+FACTS = CommandResult(
     "files",
     ("table", "rows", "detail", "url"),
     [
@@ -24,7 +24,7 @@ def terminal(monkeypatch):
 
 
 def shown(capsys):
-    show_facts(FACTS, output=OutputForm.TEXT)
+    print_result(FACTS, output=OutputForm.TEXT)
     return [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from strata.errors import SettingsError
 from strata.pipelines.kernels.banding import SKETCH_WORDS
-from strata.pipelines.kernels.buckets import BucketScanner, acceptance, pack
+from strata.pipelines.kernels.buckets import BucketScanner, acceptance, pack_sketches
 
 BITS = 64 * SKETCH_WORDS
 
@@ -32,7 +32,7 @@ def corpus(seed, n=600, families=12):
     rng = np.random.default_rng(seed)
     bases = rng.integers(0, 2, (families, BITS), dtype=np.uint8)
     flips = rng.random((n, BITS)) < rng.choice([0, 0.02, 0.08, 0.2], (n, 1))
-    rows = pack(bases[rng.integers(0, families, n)] ^ flips)
+    rows = pack_sketches(bases[rng.integers(0, families, n)] ^ flips)
     keys = np.repeat(rng.integers(-9, 9, n // 2), 2) * 2**59
     doc_ids = rng.integers(0, 200, n) << 37
     order = np.lexsort((doc_ids, keys))
@@ -96,7 +96,7 @@ def test_scanner_with_impossible_threshold_raises_settings_error():
 def test_pack_puts_the_low_bit_of_byte_i_at_bit_i():
     signature = np.zeros((2, BITS), np.uint8)
     signature[1, [0, 3, 64, 255]] = 0b101
-    assert pack(signature).tolist() == [[0] * SKETCH_WORDS, [0b1001, 1, 0, 1 << 63]]
+    assert pack_sketches(signature).tolist() == [[0] * SKETCH_WORDS, [0b1001, 1, 0, 1 << 63]]
 
 
 def test_acceptance_allows_one_standard_error_and_none_for_equality():

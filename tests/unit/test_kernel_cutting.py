@@ -39,14 +39,14 @@ def test_cut_random_ranges_equal_the_oracle(seed):
     assert left.text.to_pylist() == [
         without_bytes(text, some) for text, some in zip(texts, ranges, strict=True)
     ]
-    assert left.worded.tolist() == [bool(words_of(text)) for text in left.text.to_pylist()]
+    assert left.has_words.tolist() == [bool(words_of(text)) for text in left.text.to_pylist()]
 
 
 def test_cut_everything_leaves_an_empty_text_without_words():
     left = cut(strings(["one two"]), [[(0, 7)]])
 
     assert left.text.to_pylist() == [""]
-    assert left.worded.tolist() == [False]
+    assert left.has_words.tolist() == [False]
 
 
 def test_cut_slice_of_an_array_its_own_texts():

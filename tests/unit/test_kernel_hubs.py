@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from strata.pipelines.kernels.banding import SKETCH_WORDS
-from strata.pipelines.kernels.buckets import BucketScanner, acceptance, most_differing, pack
+from strata.pipelines.kernels.buckets import (
+    BucketScanner,
+    acceptance,
+    most_differing,
+    pack_sketches,
+)
 from strata.pipelines.kernels.hubs import NO_HUBS, Hubs
 
 BITS = 64 * SKETCH_WORDS
@@ -15,7 +20,7 @@ def corpus(seed, n=900, families=12):
     rng = np.random.default_rng(seed)
     bases = rng.integers(0, 2, (families, BITS), dtype=np.uint8)
     flips = rng.random((n, BITS)) < rng.choice([0, 0.02, 0.08, 0.2], (n, 1))
-    rows = pack(bases[rng.integers(0, families, n)] ^ flips)
+    rows = pack_sketches(bases[rng.integers(0, families, n)] ^ flips)
     keys = rng.integers(-4, 4, n) * 2**59 | rng.integers(0, 2, n)
     # A document may come again in another bucket, with the same sketch.
     doc_ids = rng.permutation(n) << 37
@@ -47,7 +52,7 @@ def known(hubs, number):
     found = Hubs.unknown(np.array(keys, np.int64), most)
     for place in range(number):
         some = [key for key in keys if len(hubs[key]) > place]
-        found = found.extended(
+        found = found.with_hubs(
             np.array([keys.index(key) for key in some], np.int64),
             np.array([hubs[key][place][0] for key in some], np.int64),
             np.array([hubs[key][place][1] for key in some], np.uint64).reshape(-1, SKETCH_WORDS),
@@ -91,9 +96,9 @@ def test_hubs_joined_first_and_scanned_after_are_the_edges_of_one_scan(seed, num
 
 
 def test_hubs_row_is_told_apart_as_hub_stranger_or_not_heavy():
-    sketches = pack(np.array([[0] * BITS, [1] * BITS], np.uint8))
+    sketches = pack_sketches(np.array([[0] * BITS, [1] * BITS], np.uint8))
     hubs = Hubs.unknown(np.array([4, 8]), np.zeros(4, np.int64))
-    hubs = hubs.extended(np.array([1]), np.array([70]), sketches[:1])
+    hubs = hubs.with_hubs(np.array([1]), np.array([70]), sketches[:1])
 
     joined = hubs.join(
         np.array([8, 8, 8, 4, 12]), np.array([70, 71, 72, 73, 74]), sketches[[0, 0, 1, 0, 0]]

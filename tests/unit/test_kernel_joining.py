@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.kernels.joining import COLUMNS, RunJoiner
+from strata.pipelines.kernels.joining import COLUMNS, RunMerger
 
 DOC_ID, PLACE, START, END, FIRST_ID, FIRST_PLACE, FIRST_START = range(COLUMNS)
 
@@ -16,7 +16,7 @@ def runs_of(rows):
 
 
 def joined(runs, width, pieces=1):
-    joiner = RunJoiner(width)
+    joiner = RunMerger(width)
     parts = [joiner.feed(part) for part in np.array_split(runs, pieces)]
     return np.concatenate([*parts, joiner.finish()])
 

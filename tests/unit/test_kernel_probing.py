@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from strata.pipelines.kernels.banding import Banding
-from strata.pipelines.kernels.probing import MISS_RATE, Index, run_bytes
+from strata.pipelines.kernels.probing import MISS_RATE, SignatureIndex, run_bytes
 
 
 def family(rng, base, similarity):
@@ -39,7 +39,7 @@ def test_index_finds_all_similar_pairs_in_order(threshold, agree, members):
     rows = collection(1, 900)
     sample = rows[:: 900 // members][:members]
 
-    result = found(Index(sample, threshold, agree), rows)
+    result = found(SignatureIndex(sample, threshold, agree), rows)
 
     assert result == naive(rows, sample, agree)
     assert len(result) > members
@@ -49,13 +49,13 @@ def test_index_many_equal_members_each_pair_once():
     rows = np.tile(collection(2, 1), (700, 1))
     sample = rows[:400]
 
-    assert found(Index(sample, 0.8, 256), rows) == naive(rows, sample, 256)
+    assert found(SignatureIndex(sample, 0.8, 256), rows) == naive(rows, sample, 256)
 
 
 def test_index_of_nothing_finds_nothing():
     rows = collection(3, 10)
-    assert found(Index(rows[:0], 0.8, 200), rows) == []
-    assert found(Index(rows, 0.8, 200), rows[:0]) == []
+    assert found(SignatureIndex(rows[:0], 0.8, 200), rows) == []
+    assert found(SignatureIndex(rows, 0.8, 200), rows[:0]) == []
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.3, 0.5, 0.7, 0.9, 1.0])

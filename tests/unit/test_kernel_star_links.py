@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.kernels.buckets import BucketScanner, pack
+from strata.pipelines.kernels.buckets import BucketScanner, pack_sketches
 from strata.pipelines.kernels.star_links import bit_planes, star_links
 from strata.pipelines.tune import USUAL
 from strata.pipelines.tune_search import Choice
@@ -49,7 +49,7 @@ def test_star_links_equal_naive_oracle(bits, hubs):
 
 def test_star_links_of_one_bit_are_the_edges_of_the_product():
     keys, signature = bucketed(9)
-    edges = BucketScanner(0.8, 16).feed(keys, np.arange(len(keys)), pack(signature))
+    edges = BucketScanner(0.8, 16).feed(keys, np.arange(len(keys)), pack_sketches(signature))
 
     links = star_links(keys, bit_planes(signature, 1), Choice(USUAL).most_differing(0.8), 16)
 

@@ -6,18 +6,20 @@ import pytest
 
 from strata.pipelines.ledger_summary import (
     FOREIGN,
-    MOST_CLUSTERS,
+    MAX_LARGEST_CLUSTERS,
+    MAX_REPORTED_SOURCES,
     OTHER,
-    SOURCES_TOLD,
     LedgerSummary,
 )
-from strata.pipelines.sources import Sources
+from strata.pipelines.sources import SourceIndex
 from strata.storage.schemas import CLUSTERS
 
 
 def sources_of(number):
     """Inputs 0 to number - 1, each with a source of its own."""
-    return Sources(tuple(f"source-{n}" for n in range(number)), np.arange(number, dtype=np.int16))
+    return SourceIndex(
+        tuple(f"source-{n}" for n in range(number)), np.arange(number, dtype=np.int16)
+    )
 
 
 def random_ledger(seed, inputs, foreign=0.0):
@@ -59,7 +61,9 @@ def test_summary_of_random_ledgers_equals_a_naive_count(seed):
     summary = summary_of(rows, sources, parts=1 + seed % 4)
     kept = [(size, doc_id) for doc_id, _, size, is_kept in rows if is_kept]
     removed = [(doc_id, kept_id, size) for doc_id, kept_id, size, is_kept in rows if not is_kept]
-    assert summary.largest == sorted(kept, key=lambda each: (-each[0], each[1]))[:MOST_CLUSTERS]
+    assert (
+        summary.largest == sorted(kept, key=lambda each: (-each[0], each[1]))[:MAX_LARGEST_CLUSTERS]
+    )
     for each in summary.sizes():
         assert each.clusters == sum(each.least <= size <= each.most for size, _ in kept)
         assert each.removed == sum(each.least <= size <= each.most for _, _, size in removed)
@@ -78,7 +82,7 @@ def test_summary_of_random_ledgers_equals_a_naive_count(seed):
 
 def test_summary_of_equal_sizes_keeps_the_smallest_ids():
     rows = [(n, n - n % 2, 2, n % 2 == 0) for n in range(200)]
-    expected = [(2, 2 * n) for n in range(MOST_CLUSTERS)]
+    expected = [(2, 2 * n) for n in range(MAX_LARGEST_CLUSTERS)]
     assert summary_of(rows, sources_of(1)).largest == expected
     assert summary_of(rows[::-1], sources_of(1), parts=7).largest == expected
 
@@ -103,9 +107,9 @@ def test_summary_matrix_of_many_sources_sums_up_the_rest():
     rows = [(0, 0, 2, True)]
     rows += [(n << 37 | i + 1, 0, 2, False) for n in range(1, 40) for i in range(n)]
     matrix = summary_of(sorted(rows), sources, parts=3).matrix(sources)
-    largest = [f"source-{n}" for n in range(39, 39 - SOURCES_TOLD + 1, -1)]
+    largest = [f"source-{n}" for n in range(39, 39 - MAX_REPORTED_SOURCES + 1, -1)]
     assert matrix.names == ("source-0", *largest, OTHER)
     column = [row[0] for row in matrix.removed]
-    rest = sum(range(1, 39 - SOURCES_TOLD + 2))
-    assert column == [0, *range(39, 39 - SOURCES_TOLD + 1, -1), rest]
+    rest = sum(range(1, 39 - MAX_REPORTED_SOURCES + 2))
+    assert column == [0, *range(39, 39 - MAX_REPORTED_SOURCES + 1, -1), rest]
     assert sum(map(sum, matrix.removed)) == sum(range(40))

@@ -61,14 +61,17 @@ def test_utf8_at_every_edge_of_a_block_equals_python(sequence):
 
 
 def test_utf8_random_bytes_equal_python():
-    draw = random.Random(7)
+    sampling_hash = random.Random(7)
     pieces = [*SEQUENCES[:10], "中文".encode(), "é".encode(), b"plain text ", *SEQUENCES]
     for _ in range(3_000):
         strings = [
             b"".join(
-                draw.choices(pieces[:13] if draw.random() < 0.8 else pieces, k=draw.randrange(8))
+                sampling_hash.choices(
+                    pieces[:13] if sampling_hash.random() < 0.8 else pieces,
+                    k=sampling_hash.randrange(8),
+                )
             )
-            for _ in range(draw.randrange(1, 5))
+            for _ in range(sampling_hash.randrange(1, 5))
         ]
         assert checked(strings) == all(map(is_utf8, strings))
 

@@ -1,6 +1,6 @@
 import pytest
 
-from strata.jobs.runtime.report_charts import funnel, past_runs, time_bars
+from strata.jobs.runtime.report_charts import funnel, run_history, time_bars
 from strata.jobs.runtime.report_figures import clock, compact, decimal, percent
 from strata.jobs.runtime.run import RunReport
 from strata.pipelines.stage import StageReport, StageStatus
@@ -51,7 +51,7 @@ def test_funnel_of_a_run_with_items_counts_what_tokenize_took_of_the_survivors()
 
     assert labels(steps) == [("documents", 160), ("survivors", 46)]
     assert steps[0].losses == {"exact": 110, "contaminated": 4}
-    assert past_runs([run], run)[0].survivors == 46
+    assert run_history([run], run)[0].survivors == 46
 
 
 def test_funnel_without_stages_that_ran_is_empty():
@@ -86,7 +86,7 @@ def test_time_bars_stay_within_the_whole_when_clocks_disagree():
 def test_past_runs_take_rows_from_tables_when_nothing_ran():
     tables = {"documents": {"rows": 5}, "tokens": {"rows": 3}}
     run = report(stage("shard", status=StageStatus.SKIPPED), tables=tables)
-    (past,) = past_runs([run], run)
+    (past,) = run_history([run], run)
     assert (past.records, past.documents, past.survivors, past.tokens) == (None, 5, 3, None)
     assert past.shown
 

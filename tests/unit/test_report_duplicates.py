@@ -11,7 +11,7 @@ from strata.jobs.runtime.report_duplicates import LABEL, duplicates_of
 from strata.jobs.runtime.report_page import render_page
 from strata.jobs.runtime.run import RunReport
 from strata.pipelines.duplicates_report import DUPLICATES
-from strata.pipelines.ledger_summary import MOST_CLUSTERS, SOURCES_TOLD
+from strata.pipelines.ledger_summary import MAX_LARGEST_CLUSTERS, MAX_REPORTED_SOURCES
 from strata.pipelines.stage import StageReport, StageStatus
 
 EVIL = "[red]<script>\x1b\u202e"
@@ -147,14 +147,16 @@ def test_terminal_shows_sizes_matrix_and_clusters():
 
 @pytest.mark.parametrize("width", [60, 96, 200])
 def test_terminal_figures_of_many_sources_are_never_cut(width):
-    names = [f"source-{n}-{'x' * 60}" for n in range(SOURCES_TOLD + 1)]
+    names = [f"source-{n}-{'x' * 60}" for n in range(MAX_REPORTED_SOURCES + 1)]
     removed = [[999_949_999] * len(names)] * len(names)
-    largest = [cluster(10**9 + n, id="q" * 300, sample="z" * 120) for n in range(MOST_CLUSTERS)]
+    largest = [
+        cluster(10**9 + n, id="q" * 300, sample="z" * 120) for n in range(MAX_LARGEST_CLUSTERS)
+    ]
     told = printed(facts(largest=largest, sources={"names": names, "removed": removed}), width)
     assert told.count("999.9 M") == len(names) ** 2
     assert told.count("13.0 G") == len(names)
     assert all(f"{each['size']:,}" in told for each in largest)
-    assert told.count("q") == 300 * MOST_CLUSTERS
+    assert told.count("q") == 300 * MAX_LARGEST_CLUSTERS
 
 
 def test_terminal_cuts_samples_rather_than_ids():

@@ -5,7 +5,7 @@ import xxhash
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.split import plan_splits
-from strata.pipelines.retraction.refused import RetractedRecords
+from strata.pipelines.retraction.refused import Tombstones
 from strata.settings import InputSettings
 from tests.texts import json_lines
 from tests.unit.conftest import LIMITS
@@ -22,7 +22,7 @@ def rules(documents=(), urls=(), sources=()):
         np.uint64(xxhash.xxh64_intdigest(name.encode())).view(np.int64) for name, *_ in documents
     ]
     order = np.argsort(rows[:, 0], kind="stable")
-    return RetractedRecords(
+    return Tombstones(
         rows[order],
         np.array(ids, np.int64)[order],
         np.array([own for *_, own in documents], bool)[order],

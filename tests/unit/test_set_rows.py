@@ -7,7 +7,7 @@ import pytest
 from strata.errors import ConflictError
 from strata.pipelines import set_rows as module
 from strata.pipelines.dedup_scan import EDGE_SCHEMA
-from strata.pipelines.exact_edges import decided_on_driver
+from strata.pipelines.exact_edges import verified_on_driver
 from strata.pipelines.set_rows import compared_rows, located, set_rows
 from strata.pipelines.shard import run_shard
 from strata.pipelines.text_files import own_texts
@@ -150,7 +150,7 @@ def test_decided_on_driver_only_true_pairs_stay_with_their_similarity(corpus, te
     def decided(verify):
         section = DedupSettings(**dedup, verify=verify)
         settings = corpus.settings.model_copy(update={"dedup": section})
-        return decided_on_driver(sequential_context(settings, "decide"), edges)
+        return verified_on_driver(sequential_context(settings, "decide"), edges)
 
     found = {(row["a"], row["b"]): row["similarity"] for row in decided("exact").to_pylist()}
 

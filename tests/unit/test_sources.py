@@ -2,7 +2,7 @@ import numpy as np
 
 from strata.pipelines import sources as module
 from strata.pipelines.shard import run_shard
-from strata.pipelines.sources import Sources, read_sources
+from strata.pipelines.sources import SourceIndex, read_sources
 from strata.settings import Settings
 from tests.sequential import sequential_context
 from tests.texts import json_lines
@@ -41,5 +41,5 @@ def test_sources_beyond_the_bound_have_one_place(tmp_path, monkeypatch):
 
 
 def test_sources_of_no_inputs_know_no_document():
-    sources = Sources((), np.empty(0, np.int16))
-    assert sources.of(np.array([5, -5])).tolist() == [sources.other, sources.foreign]
+    sources = SourceIndex((), np.empty(0, np.int16))
+    assert sources.of(np.array([5, -5])).tolist() == [sources.other, sources.reference]

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from strata.pipelines.text_diff import CONTEXT, MOST_GAPS, MOST_SHOWN, Run, RunKind, text_diff
+from strata.pipelines.text_diff import CONTEXT, MAX_SHOWN, MOST_GAPS, Run, RunKind, text_diff
 from tests.texts import library_texts
 
 TEXTS = library_texts(6, most_bytes=9000)
@@ -89,12 +89,12 @@ def test_diff_is_of_bounded_size(unit):
     new = old[: len(old) // 2] + "!" + old[len(old) // 2 + 7 :].replace(unit * 3, unit * 2 + "?")
     found = text_diff(old, new)
     told = [run for hunk in found.hunks for run in hunk.runs]
-    assert sum(len(run.text) for run in told) <= MOST_GAPS * (2 * MOST_SHOWN + 4 * CONTEXT) * 4
-    assert all(run.omitted == 0 or len(run.text) == MOST_SHOWN for run in told)
+    assert sum(len(run.text) for run in told) <= MOST_GAPS * (2 * MAX_SHOWN + 4 * CONTEXT) * 4
+    assert all(run.omitted == 0 or len(run.text) == MAX_SHOWN for run in told)
     assert found.shown == min(MOST_GAPS, found.differences)
 
 
 def test_diff_of_a_long_run_tells_what_it_leaves_out():
     found = text_diff("head " + "x" * 5000 + " tail", "head  tail")
     (run,) = [run for run in found.hunks[0].runs if run.kind is REMOVED]
-    assert run == Run(REMOVED, "x" * MOST_SHOWN, 5000 - MOST_SHOWN)
+    assert run == Run(REMOVED, "x" * MAX_SHOWN, 5000 - MAX_SHOWN)

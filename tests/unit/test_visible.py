@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from strata.jobs.runtime.visible import visible
+from strata.jobs.runtime.visible import escape_control_chars
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ from strata.jobs.runtime.visible import visible
     ],
 )
 def test_visible_shows_what_steers_a_terminal_and_leaves_the_rest(text, shown):
-    assert visible(text) == shown
+    assert escape_control_chars(text) == shown
 
 
 def test_visible_of_every_character_has_no_control_left():
     for code in range(0x11_0000):
-        shown = visible(chr(code))
+        shown = escape_control_chars(chr(code))
         assert shown == chr(code) or shown.isascii()
         assert all(unicodedata.category(character) not in {"Cc", "Cf"} for character in shown)
