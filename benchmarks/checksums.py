@@ -19,7 +19,7 @@ import pyarrow as pa
 import xxhash
 import zstandard
 
-from strata.pipelines.shard_task import document_rows
+from strata.pipelines.ingest.task import document_rows
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.schemas import SCHEMAS

@@ -14,8 +14,8 @@ import pyarrow as pa
 from benchmarks.corpus import Corpus
 from benchmarks.processes import run_command
 from strata.layers import load_settings
-from strata.pipelines.ledger_lookup import files_of_ledger
-from strata.pipelines.row_order import row_places
+from strata.pipelines.maintenance.row_order import row_places
+from strata.pipelines.tables.removals import files_of_ledger
 from strata.settings import RowOrder
 from strata.storage.catalog import Corpus as Tables
 from strata.storage.catalog import open_corpus

@@ -9,13 +9,15 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from strata.jobs.runtime.cluster_show import cluster_rows, diff_title, show_diff
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.progress import QuietProgress
-from strata.jobs.runtime.read_log import log_driver_reads
-from strata.jobs.runtime.session import LazySession
-from strata.jobs.runtime.visible import escape_control_chars
-from strata.pipelines.document_trace import (
+from strata.jobs.display.cluster import cluster_rows, diff_title, show_diff
+from strata.jobs.display.text import escape_control_chars
+from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.progress import QuietProgress
+from strata.jobs.runner.read_log import log_driver_reads
+from strata.jobs.session.spark import LazySession
+from strata.pipelines.decontamination.matches import ItemMatches
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.explain.document import (
     LedgerState,
     Membership,
     RejectedRecord,
@@ -23,8 +25,6 @@ from strata.pipelines.document_trace import (
     TracedDocument,
     trace_document,
 )
-from strata.pipelines.item_matches import ItemMatches
-from strata.pipelines.stage import StageContext
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from strata.pipelines.move import run_move
-from strata.pipelines.stage import StageReport
+from strata.pipelines.execution.stage import StageReport
+from strata.pipelines.maintenance.move import run_move
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.accesses import DAY_MS

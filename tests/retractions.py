@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from strata.jobs.export_table import export_batches
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageContext, StageReport
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.execution.stage import StageContext, StageReport
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from strata.jobs.runtime.progress import QuietProgress
-from strata.pipelines.stage import StageContext
+from strata.jobs.runner.progress import QuietProgress
+from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import CommandResult, print_result
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import iso
 from strata.settings import Settings
 from strata.storage.catalog import Corpus

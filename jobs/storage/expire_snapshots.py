@@ -6,7 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from functools import partial
 
-from strata.jobs.runtime.facts import CommandResult, print_result
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import snapshot_row
 from strata.settings import Settings
 from strata.storage.catalog import Corpus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from strata.errors import SettingsError
-from strata.jobs.runtime.facts import CommandResult, print_result
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.usage import tier_of_file

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.entry import new_run_id
-from strata.jobs.runtime.facts import CommandResult, print_result
-from strata.pipelines.rollback import plan_rollback, roll_back
+from strata.jobs.command.entry import new_run_id
+from strata.jobs.display.facts import CommandResult, print_result
+from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 

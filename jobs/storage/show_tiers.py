@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from strata.jobs.runtime.facts import CommandResult, number, print_result
+from strata.jobs.display.facts import CommandResult, number, print_result
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import CommandResult, print_result
-from strata.pipelines.retraction.records import RetractionGuard
+from strata.jobs.display.facts import CommandResult, print_result
+from strata.pipelines.lineage.guard import RetractionGuard
 from strata.settings import Settings
 from strata.storage.catalog import Corpus
 from strata.storage.tags import delete_tag, tag_corpus

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from strata.errors import InputError, SettingsError
-from strata.jobs.runtime.arguments import verbosity
-from strata.jobs.runtime.facts import CommandResult, print_result
-from strata.jobs.runtime.progress import TaskCount, progress_for
+from strata.jobs.command.arguments import verbosity
+from strata.jobs.display.facts import CommandResult, print_result
+from strata.jobs.runner.progress import TaskCount, progress_for
 from strata.jobs.storage.stage_context import stage_context
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.maintenance.verify import verify_on_cluster
 from strata.pipelines.repair.affected import AffectedRows, find_affected
 from strata.pipelines.repair.run import RepairMode, RepairResult, RepairStatus, repair
-from strata.pipelines.stage import StageContext
-from strata.pipelines.verify_task import verify_on_cluster
 from strata.settings import TABLES, Settings
 from strata.storage.catalog import Corpus
 from strata.storage.integrity.foreign_files import foreign_files

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from strata.pipelines.readers.columnar import read_parquet
+from strata.pipelines.readers.csv import read_csv
 from strata.pipelines.readers.decompress import DamagedStream, plain_chunks
-from strata.pipelines.readers.delimited import read_csv
 from strata.pipelines.readers.jsonl import JsonLines
 from strata.pipelines.readers.lines import OTHER_FIELDS_BYTES, line_blocks, range_chunks
+from strata.pipelines.readers.parquet import read_parquet
 from strata.pipelines.readers.records import ReadBatch, reject
 from strata.pipelines.readers.rejects import BrokenFile
 from strata.pipelines.readers.split import Compression, ReadLimits, Split
-from strata.pipelines.readers.whole import read_text
+from strata.pipelines.readers.text import read_text
 from strata.settings import InputFormat
 from strata.storage.store import Store
 

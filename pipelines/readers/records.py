@@ -18,20 +18,11 @@ from strata.pipelines.readers.rejects import (
     excerpt_of,
 )
 from strata.pipelines.readers.split import InputFile
+from strata.storage.doc_ids import LARGEST_ORDINAL, POSITION_BITS
 from strata.storage.schemas import DOCUMENTS
 
-__all__ = [
-    "COLUMNS",
-    "POSITION_BITS",
-    "Columns",
-    "ReadBatch",
-    "build_batch",
-    "doc_id_base",
-    "reject",
-]
+__all__ = ["COLUMNS", "Columns", "ReadBatch", "build_batch", "doc_id_base", "reject"]
 
-POSITION_BITS = 37
-LARGEST_ORDINAL = 2 ** (63 - POSITION_BITS) - 1
 COLUMNS = pa.schema(
     [
         ("doc_id", pa.int64()),

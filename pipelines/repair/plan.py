@@ -6,20 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from strata.errors import ConflictError, InputError
-from strata.pipelines.foreign import FINGERPRINT_FORMAT, fingerprint_format
-from strata.pipelines.ledger_lookup import files_of_contained, files_of_ledger
-from strata.pipelines.passages import cut_files
+from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.lineage.keys import removals_key
+from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.readers.split import ReadLimits, plan_splits
-from strata.pipelines.registry import read_inputs
-from strata.pipelines.removals import removals_key
-from strata.pipelines.repair.copies import (
-    checksum_in_footer,
-    equal_copies,
-    files_of_same_result,
-    rebuilt_files,
-)
+from strata.pipelines.repair.affected import DOCUMENT_TABLES, MissingRows, find_missing_rows
 from strata.pipelines.repair.sources import (
     RowsFromClean,
     RowsFromCopies,
@@ -28,19 +22,22 @@ from strata.pipelines.repair.sources import (
     RowsFromSketching,
     RowsFromSurvivors,
     RowSource,
+    checksum_in_footer,
+    equal_copies,
+    files_of_same_result,
+    rebuilt_files,
 )
-from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.repair.task import RepairTask
-from strata.pipelines.repair.wanted import DOCUMENT_TABLES, MissingRows, find_missing_rows
-from strata.pipelines.retraction.gone import DocumentSet
-from strata.pipelines.retraction.records import retraction_rows
-from strata.pipelines.stage import StageContext
-from strata.pipelines.table_target import TableTarget
-from strata.pipelines.token_parts import ledger_files
-from strata.pipelines.token_sample import stored_spec
-from strata.pipelines.token_task import Part
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import TOKENIZER, named_spec
+from strata.pipelines.tables.doc_set import DocumentSet
+from strata.pipelines.tables.inputs import read_inputs
+from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
+from strata.pipelines.tables.removals import files_of_contained, files_of_ledger
+from strata.pipelines.tables.retractions import retraction_rows
+from strata.pipelines.tables.state import CorpusState
+from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.pipelines.tokenization.training import stored_spec
+from strata.storage.doc_ids import POSITION_BITS
 from strata.storage.integrity.checksums import RowsChecksum
 from strata.storage.records import TableFile
 from strata.storage.tiers import tiers_of

@@ -9,12 +9,12 @@ from enum import StrEnum
 
 from strata.errors import ConflictError
 from strata.keys import stage_key
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.repair.plan import plan_repairs
-from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.repair.task import RepairTask, RepairTaskResult, run_repair_task
-from strata.pipelines.retraction.records import RetractionGuard
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tasks import run_tasks
+from strata.pipelines.tables.state import CorpusState
 from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.lifecycle.accesses import log_successions
 from strata.storage.publish import PublishMode, publish

@@ -1,23 +1,32 @@
-"""Where rows of a table may still be had from; read in a worker, one batch after the other."""
+"""Where rows of a table may still be had from; read in a worker, one batch after the other.
+
+Other files with rows of a table: of other snapshots, of a rewrite, or not collected yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.ledger_lookup import LedgerFile
+from strata.errors import InputError
+from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.ingest.task import document_rows, fingerprint_rows
 from strata.pipelines.readers.split import ReadLimits, Split
-from strata.pipelines.repair.wanted import MissingRows
-from strata.pipelines.shard_task import document_rows, fingerprint_rows
-from strata.pipelines.token_task import Part, TokenResult, cut_survivors, token_rows
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.storage.scan import read_batches
+from strata.pipelines.repair.affected import MissingRows
+from strata.pipelines.tables.state import CorpusState
+from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
+from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.pipelines.tokenization.task import token_rows
+from strata.storage.integrity.checksums import RowsChecksum, checksum_of
+from strata.storage.records import CONTENT_KEY, TableFile
+from strata.storage.scan import open_parquet, read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import Store
+from strata.storage.tiers import Tier
 from strata.storage.url import Url
 
 __all__ = [
@@ -28,6 +37,10 @@ __all__ = [
     "RowsFromInputs",
     "RowsFromSketching",
     "RowsFromSurvivors",
+    "checksum_in_footer",
+    "equal_copies",
+    "files_of_same_result",
+    "rebuilt_files",
 ]
 
 BATCH_BYTES = 4_000_000
@@ -140,7 +153,7 @@ class RowsFromSurvivors:
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The survivors."""
         only = None if wanted is None else wanted.known_ids
-        yield from cut_survivors(self.parts, self.ledger, self.cuts, store, TokenResult(), only)
+        yield from cut_survivors(self.parts, self.ledger, self.cuts, store, SurvivorCounts(), only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +170,7 @@ class RowsFromEncoding:
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The tokens of the texts that are sought."""
-        from strata.pipelines.tokenizer_engine import Engine
-        from strata.pipelines.tokenizer_reference import check_equal
+        from strata.pipelines.tokenization.engine import Engine, check_equal
 
         engine = Engine.open(self.spec)
         for batch in self.texts.batches(store, wanted):
@@ -172,3 +184,68 @@ def _wanted_rows(batch: pa.RecordBatch, wanted: MissingRows | None) -> pa.Record
     if wanted is None:
         return batch
     return batch.filter(pa.array(wanted.contains(np.asarray(batch.column("doc_id")))))
+
+
+def files_of_same_result(
+    state: CorpusState, table: str, damaged_urls: Collection[str]
+) -> list[TableFile]:
+    """Other files of the same result: those that were rewritten, or took their place."""
+    from strata.storage.history import generation
+
+    owner = state.corpus.table(table)
+    iceberg = owner.existing()
+    if iceberg is None:
+        return []
+    same = generation(iceberg.metadata, state.ref)
+    found = {file.url: file for each in same for file in owner.files(each)}
+    live = {file.url for file in state.files(table)}
+    return [file for url, file in found.items() if url not in live and url not in damaged_urls]
+
+
+def rebuilt_files(state: CorpusState, table: str, damaged_urls: Collection[str]) -> list[TableFile]:
+    """The files of the present table, where it is another copy of what a tag names.
+
+    A table that was cleared and made anew from the same documents and settings has the same rows,
+    in files that may be cut elsewhere.
+    """
+    key = state.property(table, CONTENT_KEY)
+    present = CorpusState(state.corpus)
+    # Other engines give no key, and none of them equals another.
+    if state.is_present or key is None or key != present.property(table, CONTENT_KEY):
+        return []
+    files, lost = present.files(table), state.files(table)
+    is_whole = sum(file.rows for file in files) == sum(file.rows for file in lost)
+    return [] if not is_whole or any(file.url in damaged_urls for file in files) else files
+
+
+def equal_copies(
+    state: CorpusState,
+    tiers: Iterable[Tier],
+    table: str,
+    sought: Collection[RowsChecksum],
+    damaged_urls: Collection[str],
+) -> dict[str, str]:
+    """Files outside of the table that hold just the rows of a checksum, by its text."""
+    wanted = {checksum.to_text() for checksum in sought}
+    unfit = {file.location for file in state.files(table)} | {
+        Url.parse(url) for url in damaged_urls
+    }
+    corpus = state.corpus
+    found: dict[str, str] = {}
+    for root in sorted({corpus.warehouse, *(tier.url for tier in tiers)}):
+        for file in corpus.store.find(root / corpus.name / table / "data"):
+            if file.url in unfit or file.url.suffix != ".parquet" or len(found) == len(wanted):
+                continue
+            checksum = checksum_in_footer(corpus.store, file.url)
+            if checksum is not None and checksum.to_text() in wanted:
+                found[checksum.to_text()] = str(file.url)
+    return found
+
+
+def checksum_in_footer(store: Store, url: Url) -> RowsChecksum | None:
+    """The checksum of a file whose footer can be read and holds one."""
+    try:
+        with open_parquet(store, url) as scan:
+            return checksum_of(scan.metadata)
+    except InputError:
+        return None

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from strata.errors import InputError
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.execution.tasks import task_stem
 from strata.pipelines.readers.rejects import BrokenFile
+from strata.pipelines.repair.affected import MissingRows
 from strata.pipelines.repair.sources import RowSource
-from strata.pipelines.repair.wanted import MissingRows
-from strata.pipelines.table_target import TableTarget
-from strata.pipelines.tasks import task_stem
 from strata.storage.file_names import youngest
 from strata.storage.integrity.checksums import RowsChecksum, checksum_of
 from strata.storage.parquet import RowWriter, WrittenFile

@@ -10,13 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata.pipelines.readers.records import POSITION_BITS
-from strata.pipelines.retraction.gone import DocumentSet
-from strata.pipelines.retraction.records import Retraction, retraction_rows, selectors_of
-from strata.pipelines.retraction.request import Selector, SelectorKind
-from strata.pipelines.retraction.select import RowFilter, matching_rows
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tasks import run_tasks
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, matching_rows
+from strata.pipelines.tables.retractions import (
+    Retraction,
+    Selector,
+    SelectorKind,
+    retraction_rows,
+    selectors_of,
+)
+from strata.storage.doc_ids import POSITION_BITS
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.store import StorageOptions, open_store

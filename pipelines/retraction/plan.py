@@ -10,26 +10,31 @@ import numpy as np
 import pyarrow as pa
 
 from strata.keys import stage_key
-from strata.pipelines.covered import watermark_properties_without
-from strata.pipelines.dedup import banding_of, dedup_key, edges_key
-from strata.pipelines.dedup_scan import EDGE_SCHEMA
-from strata.pipelines.ledger_lookup import files_of_contained, removed_ids
-from strata.pipelines.passages import wants_cuts
-from strata.pipelines.removals import NO_ITEMS, contained_key
-from strata.pipelines.retraction.gone import DocumentSet
-from strata.pipelines.retraction.records import RETRACTION, Retraction
+from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.lineage.coverage import watermark_properties_without
+from strata.pipelines.lineage.guard import RETRACTION
+from strata.pipelines.lineage.keys import (
+    NO_ITEMS,
+    banding_of,
+    contained_key,
+    dedup_key,
+    edges_key,
+    wants_cuts,
+)
+from strata.pipelines.retraction.edit_files import TableEdit, plan_edit
 from strata.pipelines.retraction.reelection import (
     Reelection,
     fits_driver,
     reelect,
     replaced_pairs,
 )
-from strata.pipelines.retraction.select import RowFilter
 from strata.pipelines.retraction.survivors import tokenizer_of_table
-from strata.pipelines.retraction.table_edit import TableEdit, plan_edit
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import named_spec, tokens_key
+from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
+from strata.pipelines.tables.removals import files_of_contained, removed_ids
+from strata.pipelines.tables.retractions import Retraction
+from strata.pipelines.tokenization.identity import named_spec, tokens_key
+from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.storage.catalog import Corpus
 
 __all__ = [

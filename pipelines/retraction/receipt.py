@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.lineage.guard import RETRACTION
+from strata.pipelines.retraction.edit_files import ROWS_ADDED, ROWS_REMOVED
 from strata.pipelines.retraction.plan import FIRST_PROMOTED, ORDER, PROMOTED, stale_tables
-from strata.pipelines.retraction.records import RETRACTION, Retraction, retraction_rows
-from strata.pipelines.retraction.request import Selector, SelectorKind
-from strata.pipelines.retraction.table_edit import ROWS_ADDED, ROWS_REMOVED
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tokens import TOKENIZER
+from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
+from strata.pipelines.tokenization.identity import TOKENIZER
 from strata.storage.catalog import Corpus
 from strata.storage.records import TableSnapshot
 

@@ -7,30 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from strata.errors import SettingsError
+from strata.pipelines.tables.retractions import Selector, SelectorKind
 
-__all__ = [
-    "ExpiryPolicy",
-    "MissingPolicy",
-    "RetractRequest",
-    "Selector",
-    "SelectorKind",
-    "parse_list",
-]
-
-
-class SelectorKind(StrEnum):
-    """What a value names."""
-
-    ID = "id"
-    """The documents with this id of the user's."""
-    DOC_ID = "doc_id"
-    """The document with this number."""
-    URL = "url"
-    """The documents with this address."""
-    SOURCE = "source"
-    """All documents of a source."""
-    CLUSTER = "cluster"
-    """All members of the duplicate cluster of a document; by the user's id, else by doc_id."""
+__all__ = ["ExpiryPolicy", "MissingPolicy", "RetractRequest", "parse_list"]
 
 
 class MissingPolicy(StrEnum):
@@ -47,17 +26,6 @@ class ExpiryPolicy(StrEnum):
     """By the next `strata storage expire` and `gc`."""
     NOW = "now"
     """At the end of the retraction."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Selector:
-    """One thing that was asked for."""
-
-    kind: SelectorKind
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.value!r}"
 
 
 @dataclass(frozen=True, slots=True)

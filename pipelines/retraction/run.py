@@ -9,7 +9,17 @@ from dataclasses import asdict, dataclass, replace
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.keys import stage_key
-from strata.pipelines.retraction.forget import purge
+from strata.pipelines.execution.stage import (
+    Counters,
+    StageContext,
+    StageReport,
+    StageStatus,
+    Stopwatch,
+)
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.lineage.guard import RETRACTION, STATE, RetractionState, unfinished
+from strata.pipelines.retraction.edit_files import TableEdit, publish_edit
+from strata.pipelines.retraction.forget import blank_samples, purge
 from strata.pipelines.retraction.match import SelectorMatches, intent_rows, match_selectors
 from strata.pipelines.retraction.plan import (
     OF_SHARD,
@@ -18,27 +28,15 @@ from strata.pipelines.retraction.plan import (
     plan_retraction,
 )
 from strata.pipelines.retraction.receipt import receipt_of, retained_snapshots
-from strata.pipelines.retraction.records import (
-    RETRACTION,
-    STATE,
+from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, RetractRequest
+from strata.pipelines.retraction.survivors import encode_survivors
+from strata.pipelines.tables.retractions import (
     Retraction,
-    RetractionState,
+    Selector,
     read_retraction,
     retraction_rows,
     selectors_of,
-    unfinished,
 )
-from strata.pipelines.retraction.reports import blank_samples
-from strata.pipelines.retraction.request import (
-    ExpiryPolicy,
-    MissingPolicy,
-    RetractRequest,
-    Selector,
-)
-from strata.pipelines.retraction.survivors import encode_survivors
-from strata.pipelines.retraction.table_edit import TableEdit, publish_edit
-from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
-from strata.pipelines.table_target import TableTarget
 from strata.storage.edit import FileEdit, edit_files
 from strata.storage.maintenance import STAGING
 from strata.storage.parquet import WrittenFile

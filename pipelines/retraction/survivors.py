@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strata.errors import BalanceError, InputMissingError
-from strata.pipelines.retraction.gone import DocumentSet
-from strata.pipelines.retraction.select import RowFilter
-from strata.pipelines.stage import Counters, StageContext
-from strata.pipelines.tasks import run_tasks
-from strata.pipelines.token_sample import stored_spec
-from strata.pipelines.token_task import Part, TokenTask, run_token_task
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import TOKENIZER, named_spec
+from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.stage import Counters, StageContext
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
+from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.pipelines.tokenization.task import TokenTask, run_token_task
+from strata.pipelines.tokenization.training import stored_spec
 from strata.storage.maintenance import STAGING
 from strata.storage.parquet import WrittenFile
 from strata.storage.records import TableFile
@@ -75,7 +75,7 @@ def encode_survivors(
         encoded.counters.add(result.counters)
         for file in result.files:
             encoded.files.setdefault(file.table, []).append(file)
-    seen = sum(result.rows_in for result in results)
+    seen = sum(result.survivors.rows_in for result in results)
     if seen != len(promoted):
         raise BalanceError(
             f"{len(promoted):,} documents survive now, but {seen:,} of them are in `documents`",

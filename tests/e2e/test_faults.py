@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from strata.jobs.runtime.warm_daemon import DAEMON_MODULE
+from strata.jobs.session.warm_daemon import DAEMON_MODULE
 from tests.e2e.conftest import TIMEOUT, Project
 
 SEED = 20_260

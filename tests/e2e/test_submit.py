@@ -9,8 +9,8 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from strata.jobs.runtime.java import find_java
-from strata.jobs.runtime.shipping import build_archive
+from strata.jobs.session.java import find_java
+from strata.jobs.session.shipping import build_archive
 from tests.bare_python import bare_environment, make_bare_python
 from tests.e2e.conftest import TIMEOUT, Finished, Project
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from strata.jobs.runtime.warm_daemon import DAEMON_MODULE, WarmDaemon
-from strata.jobs.runtime.worker_daemon import WAITING
+from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
+from strata.jobs.session.worker_daemon import WAITING
 
 
 def handed_over(place: Path, folder: Path) -> subprocess.Popen[bytes]:

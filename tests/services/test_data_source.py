@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyspark
 
-from strata.jobs.runtime.shipping import build_archive
-from strata.pipelines.shard import run_shard
+from strata.jobs.session.shipping import build_archive
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from tests.bare_python import bare_environment, make_bare_python
 from tests.sequential import sequential_context

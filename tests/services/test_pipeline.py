@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from strata.jobs.export_table import export_batches
+from strata.pipelines.export.rows import export_batches
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
 from strata.storage.store import FsspecStore, StorageOptions

@@ -11,10 +11,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Row
 
 from strata.jobs.read_tables import read_table, register
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
 from strata.storage.scan import read_batches

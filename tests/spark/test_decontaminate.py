@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from strata.jobs.export_table import export_batches
-from strata.pipelines.decontaminate import run_decontaminate
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageContext, StageReport
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.execution.stage import StageContext, StageReport
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.stages.decontaminate import run_decontaminate
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from tests.texts import json_lines, library_texts, with_copies, write_shards
 
 Make = Callable[..., StageContext]

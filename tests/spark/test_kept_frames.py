@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from strata.pipelines.kept_frames import CacheLocation, cache_location, cached, storage_memory
+from strata.pipelines.execution.cached_frames import (
+    CacheLocation,
+    cache_location,
+    cached,
+    storage_memory,
+)
 
 
 def test_storage_memory_of_local_mode_is_a_share_of_the_drivers(spark):

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from strata.jobs.export_table import export_batches
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageContext, StageReport, StageStatus
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from strata.storage.url import Url

@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from strata.pipelines.retraction.request import (
-    ExpiryPolicy,
-    MissingPolicy,
-    RetractRequest,
-    Selector,
-    SelectorKind,
-)
+from strata.pipelines.execution.stage import StageContext, StageStatus
+from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.stage import StageContext, StageStatus
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.tables.retractions import Selector, SelectorKind
+from strata.pipelines.tokenization.training import train_bpe
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.texts import library_texts, with_copies
 

@@ -12,16 +12,17 @@ import pytest
 from pyspark.sql import SparkSession
 
 from strata.errors import InputError, RejectLimitError
-from strata.jobs.export_table import export_batches
-from strata.pipelines import edge_search, shard
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.heavy_keys import SkewPolicy
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageContext, StageReport, StageStatus
-from strata.pipelines.tasks import run_tasks
-from strata.pipelines.tokens import run_tokenize
-from strata.pipelines.tune import tune
+from strata.pipelines.dedup import search as edge_search
+from strata.pipelines.dedup.skewed_keys import SkewPolicy
+from strata.pipelines.evaluation.tune import tune
+from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.stages import shard
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS
 from tests.shingles import jaccard_of

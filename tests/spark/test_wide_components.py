@@ -10,9 +10,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
+from strata.pipelines.dedup.spark_components import Labels, PairFolder, spark_components
 from strata.pipelines.kernels.components import components
-from strata.pipelines.pair_files import PairFolder
-from strata.pipelines.wide_components import Labels, spark_components
 from strata.storage.store import FsspecStore
 from strata.storage.url import Url
 

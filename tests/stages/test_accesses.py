@@ -5,11 +5,11 @@ import json
 import pytest
 
 from strata.jobs.cli import main
-from strata.jobs.runtime import run as run_module
-from strata.jobs.runtime.run_options import RunOptions
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
+from strata.jobs.runner import run as run_module
+from strata.jobs.runner.options import RunOptions
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from strata.storage.catalog import open_corpus
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses

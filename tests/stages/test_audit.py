@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from strata.errors import ConflictError
-from strata.pipelines import audit_scan
-from strata.pipelines.audit import audit
-from strata.pipelines.audit_scan import CHECKED, Neighbours
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.exact_pairs import CandidatePairs, exact_jaccard
-from strata.pipelines.kernels import probing
-from strata.pipelines.ledger_lookup import files_of_ledger
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import Counters
-from strata.pipelines.text_files import own_texts
+from strata.pipelines.dedup.exact_jaccard import CandidatePairs, exact_jaccard
+from strata.pipelines.evaluation import neighbours as audit_scan
+from strata.pipelines.evaluation.audit import audit
+from strata.pipelines.evaluation.neighbours import CHECKED, Neighbours
+from strata.pipelines.execution.stage import Counters
+from strata.pipelines.kernels import signature_index as probing
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables.removals import files_of_ledger
+from strata.pipelines.tables.texts import own_texts
 from strata.settings import Settings
 from strata.storage.scan import read_batches
 from strata.storage.url import Url

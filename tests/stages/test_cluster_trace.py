@@ -5,12 +5,12 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from strata.pipelines import cluster_lookup
-from strata.pipelines.cluster_trace import ChainState, trace_clusters
-from strata.pipelines.document_names import DocumentNames
-from strata.pipelines.shard import run_shard
-from strata.pipelines.table_lookup import TableLookup
-from strata.pipelines.table_target import TableTarget
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.explain import chain as cluster_lookup
+from strata.pipelines.explain.cluster import ChainState, trace_clusters
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables.lookup import TableLookup
+from strata.pipelines.tables.names import DocumentNames
 from strata.settings import LinkRule, Settings
 from strata.storage.publish import PublishMode, publish
 from strata.storage.schemas import SCHEMAS

@@ -2,22 +2,26 @@
 
 from numba.core.dispatcher import Dispatcher
 
-from strata.jobs.runtime.compile_kernels import compile_kernels
-from strata.pipelines import tokenizer_frame
+from strata.jobs.setup.kernels import compile_kernels
 from strata.pipelines.kernels import (
     bucket_scan,
     containment,
     content_hash,
     cutting,
-    joining,
     minhash,
     passages,
-    probing,
     shingle_sets,
     substrings,
     word_offsets,
 )
+from strata.pipelines.kernels import (
+    run_merging as joining,
+)
+from strata.pipelines.kernels import (
+    signature_index as probing,
+)
 from strata.pipelines.readers import dates, json_compose, json_scan, utf8
+from strata.pipelines.tokenization import encoders as tokenizer_frame
 
 # Kernels that Python calls; those that only other kernels call are compiled with these.
 CALLED = (

@@ -8,22 +8,23 @@ import pytest
 from rich.console import Console
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
+from strata.jobs.command.arguments import all_overrides, stage_parser
 from strata.jobs.explain_document import explain_document
-from strata.jobs.export_table import export_batches
-from strata.jobs.runtime.arguments import all_overrides, stage_parser
-from strata.jobs.runtime.dry_run import plan_facts
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.run import RunReport
-from strata.jobs.runtime.summary import show_summary
-from strata.pipelines.compress import run_compress
-from strata.pipelines.decontaminate import run_decontaminate
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.document_trace import trace_document
-from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
+from strata.jobs.planning.dry_run import plan_facts
+from strata.jobs.report.summary import show_summary
+from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.explain.document import trace_document
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.decontaminate import run_decontaminate
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
+from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
 from tests.sequential import sequential_context
 from tests.texts import json_lines, library_texts

@@ -3,11 +3,11 @@
 import pytest
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
-from strata.jobs.export_table import export_batches
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.foreign import Origin, origins_of, reference_document
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables.other_corpora import Origin, origins_of, reference_document
 from strata.settings import Settings
 from strata.storage.scan import read_batches
 from strata.storage.url import Url

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from strata.storage.publish import PublishMode, publish
 from strata.storage.scan import read_batches
@@ -189,7 +189,7 @@ def test_run_that_died_before_the_ledger_is_finished_without_a_search(tmp_path, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("strata.pipelines.dedup.write_ledger", dies)
+        patch.setattr("strata.pipelines.stages.dedup.write_ledger", dies)
         with pytest.raises(KeyboardInterrupt):
             run_dedup(context)
 

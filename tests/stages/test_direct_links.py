@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.dedup_scan import EDGE_SCHEMA
-from strata.pipelines.direct_links import MEMBERS, direct_edges
+from strata.pipelines.dedup.direct_links import MEMBERS, direct_edges
+from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import acceptance
-from strata.pipelines.shard import run_shard
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from tests.sequential import sequential_context
 from tests.texts import json_lines

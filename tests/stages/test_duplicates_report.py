@@ -1,8 +1,8 @@
 import pytest
 
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.duplicates_report import LINE, first_line
-from strata.pipelines.shard import run_shard
+from strata.pipelines.dedup.ledger_report import LINE, first_line
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from tests.sequential import sequential_context
 from tests.texts import json_lines, library_texts

@@ -6,12 +6,12 @@ import pytest
 from strata.errors import InputMissingError
 from strata.jobs import cli
 from strata.jobs.explain_document import explain_document
-from strata.jobs.runtime.output import OutputForm
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.document_trace import LedgerState, trace_document
-from strata.pipelines.shard import run_shard
-from strata.pipelines.tokens import run_tokenize
+from strata.jobs.runner.options import OutputForm
+from strata.pipelines.explain.document import LedgerState, trace_document
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
 from tests.sequential import sequential_context
 from tests.texts import json_lines, library_texts

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.jobs.export_table import export_table
-from strata.jobs.runtime.output import OutputForm
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
+from strata.jobs.runner.options import OutputForm
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from tests.sequential import sequential_context
 from tests.texts import json_lines, library_texts

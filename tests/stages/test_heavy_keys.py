@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from strata.pipelines import edge_search
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.heavy_keys import SkewPolicy
-from strata.pipelines.shard import run_shard
+from strata.pipelines.dedup import search as edge_search
+from strata.pipelines.dedup.skewed_keys import SkewPolicy
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS

@@ -1,9 +1,9 @@
 import pytest
 
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS

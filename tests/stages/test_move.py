@@ -11,12 +11,13 @@ from pyiceberg.exceptions import CommitFailedException
 
 from strata.errors import BalanceError, ConflictError, InputError, MachineError
 from strata.jobs.cli import main
-from strata.pipelines import move_task
-from strata.pipelines.compress import run_compress
-from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.maintenance import move_task
+from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import InputSettings
 from strata.storage.catalog import open_corpus
 from strata.storage.commits import RewriteCommit
@@ -144,7 +145,7 @@ def test_move_spills_the_coldest_of_a_full_tier(tmp_path):
 
 
 def test_move_several_batches_are_one_commit_each(settings, corpus, monkeypatch):
-    monkeypatch.setattr("strata.pipelines.move.BATCH_FILES", 2)
+    monkeypatch.setattr("strata.pipelines.maintenance.move.BATCH_FILES", 2)
     for i in range(5):
         put(corpus, settings, [i])
     before = len(corpus.table("clusters").snapshots())
@@ -295,7 +296,7 @@ def test_move_of_a_run_that_slept_until_it_was_given_up_publishes_nothing(
     settings, corpus, monkeypatch, asleep_before
 ):
     put(corpus, settings, [1, 2])
-    owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.move"
+    owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.maintenance.move"
     target = (owner, asleep_before) if asleep_before == "copied" else (f"{owner}.{asleep_before}",)
     real = MoveJournal.copied if asleep_before == "copied" else log_successions
 
@@ -493,7 +494,7 @@ def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
             replace_files(corpus.table("clusters"), [replacement], run_id="other")
         return result
 
-    monkeypatch.setattr("strata.pipelines.move.run_move_task", overtaken)
+    monkeypatch.setattr("strata.pipelines.maintenance.move.run_move_task", overtaken)
     report = move(settings)
     assert ids_of(corpus) == [1, 2, 3]
     assert tiers_used(corpus) == ["cold", "hot"]
@@ -524,7 +525,7 @@ def test_move_beside_a_retraction_publishes_nothing(settings, corpus, monkeypatc
     put(corpus, settings, [1])
     keys = iter(["before", "after"])
     monkeypatch.setattr(
-        "strata.pipelines.retraction.records.RetractionGuard.check",
+        "strata.pipelines.lineage.guard.RetractionGuard.check",
         lambda *_: (_ for _ in ()).throw(ConflictError(f"retracted {next(keys)}")),
     )
     with pytest.raises(ConflictError, match="retracted"):

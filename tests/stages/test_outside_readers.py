@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.jobs.cli import main
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from strata.storage.reading.predicates import Comparison, Predicate
 from strata.storage.reading.read_plan import ReadPart, pack, read_part

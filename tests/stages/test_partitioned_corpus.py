@@ -6,20 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.jobs.export_table import export_batches
-from strata.pipelines.compress import run_compress
-from strata.pipelines.move import run_move
-from strata.pipelines.retraction.request import (
-    ExpiryPolicy,
-    MissingPolicy,
-    RetractRequest,
-    Selector,
-    SelectorKind,
-)
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.maintenance.move import run_move
+from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.stage import StageStatus
-from strata.pipelines.table_lookup import TableLookup
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.tables.lookup import TableLookup
+from strata.pipelines.tables.retractions import Selector, SelectorKind
+from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import Settings
 from strata.storage.file_names import order_of_name
 from strata.storage.integrity.verify import verify

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from strata.errors import ConflictError
-from strata.jobs.export_table import export_batches
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.export.rows import export_batches
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS

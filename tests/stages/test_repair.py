@@ -6,15 +6,16 @@ import pytest
 
 from strata.jobs.cli import main
 from strata.jobs.storage import stage_context
-from strata.pipelines.decontaminate import run_decontaminate
-from strata.pipelines.dedup import run_dedup
+from strata.pipelines.maintenance.verify import verify_on_cluster
 from strata.pipelines.repair.affected import find_affected
 from strata.pipelines.repair.run import CLEARED_WITH, RepairMode, RepairStatus
-from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
+from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.shard import run_shard
-from strata.pipelines.tokens import run_tokenize
-from strata.pipelines.verify_task import verify_on_cluster
+from strata.pipelines.stages.decontaminate import run_decontaminate
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
+from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses

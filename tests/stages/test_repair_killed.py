@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from strata.pipelines.dedup import run_dedup
 from strata.pipelines.repair.run import RepairMode, RepairStatus, repair
-from strata.pipelines.shard import run_shard
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from strata.storage.integrity.verify import verify
 from strata.storage.maintenance import collect_garbage, find_orphans

@@ -7,15 +7,16 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import ConflictError
+from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
+from strata.pipelines.maintenance.verify import verify_on_cluster
 from strata.pipelines.repair.affected import find_affected
-from strata.pipelines.repair.copies import rebuilt_files
 from strata.pipelines.repair.run import RepairMode, RepairStatus
-from strata.pipelines.repair.state import CorpusState
+from strata.pipelines.repair.sources import rebuilt_files
 from strata.pipelines.retraction.receipt import retained_snapshots
-from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
+from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.rollback import plan_rollback, roll_back
-from strata.pipelines.verify_task import verify_on_cluster
+from strata.pipelines.tables.retractions import Selector, SelectorKind
+from strata.pipelines.tables.state import CorpusState
 from strata.settings import Settings
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify
 from strata.storage.parquet import ParquetLayout, TableWriter

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from strata.jobs import cli, retract_documents
-from strata.jobs.runtime.retract_arguments import request_of
-from strata.pipelines.dedup import run_dedup
+from strata.jobs.command.arguments import request_of
 from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy
-from strata.pipelines.shard import run_shard
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from tests.retractions import rows_of
 from tests.sequential import Session, sequential_context

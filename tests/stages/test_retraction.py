@@ -9,23 +9,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
+from strata.pipelines.execution.stage import StageStatus, reports_folder
+from strata.pipelines.lineage.guard import RETRACTION, RetractionGuard, unfinished
 from strata.pipelines.retraction import run as retraction_run
-from strata.pipelines.retraction.records import RETRACTION, RetractionGuard, unfinished
 from strata.pipelines.retraction.request import (
     ExpiryPolicy,
     MissingPolicy,
     RetractRequest,
-    Selector,
-    SelectorKind,
     parse_list,
 )
 from strata.pipelines.retraction.run import preview_retraction, run_retract
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus, reports_folder
-from strata.pipelines.tokenizer_training import train_bpe
-from strata.pipelines.tokens import run_tokenize
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
+from strata.pipelines.tables.retractions import Selector, SelectorKind
+from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import Settings
 from strata.storage import edit
 from tests.retractions import contents, rows_of, run_all, survivors, write_records

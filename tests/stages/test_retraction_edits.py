@@ -5,10 +5,15 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import BalanceError
-from strata.pipelines.retraction.edits import EditTask, Inserts, run_edit_task
-from strata.pipelines.retraction.gone import DocumentSet
-from strata.pipelines.retraction.select import RowFilter, count_matching_rows
-from strata.pipelines.retraction.table_edit import TableEdit, plan_edit, publish_edit
+from strata.pipelines.retraction.edit_files import (
+    EditTask,
+    Inserts,
+    TableEdit,
+    plan_edit,
+    publish_edit,
+    run_edit_task,
+)
+from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, count_matching_rows
 from strata.settings import Settings
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish

@@ -7,12 +7,13 @@ import pytest
 
 from strata.errors import BalanceError, ConflictError
 from strata.partition_settings import partition_fields
-from strata.pipelines import rewrite_tables, verified_rewrite
-from strata.pipelines.compress import run_compress
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.rewrite_tables import RewriteRequest, plan_rewrites, run_rewrite_tables
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.maintenance import rewrite as rewrite_tables
+from strata.pipelines.maintenance import rewrite_task as verified_rewrite
+from strata.pipelines.maintenance.rewrite import RewriteRequest, plan_rewrites, run_rewrite_tables
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import LifecycleRule, RowOrder, Settings
 from strata.storage.file_names import order_of_name
 from strata.storage.integrity.checksums import RowsChecksum
@@ -171,8 +172,8 @@ def test_rows_are_sorted_inside_their_files(context, order, key):
 
 
 def test_sorting_holds_no_more_rows_than_its_bound(context, monkeypatch):
-    monkeypatch.setattr("strata.pipelines.rewrite.SORTED_BYTES", 10_000)
-    monkeypatch.setattr("strata.pipelines.rewrite.ROUTED_BYTES", 2_000)
+    monkeypatch.setattr("strata.pipelines.maintenance.rewrite_task.SORTED_BYTES", 10_000)
+    monkeypatch.setattr("strata.pipelines.maintenance.rewrite_task.ROUTED_BYTES", 2_000)
     before = rows_of(context, "documents")
     request = RewriteRequest(("documents",), BY, RowOrder.URL, 10**6)
     run_rewrite_tables(context, request)
@@ -269,7 +270,7 @@ def test_retraction_meanwhile_stops_it(context, monkeypatch):
         raise ConflictError("documents were retracted")
 
     before = [file for file, _ in in_files(context)]
-    monkeypatch.setattr("strata.pipelines.rewrite_tables.RetractionGuard.check", refuse)
+    monkeypatch.setattr("strata.pipelines.maintenance.rewrite.RetractionGuard.check", refuse)
     with pytest.raises(ConflictError):
         run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     assert [file for file, _ in in_files(context)] == before

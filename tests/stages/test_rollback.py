@@ -7,13 +7,14 @@ import pytest
 
 from strata.errors import ConflictError, SettingsError
 from strata.jobs.cli import main
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.foreign import reference_corpora
-from strata.pipelines.retraction.request import RetractRequest, Selector, SelectorKind
+from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
+from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
-from strata.pipelines.rollback import plan_rollback, roll_back
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageStatus
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables.other_corpora import reference_corpora
+from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
 from strata.storage.maintenance import expire
 from strata.storage.tags import delete_tag, tag_corpus, tags_of
@@ -156,7 +157,7 @@ def test_rollback_beside_a_retraction_that_has_begun_is_refused(context, tmp_pat
     add_more(context, tmp_path)
     steps = plan_rollback(context.corpus, "v1")
     now = contents(context)
-    monkeypatch.setattr("strata.pipelines.retraction.records.unfinished", lambda _: "key")
+    monkeypatch.setattr("strata.pipelines.lineage.guard.unfinished", lambda _: "key")
     with pytest.raises(ConflictError, match="is not finished"):
         roll_back(context.corpus, steps, "back")
     assert contents(context) == now

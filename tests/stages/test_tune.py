@@ -9,14 +9,22 @@ from rich.console import Console
 from strata.errors import InputMissingError
 from strata.jobs.cli import main
 from strata.jobs.tune_dedup import show_tuning
-from strata.pipelines import tune_sample
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.kernels import probing
+from strata.pipelines.evaluation import tune_sample
+from strata.pipelines.evaluation.tune import (
+    USUAL,
+    Choice,
+    TrialResult,
+    Tuning,
+    choices,
+    evaluate,
+    recommended,
+    tune,
+)
+from strata.pipelines.evaluation.tune_sample import MAX_NEIGHBOURS, draw_sample
+from strata.pipelines.kernels import signature_index as probing
 from strata.pipelines.kernels.banding import Banding
-from strata.pipelines.shard import run_shard
-from strata.pipelines.tune import USUAL, Tuning, choices, recommended, tune
-from strata.pipelines.tune_sample import MAX_NEIGHBOURS, draw_sample
-from strata.pipelines.tune_search import Choice, TrialResult, evaluate
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings, VerifyMethod
 from strata.storage.scan import read_batches
 from strata.storage.url import Url

@@ -3,9 +3,14 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import BalanceError, InputError, MachineError
-from strata.pipelines import verified_rewrite
 from strata.pipelines.kernels.content_hash import content_hash
-from strata.pipelines.rewrite import RewriteTask, SourceFile, balance, run_rewrite_task
+from strata.pipelines.maintenance import rewrite_task as verified_rewrite
+from strata.pipelines.maintenance.rewrite_task import (
+    RewriteTask,
+    SourceFile,
+    balance,
+    run_rewrite_task,
+)
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.scan import read_batches
 from strata.storage.schemas import SCHEMAS

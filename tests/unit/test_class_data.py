@@ -5,9 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from strata.jobs.runtime import class_data
-from strata.jobs.runtime.class_data import class_data_of, remove_old
-from strata.jobs.runtime.java import Java, JavaKind, JavaVersion
+from strata.jobs.session import class_data
+from strata.jobs.session.class_data import class_data_of, remove_old
+from strata.jobs.session.java import Java, JavaKind, JavaVersion
 
 
 @pytest.fixture(autouse=True)

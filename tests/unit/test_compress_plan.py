@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.compress import plan_table
+from strata.pipelines.stages.compress import plan_table
 from strata.settings import CompressSettings
 from strata.storage.parquet import ParquetLayout
 from strata.storage.records import TableFile

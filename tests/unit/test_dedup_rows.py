@@ -2,18 +2,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.dedup_rows import (
+from strata.pipelines.dedup.band_rows import (
     ROW_SCHEMA,
-    FingerprintFile,
     KeyKind,
     RowTask,
     band_rows,
-    group_files,
     hash_to_sketch,
     kind_of,
     new_keys,
     sketch_words,
 )
+from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import BucketScanner, pack_sketches
 from tests.fingerprints import fingerprints

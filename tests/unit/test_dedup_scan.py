@@ -5,8 +5,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.dedup_rows import ROW_SCHEMA, KeyKind
-from strata.pipelines.dedup_scan import EDGE_SCHEMA, MAX_HUBS, ScanTask, read_edges, scan_partition
+from strata.pipelines.dedup.band_rows import ROW_SCHEMA, KeyKind
+from strata.pipelines.dedup.verify_buckets import (
+    EDGE_SCHEMA,
+    MAX_HUBS,
+    ScanTask,
+    read_edges,
+    scan_partition,
+)
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import acceptance
 from strata.storage.store import StorageOptions

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.dedup_rows import ROW_SCHEMA, FingerprintFile, RowTask, band_rows
-from strata.pipelines.dedup_scan import ScanTask, read_edges, scan_partition
-from strata.pipelines.dedup_share import MOST_SHARES, band_tasks, scan_bands
+from strata.pipelines.dedup.band_rows import ROW_SCHEMA, RowTask, band_rows
+from strata.pipelines.dedup.in_memory import MOST_SHARES, band_tasks, scan_bands
+from strata.pipelines.dedup.verify_buckets import ScanTask, read_edges, scan_partition
+from strata.pipelines.execution.data_files import FingerprintFile
 from strata.pipelines.kernels.banding import Banding
 from strata.storage.store import StorageOptions
 from tests.fingerprints import fingerprints

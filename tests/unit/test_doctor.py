@@ -4,16 +4,13 @@ import sys
 import pytest
 
 from strata.errors import MachineError
-from strata.jobs.runtime import doctor, machine_checks, storage_checks
-from strata.jobs.runtime.doctor import Check, run_checks, show_checks
-from strata.jobs.runtime.machine_checks import (
-    check_disk,
-    check_memory,
-    check_worker_python,
-    memory_bytes,
-)
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.storage_checks import check_tiers
+from strata.jobs.doctor import doctor
+from strata.jobs.doctor import machine as machine_checks
+from strata.jobs.doctor import places as storage_checks
+from strata.jobs.doctor.doctor import Check, run_checks, show_checks
+from strata.jobs.doctor.machine import check_disk, check_memory, check_worker_python, memory_bytes
+from strata.jobs.doctor.places import check_tiers
+from strata.jobs.runner.options import OutputForm
 from strata.settings import Settings
 
 

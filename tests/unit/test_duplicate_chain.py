@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from strata.pipelines.duplicate_chain import EdgeArrays, Link, chain
+from strata.pipelines.explain.chain import EdgeArrays, Link, chain
 
 
 def edges_of(rows):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.edge_set import EdgeSet
+from strata.pipelines.dedup.verify_buckets import EdgeSet
 from strata.pipelines.kernels.buckets import Edges
 
 

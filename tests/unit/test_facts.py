@@ -1,7 +1,7 @@
 import pytest
 
-from strata.jobs.runtime.facts import CommandResult, print_result
-from strata.jobs.runtime.output import OutputForm
+from strata.jobs.display.facts import CommandResult, print_result
+from strata.jobs.runner.options import OutputForm
 
 URL = "s3://archive/corpora/web/tokens/data/tokenize-00000-8-0-01a219bfe4e97d.zstd-3.parquet"
 FACTS = CommandResult(

@@ -16,7 +16,7 @@ from strata.errors import (
     SettingsError,
     TransientError,
 )
-from strata.jobs.runtime.failures import guarded
+from strata.jobs.runner.failures import guarded
 
 
 class Py4JNetworkError(Exception):
@@ -78,7 +78,7 @@ def test_guarded_no_error_returns_the_result():
 def test_guarded_reader_of_stdout_that_is_gone_ends_the_command_in_silence():
     code = (
         "import sys\n"
-        "from strata.jobs.runtime.failures import guarded\n"
+        "from strata.jobs.runner.failures import guarded\n"
         "def work():\n"
         "    for _ in range(100_000):\n"
         "        print('a line of a report')\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from strata.pipelines.intervals import (
+from strata.pipelines.evaluation.intervals import (
     Estimate,
     found_share,
     share_of,

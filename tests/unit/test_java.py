@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from strata.errors import MachineError
-from strata.jobs.runtime import java
-from strata.jobs.runtime.java import JavaKind, JavaVersion, find_java
+from strata.jobs.session import java
+from strata.jobs.session.java import JavaKind, JavaVersion, find_java
 
 MODULE = "--add-modules=jdk.incubator.vector"
 

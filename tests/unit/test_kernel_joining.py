@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.kernels.joining import COLUMNS, RunMerger
+from strata.pipelines.kernels.run_merging import COLUMNS, RunMerger
 
 DOC_ID, PLACE, START, END, FIRST_ID, FIRST_PLACE, FIRST_START = range(COLUMNS)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from strata.pipelines.kernels.banding import Banding
-from strata.pipelines.kernels.probing import MISS_RATE, SignatureIndex, run_bytes
+from strata.pipelines.kernels.signature_index import MISS_RATE, SignatureIndex, run_bytes
 
 
 def family(rng, base, similarity):

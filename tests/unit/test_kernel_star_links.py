@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
+from strata.pipelines.evaluation.tune import USUAL, Choice
 from strata.pipelines.kernels.buckets import BucketScanner, pack_sketches
 from strata.pipelines.kernels.star_links import bit_planes, star_links
-from strata.pipelines.tune import USUAL
-from strata.pipelines.tune_search import Choice
 
 
 def bucketed(seed, size=600):

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.kernels.word_places import word_offsets
+from strata.pipelines.kernels.word_offsets import word_offsets
 from tests.passages import words_of
 
 ALPHABET = "aZ_9 .\né\u0416あカ中가İ\U0001f600\U00020000\u0301"

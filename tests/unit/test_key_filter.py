@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.key_filter import MAX_BITS, MIN_BITS, KeyFilter, filter_bits
+from strata.pipelines.kernels.key_filter import MAX_BITS, MIN_BITS, KeyFilter, filter_bits
 
 
 def random_keys(seed, number):

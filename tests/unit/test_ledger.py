@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.dedup_scan import EDGE_SCHEMA
-from strata.pipelines.ledger import Attributes, ledger_rows, needs_attributes, rank
+from strata.pipelines.dedup.election import Attributes, ledger_rows, needs_attributes, rank
+from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
 from strata.storage.schemas import SCHEMAS
 
 SOURCES = ["web", "wiki", "books", "code"]

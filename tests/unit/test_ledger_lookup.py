@@ -2,7 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.ledger_lookup import LedgerFile, files_of_ledger, removed_ids
+from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.tables.removals import files_of_ledger, removed_ids
 from strata.storage.catalog import open_corpus
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.publish import PublishMode, publish

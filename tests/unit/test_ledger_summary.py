@@ -4,14 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.ledger_summary import (
+from strata.pipelines.dedup.ledger_report import (
     FOREIGN,
     MAX_LARGEST_CLUSTERS,
     MAX_REPORTED_SOURCES,
     OTHER,
     LedgerSummary,
 )
-from strata.pipelines.sources import SourceIndex
+from strata.pipelines.tables.inputs import SourceIndex
 from strata.storage.schemas import CLUSTERS
 
 

@@ -129,9 +129,9 @@ def test_makefile_every_target_is_in_help():
 def test_archive_has_the_packages_of_the_project(tmp_path):
     import zipfile
 
-    from strata.jobs.runtime.shipping import PACKAGES, build_archive
+    from strata.jobs.session.shipping import build_archive, packages
 
-    assert set(PACKAGES) == set(PROJECT["tool"]["setuptools"]["packages"])
+    assert set(packages()) == set(PROJECT["tool"]["setuptools"]["packages"])
     names = zipfile.ZipFile(build_archive(tmp_path / "strata.zip")).namelist()
     assert {"strata/base.toml", "strata/pipelines/kernels/words.bin.zst"} <= set(names)
 

@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from strata.jobs.runtime import progress
-from strata.jobs.runtime.progress import LineProgress, TaskCount
+from strata.jobs.runner import progress
+from strata.jobs.runner.progress import LineProgress, TaskCount
 
 
 class Counted(TaskCount):

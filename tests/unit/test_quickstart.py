@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from strata.jobs.runtime.quickstart import main, prepare
+from strata.jobs.setup.quickstart import main, prepare
 from strata.layers import load_settings
 
 

@@ -183,7 +183,7 @@ def test_parse_condition_other_conditions_refused(text, told):
 
 
 def test_data_source_workers_import_no_pyiceberg():
-    code = "import sys, strata.jobs.runtime.data_source; print('pyiceberg' in sys.modules)"
+    code = "import sys, strata.jobs.datasource.source; print('pyiceberg' in sys.modules)"
 
     answer = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True

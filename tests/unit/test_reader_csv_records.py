@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from strata.pipelines.readers.csv_lines import CsvLines
+from strata.pipelines.readers.csv import CsvLines
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import ReadLimits
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from strata.pipelines.readers.json_record import BadRecord, JsonRecord, parse_record
-from strata.pipelines.readers.json_table import line_rules, read_lines
+from strata.pipelines.readers.jsonl import line_rules, read_lines
 from strata.settings import FieldMapping
 
 FIELDS = FieldMapping()

@@ -2,11 +2,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.collectors import AnchorCollector, RunCollector, UnitCollector
-from strata.pipelines.document_rows import rows_between
-from strata.pipelines.passage_rows import ROW_SCHEMA
-from strata.pipelines.repeats import RepeatScanner
-from strata.pipelines.staged_rows import read_staged, write_staged
+from strata.pipelines.execution.staging import read_staged, write_staged
+from strata.pipelines.passages.collectors import AnchorCollector, RunCollector, UnitCollector
+from strata.pipelines.passages.rows import ROW_SCHEMA, RepeatScanner
+from strata.pipelines.tables.removals import rows_between
 from strata.storage.parquet import ParquetLayout
 from strata.storage.scan import read_batches
 from strata.storage.url import Url

@@ -2,11 +2,11 @@
 
 from rich.console import Console
 
-from strata.jobs.runtime.report_audit import audit_lines, error_bars
-from strata.jobs.runtime.report_page import render_page
-from strata.jobs.runtime.run import RunReport
-from strata.jobs.runtime.summary import show_summary
-from strata.pipelines.stage import StageReport
+from strata.jobs.report.notes import audit_lines, error_bars
+from strata.jobs.report.page import render_page
+from strata.jobs.report.summary import show_summary
+from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.stage import StageReport
 
 AUDIT = {
     "confidence": 0.95,

@@ -1,9 +1,9 @@
 import pytest
 
-from strata.jobs.runtime.report_charts import funnel, run_history, time_bars
-from strata.jobs.runtime.report_figures import clock, compact, decimal, percent
-from strata.jobs.runtime.run import RunReport
-from strata.pipelines.stage import StageReport, StageStatus
+from strata.jobs.report.charts import funnel, run_history, time_bars
+from strata.jobs.report.figures import clock, compact, decimal, percent
+from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.stage import StageReport, StageStatus
 
 
 def stage(name, rows_in=0, rows_out=0, **changes):

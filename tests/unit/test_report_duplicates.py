@@ -6,13 +6,15 @@ from html import unescape
 import pytest
 from rich.console import Console
 
-from strata.jobs.runtime.duplicates_show import show_duplicates
-from strata.jobs.runtime.report_duplicates import LABEL, duplicates_of
-from strata.jobs.runtime.report_page import render_page
-from strata.jobs.runtime.run import RunReport
-from strata.pipelines.duplicates_report import DUPLICATES
-from strata.pipelines.ledger_summary import MAX_LARGEST_CLUSTERS, MAX_REPORTED_SOURCES
-from strata.pipelines.stage import StageReport, StageStatus
+from strata.jobs.report.duplicates import LABEL, duplicates_of, show_duplicates
+from strata.jobs.report.page import render_page
+from strata.jobs.runner.run import RunReport
+from strata.pipelines.dedup.ledger_report import (
+    DUPLICATES,
+    MAX_LARGEST_CLUSTERS,
+    MAX_REPORTED_SOURCES,
+)
+from strata.pipelines.execution.stage import StageReport, StageStatus
 
 EVIL = "[red]<script>\x1b\u202e"
 SHOWN = "[red]<script>\\x1b\\u202e"

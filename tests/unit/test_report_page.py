@@ -3,9 +3,9 @@ from html import unescape
 
 import pytest
 
-from strata.jobs.runtime.report_page import render_page
-from strata.jobs.runtime.run import RunReport
-from strata.pipelines.stage import Counters, StageReport, StageStatus
+from strata.jobs.report.page import render_page
+from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.stage import Counters, StageReport, StageStatus
 
 SCRIPT = "<script>alert('x')</script>"
 

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from strata.errors import InputError, InputMissingError
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.run import RunReport
+from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.run import RunReport
 from strata.jobs.show_report import HISTORY, show_report
-from strata.pipelines.stage import StageReport, reports_folder
+from strata.pipelines.execution.stage import StageReport, reports_folder
 from strata.storage.store import FsspecStore
 
 

@@ -1,10 +1,10 @@
 import pytest
 
-from strata.jobs.runtime.report_figures import metric_rows
-from strata.jobs.runtime.report_stores import store_lines
-from strata.jobs.runtime.run import RunReport
-from strata.pipelines.stage import Counters, StageReport
-from strata.pipelines.tasks import TaskCost
+from strata.jobs.report.figures import metric_rows
+from strata.jobs.report.notes import store_lines
+from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.stage import Counters, StageReport
+from strata.pipelines.execution.tasks import TaskCost
 from strata.storage.metering import IoMeter
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import xxhash
 
+from strata.pipelines.ingest.blocklist import Tombstones
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.split import plan_splits
-from strata.pipelines.retraction.refused import Tombstones
 from strata.settings import InputSettings
 from tests.texts import json_lines
 from tests.unit.conftest import LIMITS

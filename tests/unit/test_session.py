@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from strata.errors import MachineError
-from strata.jobs.runtime import session as session_module
-from strata.jobs.runtime.session import LazySession, _local_properties, local_master
+from strata.jobs.session import spark as session_module
+from strata.jobs.session.spark import LazySession, _local_properties, local_master
 from strata.settings import Settings
 
 
@@ -82,7 +82,7 @@ def test_properties_unwritable_cache_names_the_variable(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("master", "python", "daemon"),
     [
-        ("local[2]", sys.executable, "strata.jobs.runtime.worker_daemon"),
+        ("local[2]", sys.executable, "strata.jobs.session.worker_daemon"),
         ("local[2]", "another/python", None),
         ("spark://host:7077", sys.executable, None),
     ],

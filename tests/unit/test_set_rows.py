@@ -5,12 +5,12 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import ConflictError
-from strata.pipelines import set_rows as module
-from strata.pipelines.dedup_scan import EDGE_SCHEMA
-from strata.pipelines.exact_edges import verified_on_driver
-from strata.pipelines.set_rows import compared_rows, located, set_rows
-from strata.pipelines.shard import run_shard
-from strata.pipelines.text_files import own_texts
+from strata.pipelines.dedup import exact_jaccard as module
+from strata.pipelines.dedup.exact_jaccard import compared_rows, located, set_rows
+from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
+from strata.pipelines.dedup.verify_texts import verified_on_driver
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables.texts import own_texts
 from strata.settings import DedupSettings, Settings
 from strata.storage.scan import read_batches
 from strata.storage.url import Url

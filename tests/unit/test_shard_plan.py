@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from strata.errors import InputError
-from strata.pipelines.readers.listing import FoundInput, Listing
-from strata.pipelines.readers.split import Compression, ReadOptions, Split
-from strata.pipelines.shard_plan import (
+from strata.pipelines.ingest.plan import (
     SMALLEST_TASK_BYTES,
     TEXT_PER_DISK_BYTE,
-    KnownInput,
     pack_splits,
     plan_shard,
 )
+from strata.pipelines.readers.listing import FoundInput, Listing
+from strata.pipelines.readers.split import Compression, ReadOptions, Split
+from strata.pipelines.tables.inputs import KnownInput
 from strata.settings import InputFormat, Settings
 from strata.storage.publish import PublishMode
 

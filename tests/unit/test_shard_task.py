@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 import xxhash
 
+from strata.pipelines.ingest.task import ShardTask, run_shard_task
 from strata.pipelines.kernels.minhash import sketch
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import ReadLimits, plan_splits
-from strata.pipelines.shard import run_shard
-from strata.pipelines.shard_task import ShardTask, run_shard_task
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import InputSettings, Settings
 from strata.storage.parquet import ParquetLayout
 from strata.storage.scan import read_batches

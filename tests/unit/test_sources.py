@@ -1,8 +1,8 @@
 import numpy as np
 
-from strata.pipelines import sources as module
-from strata.pipelines.shard import run_shard
-from strata.pipelines.sources import SourceIndex, read_sources
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables import inputs as module
+from strata.pipelines.tables.inputs import SourceIndex, read_sources
 from strata.settings import Settings
 from tests.sequential import sequential_context
 from tests.texts import json_lines

@@ -1,7 +1,7 @@
 import pytest
 
 from strata.errors import BalanceError
-from strata.pipelines.stage import Counters, StageReport, Stopwatch
+from strata.pipelines.execution.stage import Counters, StageReport, Stopwatch
 
 
 def test_report_rows_that_are_all_accounted_for_balance():

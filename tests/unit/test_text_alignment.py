@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from strata.pipelines.text_alignment import PROBE, align
+from strata.pipelines.explain.text_diff import PROBE, align
 
 PROSE = random.Random(5)
 VOCABULARY = ["".join(PROSE.choices("abcdefghijklmnop", k=PROSE.randint(2, 9))) for _ in range(400)]

@@ -2,7 +2,14 @@ import random
 
 import pytest
 
-from strata.pipelines.text_diff import CONTEXT, MAX_SHOWN, MOST_GAPS, Run, RunKind, text_diff
+from strata.pipelines.explain.text_diff import (
+    CONTEXT,
+    MAX_SHOWN,
+    MOST_GAPS,
+    Run,
+    RunKind,
+    text_diff,
+)
 from tests.texts import library_texts
 
 TEXTS = library_texts(6, most_bytes=9000)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strata.pipelines.token_parts import pack_parts
+from strata.pipelines.execution.row_groups import pack_parts
 from strata.storage.records import TableFile
 
 

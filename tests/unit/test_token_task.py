@@ -6,12 +6,13 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import BalanceError
+from strata.pipelines.execution.data_files import LedgerFile, Part, RemovedBy
 from strata.pipelines.kernels.content_hash import content_hash
-from strata.pipelines.ledger_lookup import LedgerFile, RemovedBy
-from strata.pipelines.token_task import Part, TokenResult, TokenTask, run_token_task, survivors
-from strata.pipelines.tokenizer_reference import reference_ids
-from strata.pipelines.tokenizer_spec import spec_from_json
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.tables.survivors import SurvivorCounts, survivors
+from strata.pipelines.tokenization.engine import reference_ids
+from strata.pipelines.tokenization.spec import spec_from_json
+from strata.pipelines.tokenization.task import TokenTask, run_token_task
+from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import TokenizeSettings
 from strata.storage.parquet import ParquetLayout, TableWriter
 from strata.storage.scan import read_batches
@@ -114,7 +115,7 @@ def test_task_survivors_have_the_ids_of_the_reference(store, folder, documents, 
     assert [row["tokens"] for row in tokens] == [reference_ids(spec, TEXTS[n]) for n in kept]
     assert all(row["n_tokens"] == len(row["tokens"]) for row in tokens)
     assert {row["source"] for row in tokens} == {"s"}
-    assert (result.rows_in, result.removed) == (len(TEXTS), len(REMOVED))
+    assert (result.survivors.rows_in, result.survivors.removed) == (len(TEXTS), len(REMOVED))
     assert result.checked >= 4
     assert result.counters.tokens == sum(row["n_tokens"] for row in tokens)
     assert result.counters.text_bytes == sum(len(TEXTS[n].encode()) for n in kept)
@@ -134,7 +135,7 @@ def test_task_without_a_folder_for_clean_writes_only_tokens(store, folder, docum
 
 def test_task_empty_ledger_keeps_every_document(store, folder, documents, spec):
     result = run_token_task(task_of(documents, (), folder), spec)
-    assert (result.rows_in, result.removed) == (len(TEXTS), 0)
+    assert (result.survivors.rows_in, result.survivors.removed) == (len(TEXTS), 0)
     assert sum(file.rows for file in result.files if file.table == "tokens") == len(TEXTS)
 
 
@@ -148,7 +149,7 @@ def test_task_row_groups_of_two_tasks_give_all_documents_once(
     files = [file for result in results for file in result.files]
     doc_ids = [row["doc_id"] - FIRST for row in rows_of(store, files, "tokens")]
     assert doc_ids == [n for n in range(len(TEXTS)) if n not in REMOVED]
-    assert sum(result.rows_in for result in results) == len(TEXTS)
+    assert sum(result.survivors.rows_in for result in results) == len(TEXTS)
 
 
 def test_task_whose_documents_are_all_removed_writes_nothing(store, folder, documents, spec):
@@ -163,7 +164,11 @@ def test_task_whose_documents_are_all_removed_writes_nothing(store, folder, docu
     file = write(store, folder, "clusters", columns)
     ledger = (LedgerFile(file.url, FIRST, FIRST + len(TEXTS)),)
     result = run_token_task(task_of(documents, ledger, folder), spec)
-    assert (result.files, result.rows_in, result.removed) == ([], len(TEXTS), len(TEXTS))
+    assert (result.files, result.survivors.rows_in, result.survivors.removed) == (
+        [],
+        len(TEXTS),
+        len(TEXTS),
+    )
 
 
 def test_task_that_meets_a_wrong_id_leaves_no_file(store, folder, documents, spec):
@@ -176,15 +181,15 @@ def test_task_that_meets_a_wrong_id_leaves_no_file(store, folder, documents, spe
 def test_survivors_counts_what_it_reads_and_leaves_out(store, documents, ledger):
     groups = tuple(range(documents.metadata.num_row_groups))
     part = Part(documents.url, groups, FIRST, FIRST + len(TEXTS) - 1)
-    result = TokenResult()
+    counts = SurvivorCounts()
     seen = [
         doc_id - FIRST
-        for batch in survivors((part, part), ledger, store, result)
+        for batch in survivors((part, part), ledger, store, counts)
         for doc_id in batch.column("doc_id").to_pylist()
     ]
     kept = [n for n in range(len(TEXTS)) if n not in REMOVED]
     assert seen == [*kept, *kept]
-    assert (result.rows_in, result.removed) == (2 * len(TEXTS), 2 * len(REMOVED))
+    assert (counts.rows_in, counts.removed) == (2 * len(TEXTS), 2 * len(REMOVED))
 
 
 def test_survivors_of_contaminated_documents_counts_duplicates_first(
@@ -203,13 +208,13 @@ def test_survivors_of_contaminated_documents_counts_duplicates_first(
     contained = LedgerFile(file.url, FIRST + 1, FIRST + 28, RemovedBy.CONTAINED)
     groups = tuple(range(documents.metadata.num_row_groups))
     part = Part(documents.url, groups, FIRST, FIRST + len(TEXTS) - 1)
-    result = TokenResult()
+    counts = SurvivorCounts()
 
     seen = [
         doc_id - FIRST
-        for batch in survivors((part,), (*ledger, contained), store, result)
+        for batch in survivors((part,), (*ledger, contained), store, counts)
         for doc_id in batch.column("doc_id").to_pylist()
     ]
 
     assert seen == [n for n in range(len(TEXTS)) if n not in {*REMOVED, *found}]
-    assert (result.removed, result.contaminated) == (len(REMOVED), 3)
+    assert (counts.removed, counts.contaminated) == (len(REMOVED), 3)

@@ -13,11 +13,10 @@ import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from strata.errors import BalanceError
-from strata.pipelines.tokenizer_encoders import GigatokenEncoder
-from strata.pipelines.tokenizer_engine import Engine
-from strata.pipelines.tokenizer_reference import check_equal, reference_ids
-from strata.pipelines.tokenizer_spec import load_spec, spec_from_json
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.tokenization.encoders import GigatokenEncoder
+from strata.pipelines.tokenization.engine import Engine, check_equal, reference_ids
+from strata.pipelines.tokenization.spec import load_spec, spec_from_json
+from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import TokenizeSettings
 
 SOURCES = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:40]

@@ -18,10 +18,9 @@ from tokenizers import (
 )
 
 from strata.errors import BalanceError
-from strata.pipelines.tokenizer_encoders import TokenizersEncoder, reference
-from strata.pipelines.tokenizer_engine import Engine, Tokens
-from strata.pipelines.tokenizer_reference import check_equal, reference_ids
-from strata.pipelines.tokenizer_spec import spec_from_json
+from strata.pipelines.tokenization.encoders import TokenizersEncoder, reference
+from strata.pipelines.tokenization.engine import Engine, Tokens, check_equal, reference_ids
+from strata.pipelines.tokenization.spec import spec_from_json
 from strata.settings import TokenizeSettings
 
 SOURCE = (Path(sysconfig.get_path("stdlib")) / "textwrap.py").read_text(encoding="utf-8")[:8000]

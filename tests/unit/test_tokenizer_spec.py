@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from strata.errors import SettingsError
-from strata.pipelines.tokenizer_spec import TokenizerKind, load_spec, spec_from_json
+from strata.pipelines.tokenization.spec import TokenizerKind, load_spec, spec_from_json
 from strata.settings import TokenizeSettings
 
 BYTES = {bytes([byte]): byte for byte in range(256)}

@@ -3,12 +3,7 @@ import base64
 import pytest
 
 from strata.errors import SettingsError
-from strata.pipelines.tokenizer_tiktoken import (
-    ENCODINGS,
-    open_encoding,
-    parse_ranks,
-    rank_file,
-)
+from strata.pipelines.tokenization.formats import ENCODINGS, open_encoding, parse_ranks, rank_file
 
 RANKS = {bytes([byte]): byte for byte in range(256)} | {b"ab": 256, b" a": 257, b"\xf0\x9f": 258}
 

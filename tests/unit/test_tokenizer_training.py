@@ -10,17 +10,16 @@ import pytest
 from tokenizers import Tokenizer
 
 from strata.errors import InputError
-from strata.pipelines.tokenizer_engine import Engine
-from strata.pipelines.tokenizer_reference import check_equal
-from strata.pipelines.tokenizer_spec import spec_from_json
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.tokenization.engine import Engine, check_equal
+from strata.pipelines.tokenization.spec import spec_from_json
+from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import TokenizeSettings
 
 SOURCES = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[40:60]
 TRAIN = """
 import hashlib, sys
 import pyarrow as pa
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.tokenization.training import train_bpe
 texts = pa.array(sys.stdin.buffer.read().decode().split("\\0"), pa.large_string())
 print(hashlib.sha256(train_bpe(texts, 1500)).hexdigest())
 """

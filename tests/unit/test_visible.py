@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from strata.jobs.runtime.visible import escape_control_chars
+from strata.jobs.display.text import escape_control_chars
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from importlib.util import find_spec
 
 import pytest
 
-from strata.jobs.runtime.warm_daemon import WarmDaemon
-from strata.jobs.runtime.worker_daemon import PRELOADED, WAITING, without_spark_archives
+from strata.jobs.session.warm_daemon import WarmDaemon
+from strata.jobs.session.worker_daemon import PRELOADED, WAITING, without_spark_archives
 
 PROBE = """
 import json, os, sys
-from strata.jobs.runtime.worker_daemon import PRELOADED, preload
+from strata.jobs.session.worker_daemon import PRELOADED, preload
 preload()
 tasks = "/proc/self/task"
 if os.path.isdir(tasks):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from strata.jobs.runtime.java import find_java
+from strata.jobs.session.java import find_java
 from strata.storage.url import Url
 from tests.services.servers.launch import Server, cache_folder, free_ports, running
 

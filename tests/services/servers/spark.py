@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from strata.jobs.runtime.java import find_java
+from strata.jobs.session.java import find_java
 from tests.services.servers.launch import Server, free_ports, running
 
 __all__ = ["SparkCluster", "running_spark"]
