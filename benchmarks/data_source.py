@@ -20,8 +20,8 @@ from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import InputSettings, Settings, ShardSettings
-from strata.storage.catalog import open_corpus
-from strata.storage.records import TableFile
+from strata.storage.layout.records import TableFile
+from strata.storage.tables.catalog import open_corpus
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

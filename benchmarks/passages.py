@@ -31,7 +31,7 @@ from strata.pipelines.kernels.words import word_table
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["PassageFigure", "measure_passages"]
 

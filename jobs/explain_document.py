@@ -26,7 +26,7 @@ from strata.pipelines.explain.document import (
     trace_document,
 )
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["explain_document"]
 

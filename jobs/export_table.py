@@ -14,9 +14,9 @@ from strata.pipelines.export.rows import (
     export_batches,
 )
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.store import MeteredStore, StorageOptions, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["export_table"]
 

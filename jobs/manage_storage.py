@@ -171,7 +171,7 @@ def run_action(settings: Settings, arguments: argparse.Namespace) -> None:
     Raises:
         StrataError: as the action says.
     """
-    from strata.storage.catalog import open_corpus
+    from strata.storage.tables.catalog import open_corpus
 
     module = importlib.import_module(f"strata.jobs.{ACTIONS[arguments.action].module}")
     with open_corpus(settings) as corpus:

@@ -37,7 +37,7 @@ def move_files(arguments: argparse.Namespace) -> int:
 
 def _show_plan(arguments: argparse.Namespace) -> int:
     from strata.jobs.planning.moves import run
-    from strata.storage.catalog import open_corpus
+    from strata.storage.tables.catalog import open_corpus
 
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     with open_corpus(settings) as corpus:

@@ -27,7 +27,7 @@ from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.retraction.run import preview_retraction, run_retract
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["main", "retract_documents"]
 

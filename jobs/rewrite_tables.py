@@ -71,7 +71,7 @@ def request_of(arguments: argparse.Namespace) -> RewriteRequest:
 
 def _show_plan(arguments: argparse.Namespace) -> int:
     from strata.jobs.planning.rewrites import run
-    from strata.storage.catalog import open_corpus
+    from strata.storage.tables.catalog import open_corpus
 
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     with open_corpus(settings) as corpus:

@@ -25,7 +25,7 @@ from strata.layers import load_settings
 from strata.pipelines.evaluation.tune import TrialResult, Tuning, tune
 from strata.pipelines.execution.stage import StageContext
 from strata.settings import VerifyMethod
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["main", "run_tune", "show_tuning"]
 

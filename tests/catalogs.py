@@ -5,12 +5,12 @@ import pytest
 
 from strata.errors import ConflictError, SettingsError
 from strata.settings import TABLES
-from strata.storage.catalog import open_corpus
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("zstd", 3, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 
@@ -121,6 +121,6 @@ class CatalogTests:
         with open_corpus(settings) as corpus:
             corpus.table("rejects").iceberg()
             older = SCHEMAS["rejects"].remove(1)
-            monkeypatch.setattr("strata.storage.table.SCHEMAS", {"rejects": older})
+            monkeypatch.setattr("strata.storage.tables.table.SCHEMAS", {"rejects": older})
             with pytest.raises(ConflictError, match="other columns"):
                 corpus.table("rejects").files()

@@ -8,13 +8,13 @@ from itertools import count
 import pyarrow as pa
 
 from strata.settings import Settings
-from strata.storage.catalog import Corpus, open_corpus
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
-from strata.storage.publish import PublishMode, publish
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.tiers import tiers_of
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.tables.catalog import Corpus, open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.writing.tiers import tiers_of
 
 TABLE = "clusters"
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
 from strata.errors import TransientError
-from strata.storage.contract import ByteRange, FileInfo, Output, Store
-from strata.storage.url import Url
+from strata.storage.contracts.store import ByteRange, FileInfo, Output, Store
+from strata.storage.contracts.url import Url
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

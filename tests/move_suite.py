@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.lifecycle.held_files import held_files
+from strata.storage.contracts.url import Url
+from strata.storage.lifecycle.move_cleanup import clean_up_moves
 from strata.storage.lifecycle.plan import plan_of_corpus
-from strata.storage.lifecycle.settle import settle_moves
-from strata.storage.url import Url
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.held_files import held_files
 from tests.moves import NO_GRACE, ids_by_ref, move, put, tag, tiered
 
 
@@ -52,7 +52,7 @@ class MoveTests:
             assert plan_of_corpus(back, corpus).routes[0].source == "cold"
             move(back)
             assert ids_by_ref(corpus) == rows
-            settle_moves(corpus, NO_GRACE)
+            clean_up_moves(corpus, NO_GRACE)
             assert corpus.store.find(Url.parse(settings.tiers["cold"].url)) == []
             assert ids_by_ref(corpus) == rows
 
@@ -61,5 +61,5 @@ class MoveTests:
             put(corpus, settings, [1], tier="cold", days=1)
             back = settings.model_validate(settings.model_dump() | {"lifecycle": [{"to": "hot"}]})
             move(back)
-            assert settle_moves(corpus, timedelta(hours=1)).waiting == 1
+            assert clean_up_moves(corpus, timedelta(hours=1)).waiting == 1
             assert len(corpus.store.find(Url.parse(settings.tiers["cold"].url))) == 1

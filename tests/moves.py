@@ -12,16 +12,17 @@ import pyarrow as pa
 from strata.pipelines.execution.stage import StageReport
 from strata.pipelines.maintenance.move import run_move
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.contracts.url import Url
+from strata.storage.iceberg.catalog_errors import retry_lost_races
+from strata.storage.layout.records import TableFile
+from strata.storage.layout.schemas import CLUSTERS
 from strata.storage.lifecycle.accesses import DAY_MS
-from strata.storage.lifecycle.held_files import files_by_ref
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish, repeat_lost_races
-from strata.storage.records import TableFile
-from strata.storage.scan import read_batches
-from strata.storage.schemas import CLUSTERS
-from strata.storage.tiers import tiers_of
-from strata.storage.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.held_files import files_by_ref
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.tiers import tiers_of
 from tests.sequential import sequential_context
 
 GRACE = timedelta(hours=24)
@@ -81,7 +82,7 @@ def tag(corpus: Corpus, name: str) -> None:
         head = iceberg.current_snapshot().snapshot_id
         iceberg.manage_snapshots().create_tag(head, name).commit()
 
-    repeat_lost_races(create)
+    retry_lost_races(create)
 
 
 def ids_of(corpus: Corpus, ref: str = "main") -> list[int]:

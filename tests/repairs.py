@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from strata.pipelines.repair.run import RepairMode, repair
 from strata.settings import Settings
-from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.integrity.verify import verify
-from strata.storage.records import PRESENT
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.records import PRESENT
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
 from tests.retractions import run_all, write_records
 from tests.sequential import sequential_context
 

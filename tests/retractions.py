@@ -13,8 +13,8 @@ from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
 
 Record = Mapping[str, Any]
 

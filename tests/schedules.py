@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from strata.storage.fsspec_store import FsspecStore
-from strata.storage.handles import LocalOutput
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.stores.handles import LocalOutput
 
 CALLS = (
     *((FsspecStore, n) for n in ("open_input", "create", "info", "find", "delete", "read_ranges")),

@@ -12,7 +12,7 @@ import pyarrow as pa
 from strata.jobs.runner.progress import QuietProgress
 from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 Batches = Iterable[pa.RecordBatch]
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 from strata.errors import InputMissingError, StrataError
-from strata.storage.contract import ByteRange
-from strata.storage.url import Url
+from strata.storage.contracts.store import ByteRange
+from strata.storage.contracts.url import Url
 
 ODD_NAMES = (
     *("with space", "a+b", "100%20", "what?x=1", "hash#1", "ümläut", "汉字", "br[1]", "semi;x"),

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from strata.settings import Settings
-from strata.storage.catalog import Corpus, open_corpus
-from strata.storage.maintenance import collect_garbage, expire, find_orphans
-from strata.storage.publish import PublishMode, publish
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.tiers import tiers_of
-from strata.storage.url import Url
+from strata.storage.cleanup.expiry import expire
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.contracts.url import Url
+from strata.storage.tables.catalog import Corpus, open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.tiers import tiers_of
 from tests.drivers import TABLE, ids_of, write
 
 NO_GRACE = timedelta(0)

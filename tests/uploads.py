@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from strata.jobs.cli import main
-from strata.storage.options import StorageOptions
-from strata.storage.uploads import _filesystem
-from strata.storage.url import Url
+from strata.storage.cleanup.uploads import _filesystem
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.url import Url
 
 
 def begin_upload(options: StorageOptions, url: Url) -> str:

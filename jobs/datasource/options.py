@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from strata.errors import SettingsError
 from strata.layers import load_settings
 from strata.settings import TABLES, Settings
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.schemas import SCHEMAS
 from strata.toml_text import Path, is_secret
 
 if TYPE_CHECKING:
-    from strata.storage.catalog import Corpus
+    from strata.storage.tables.catalog import Corpus
 
 __all__ = ["SourceOptions"]
 
@@ -120,7 +120,7 @@ class SourceOptions:
 
     def open(self) -> Corpus:
         """Open the corpus."""
-        from strata.storage.catalog import open_corpus
+        from strata.storage.tables.catalog import open_corpus
 
         return open_corpus(self.settings())
 

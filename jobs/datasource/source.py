@@ -22,9 +22,9 @@ from pyspark.sql.types import StructType
 from strata.errors import SettingsError
 from strata.jobs.datasource.options import SourceOptions
 from strata.jobs.runner.read_log import log_driver_reads
+from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.read_plan import ReadPart, pack, read_part
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import IoMeter, StorageOptions, open_store
+from strata.storage.stores.opening import IoMeter, StorageOptions, open_store
 
 __all__ = ["FORMAT", "StrataSource"]
 

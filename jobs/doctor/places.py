@@ -9,9 +9,9 @@ from pathlib import Path
 from strata.errors import StrataError
 from strata.jobs.doctor.check import Check
 from strata.settings import Settings
-from strata.storage.store import StorageOptions, Store, open_store
-from strata.storage.tiers import Tier, tiers_of
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import StorageOptions, Store, open_store
+from strata.storage.writing.tiers import Tier, tiers_of
 
 __all__ = ["check_catalog", "check_tiers"]
 
@@ -52,7 +52,7 @@ def check_catalog(settings: Settings) -> Check:
     """Open the catalog."""
     remedy = "check [catalog] of the settings, and that its service can be reached"
     try:
-        from strata.storage.catalog import open_corpus
+        from strata.storage.tables.catalog import open_corpus
 
         open_corpus(settings)
     except FAILURES as error:

@@ -25,8 +25,8 @@ from strata.pipelines.readers.split import plan_splits
 from strata.pipelines.stages.compress import plan_compress
 from strata.pipelines.stages.shard import plan_inputs
 from strata.settings import TABLES, Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.tiers import landing_tier, tier_of_table
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.writing.tiers import landing_tier, tier_of_table
 
 __all__ = ["plan_facts", "show_plan"]
 

@@ -7,8 +7,8 @@ import argparse
 from strata.jobs.display.facts import CommandResult, number, print_result
 from strata.jobs.runner.options import OutputForm
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.plan import MovePlan, Route, plan_of_corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run", "show_move_plan"]
 

@@ -10,7 +10,7 @@ from strata.jobs.runner.progress import QuietProgress
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.maintenance.rewrite import Rewrite, RewriteRequest, plan_rewrites
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run"]
 

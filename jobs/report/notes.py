@@ -14,7 +14,7 @@ from typing import Any
 from strata.jobs.display.text import MB, size
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.execution.stage import Counters
-from strata.storage.url import LOCAL
+from strata.storage.contracts.url import LOCAL
 
 __all__ = ["ErrorBar", "audit_lines", "error_bars", "move_lines", "store_lines"]
 

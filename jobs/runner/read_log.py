@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from strata.errors import StrataError
-from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.accesses import log_reads
-from strata.storage.store import IoMeter
+from strata.storage.stores.opening import IoMeter
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["log_driver_reads"]
 

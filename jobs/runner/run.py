@@ -26,12 +26,12 @@ from strata.pipelines.execution.stage import (
     reports_folder,
 )
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
 from strata.storage.lifecycle.accesses import log_reads
 from strata.storage.lifecycle.usage import tier_of_file
-from strata.storage.records import TableFile
-from strata.storage.tiers import Tier, tiers_of
-from strata.storage.url import Url
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.writing.tiers import Tier, tiers_of
 from strata.version import VERSION
 
 __all__ = ["RunReport", "Stage", "run_stages"]

@@ -34,10 +34,10 @@ from strata.pipelines.tokenization.spec import spec_from_json
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import InputSettings, TokenizeSettings
-from strata.storage.options import StorageOptions
-from strata.storage.parquet import ParquetLayout
-from strata.storage.store import open_store
-from strata.storage.url import Url
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import ParquetLayout
 
 __all__ = ["compile_kernels", "main"]
 

@@ -9,8 +9,8 @@ from functools import partial
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import snapshot_row
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
-from strata.storage.maintenance import expirable, expire
+from strata.storage.cleanup.expiry import expirable, expire
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run"]
 

@@ -7,10 +7,10 @@ import argparse
 from strata.errors import SettingsError
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.layout.records import TableFile
 from strata.storage.lifecycle.usage import tier_of_file
-from strata.storage.records import TableFile
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.catalog import Corpus
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run"]
 

@@ -8,7 +8,7 @@ from strata.jobs.command.entry import new_run_id
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run"]
 

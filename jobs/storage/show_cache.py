@@ -8,8 +8,8 @@ from strata.errors import SettingsError
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.settings import Settings
 from strata.storage.cache.blocks import BlockCache
-from strata.storage.cache.options import CacheOptions
-from strata.storage.catalog import Corpus
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run"]
 

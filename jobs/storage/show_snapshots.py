@@ -7,8 +7,8 @@ import argparse
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import snapshot_row
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
-from strata.storage.tags import tags_of_table
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.tags import tags_of_table
 
 __all__ = ["run"]
 

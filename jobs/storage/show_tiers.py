@@ -7,11 +7,11 @@ import time
 
 from strata.jobs.display.facts import CommandResult, number, print_result
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
-from strata.storage.lifecycle.held_files import corpus_files
 from strata.storage.lifecycle.tier_facts import tier_facts
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.held_files import corpus_files
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run"]
 

@@ -13,7 +13,7 @@ from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["stage_context"]
 

@@ -7,8 +7,8 @@ import argparse
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
-from strata.storage.tags import delete_tag, tag_corpus
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.tags import delete_tag, tag_corpus
 
 __all__ = ["run"]
 

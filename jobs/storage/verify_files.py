@@ -15,13 +15,13 @@ from strata.pipelines.maintenance.verify import verify_on_cluster
 from strata.pipelines.repair.affected import AffectedRows, find_affected
 from strata.pipelines.repair.run import RepairMode, RepairResult, RepairStatus, repair
 from strata.settings import TABLES, Settings
-from strata.storage.catalog import Corpus
+from strata.storage.cleanup.garbage import refuse_lost_tables
 from strata.storage.integrity.foreign_files import foreign_files
 from strata.storage.integrity.verify import FileCheck, Finding, Verification, verify_files
-from strata.storage.lifecycle.held_files import corpus_files
-from strata.storage.maintenance import refuse_lost_tables
-from strata.storage.records import TableFile
-from strata.storage.tiers import tiers_of
+from strata.storage.layout.records import TableFile
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.held_files import corpus_files
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run"]
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from strata.errors import SettingsError
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost
-from strata.storage.scan import read_batches
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
 
 if TYPE_CHECKING:
     from strata.pipelines.kernels.containment import ItemIndex

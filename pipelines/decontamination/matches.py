@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.tables.lookup import Row, TableLookup
-from strata.storage.catalog import Corpus
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import Store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "NAMED_SCHEMA",

@@ -22,9 +22,9 @@ from strata.pipelines.kernels.buckets import BucketScanner, Edges, pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.kernels.components import components
 from strata.pipelines.tables.other_corpora import reference_corpora
-from strata.storage.scan import read_batches
-from strata.storage.store import StorageOptions, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions, open_store
 
 __all__ = [
     "MAX_SURVIVORS",

@@ -13,10 +13,10 @@ from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA, ScanResult, read_
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import task_stem
-from strata.storage.parquet import WrittenFile
-from strata.storage.scan import read_batches
-from strata.storage.store import Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store, open_store
+from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

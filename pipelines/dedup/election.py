@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.kernels.components import components
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column

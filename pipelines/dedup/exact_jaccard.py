@@ -29,10 +29,10 @@ from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.tables.texts import wanted_texts
-from strata.storage.maintenance import STAGING
-from strata.storage.scan import read_batches
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
 
 if TYPE_CHECKING:
     from strata.pipelines.kernels.shingle_sets import ShingleSets

@@ -19,9 +19,9 @@ from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
-from strata.storage.scan import read_batches
-from strata.storage.store import MeteredStore, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import MeteredStore, Store, open_store
 
 __all__ = ["BandTask", "band_tasks", "scan_bands"]
 

@@ -24,10 +24,10 @@ from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.lineage.coverage import Watermark
-from strata.storage.maintenance import STAGING
-from strata.storage.records import TableFile
-from strata.storage.store import FileReads, MeteredStore, open_store
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
+from strata.storage.stores.opening import FileReads, MeteredStore, open_store
 
 __all__ = ["EdgeSearch", "find_edges"]
 

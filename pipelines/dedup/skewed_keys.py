@@ -18,7 +18,7 @@ from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import most_differing
 from strata.pipelines.kernels.hubs import NO_HUBS, Hubs
-from strata.storage.store import open_store
+from strata.storage.stores.opening import open_store
 
 __all__ = ["SkewPolicy", "find_hubs"]
 

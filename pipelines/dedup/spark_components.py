@@ -28,10 +28,10 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import task_stem
 from strata.pipelines.kernels.components import components, scramble, unscramble
-from strata.storage.maintenance import STAGING
-from strata.storage.scan import read_batches
-from strata.storage.store import Store
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -20,8 +20,8 @@ from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.kernels.buckets import BucketScanner, Edges
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
 
 __all__ = [
     "EDGE_SCHEMA",

@@ -34,9 +34,9 @@ from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.tables.other_corpora import reference_corpora
 from strata.pipelines.tables.texts import own_texts, reference_texts
 from strata.settings import VerifyMethod
-from strata.storage.parquet import WrittenFile
-from strata.storage.store import open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -13,10 +13,10 @@ import pyarrow as pa
 from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.tables.removals import removed_ids
-from strata.storage.scan import group_bounds, open_parquet, rows_per_batch
-from strata.storage.schemas import SIGNATURE_BYTES
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SIGNATURE_BYTES
+from strata.storage.reading.scan import group_bounds, open_parquet, rows_per_batch
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
 
 if TYPE_CHECKING:
     from typing import Self

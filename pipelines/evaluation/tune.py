@@ -24,7 +24,7 @@ from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding, band_keys
 from strata.pipelines.kernels.components import components
 from strata.pipelines.lineage.keys import banding_of
 from strata.settings import VerifyMethod
-from strata.storage.store import StorageOptions, open_store
+from strata.storage.stores.opening import StorageOptions, open_store
 
 __all__ = ["Choice", "TrialResult", "Tuning", "choices", "evaluate", "recommended", "tune"]
 

@@ -26,7 +26,7 @@ from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.texts import own_texts
-from strata.storage.store import StorageOptions, open_store
+from strata.storage.stores.opening import StorageOptions, open_store
 
 if TYPE_CHECKING:
     from typing import Self

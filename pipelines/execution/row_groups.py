@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from strata.pipelines.execution.data_files import Part
 from strata.pipelines.execution.stage import StageContext
-from strata.storage.parquet import ParquetLayout
-from strata.storage.records import TableFile
-from strata.storage.tiers import tier_of_table
+from strata.storage.layout.records import TableFile
+from strata.storage.writing.parquet import ParquetLayout
+from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["deal_parts", "pack_parts", "token_parts"]
 

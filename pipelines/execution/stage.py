@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strata.errors import BalanceError
 from strata.settings import Settings
-from strata.storage.store import (
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import (
     FileReads,
     IoMeter,
     MeteredStore,
@@ -18,12 +19,11 @@ from strata.storage.store import (
     Store,
     open_store,
 )
-from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from strata.storage.catalog import Corpus
+    from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "Counters",

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 
 from strata.pipelines.execution.data_files import LedgerFile
 from strata.pipelines.execution.stage import StageContext
-from strata.storage.contract import Output
-from strata.storage.maintenance import STAGING
-from strata.storage.scan import read_batches
-from strata.storage.store import Store
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.store import Output
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
 
 __all__ = ["StagedFile", "StagedWriter", "read_staged", "staging_folder", "write_staged"]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from strata.pipelines.execution.stage import StageContext
-from strata.storage.parquet import ParquetLayout, WrittenFile
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import MeteredStore, StorageOptions, open_store
-from strata.storage.tiers import tier_of_table
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.writing.parquet import ParquetLayout, WrittenFile
+from strata.storage.writing.partitioned_writer import table_writer
+from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["TableTarget", "WrittenRows"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from strata.errors import StrataError
 from strata.pipelines.execution.stage import Counters
-from strata.storage.store import IoMeter
+from strata.storage.stores.opening import IoMeter
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

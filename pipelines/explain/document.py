@@ -14,7 +14,7 @@ from strata.pipelines.explain.cluster import ClusterTrace, trace_clusters
 from strata.pipelines.lineage.keys import dedup_key
 from strata.pipelines.tables.lookup import Row, TableLookup
 from strata.pipelines.tables.names import DocumentNames
-from strata.storage.doc_ids import POSITION_BITS
+from strata.storage.layout.doc_ids import POSITION_BITS
 
 __all__ = [
     "LedgerState",

@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strata.storage.store import Output
+from strata.storage.stores.opening import Output
 
 __all__ = []
 

@@ -12,7 +12,7 @@ from strata.pipelines.readers.listing import FoundInput, Listing
 from strata.pipelines.readers.split import InputFile, Split
 from strata.pipelines.tables.inputs import KnownInput
 from strata.settings import Settings
-from strata.storage.publish import PublishMode
+from strata.storage.tables.publish import PublishMode
 
 __all__ = ["Retractions", "ShardPlan", "pack_splits", "plan_shard"]
 

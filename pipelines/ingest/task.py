@@ -19,11 +19,11 @@ from strata.pipelines.ingest.blocklist import Tombstones
 from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
-from strata.storage.parquet import ParquetLayout, RowWriter, WrittenFile
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.writing.parquet import ParquetLayout, RowWriter, WrittenFile
+from strata.storage.writing.partitioned_writer import table_writer
 
 __all__ = [
     "InputCount",

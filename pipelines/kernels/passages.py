@@ -21,7 +21,7 @@ from strata.pipelines.kernels.buffers import text_buffers
 from strata.pipelines.kernels.shingles import CURSOR, MAX_WORDS, multipliers, scan_words
 from strata.pipelines.kernels.words import word_table
 from strata.settings import Passage
-from strata.storage.hashing import mix
+from strata.storage.checksums.hashing import mix
 
 __all__ = ["FIELDS", "Passages", "find_passages"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from strata.storage.catalog import Corpus
-from strata.storage.records import SETTINGS_KEY
-from strata.storage.table import CorpusTable
+from strata.storage.layout.records import SETTINGS_KEY
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.table import CorpusTable
 
 __all__ = [
     "EMPTY_WATERMARK",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from strata.errors import ConflictError
-from strata.storage.catalog import Corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["RETRACTION", "STATE", "RetractionGuard", "RetractionState", "unfinished"]
 

@@ -18,7 +18,7 @@ from strata.pipelines.tables.removals import (
 )
 
 if TYPE_CHECKING:
-    from strata.storage.catalog import Corpus
+    from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "CUT_CONTAINED",

@@ -17,14 +17,14 @@ from strata.pipelines.execution.stage import StageContext, StageReport, StageSta
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.maintenance.move_task import MoveResult, MoveTask, run_move_task
-from strata.storage.lifecycle.accesses import log_successions
+from strata.storage.contracts.url import Url
+from strata.storage.lifecycle.accesses import log_file_lineage
 from strata.storage.lifecycle.journal import MovedFile, MoveIntent, MoveJournal, moves_folder
+from strata.storage.lifecycle.move_cleanup import clean_up_moves, finish_moves
 from strata.storage.lifecycle.plan import plan_of_corpus
 from strata.storage.lifecycle.rules import PlannedMove
-from strata.storage.lifecycle.settle import finish_moves, settle_moves
-from strata.storage.replace import Replacement, replace_everywhere
-from strata.storage.tiers import tiers_of
-from strata.storage.url import Url
+from strata.storage.tables.replace import Replacement, replace_everywhere
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run_move"]
 
@@ -127,7 +127,7 @@ def run_move(context: StageContext, grace: timedelta) -> StageReport:
     guard = RetractionGuard.begin(context.corpus)
     report = StageReport("move", "")
     followed = finish_moves(context.corpus, run_id=context.run_id)
-    settled = settle_moves(context.corpus, grace)
+    settled = clean_up_moves(context.corpus, grace)
     report.details["settled"] = asdict(settled) | {"tags_followed": followed}
     watch.lap("settle")
     plan = plan_of_corpus(context.settings, context.corpus)
@@ -176,7 +176,7 @@ def _move(
     made = [(r.task, r.file) for r in results if r.file is not None]
     replacements = [Replacement((task.file.url,), (file,)) for task, file in made]
     journal.copied(intent, [MovedFile(task.file.url, file.url) for task, file in made])
-    log_successions(corpus, context.run_id, [each.succession for each in replacements])
+    log_file_lineage(corpus, context.run_id, [each.lineage for each in replacements])
     guard.check([batch.table])
     if journal.is_given_up(intent.batch):
         raise ConflictError(

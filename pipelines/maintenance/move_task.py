@@ -12,15 +12,15 @@ import zstandard
 from strata.errors import BalanceError, InputError, StrataError
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
-from strata.storage.file_names import file_name, order_of_name, ordered_stem
-from strata.storage.integrity.checksums import RowsChecksum, checksum_of
+from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.url import Url
 from strata.storage.integrity.whole_file import checksum_rows
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
-from strata.storage.records import TableFile
-from strata.storage.scan import ParquetScan, open_parquet
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.layout.file_names import file_name, order_of_name, ordered_stem
+from strata.storage.layout.records import TableFile
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import ParquetScan, open_parquet
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 
 __all__ = ["MoveMethod", "MoveResult", "MoveTask", "run_move_task"]
 
@@ -113,7 +113,7 @@ def run_move_task(task: MoveTask) -> MoveResult:
 
 def _copy(task: MoveTask, store: Store) -> WrittenFile:
     tag = task.layout.at(task.file.level).tag
-    name = file_name(task_stem(task.ordered_stem), tag, task.file.born_ms)
+    name = file_name(task_stem(task.ordered_stem), tag, task.file.created_ms)
     url = task.file.partition.below(task.folder) / name
     with store.open_input(task.file.location) as source, store.create(url) as target:
         while block := source.read(_BLOCK):
@@ -143,7 +143,7 @@ def _recompress(task: MoveTask, store: Store) -> WrittenFile:
         task.table,
         layout,
         task_stem(task.ordered_stem),
-        task.file.born_ms,
+        task.file.created_ms,
         task.file.partition,
     ) as writer:
         with open_parquet(store, task.file.location) as scan:

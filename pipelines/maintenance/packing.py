@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strata.storage.records import TableFile
+from strata.storage.layout.records import TableFile
 
 __all__ = ["pack_files", "target_file_count"]
 

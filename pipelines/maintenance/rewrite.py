@@ -23,15 +23,15 @@ from strata.pipelines.maintenance.rewrite_task import (
 )
 from strata.pipelines.maintenance.row_order import ledger_for
 from strata.settings import RowOrder
-from strata.storage.file_names import order_of_name, ordered_stem
-from strata.storage.lifecycle.accesses import log_successions
-from strata.storage.lifecycle.rules import MOVED, seated
-from strata.storage.parquet import ParquetLayout
-from strata.storage.partitions.partitioning import Partition
-from strata.storage.records import TableFile
-from strata.storage.replace import Replacement, replace_everywhere
-from strata.storage.tiers import Tier, layout_for, tiers_of
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import order_of_name, ordered_stem
+from strata.storage.layout.partitioning import Partition
+from strata.storage.layout.records import TableFile
+from strata.storage.lifecycle.accesses import log_file_lineage
+from strata.storage.lifecycle.rules import MOVED, files_by_tier
+from strata.storage.tables.replace import Replacement, replace_everywhere
+from strata.storage.writing.parquet import ParquetLayout
+from strata.storage.writing.tiers import Tier, layout_for, tiers_of
 
 __all__ = ["Rewrite", "RewriteRequest", "plan_rewrites", "run_rewrite_tables"]
 
@@ -109,7 +109,9 @@ def plan_rewrites(context: StageContext, table: str, request: RewriteRequest) ->
     tiers, wanted = tiers_of(context.settings), _fields(context, table, request)
     routed: list[Rewrite] = []
     joined: list[Rewrite] = []
-    for name, files in seated(context.settings, table, context.corpus.table(table).files()).items():
+    for name, files in files_by_tier(
+        context.settings, table, context.corpus.table(table).files()
+    ).items():
         tier = replace(tiers[name], layout=_layout(context, tiers[name], table, request))
         elsewhere = [file for file in files if file.partition.fields != wanted]
         routed += _repartitions(table, tier, elsewhere)
@@ -228,7 +230,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
         Replacement(tuple(source.url for source in result.sources), tuple(result.files))
         for result in results
     ]
-    log_successions(context.corpus, context.run_id, [each.succession for each in replacements])
+    log_file_lineage(context.corpus, context.run_id, [each.lineage for each in replacements])
     done = replace_everywhere(context.corpus.table(table), replacements, run_id=context.run_id)
     for replacement in replacements:
         if replacement.old[0] not in done:

@@ -17,15 +17,15 @@ from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.maintenance.row_order import row_places
 from strata.settings import RowOrder
-from strata.storage.file_names import youngest
-from strata.storage.integrity.checksums import RowsChecksum, checksum_of
-from strata.storage.parquet import ParquetLayout, RowWriter, TableWriter, WrittenFile
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.partitions.partitioning import UNPARTITIONED, Partition
-from strata.storage.scan import open_parquet, read_batches, rows_per_batch
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import newest_created_ms
+from strata.storage.layout.partitioning import UNPARTITIONED, Partition
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import open_parquet, read_batches, rows_per_batch
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.writing.parquet import ParquetLayout, RowWriter, TableWriter, WrittenFile
+from strata.storage.writing.partitioned_writer import table_writer
 
 __all__ = [
     "RewriteResult",
@@ -109,7 +109,7 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
     """
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     stem = task_stem(task.stage)
-    born = youngest([source.url for source in task.sources])
+    born = newest_created_ms([source.url for source in task.sources])
     with _writer(task, store, stem, born) as writer:
         keeps_order = task.order is RowOrder.DOC_ID
         copy = _copy if keeps_order and task.partition is not None else _copy_sorted

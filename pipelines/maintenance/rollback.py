@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from strata.errors import ConflictError, SettingsError
 from strata.keys import stage_key
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.storage.catalog import Corpus
-from strata.storage.publish import PublishMode, catalog_errors, publish
-from strata.storage.records import TableSnapshot
-from strata.storage.table import CorpusTable
-from strata.storage.tags import tags_of
+from strata.storage.iceberg.catalog_errors import catalog_errors
+from strata.storage.layout.records import TableSnapshot
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.table import CorpusTable
+from strata.storage.tables.tags import tags_of
 
 __all__ = ["RollbackStep", "plan_rollback", "roll_back"]
 

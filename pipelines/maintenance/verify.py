@@ -14,8 +14,8 @@ from strata.storage.integrity.verify import (
     VerifyLevel,
     verify_file,
 )
-from strata.storage.lifecycle.held_files import HeldFile, corpus_files
-from strata.storage.store import StorageOptions, open_store
+from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.tables.held_files import HeldFile, corpus_files
 
 __all__ = ["VerifyTask", "run_verify_task", "verify_on_cluster"]
 

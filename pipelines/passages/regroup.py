@@ -18,8 +18,8 @@ from strata.pipelines.execution.staging import StagedFile, read_staged, staging_
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.passages.collectors import CollectedRows, Collector
 from strata.pipelines.passages.rows import ROW_SCHEMA, Columns, RepeatScanner
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
 
 __all__ = ["regroup"]
 

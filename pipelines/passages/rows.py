@@ -22,8 +22,8 @@ from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.tables.removals import rows_between
 from strata.pipelines.tables.survivors import SurvivorCounts, survivors
 from strata.settings import Passage
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
 
 __all__ = [
     "REPEAT_SCHEMA",

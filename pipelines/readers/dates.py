@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from strata.pipelines.readers.json_bytes import BROKEN, NONE, cached_kernel, kernel
-from strata.storage.schemas import DOCUMENTS
+from strata.storage.layout.schemas import DOCUMENTS
 
 __all__ = ["INSTANT", "Instants", "read_instants"]
 

@@ -13,8 +13,8 @@ from glob import has_magic
 from strata.errors import InputMissingError, SettingsError
 from strata.pipelines.readers.split import Compression, InputFile, ReadOptions
 from strata.settings import InputFormat, InputSettings
-from strata.storage.store import FileInfo, Store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FileInfo, Store
 
 __all__ = ["FoundInput", "Listing", "list_inputs"]
 

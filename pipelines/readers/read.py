@@ -14,7 +14,7 @@ from strata.pipelines.readers.rejects import BrokenFile
 from strata.pipelines.readers.split import Compression, ReadLimits, Split
 from strata.pipelines.readers.text import read_text
 from strata.settings import InputFormat
-from strata.storage.store import Store
+from strata.storage.stores.opening import Store
 
 __all__ = ["read_split"]
 

@@ -18,8 +18,8 @@ from strata.pipelines.readers.rejects import (
     excerpt_of,
 )
 from strata.pipelines.readers.split import InputFile
-from strata.storage.doc_ids import LARGEST_ORDINAL, POSITION_BITS
-from strata.storage.schemas import DOCUMENTS
+from strata.storage.layout.doc_ids import LARGEST_ORDINAL, POSITION_BITS
+from strata.storage.layout.schemas import DOCUMENTS
 
 __all__ = ["COLUMNS", "Columns", "ReadBatch", "build_batch", "doc_id_base", "reject"]
 

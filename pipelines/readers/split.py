@@ -10,9 +10,9 @@ from itertools import pairwise
 
 from strata.errors import InputError
 from strata.settings import FieldMapping, InputFormat
-from strata.storage.scan import open_parquet
-from strata.storage.store import Store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import open_parquet
+from strata.storage.stores.opening import Store
 
 __all__ = ["Compression", "InputFile", "ReadLimits", "ReadOptions", "Split", "plan_splits"]
 

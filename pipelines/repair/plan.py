@@ -37,10 +37,10 @@ from strata.pipelines.tables.state import CorpusState
 from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.training import stored_spec
-from strata.storage.doc_ids import POSITION_BITS
-from strata.storage.integrity.checksums import RowsChecksum
-from strata.storage.records import TableFile
-from strata.storage.tiers import tiers_of
+from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.records import TableFile
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["plan_repairs"]
 

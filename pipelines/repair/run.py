@@ -16,10 +16,10 @@ from strata.pipelines.repair.plan import plan_repairs
 from strata.pipelines.repair.task import RepairTask, RepairTaskResult, run_repair_task
 from strata.pipelines.tables.state import CorpusState
 from strata.storage.integrity.verify import FileCheck, Finding
-from strata.storage.lifecycle.accesses import log_successions
-from strata.storage.publish import PublishMode, publish
-from strata.storage.records import PRESENT, TableFile
-from strata.storage.replace import Replacement, replace_everywhere
+from strata.storage.layout.records import PRESENT, TableFile
+from strata.storage.lifecycle.accesses import log_file_lineage
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_everywhere
 
 __all__ = ["RepairMode", "RepairResult", "RepairStatus", "repair"]
 
@@ -211,7 +211,7 @@ def _publish(
         Replacement(tuple(file.url for file in task.broken), tuple(result.files))
         for task, result in done
     ]
-    log_successions(context.corpus, context.run_id, [each.succession for each in replaced])
+    log_file_lineage(context.corpus, context.run_id, [each.lineage for each in replaced])
     swapped = replace_everywhere(context.corpus.table(table), replaced, run_id=context.run_id)
     gone = [url for each in replaced for url in each.old if url not in swapped]
     if gone:

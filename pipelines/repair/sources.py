@@ -21,13 +21,13 @@ from strata.pipelines.tables.state import CorpusState
 from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import token_rows
-from strata.storage.integrity.checksums import RowsChecksum, checksum_of
-from strata.storage.records import CONTENT_KEY, TableFile
-from strata.storage.scan import open_parquet, read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import Store
-from strata.storage.tiers import Tier
-from strata.storage.url import Url
+from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import CONTENT_KEY, TableFile
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import open_parquet, read_batches
+from strata.storage.stores.opening import Store
+from strata.storage.writing.tiers import Tier
 
 __all__ = [
     "RowSource",
@@ -190,7 +190,7 @@ def files_of_same_result(
     state: CorpusState, table: str, damaged_urls: Collection[str]
 ) -> list[TableFile]:
     """Other files of the same result: those that were rewritten, or took their place."""
-    from strata.storage.history import generation
+    from strata.storage.iceberg.snapshots import generation
 
     owner = state.corpus.table(table)
     iceberg = owner.existing()

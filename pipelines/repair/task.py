@@ -14,13 +14,13 @@ from strata.pipelines.execution.tasks import task_stem
 from strata.pipelines.readers.rejects import BrokenFile
 from strata.pipelines.repair.affected import MissingRows
 from strata.pipelines.repair.sources import RowSource
-from strata.storage.file_names import youngest
-from strata.storage.integrity.checksums import RowsChecksum, checksum_of
-from strata.storage.parquet import RowWriter, WrittenFile
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.records import TableFile
-from strata.storage.store import Store, open_store
-from strata.storage.url import Url
+from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import newest_created_ms
+from strata.storage.layout.records import TableFile
+from strata.storage.stores.opening import Store, open_store
+from strata.storage.writing.parquet import RowWriter, WrittenFile
+from strata.storage.writing.partitioned_writer import table_writer
 
 __all__ = ["RepairTask", "RepairTaskResult", "run_repair_task"]
 
@@ -77,7 +77,7 @@ def run_repair_task(task: RepairTask) -> RepairTaskResult:
 
 def _attempt(task: RepairTask, sources: Sequence[RowSource], store: Store) -> RepairTaskResult:
     result, rows = RepairTaskResult(), 0
-    target, born = task.target, youngest(file.url for file in task.broken)
+    target, born = task.target, newest_created_ms(file.url for file in task.broken)
     writer = table_writer(
         store, target.folder, target.table, target.layout, task_stem("repair"), born
     )

@@ -16,18 +16,18 @@ from strata.errors import BalanceError
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.tables.doc_set import RowFilter, count_matching_rows
-from strata.storage.edit import FileEdit, edit_files
-from strata.storage.file_names import youngest
-from strata.storage.lifecycle.accesses import log_successions
-from strata.storage.lifecycle.rules import MOVED, seated
-from strata.storage.parquet import ParquetLayout, WrittenFile
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.records import TableFile
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import MeteredStore, StorageOptions, Store, open_store
-from strata.storage.tiers import tier_for_table
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import newest_created_ms
+from strata.storage.layout.records import TableFile
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.lifecycle.accesses import log_file_lineage
+from strata.storage.lifecycle.rules import MOVED, files_by_tier
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.tables.edit import FileEdit, edit_files
+from strata.storage.writing.parquet import ParquetLayout, WrittenFile
+from strata.storage.writing.partitioned_writer import table_writer
+from strata.storage.writing.tiers import tier_for_table
 
 __all__ = [
     "FIRST_ID",
@@ -107,7 +107,7 @@ def run_edit_task(task: EditTask) -> EditResult:
     layout = replace(task.layout, target_file_bytes=2 * task.layout.target_file_bytes)
     stem = task_stem(task.stem)
     removed = added = 0
-    born = youngest([task.url] if task.url else [])
+    born = newest_created_ms([task.url] if task.url else [])
     with table_writer(store, task.folder, task.table, layout, stem, born) as writer:
         for merged in _merged(task, store):
             removed, added = removed + merged.removed, added + merged.added
@@ -268,7 +268,7 @@ def publish_edit(
     context.progress.finish()
     _check(edit, results)
     told = {ROWS_REMOVED: str(edit.rows_dropped), ROWS_ADDED: str(len(edit.added_ids))}
-    log_successions(context.corpus, context.run_id, [result.edit.succession for result in results])
+    log_file_lineage(context.corpus, context.run_id, [result.edit.lineage for result in results])
     edit_files(
         table,
         [result.edit for result in results],
@@ -291,7 +291,7 @@ def _tasks(
     # A file stays in its tier, and under the fields that it was partitioned by.
     seats = {
         file.url: name
-        for name, some in seated(settings, edit.table, files).items()
+        for name, some in files_by_tier(settings, edit.table, files).items()
         for file in some
     }
     partition_by = {file.url: file.partition.fields for file in files}

@@ -35,7 +35,7 @@ from strata.pipelines.tables.removals import files_of_contained, removed_ids
 from strata.pipelines.tables.retractions import Retraction
 from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
-from strata.storage.catalog import Corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "FIRST_PROMOTED",

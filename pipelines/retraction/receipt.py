@@ -12,8 +12,8 @@ from strata.pipelines.retraction.edit_files import ROWS_ADDED, ROWS_REMOVED
 from strata.pipelines.retraction.plan import FIRST_PROMOTED, ORDER, PROMOTED, stale_tables
 from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
 from strata.pipelines.tokenization.identity import TOKENIZER
-from strata.storage.catalog import Corpus
-from strata.storage.records import TableSnapshot
+from strata.storage.layout.records import TableSnapshot
+from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "Receipt",

@@ -37,10 +37,10 @@ from strata.pipelines.tables.retractions import (
     retraction_rows,
     selectors_of,
 )
-from strata.storage.edit import FileEdit, edit_files
-from strata.storage.maintenance import STAGING
-from strata.storage.parquet import WrittenFile
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.tables.edit import FileEdit, edit_files
+from strata.storage.writing.parquet import WrittenFile
 
 __all__ = ["Preview", "preview_retraction", "run_retract"]
 

@@ -18,13 +18,13 @@ from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import stored_spec
-from strata.storage.maintenance import STAGING
-from strata.storage.parquet import WrittenFile
-from strata.storage.records import TableFile
-from strata.storage.scan import group_bounds, open_parquet
-from strata.storage.store import open_store
-from strata.storage.tiers import tier_of_table
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
+from strata.storage.reading.scan import group_bounds, open_parquet
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import WrittenFile
+from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["EncodedSurvivors", "encode_survivors", "tokenizer_of_table"]
 

@@ -17,14 +17,14 @@ from strata.pipelines.maintenance.rewrite_task import (
 )
 from strata.pipelines.maintenance.row_order import ledger_for
 from strata.settings import CompressSettings, RowOrder
-from strata.storage.file_names import ordered_stem
-from strata.storage.lifecycle.accesses import log_successions
-from strata.storage.lifecycle.rules import MOVED, seated
-from strata.storage.partitions.partitioning import Partition
-from strata.storage.records import TableFile
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.tiers import Tier, tier_of_table, tiers_of
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import ordered_stem
+from strata.storage.layout.partitioning import Partition
+from strata.storage.layout.records import TableFile
+from strata.storage.lifecycle.accesses import log_file_lineage
+from strata.storage.lifecycle.rules import MOVED, files_by_tier
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.tiers import Tier, tier_of_table, tiers_of
 
 __all__ = ["RewriteGroup", "plan_compress", "plan_table", "run_compress"]
 
@@ -75,7 +75,7 @@ def plan_compress(context: StageContext) -> dict[str, list[RewriteGroup]]:
 
 def _plan(context: StageContext, table: str) -> list[RewriteGroup]:
     settings, tiers = context.settings, tiers_of(context.settings)
-    files = seated(settings, table, context.corpus.table(table).files())
+    files = files_by_tier(settings, table, context.corpus.table(table).files())
     return [
         group
         for name, some in files.items()
@@ -162,7 +162,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
         Replacement(tuple(source.url for source in result.sources), tuple(result.files))
         for result in results
     ]
-    log_successions(context.corpus, context.run_id, [each.succession for each in replacements])
+    log_file_lineage(context.corpus, context.run_id, [each.lineage for each in replacements])
     replace_files(context.corpus.table(table), replacements, run_id=context.run_id)
 
 

@@ -41,9 +41,9 @@ from strata.pipelines.lineage.keys import (
 )
 from strata.pipelines.tables.other_corpora import AGAINST, origins_json, reference_corpora
 from strata.settings import VerifyMethod
-from strata.storage.parquet import WrittenFile
-from strata.storage.publish import PublishMode, publish
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import WrittenFile
 
 __all__ = ["run_dedup"]
 

@@ -36,9 +36,9 @@ from strata.pipelines.passages.collectors import (
 from strata.pipelines.passages.regroup import regroup
 from strata.pipelines.passages.rows import PassageKind, PassageRows, PassageTask, find_passage_rows
 from strata.settings import Passage
-from strata.storage.publish import PublishMode, publish
-from strata.storage.tiers import tier_of_table
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["add_cuts"]
 

@@ -39,14 +39,14 @@ from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.pipelines.tables.inputs import read_input_manifest
 from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
 from strata.pipelines.tables.retractions import emptied_ordinals
-from strata.storage.parquet import WrittenFile
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.partitions.partitioning import Partition
-from strata.storage.publish import publish
-from strata.storage.records import SETTINGS_KEY
-from strata.storage.store import MeteredStore
-from strata.storage.tiers import Tier, landing_tier, tier_of_table
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.partitioning import Partition
+from strata.storage.layout.records import SETTINGS_KEY
+from strata.storage.stores.opening import MeteredStore
+from strata.storage.tables.publish import publish
+from strata.storage.writing.parquet import WrittenFile
+from strata.storage.writing.partitioned_writer import table_writer
+from strata.storage.writing.tiers import Tier, landing_tier, tier_of_table
 
 __all__ = ["PlannedInputs", "plan_inputs", "run_shard"]
 

@@ -20,9 +20,9 @@ from strata.pipelines.tokenization.identity import (
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenResult, TokenTask, run_token_task
 from strata.pipelines.tokenization.training import trained_spec
-from strata.storage.parquet import WrittenFile
-from strata.storage.publish import PublishMode, publish
-from strata.storage.tiers import tier_of_table
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import WrittenFile
+from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["run_tokenize"]
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strata.storage.catalog import Corpus
-from strata.storage.doc_ids import POSITION_BITS
-from strata.storage.records import TableFile
-from strata.storage.scan import read_batches
-from strata.storage.store import Store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.records import TableFile
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["KnownInput", "SourceIndex", "read_input_manifest", "read_inputs", "read_sources"]
 

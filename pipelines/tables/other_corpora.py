@@ -17,10 +17,10 @@ from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.pipelines.execution.data_files import FingerprintFile
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.kernels.banding import SKETCH_VERSION
-from strata.storage.catalog import Corpus
-from strata.storage.doc_ids import POSITION_BITS
-from strata.storage.records import TableSnapshot
-from strata.storage.table import CorpusTable
+from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.records import TableSnapshot
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.table import CorpusTable
 
 __all__ = [
     "AGAINST",

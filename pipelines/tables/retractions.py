@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from strata.keys import stage_key
 from strata.pipelines.tables.doc_set import DocumentSet
-from strata.storage.catalog import Corpus
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import Store
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "Retraction",

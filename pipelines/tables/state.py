@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from strata.storage.catalog import Corpus
-from strata.storage.records import PRESENT, TableFile
+from strata.storage.layout.records import PRESENT, TableFile
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["CorpusState"]
 

@@ -7,7 +7,7 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.keys import cuts_key, removals_key, wants_cuts
 from strata.pipelines.tokenization.spec import TokenizerSpec, load_spec
 from strata.settings import TokenizeSettings, TrainSettings
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
 
 __all__ = ["TOKENIZER", "named_spec", "tokens_key"]
 

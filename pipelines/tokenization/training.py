@@ -21,12 +21,12 @@ from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
 from strata.pipelines.tokenization.spec import TokenizerSpec, spec_from_json
 from strata.settings import TrainSettings
-from strata.storage.maintenance import STAGING
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
-from strata.storage.scan import read_batches
-from strata.storage.store import StorageOptions, open_store
-from strata.storage.tiers import tier_of_table
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
+from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["END_OF_TEXT", "stored_spec", "train_bpe", "trained_spec"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
 from tests.e2e.conftest import Project
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from strata.storage.store import StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import StorageOptions, Store, open_store
 from tests.services.servers.ceph import SECRET, SECRET_VARIABLE, Ceph, running_ceph
 from tests.services.servers.hdfs import Hdfs, running_hdfs
 from tests.services.servers.postgres import Postgres, running_postgres

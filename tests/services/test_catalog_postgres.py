@@ -15,9 +15,9 @@ import pytest
 
 from strata.errors import ConflictError, SettingsError, TransientError
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.maintenance import expire
-from strata.storage.publish import PublishMode, publish
+from strata.storage.cleanup.expiry import expire
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
 from tests.catalogs import CatalogTests
 from tests.drivers import TABLE, ids_of, write
 from tests.services.servers.postgres import Postgres

@@ -19,10 +19,10 @@ import pytest
 
 from strata.errors import MachineError, StrataError, TransientError
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.publish import PublishMode, publish
-from strata.storage.store import StorageOptions, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
 from tests.drivers import TABLE, ids_of, write
 from tests.services.servers.ceph import Ceph
 from tests.services.servers.hdfs import Hdfs
@@ -291,8 +291,8 @@ def test_disk_mounted_read_only_is_told(corpus_on: Callable[..., Corpus], tmp_pa
 AS_NOBODY = """
 import os, sys
 from strata.errors import StrataError
-from strata.storage.store import FsspecStore
-from strata.storage.url import Url
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.contracts.url import Url
 os.setgid(65534)
 os.setuid(65534)
 store, folder = FsspecStore(), Url.parse(sys.argv[1])

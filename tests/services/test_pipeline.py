@@ -14,9 +14,9 @@ import pytest
 
 from strata.pipelines.export.rows import export_batches
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.store import FsspecStore, StorageOptions
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore, StorageOptions
+from strata.storage.tables.catalog import open_corpus
 from tests.e2e.conftest import Project
 from tests.services.servers.ceph import Ceph
 from tests.services.servers.hdfs import Hdfs

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import psycopg
 import pytest
 
-from strata.storage.store import FsspecStore, StorageOptions
+from strata.storage.stores.opening import FsspecStore, StorageOptions
 from tests.services.servers.ceph import Ceph
 from tests.services.servers.hdfs import Hdfs
 from tests.services.servers.launch import running

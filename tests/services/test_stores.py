@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from strata.errors import InputMissingError, MachineError, SettingsError
-from strata.storage.store import FsspecStore, StorageOptions, Store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore, StorageOptions, Store
 from tests.services.servers.ceph import Ceph
 from tests.services.servers.hdfs import Hdfs
 from tests.stores import ODD_NAMES, PagingTests, StoreTests

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from strata.errors import SettingsError
-from strata.storage.cache.options import CacheOptions
-from strata.storage.hints import TierHints
-from strata.storage.store import MeteredStore, StorageOptions, open_store
-from strata.storage.transfer import webhdfs
-from strata.storage.transfer.filesystems import open_filesystem
-from strata.storage.transfer.policy import TransferPolicy
-from strata.storage.url import Url
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.tier_hints import TierHints
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import Url
+from strata.storage.stores import webhdfs
+from strata.storage.stores.filesystems import open_filesystem
+from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
 from tests.services.servers.ceph import Ceph
 from tests.services.servers.hdfs import Hdfs
 

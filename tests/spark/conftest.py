@@ -14,7 +14,7 @@ from strata.jobs.runner.progress import QuietProgress
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 MASTER = "local[2]"
 

@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 from strata.pipelines.dedup.spark_components import Labels, PairFolder, spark_components
 from strata.pipelines.kernels.components import components
-from strata.storage.store import FsspecStore
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore
 
 Graph = np.ndarray
 """Edges, int64[m, 2]."""

@@ -11,8 +11,8 @@ from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
+from strata.storage.tables.catalog import open_corpus
 from tests.sequential import Session
 
 

@@ -18,8 +18,8 @@ from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.removals import files_of_ledger
 from strata.pipelines.tables.texts import own_texts
 from strata.settings import Settings
-from strata.storage.scan import read_batches
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
 from tests.sequential import sequential_context
 from tests.shingles import jaccard_of
 from tests.texts import json_lines

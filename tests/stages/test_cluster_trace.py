@@ -12,8 +12,8 @@ from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.lookup import TableLookup
 from strata.pipelines.tables.names import DocumentNames
 from strata.settings import LinkRule, Settings
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.tables.publish import PublishMode, publish
 from tests.sequential import sequential_context
 from tests.texts import json_lines
 

@@ -9,8 +9,8 @@ from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.other_corpora import Origin, origins_of, reference_document
 from strata.settings import Settings
-from strata.storage.scan import read_batches
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
 from tests.sequential import sequential_context
 from tests.texts import json_lines, library_texts
 

@@ -7,10 +7,10 @@ from strata.pipelines.execution.stage import StageStatus
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.publish import PublishMode, publish
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.tables.publish import PublishMode, publish
 from tests.sequential import sequential_context
 from tests.texts import json_lines
 

@@ -8,9 +8,9 @@ from strata.pipelines.dedup.skewed_keys import SkewPolicy
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
 from tests.sequential import sequential_context
 from tests.texts import json_lines
 

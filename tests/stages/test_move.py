@@ -19,27 +19,27 @@ from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import InputSettings
-from strata.storage.catalog import open_corpus
-from strata.storage.commits import RewriteCommit
-from strata.storage.file_names import file_name
-from strata.storage.history import live_files
-from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.cleanup.garbage import find_orphans
+from strata.storage.contracts.url import Url
+from strata.storage.iceberg.commits import RewriteCommit
+from strata.storage.iceberg.snapshots import live_files
+from strata.storage.layout.file_names import file_name
+from strata.storage.layout.schemas import CLUSTERS
 from strata.storage.lifecycle.accesses import (
     accesses_folder,
-    log_successions,
+    log_file_lineage,
     read_accesses,
     record_accesses,
 )
-from strata.storage.lifecycle.held_files import held_files
 from strata.storage.lifecycle.journal import MoveJournal, moves_folder
-from strata.storage.lifecycle.settle import LONGEST_MOVE, settle_moves, unsettled_copies
-from strata.storage.maintenance import find_orphans
-from strata.storage.metering import FileReads
-from strata.storage.parquet import TableWriter
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.schemas import CLUSTERS
-from strata.storage.tiers import tiers_of
-from strata.storage.url import Url
+from strata.storage.lifecycle.move_cleanup import LONGEST_MOVE, clean_up_moves, pending_copies
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.held_files import held_files
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.transfer.metering import FileReads
+from strata.storage.writing.parquet import TableWriter
+from strata.storage.writing.tiers import tiers_of
 from tests.moves import (
     GRACE,
     NO_GRACE,
@@ -78,7 +78,7 @@ def test_move_recompresses_what_a_rule_wants_elsewhere(settings, corpus):
     assert ids_of(corpus) == [1, 2, 3, 4]
     new, stayed = files(corpus)
     assert stayed == young
-    assert (new.codec, new.level, new.rows, new.born_ms) == ("zstd", 9, 3, old.born_ms)
+    assert (new.codec, new.level, new.rows, new.created_ms) == ("zstd", 9, 3, old.created_ms)
     assert new.location.parent == tiers_of(settings)["cold"].folder("web", "clusters")
     assert corpus.table("clusters").snapshots()[-1].operation == "replace"
     assert corpus.table("clusters").content_key == key
@@ -99,7 +99,11 @@ def test_move_copies_byte_by_byte_where_codec_and_level_stay(tmp_path):
         move(settings)
         (new,) = files(corpus)
         assert corpus.store.read_bytes(new.location) == corpus.store.read_bytes(old.location)
-        assert (new.n_bytes, new.url != old.url, new.born_ms) == (old.n_bytes, True, old.born_ms)
+        assert (new.n_bytes, new.url != old.url, new.created_ms) == (
+            old.n_bytes,
+            True,
+            old.created_ms,
+        )
         assert new.location.name.startswith("move-")
         assert ids_of(corpus) == [1, 2]
 
@@ -196,7 +200,7 @@ def test_move_files_that_only_a_tag_refers_to(tmp_path, settings, corpus):
     put(corpus, settings, [1])
     tag(corpus, "v1")
     table = corpus.table("clusters")
-    from strata.storage.publish import PublishMode, publish
+    from strata.storage.tables.publish import PublishMode, publish
 
     publish(table, [], mode=PublishMode.OVERWRITE, content_key="empty", run_id="r")
     put(corpus, settings, [2])
@@ -263,13 +267,13 @@ def test_settle_leaves_what_a_snapshot_outside_still_needs(settings, corpus):
     first = iceberg.metadata.snapshots[0].snapshot_id
     iceberg.manage_snapshots().create_branch(first, "mine").commit()
     time.sleep(0.002)
-    assert unsettled_copies(corpus, LONGEST_MOVE) == []
-    assert unsettled_copies(corpus, NO_GRACE) == [old.location]
-    settled = settle_moves(corpus, NO_GRACE)
+    assert pending_copies(corpus, LONGEST_MOVE) == []
+    assert pending_copies(corpus, NO_GRACE) == [old.location]
+    settled = clean_up_moves(corpus, NO_GRACE)
     assert (settled.files, settled.waiting) == (0, 1)
     assert corpus.store.exists(old.location)
     corpus.table("clusters").iceberg().manage_snapshots().remove_branch("mine").commit()
-    assert settle_moves(corpus, NO_GRACE).files == 1
+    assert clean_up_moves(corpus, NO_GRACE).files == 1
 
 
 def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
@@ -282,28 +286,30 @@ def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
     corpus.store.write_bytes(half, b"half")
     other = folder / file_name("move-other-0", "zstd-9")
     corpus.store.write_bytes(other, b"other")
-    assert settle_moves(corpus, NO_GRACE).files == 0
+    assert clean_up_moves(corpus, NO_GRACE).files == 0
     later = time.time_ns() + round(LONGEST_MOVE.total_seconds() * 1e9) + 10**9
-    monkeypatch.setattr("strata.storage.lifecycle.settle.time.time_ns", lambda: later)
-    assert settle_moves(corpus, NO_GRACE).files == 1
+    monkeypatch.setattr("strata.storage.lifecycle.move_cleanup.time.time_ns", lambda: later)
+    assert clean_up_moves(corpus, NO_GRACE).files == 1
     assert not corpus.store.exists(half)
     assert corpus.store.exists(other)
     assert journal_of(corpus).intents() == []
 
 
-@pytest.mark.parametrize("asleep_before", ["copied", "log_successions"])
+@pytest.mark.parametrize("asleep_before", ["copied", "log_file_lineage"])
 def test_move_of_a_run_that_slept_until_it_was_given_up_publishes_nothing(
     settings, corpus, monkeypatch, asleep_before
 ):
     put(corpus, settings, [1, 2])
     owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.maintenance.move"
     target = (owner, asleep_before) if asleep_before == "copied" else (f"{owner}.{asleep_before}",)
-    real = MoveJournal.copied if asleep_before == "copied" else log_successions
+    real = MoveJournal.copied if asleep_before == "copied" else log_file_lineage
 
     def after_a_long_sleep(*given):
         with monkeypatch.context() as patch:
-            patch.setattr("strata.storage.lifecycle.settle.LONGEST_MOVE", timedelta(seconds=-1))
-            assert settle_moves(corpus, timedelta(seconds=-1)).files == 1
+            patch.setattr(
+                "strata.storage.lifecycle.move_cleanup.LONGEST_MOVE", timedelta(seconds=-1)
+            )
+            assert clean_up_moves(corpus, timedelta(seconds=-1)).files == 1
         return real(*given)
 
     monkeypatch.setattr(*target, after_a_long_sleep)
@@ -412,7 +418,7 @@ def test_retraction_leaves_moved_files_in_their_tier_with_their_age_and_reads(tm
     record_accesses(context.store, folder, "r", {old.location.name: FileReads(3, 1)})
     run_retract(context, RetractRequest((Selector(SelectorKind.ID, "doc-3"),)))
     (new,) = context.corpus.table("documents").files()
-    assert (new.rows, new.born_ms) == (19, old.born_ms)
+    assert (new.rows, new.created_ms) == (19, old.created_ms)
     assert new.location.parent == old.location.parent
     assert sum(read_accesses(context.store, folder).of(new.location.name).reads.values()) == 3
     assert run_compress(context).status is StageStatus.SKIPPED
@@ -564,4 +570,4 @@ def test_move_keeps_data_sequence_numbers_of_the_table(settings, corpus):
 def test_move_grace_counts_in_hours(settings, corpus):
     put(corpus, settings, [1])
     move(settings)
-    assert settle_moves(corpus, timedelta(hours=1)).files == 0
+    assert clean_up_moves(corpus, timedelta(hours=1)).files == 0

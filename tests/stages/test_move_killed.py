@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strata.storage.catalog import open_corpus
-from strata.storage.lifecycle import settle
-from strata.storage.lifecycle.held_files import held_files
+from strata.storage.cleanup.expiry import expire
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.lifecycle import move_cleanup as settle
 from strata.storage.lifecycle.journal import MoveJournal, moves_folder
-from strata.storage.maintenance import collect_garbage, expire, find_orphans
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.held_files import held_files
+from strata.storage.writing.tiers import tiers_of
 from tests.moves import NO_GRACE, ids_by_ref, move, put, tag, tiered
 from tests.schedules import steps_at_every_call
 
@@ -66,7 +67,7 @@ def check_finished(settings, monkeypatch):
         }
         # Once the killed run must be over, nothing of it is left.
         monkeypatch.setattr(settle, "LONGEST_MOVE", NO_GRACE)
-        settle.settle_moves(corpus, NO_GRACE)
+        settle.clean_up_moves(corpus, NO_GRACE)
         expire(corpus.table("clusters"), datetime.now(UTC) + timedelta(seconds=1))
         tiers = tiers_of(settings)
         orphans = find_orphans(corpus, tiers.values(), timedelta(seconds=-1))

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strata.storage.catalog import open_corpus
-from strata.storage.lifecycle.held_files import held_files
-from strata.storage.lifecycle.settle import settle_moves
-from strata.storage.maintenance import collect_garbage, expire, find_orphans
-from strata.storage.table import TABLE_PROPERTIES
-from strata.storage.tiers import tiers_of
+from strata.storage.cleanup.expiry import expire
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.lifecycle.move_cleanup import clean_up_moves
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.held_files import held_files
+from strata.storage.tables.table import TABLE_PROPERTIES
+from strata.storage.writing.tiers import tiers_of
 from tests.moves import NO_GRACE, ids_by_ref, ids_of, move, put, tag, tiered
 from tests.schedules import Schedule, steps_at_every_call
 
@@ -23,7 +24,7 @@ PROPERTIES = TABLE_PROPERTIES | {"commit.retry.min-wait-ms": "0", "commit.retry.
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_schedules_no_row_is_lost_or_doubled(tmp_path, group, monkeypatch):
-    monkeypatch.setattr("strata.storage.table.TABLE_PROPERTIES", PROPERTIES)
+    monkeypatch.setattr("strata.storage.tables.table.TABLE_PROPERTIES", PROPERTIES)
     for seed in range(group, SCHEDULES, GROUPS):
         # Copies and recompression in turn.
         settings = tiered(f"{tmp_path}/{seed}", level=3 if (seed // GROUPS) % 2 else 5)
@@ -74,7 +75,7 @@ def _check(corpus, tagged):
 def _finish(settings, corpus, tagged):
     """What is left to do is done by the next move, and what is left over goes."""
     move(settings, run_id="last")
-    settle_moves(corpus, NO_GRACE)
+    clean_up_moves(corpus, NO_GRACE)
     expire(corpus.table("clusters"), datetime.now(UTC) + timedelta(seconds=1))
     tiers = tiers_of(settings)
     collect_garbage(corpus.store, find_orphans(corpus, tiers.values(), timedelta(seconds=-1)))

@@ -21,9 +21,9 @@ from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
+from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.predicates import Comparison, Predicate
 from strata.storage.reading.read_plan import ReadPart, pack, read_part
-from strata.storage.schemas import SCHEMAS
 from strata.toml_text import toml_value
 from tests.sequential import sequential_context
 from tests.texts import json_lines, library_texts, with_copies, write_shards

@@ -16,10 +16,10 @@ from strata.pipelines.tables.lookup import TableLookup
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import Settings
-from strata.storage.file_names import order_of_name
+from strata.storage.cleanup.garbage import find_orphans
 from strata.storage.integrity.verify import verify
-from strata.storage.maintenance import find_orphans
-from strata.storage.tiers import tiers_of
+from strata.storage.layout.file_names import order_of_name
+from strata.storage.writing.tiers import tiers_of
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
 

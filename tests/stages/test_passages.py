@@ -10,9 +10,9 @@ from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
 from tests.passages import (
     lines_of,
     paragraphs_of,

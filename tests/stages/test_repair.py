@@ -17,11 +17,11 @@ from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
+from strata.storage.contracts.url import Url
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify
+from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
-from strata.storage.metering import FileReads
-from strata.storage.schemas import SCHEMAS
-from strata.storage.url import Url
+from strata.storage.transfer.metering import FileReads
 from tests.repairs import (
     break_file,
     checksum,

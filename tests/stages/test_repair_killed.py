@@ -13,10 +13,10 @@ from strata.pipelines.repair.run import RepairMode, RepairStatus, repair
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.integrity.verify import verify
-from strata.storage.maintenance import collect_garbage, find_orphans
-from strata.storage.tags import tag_corpus
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.tags import tag_corpus
+from strata.storage.writing.tiers import tiers_of
 from tests.retractions import rows_of, write_records
 from tests.schedules import steps_at_every_call
 from tests.sequential import sequential_context

@@ -19,10 +19,10 @@ from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.pipelines.tables.state import CorpusState
 from strata.settings import Settings
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import SCHEMAS
-from strata.storage.tags import tag_corpus
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.tags import tag_corpus
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.repairs import (
     break_file,
     checksum,

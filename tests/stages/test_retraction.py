@@ -26,7 +26,7 @@ from strata.pipelines.stages.tokenize import run_tokenize
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import Settings
-from strata.storage import edit
+from strata.storage.tables import edit
 from tests.retractions import contents, rows_of, run_all, survivors, write_records
 from tests.sequential import sequential_context
 

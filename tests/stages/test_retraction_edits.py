@@ -15,12 +15,12 @@ from strata.pipelines.retraction.edit_files import (
 )
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, count_matching_rows
 from strata.settings import Settings
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.scan import read_batches
-from strata.storage.schemas import CLEAN, EDGES
-from strata.storage.store import StorageOptions
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import CLEAN, EDGES
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.retractions import rows_of
 from tests.sequential import sequential_context
 

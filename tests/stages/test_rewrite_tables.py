@@ -15,16 +15,16 @@ from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import LifecycleRule, RowOrder, Settings
-from strata.storage.file_names import order_of_name
-from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.cleanup.garbage import find_orphans
 from strata.storage.integrity.verify import verify
+from strata.storage.layout.file_names import order_of_name
+from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import FileHistory
-from strata.storage.lifecycle.held_files import held_files
 from strata.storage.lifecycle.rules import is_met
-from strata.storage.maintenance import find_orphans
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.tiers import tiers_of
+from strata.storage.reading.scan import read_batches
+from strata.storage.tables.held_files import held_files
+from strata.storage.writing.tiers import tiers_of
 from tests.retractions import rows_of
 from tests.sequential import sequential_context
 

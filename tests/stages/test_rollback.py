@@ -16,8 +16,8 @@ from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.other_corpora import reference_corpora
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
-from strata.storage.maintenance import expire
-from strata.storage.tags import delete_tag, tag_corpus, tags_of
+from strata.storage.cleanup.expiry import expire
+from strata.storage.tables.tags import delete_tag, tag_corpus, tags_of
 from tests.retractions import contents, rows_of, run_all, write_records
 from tests.sequential import sequential_context
 

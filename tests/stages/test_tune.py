@@ -26,8 +26,8 @@ from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings, VerifyMethod
-from strata.storage.scan import read_batches
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
 from tests.sequential import sequential_context
 from tests.shingles import jaccard_of
 from tests.texts import json_lines

@@ -4,13 +4,13 @@ from strata.errors import InputError
 from strata.storage.lifecycle import accesses
 from strata.storage.lifecycle.accesses import (
     DAY_MS,
-    Succession,
     fold_accesses,
     read_accesses,
     record_accesses,
-    record_successions,
+    record_file_lineage,
 )
-from strata.storage.metering import FileReads
+from strata.storage.tables.file_lineage import FileLineage
+from strata.storage.transfer.metering import FileReads
 
 NOW = 20_000 * DAY_MS + 1_000
 
@@ -39,7 +39,7 @@ def log(any_store, any_folder, clock):
             return record_accesses(self.store, self.folder, "r", counted)
 
         def succeed(self, old, new):
-            record_successions(self.store, self.folder, "r", [Succession(tuple(old), tuple(new))])
+            record_file_lineage(self.store, self.folder, "r", [FileLineage(tuple(old), tuple(new))])
 
         def fold(self, *needed, at_least=2):
             return fold_accesses(self.store, self.folder, lambda: needed, at_least=at_least)

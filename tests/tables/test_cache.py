@@ -16,11 +16,11 @@ from strata.errors import SettingsError
 from strata.settings import CacheSettings
 from strata.storage.cache import store as cache_store
 from strata.storage.cache.blocks import BlockCache, CacheUsage
-from strata.storage.cache.options import CacheOptions
 from strata.storage.cache.store import CachedStore
-from strata.storage.contract import ByteRange, Store
-from strata.storage.store import FsspecStore, MeteredStore, StorageOptions, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.store import ByteRange, Store
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore, MeteredStore, StorageOptions, open_store
 
 BLOCK = 1000
 HEADER = 24

@@ -4,7 +4,7 @@ import pytest
 
 from strata.jobs.cli import main
 from strata.storage.cache.blocks import BlockCache
-from strata.storage.cache.options import CacheOptions
+from strata.storage.contracts.cache_options import CacheOptions
 
 
 @pytest.fixture

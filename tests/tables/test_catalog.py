@@ -3,12 +3,13 @@ import pickle
 import pytest
 
 from strata.errors import MachineError, SettingsError, TransientError
-from strata.storage.catalog import open_corpus
-from strata.storage.fileio import StoreFileIO, io_properties
-from strata.storage.options import StorageOptions
-from strata.storage.parquet import TableWriter
-from strata.storage.publish import PublishMode, catalog_errors, publish
-from strata.storage.url import Url
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.url import Url
+from strata.storage.iceberg.catalog_errors import catalog_errors
+from strata.storage.iceberg.file_io import StoreFileIO, io_properties
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import TableWriter
 from tests.catalogs import LAYOUT, CatalogTests, one_row
 
 

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from strata.storage.integrity import checksums
-from strata.storage.integrity.checksums import CHECKSUM_KEY, RowsChecksum, checksum_of
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import open_store
-from strata.storage.url import Url
+from strata.storage.checksums import rows as checksums
+from strata.storage.checksums.rows import CHECKSUM_KEY, RowsChecksum, checksum_of
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 MASK = (1 << 64) - 1
 NAMES = {

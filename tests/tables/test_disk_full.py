@@ -11,11 +11,11 @@ import json, resource, signal, sys
 import pyarrow as pa
 from strata.errors import StrataError
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import SCHEMAS
-from strata.storage.url import Url
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.contracts.url import Url
 
 folder, mode = sys.argv[1], PublishMode(sys.argv[2])
 layout = ParquetLayout("zstd", 1, 1_000_000, 1_000_000)

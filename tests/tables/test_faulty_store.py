@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from strata.errors import TransientError
-from strata.storage.catalog import Corpus, open_corpus
-from strata.storage.contract import ByteRange
-from strata.storage.maintenance import collect_garbage, expire, find_orphans
-from strata.storage.publish import PublishMode, publish
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.store import FsspecStore
-from strata.storage.tiers import tiers_of
+from strata.storage.cleanup.expiry import expire
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.contracts.store import ByteRange
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.tables.catalog import Corpus, open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.tiers import tiers_of
 from tests.drivers import TABLE, ids_of, write
 from tests.faulty_store import FaultyStore, StoreFault
 from tests.stores import StoreTests
@@ -74,7 +75,7 @@ def test_faulty_store_under_a_table_loses_and_doubles_nothing(settings, monkeypa
     """Appends, rewrites and collections, each repeated until it ends well."""
     faulty = FaultyStore(FsspecStore(), fault, every)
     # The metadata of Iceberg go through the same store.
-    monkeypatch.setattr("strata.storage.fileio.open_store", lambda _: faulty)
+    monkeypatch.setattr("strata.storage.iceberg.file_io.open_store", lambda _: faulty)
     dice = random.Random(f"{fault}{every}")
     rows, failures = [], 0
     with open_corpus(settings) as plain:

@@ -6,12 +6,12 @@ import pytest
 import xxhash
 
 from strata.errors import InputError
-from strata.storage.integrity.file_digest import DIGEST_KEY, NO_DIGEST, StoredDigest, footer_bytes
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import open_parquet
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import open_store
-from strata.storage.url import Url
+from strata.storage.checksums.file_digest import DIGEST_KEY, NO_DIGEST, StoredDigest, footer_bytes
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import open_parquet
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 DOCUMENTS = [
     ("one", "a text", "web"),

@@ -11,14 +11,15 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from strata.errors import ConflictError, InputMissingError, TransientError
-from strata.storage.catalog import open_corpus
-from strata.storage.maintenance import collect_garbage, expirable, expire, find_orphans
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.schemas import SCHEMAS
-from strata.storage.tiers import tiers_of
-from strata.storage.url import Url
+from strata.storage.cleanup.expiry import expirable, expire
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.tiers import tiers_of
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 APPEND, OVERWRITE = PublishMode.APPEND, PublishMode.OVERWRITE
@@ -237,7 +238,7 @@ def test_orphans_younger_than_the_grace_are_left_alone(table, make, orphans):
 
 def test_orphans_of_unknown_age_are_left_alone(corpus, tiers, make, monkeypatch):
     make(1)
-    monkeypatch.setattr("strata.storage.fsspec_store._nanoseconds", lambda _: None)
+    monkeypatch.setattr("strata.storage.stores.fsspec_store._nanoseconds", lambda _: None)
     assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
 
 
@@ -390,8 +391,8 @@ KILLED = """
 import os, pickle, signal, sys
 from pyiceberg.catalog.sql import SqlCatalog
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.publish import PublishMode, publish
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
 
 write_metadata = SqlCatalog._write_metadata
 

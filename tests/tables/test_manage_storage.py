@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 
 from strata.jobs.cli import main
-from strata.storage.catalog import open_corpus
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import CLUSTERS
-from strata.storage.tags import tag_corpus
-from strata.storage.tiers import tiers_of
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import CLUSTERS
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.tags import tag_corpus
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.tiers import tiers_of
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 CLUSTER = {"cluster_size": 1, "kept": True, "method": "exact", "similarity": 1.0}

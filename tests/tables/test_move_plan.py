@@ -8,17 +8,17 @@ import pytest
 
 from strata.errors import InputError, SettingsError
 from strata.jobs.cli import main
-from strata.storage.catalog import open_corpus
+from strata.storage.layout.records import PRESENT
+from strata.storage.layout.schemas import CLUSTERS, SCHEMAS
 from strata.storage.lifecycle.accesses import DAY_MS, accesses_folder, record_accesses
-from strata.storage.lifecycle.held_files import held_files
 from strata.storage.lifecycle.journal import MovedFile, MoveJournal, moves_folder, throughputs
 from strata.storage.lifecycle.plan import plan_of_corpus
-from strata.storage.metering import FileReads
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.records import PRESENT
-from strata.storage.schemas import CLUSTERS, SCHEMAS
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.held_files import held_files
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.transfer.metering import FileReads
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.tiers import tiers_of
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 CLUSTER = {"kept_id": 0, "kept": True, "method": "exact", "similarity": 1.0}

@@ -7,11 +7,11 @@ import pytest
 
 from strata.errors import InputError, InputMissingError, MachineError, TransientError
 from strata.settings import TierSettings
-from strata.storage.parquet import ParquetLayout, TableWriter, read_batches
-from strata.storage.ranges import coalesce
-from strata.storage.schemas import DOCUMENTS, FIELD_ID, TOKENS
-from strata.storage.store import ByteRange, FsspecStore, MeteredStore
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import DOCUMENTS, FIELD_ID, TOKENS
+from strata.storage.stores.opening import ByteRange, FsspecStore, MeteredStore
+from strata.storage.transfer.prefetch import coalesce
+from strata.storage.writing.parquet import ParquetLayout, TableWriter, read_batches
 
 LAYOUT = ParquetLayout("zstd", 3, row_group_bytes=20_000, target_file_bytes=1_000_000)
 

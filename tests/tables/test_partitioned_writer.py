@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.partition_settings import partition_fields
-from strata.storage.parquet import ParquetLayout
-from strata.storage.partitions.partitioned_writer import PartitionedWriter, table_writer
-from strata.storage.partitions.partitioning import partition_rows
-from strata.storage.schemas import DOCUMENTS, TOKENS
+from strata.storage.layout.partitioning import partition_rows
+from strata.storage.layout.schemas import DOCUMENTS, TOKENS
+from strata.storage.writing.parquet import ParquetLayout
+from strata.storage.writing.partitioned_writer import PartitionedWriter, table_writer
 
 FIELDS = partition_fields("documents", ("source", "lang"))
 LAYOUT = ParquetLayout(

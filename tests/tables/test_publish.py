@@ -11,13 +11,13 @@ from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
 
 from strata.errors import ConflictError, SettingsError, TransientError
-from strata.storage.catalog import open_corpus
-from strata.storage.commits import AppendCommit, OverwriteCommit
-from strata.storage.history import live_files
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish, run_commit
-from strata.storage.schemas import CLUSTERS, SCHEMAS
-from strata.storage.store import FsspecStore
+from strata.storage.iceberg.commits import AppendCommit, OverwriteCommit
+from strata.storage.iceberg.snapshots import live_files
+from strata.storage.layout.schemas import CLUSTERS, SCHEMAS
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish, run_commit
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 APPEND, OVERWRITE = PublishMode.APPEND, PublishMode.OVERWRITE
@@ -224,9 +224,9 @@ def test_publish_orphans_are_in_no_snapshot(table, make):
 PUBLISHER = """
 import json, sys
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.parquet import WrittenFile
-from strata.storage.publish import PublishMode, publish
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.writing.parquet import WrittenFile
+from strata.storage.tables.publish import PublishMode, publish
 import pickle
 settings, work = Settings.model_validate_json(sys.argv[1]), pickle.load(open(sys.argv[2], "rb"))
 with open_corpus(settings) as corpus:

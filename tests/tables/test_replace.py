@@ -2,14 +2,14 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import BalanceError, ConflictError
-from strata.storage.catalog import open_corpus
-from strata.storage.commits import OverwriteCommit, RewriteCommit
-from strata.storage.history import live_files
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish, run_commit
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.schemas import CLUSTERS
-from strata.storage.store import FsspecStore
+from strata.storage.iceberg.commits import OverwriteCommit, RewriteCommit
+from strata.storage.iceberg.snapshots import live_files
+from strata.storage.layout.schemas import CLUSTERS
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish, run_commit
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 DENSE = ParquetLayout("zstd", 9, row_group_bytes=1_000_000, target_file_bytes=1_000_000)

@@ -11,11 +11,11 @@ from strata.pipelines.maintenance.rewrite_task import (
     balance,
     run_rewrite_task,
 )
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import StorageOptions
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.texts import library_texts
 
 LAYOUT = ParquetLayout("zstd", 3, 200_000, 10_000_000)
@@ -184,6 +184,6 @@ def test_verified_rewrite_that_cannot_clean_up_tells_its_first_error(folder, sto
         raise MachineError("read-only")
 
     monkeypatch.setattr(verified_rewrite, "_read_back", damaged)
-    monkeypatch.setattr("strata.storage.fsspec_store.FsspecStore.delete", read_only)
+    monkeypatch.setattr("strata.storage.stores.fsspec_store.FsspecStore.delete", read_only)
     with pytest.raises(InputError, match="damaged"):
         verified_rewrite.run_verified_rewrite(task)

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import InputError, MachineError, TransientError
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import group_bounds, open_parquet, read_batches
-from strata.storage.schemas import DOCUMENTS
-from strata.storage.store import FsspecStore, MeteredStore
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import DOCUMENTS
+from strata.storage.reading.scan import group_bounds, open_parquet, read_batches
+from strata.storage.stores.opening import FsspecStore, MeteredStore
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=32_000_000, target_file_bytes=128_000_000)
 MB = 1_000_000
@@ -76,7 +76,7 @@ def test_scan_document_of_50_mb_is_held_once(store, folder):
 
 
 def test_scan_row_group_larger_than_the_prefetch_streams(store, folder, monkeypatch):
-    monkeypatch.setattr("strata.storage.scan.PREFETCH", 10_000)
+    monkeypatch.setattr("strata.storage.reading.scan.PREFETCH", 10_000)
     plain = ParquetLayout("none", None, row_group_bytes=2 * MB, target_file_bytes=100 * MB)
     texts = [os.urandom(500).hex() for _ in range(1500)]
     (url,) = write(store, folder, [documents(0, texts)], plain)
@@ -135,7 +135,7 @@ def test_scan_failing_store_is_not_taken_for_damage(
     store, folder, monkeypatch, error, kind, prefetch
 ):
     (url,) = write(store, folder, [documents(0, [os.urandom(2000).hex() for _ in range(200)])])
-    monkeypatch.setattr("strata.storage.scan.PREFETCH", prefetch)
+    monkeypatch.setattr("strata.storage.reading.scan.PREFETCH", prefetch)
     with pytest.raises(kind):
         read(Failing(error=error), url)
 

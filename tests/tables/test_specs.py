@@ -17,15 +17,15 @@ from pyiceberg.transforms import VoidTransform
 
 from strata.errors import ConflictError
 from strata.partition_settings import partition_fields
-from strata.storage.catalog import open_corpus
-from strata.storage.edit import FileEdit, edit_files
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.partitions.partitioning import UNPARTITIONED
-from strata.storage.publish import PublishMode, publish
-from strata.storage.replace import Replacement, replace_files
-from strata.storage.scan import read_batches
-from strata.storage.schemas import DOCUMENTS
+from strata.storage.layout.partitioning import UNPARTITIONED
+from strata.storage.layout.schemas import DOCUMENTS
+from strata.storage.reading.scan import read_batches
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.edit import FileEdit, edit_files
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.partitioned_writer import table_writer
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 BY_SOURCE = partition_fields("documents", ("source",))

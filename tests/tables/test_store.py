@@ -14,14 +14,14 @@ from traceback import format_exception
 import pytest
 
 from strata.errors import InputMissingError, MachineError, SettingsError, TransientError
-from strata.storage.cache.options import CacheOptions
 from strata.storage.cache.store import CachedStore
-from strata.storage.contract import ByteRange
-from strata.storage.faults import as_strata_error
-from strata.storage.store import FsspecStore, IoMeter, MeteredStore, StorageOptions
-from strata.storage.transfer.policy import TransferPolicy
-from strata.storage.url import Url
-from strata.storage.webhdfs import remote_error
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.faults import as_strata_error
+from strata.storage.contracts.store import ByteRange
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore, IoMeter, MeteredStore, StorageOptions
+from strata.storage.stores.webhdfs_filesystem import remote_error
 from tests.stores import PagingTests, StoreTests
 
 
@@ -207,7 +207,7 @@ def test_store_close_that_is_interrupted_leaves_no_part(folder, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("strata.storage.handles.os.replace", interrupt)
+    monkeypatch.setattr("strata.storage.stores.handles.os.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         FsspecStore().write_bytes(folder / "x", b"1")
     assert os.listdir(folder.path) == []

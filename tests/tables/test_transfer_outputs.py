@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from strata.errors import MachineError, TransientError
-from strata.storage.contract import PartUpload
-from strata.storage.metering import IoMeter, counting
-from strata.storage.store import FsspecStore
-from strata.storage.transfer.policy import TransferPolicy
+from strata.storage.contracts.store import PartUpload
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.transfer.metering import IoMeter, counting
 from strata.storage.transfer.retry import retried
 from strata.storage.transfer.store import TransferStore
 from strata.storage.transfer.writing import PartedOutput
-from strata.storage.url import Url
 
 POLICY = TransferPolicy(part_bytes=10, window=3, attempts=3, first_pause=0.0)
 

@@ -7,16 +7,16 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import TransientError
-from strata.storage.contract import ByteRange, FileInfo
-from strata.storage.faults import BrokenReadError
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import read_batches
-from strata.storage.schemas import DOCUMENTS
-from strata.storage.store import FsspecStore, MeteredStore
-from strata.storage.transfer.policy import TransferPolicy
+from strata.storage.contracts.faults import BrokenReadError
+from strata.storage.contracts.store import ByteRange, FileInfo
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import DOCUMENTS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import FsspecStore, MeteredStore
 from strata.storage.transfer.reading import RangedInput, RangePlan
 from strata.storage.transfer.store import TransferStore
-from strata.storage.url import Url
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 POLICY = TransferPolicy(part_bytes=1000, window=3, attempts=3, first_pause=0.0)
 

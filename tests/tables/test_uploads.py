@@ -3,10 +3,10 @@ from uuid import uuid4
 
 import pytest
 
-from strata.storage.options import StorageOptions
-from strata.storage.store import open_store
-from strata.storage.uploads import abandoned_uploads, abort_uploads
-from strata.storage.url import Url
+from strata.storage.cleanup.uploads import abandoned_uploads, abort_uploads
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import open_store
 from tests.uploads import begin_upload, check_gc_gives_up_uploads
 
 

@@ -5,16 +5,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import TransientError
-from strata.storage.catalog import open_corpus
-from strata.storage.integrity.checksums import RowsChecksum
+from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.contracts.url import Url
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify, verify_file
-from strata.storage.lifecycle.held_files import HeldFile
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import MeteredStore
-from strata.storage.tags import delete_tag, tag_corpus
-from strata.storage.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.stores.opening import MeteredStore
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.held_files import HeldFile
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.tags import delete_tag, tag_corpus
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("none", None, row_group_bytes=100_000, target_file_bytes=10_000_000)
 CLUSTER = {"cluster_size": 1, "kept": True, "method": "exact", "similarity": 1.0}
@@ -169,7 +169,7 @@ def test_verify_sound_file_in_the_place_of_another_is_found(corpus, folder):
 def test_verify_rows_that_are_not_those_of_the_checksum_are_damage(corpus, folder, monkeypatch):
     """A defect of the machine while writing: every page is sound, but a value is another."""
     wrong = RowsChecksum.of(pa.RecordBatch.from_pylist(clusters(1, 7), schema=SCHEMAS["clusters"]))
-    monkeypatch.setattr("strata.storage.parquet.RowsChecksum.of", lambda _: wrong)
+    monkeypatch.setattr("strata.storage.writing.parquet.RowsChecksum.of", lambda _: wrong)
     written = write(corpus, folder, "clusters", clusters(1, 8))
     monkeypatch.undo()
     publish(
@@ -197,7 +197,8 @@ def test_verify_of_some_tables_reads_no_other(corpus, file):
 
 def test_verify_other_row_count_of_the_same_size_is_found(corpus, file, folder, monkeypatch):
     monkeypatch.setattr(
-        "strata.storage.table.CorpusTable.files", lambda self: [file] * (self.name == "clusters")
+        "strata.storage.tables.table.CorpusTable.files",
+        lambda self: [file] * (self.name == "clusters"),
     )
     (other,) = write(corpus, folder, "clusters", clusters(1, 2))
     data = corpus.store.read_bytes(Url.parse(other.url))

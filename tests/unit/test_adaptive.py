@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 
 from strata.settings import TierSettings
-from strata.storage.adaptive import FileCost, LevelChooser, Trial
-from strata.storage.contract import Output
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.schemas import EDGES
-from strata.storage.store import FsspecStore
+from strata.storage.contracts.store import Output
+from strata.storage.layout.schemas import EDGES
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.writing.level_chooser import FileCost, LevelChooser, Trial
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 # Nanoseconds a byte, and the share of the bytes that is left, of an imagined codec.
 CODEC = {1: (2, 0.50), 3: (4, 0.45), 6: (10, 0.41), 9: (20, 0.39), 12: (60, 0.38)}

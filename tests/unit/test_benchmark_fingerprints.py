@@ -6,7 +6,7 @@ import pytest
 from benchmarks.dedup_scale import StageCost
 from benchmarks.fingerprints import Prints, banners, copies, write_warehouse
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 
 @pytest.fixture

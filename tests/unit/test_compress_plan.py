@@ -3,10 +3,10 @@ import pytest
 
 from strata.pipelines.stages.compress import plan_table
 from strata.settings import CompressSettings
-from strata.storage.parquet import ParquetLayout
-from strata.storage.records import TableFile
-from strata.storage.tiers import Tier
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
+from strata.storage.writing.parquet import ParquetLayout
+from strata.storage.writing.tiers import Tier
 
 TARGET = 1000
 TIER = Tier("warm", Url.parse("file:///warm"), ParquetLayout("zstd", 9, 100, TARGET))

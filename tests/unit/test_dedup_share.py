@@ -11,7 +11,7 @@ from strata.pipelines.dedup.in_memory import MOST_SHARES, band_tasks, scan_bands
 from strata.pipelines.dedup.verify_buckets import ScanTask, read_edges, scan_partition
 from strata.pipelines.execution.data_files import FingerprintFile
 from strata.pipelines.kernels.banding import Banding
-from strata.storage.store import StorageOptions
+from strata.storage.stores.opening import StorageOptions
 from tests.fingerprints import fingerprints
 
 BANDING = Banding(9, 3)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from strata.jobs import cli
 from strata.pipelines.readers.rejects import RejectReason
 from strata.settings import TABLES, Settings
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.schemas import SCHEMAS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "user-guide.md"

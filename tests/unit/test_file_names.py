@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from strata.storage.file_names import NamedFacts, facts_of_name, file_name, youngest
+from strata.storage.layout.file_names import NamedFacts, facts_of_name, file_name, newest_created_ms
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_name_tells_codec_level_and_birth(tag, codec, level):
 
 def test_name_without_a_birth_is_born_now():
     before = time.time_ns() // 1_000_000
-    born = facts_of_name(file_name("x", "zstd-3")).born_ms
+    born = facts_of_name(file_name("x", "zstd-3")).created_ms
     assert before <= born <= time.time_ns() // 1_000_000
 
 
@@ -36,6 +36,6 @@ def test_name_with_a_random_uuid_tells_no_birth():
 
 def test_youngest_of_several_files_counts_and_a_silent_one_hides_it():
     urls = [f"file:///d/{file_name('x', 'zstd-3', born)}" for born in (5, 9, 7)]
-    assert youngest(urls) == 9
-    assert youngest([*urls, "file:///d/other.parquet"]) is None
-    assert youngest([]) is None
+    assert newest_created_ms(urls) == 9
+    assert newest_created_ms([*urls, "file:///d/other.parquet"]) is None
+    assert newest_created_ms([]) is None

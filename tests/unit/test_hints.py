@@ -2,13 +2,13 @@ import pytest
 
 from strata.errors import SettingsError
 from strata.settings import Settings, TierSettings
-from strata.storage.cache.options import CacheOptions
-from strata.storage.hints import TierHints
-from strata.storage.options import StorageOptions
-from strata.storage.store import FsspecStore
-from strata.storage.transfer.filesystems import open_filesystem
-from strata.storage.transfer.policy import TransferPolicy
-from strata.storage.url import Url
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.tier_hints import TierHints
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import Url
+from strata.storage.stores.filesystems import open_filesystem
+from strata.storage.stores.opening import FsspecStore
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_hints_replication_reaches_libhdfs_when_it_connects(monkeypatch):
         asked.update(options)
         raise OSError("no libhdfs here")
 
-    monkeypatch.setattr("strata.storage.fsspec_store.open_filesystem", opened)
+    monkeypatch.setattr("strata.storage.stores.fsspec_store.open_filesystem", opened)
     store = FsspecStore(StorageOptions({}, {"hdfs://nn/cold": TierHints(replication=2)}))
     with pytest.raises(OSError, match="no libhdfs"):
         store.create(Url.parse("hdfs://nn/cold/x"))

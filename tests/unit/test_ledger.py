@@ -4,7 +4,7 @@ import pytest
 
 from strata.pipelines.dedup.election import Attributes, ledger_rows, needs_attributes, rank
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.schemas import SCHEMAS
 
 SOURCES = ["web", "wiki", "books", "code"]
 RULES = [

@@ -4,10 +4,10 @@ import pytest
 
 from strata.pipelines.execution.data_files import LedgerFile
 from strata.pipelines.tables.removals import files_of_ledger, removed_ids
-from strata.storage.catalog import open_corpus
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("zstd", 3, 2_000, 1_000_000)
 

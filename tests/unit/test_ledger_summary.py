@@ -12,7 +12,7 @@ from strata.pipelines.dedup.ledger_report import (
     LedgerSummary,
 )
 from strata.pipelines.tables.inputs import SourceIndex
-from strata.storage.schemas import CLUSTERS
+from strata.storage.layout.schemas import CLUSTERS
 
 
 def sources_of(number):

@@ -4,11 +4,11 @@ from pydantic import ValidationError
 from strata.errors import MachineError
 from strata.lifecycle_settings import LifecycleRule
 from strata.settings import Settings
-from strata.storage.file_names import file_name
+from strata.storage.layout.file_names import file_name
+from strata.storage.layout.records import PRESENT, TableFile
 from strata.storage.lifecycle.accesses import DAY_MS, AccessHistory, FileHistory
-from strata.storage.lifecycle.held_files import HeldFile
 from strata.storage.lifecycle.rules import SPILL, is_met, plan_moves
-from strata.storage.records import PRESENT, TableFile
+from strata.storage.tables.held_files import HeldFile
 
 NOW = 20_000 * DAY_MS + 5_000
 MB = 1_000_000
@@ -37,9 +37,9 @@ def held(
     bounds=(),
     born=...,
 ):
-    born_ms = round(NOW - days * DAY_MS) if born is ... else born
+    created_ms = round(NOW - days * DAY_MS) if born is ... else born
     url = f"file:///tiers/{tier}/web/{table}/data/{name}"
-    file = TableFile(url, 10, n_bytes, 0, 9, 1, "zstd", 3, born_ms)
+    file = TableFile(url, 10, n_bytes, 0, 9, 1, "zstd", 3, created_ms)
     return HeldFile(table, file, frozenset(refs), dict(partition), dict(bounds))
 
 
@@ -257,9 +257,9 @@ def test_plan_a_full_tier_that_spills_nowhere_is_an_error_that_names_it():
 
 
 def test_plan_ages_count_from_the_birth_that_names_carry(tmp_path):
-    from strata.storage.file_names import facts_of_name
+    from strata.storage.layout.file_names import facts_of_name
 
     name = file_name("shard-1", "zstd-3", NOW - 40 * DAY_MS)
-    file = held(name, born=facts_of_name(name).born_ms)
+    file = held(name, born=facts_of_name(name).created_ms)
     assert met({"older_than_days": 40}, file)
     assert not met({"older_than_days": 40.1}, file)

@@ -1,6 +1,6 @@
 import pytest
 
-from strata.storage.store import ByteRange, FsspecStore, IoMeter, MeteredStore
+from strata.storage.stores.opening import ByteRange, FsspecStore, IoMeter, MeteredStore
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import pickle
 import pytest
 
 from strata.errors import SettingsError
-from strata.storage.options import StorageOptions, from_environment
-from strata.storage.store import FsspecStore
-from strata.storage.url import Url
+from strata.storage.contracts.options import StorageOptions, from_environment
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore
 
 
 def test_options_longest_prefix_wins_at_a_boundary(monkeypatch):

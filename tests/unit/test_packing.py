@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from strata.pipelines.maintenance.packing import pack_files, target_file_count
-from strata.storage.records import TableFile
+from strata.storage.layout.records import TableFile
 
 TARGET = 1000
 

@@ -15,8 +15,8 @@ from pyiceberg.transforms import (
 from pyiceberg.types import LongType, StringType, TimestamptzType
 
 from strata.partition_settings import PartitionField, Transform
-from strata.storage.partitions.murmur import hash_numbers, hash_strings
-from strata.storage.partitions.partitioning import (
+from strata.storage.layout.murmur import hash_numbers, hash_strings
+from strata.storage.layout.partitioning import (
     Partition,
     calendar_number,
     calendar_part,

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import SettingsError
+from strata.storage.layout.records import TableFile
 from strata.storage.reading.conditions import parse_condition
 from strata.storage.reading.predicates import (
     Comparison,
@@ -15,14 +16,13 @@ from strata.storage.reading.predicates import (
     matching_rows,
 )
 from strata.storage.reading.read_plan import FilePiece, pack
-from strata.storage.records import TableFile
 
 MB = 1 << 20
 
 
 def file(number, n_bytes, row_groups=1):
     return TableFile(
-        f"file:///f{number}", 10, n_bytes, number, number, row_groups, "zstd", 3, born_ms=None
+        f"file:///f{number}", 10, n_bytes, number, number, row_groups, "zstd", 3, created_ms=None
     )
 
 

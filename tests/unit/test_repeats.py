@@ -6,9 +6,9 @@ from strata.pipelines.execution.staging import read_staged, write_staged
 from strata.pipelines.passages.collectors import AnchorCollector, RunCollector, UnitCollector
 from strata.pipelines.passages.rows import ROW_SCHEMA, RepeatScanner
 from strata.pipelines.tables.removals import rows_between
-from strata.storage.parquet import ParquetLayout
-from strata.storage.scan import read_batches
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.writing.parquet import ParquetLayout
 
 LAYOUT = ParquetLayout("zstd", 3, 32_000_000, 128_000_000)
 

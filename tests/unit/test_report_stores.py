@@ -5,7 +5,7 @@ from strata.jobs.report.notes import store_lines
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.execution.stage import Counters, StageReport
 from strata.pipelines.execution.tasks import TaskCost
-from strata.storage.metering import IoMeter
+from strata.storage.transfer.metering import IoMeter
 
 
 def report(location, **counters):

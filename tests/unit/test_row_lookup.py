@@ -2,11 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.row_lookup import find_rows
-from strata.storage.schemas import CLUSTERS, DOCUMENTS
-from strata.storage.store import FsspecStore, MeteredStore
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import CLUSTERS, DOCUMENTS
+from strata.storage.reading.row_lookup import find_rows
+from strata.storage.stores.opening import FsspecStore, MeteredStore
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 SMALL_GROUPS = ParquetLayout("zstd", 1, row_group_bytes=40_000, target_file_bytes=10**9)
 

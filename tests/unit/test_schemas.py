@@ -3,7 +3,7 @@ import pytest
 from pyiceberg.io.pyarrow import pyarrow_to_schema
 
 from strata.settings import TABLES
-from strata.storage.schemas import CLEAN, DOCUMENTS, FIELD_ID, SCHEMAS, TOKENS
+from strata.storage.layout.schemas import CLEAN, DOCUMENTS, FIELD_ID, SCHEMAS, TOKENS
 
 
 def field_ids(fields):

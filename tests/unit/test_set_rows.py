@@ -12,8 +12,8 @@ from strata.pipelines.dedup.verify_texts import verified_on_driver
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.texts import own_texts
 from strata.settings import DedupSettings, Settings
-from strata.storage.scan import read_batches
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
 from tests.sequential import sequential_context
 from tests.shingles import jaccard_of
 from tests.texts import json_lines

@@ -14,7 +14,7 @@ from strata.pipelines.readers.listing import FoundInput, Listing
 from strata.pipelines.readers.split import Compression, ReadOptions, Split
 from strata.pipelines.tables.inputs import KnownInput
 from strata.settings import InputFormat, Settings
-from strata.storage.publish import PublishMode
+from strata.storage.tables.publish import PublishMode
 
 TABLES = ("documents", "fingerprints", "rejects", "inputs")
 

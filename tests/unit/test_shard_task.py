@@ -15,10 +15,10 @@ from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import InputSettings, Settings
-from strata.storage.parquet import ParquetLayout
-from strata.storage.scan import read_batches
-from strata.storage.store import StorageOptions
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions
+from strata.storage.writing.parquet import ParquetLayout
 from tests.sequential import sequential_context
 from tests.texts import json_lines, library_texts, write_shards
 

@@ -1,14 +1,14 @@
 import pyarrow as pa
 import pytest
 
-from strata.storage.catalog import open_corpus
-from strata.storage.lifecycle.held_files import corpus_files
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import CLUSTERS
 from strata.storage.lifecycle.usage import ELSEWHERE, usage_of
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import CLUSTERS
-from strata.storage.tiers import tier_of_table, tiers_of
-from strata.storage.url import Url
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.held_files import corpus_files
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.tiers import tier_of_table, tiers_of
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 

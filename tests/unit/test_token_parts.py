@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strata.pipelines.execution.row_groups import pack_parts
-from strata.storage.records import TableFile
+from strata.storage.layout.records import TableFile
 
 
 def file_of(number, n_bytes, row_groups):

@@ -14,11 +14,11 @@ from strata.pipelines.tokenization.spec import spec_from_json
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import TokenizeSettings
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import StorageOptions
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.texts import library_texts
 
 TEXTS = [text[:1500] for text in library_texts(30)]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from strata.errors import SettingsError
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
 from tests.services.servers.launch import Server, free_ports, running
 
 __all__ = ["Ceph", "running_ceph"]

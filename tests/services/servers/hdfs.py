@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from strata.jobs.session.java import find_java
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
 from tests.services.servers.launch import Server, cache_folder, free_ports, running
 
 __all__ = ["Hdfs", "running_hdfs"]
