@@ -28,7 +28,7 @@ from strata.storage.stores.opening import (
     open_store,
 )
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
-from tests.services.servers.ceph import SECRET, Ceph, running_ceph
+from tests.support.servers.ceph import SECRET, Ceph, running_ceph
 
 __all__ = ["CacheRound", "TransferRound", "measure_cache", "measure_transfer"]
 

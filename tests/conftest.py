@@ -19,7 +19,7 @@ from strata.storage.stores.opening import FsspecStore, StorageOptions, Store, op
 SCHEMES = ("file", "memory", "s3")
 SECRET = "a-secret-that-moto-takes"
 # Else its assertions would not tell the values that they compare.
-pytest.register_assert_rewrite("tests.catalogs", "tests.stores", "tests.uploads")
+pytest.register_assert_rewrite("tests.support")
 
 
 @pytest.fixture
