@@ -34,7 +34,7 @@ class NamedFacts:
     Attributes:
         codec: Parquet codec.
         level: compression level, where the codec has one.
-        created_ms: since when its youngest row has been in the corpus, milliseconds since 1970, UTC.
+        created_ms: when its newest row came into the corpus, milliseconds since 1970, UTC.
     """
 
     codec: str = ""

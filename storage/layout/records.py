@@ -45,7 +45,7 @@ class TableFile:
         row_groups: number of row groups.
         codec: Parquet codec as its name tells, or nothing for a file of another writer.
         level: compression level, where the codec has one.
-        created_ms: since when its youngest row has been in the corpus, milliseconds since 1970, UTC;
+        created_ms: when its newest row came into the corpus, milliseconds since 1970, UTC;
             None for a file of another writer.
         partition: the values that its rows share, by name of the field.
     """
