@@ -30,7 +30,7 @@ CALLED = (
     containment._scan_all,
     content_hash._hash_all,
     cutting._cut_all,
-    joining._join,
+    joining._merge,
     joining._flush,
     dates.scan_instants,
     json_compose.add_members,
@@ -48,7 +48,7 @@ CALLED = (
     passages._paragraph_begins,
     substrings._emit_anchors,
     substrings._emit_runs,
-    word_offsets._find_places,
+    word_offsets._find_offsets,
     tokenizer_frame._copy,
     utf8.are_utf8,
 )

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from strata.pipelines.dedup.band_rows import ROW_SCHEMA, RowTask, band_rows
-from strata.pipelines.dedup.in_memory import MOST_SHARES, band_tasks, scan_bands
+from strata.pipelines.dedup.in_memory import MAX_TASKS, band_tasks, scan_bands
 from strata.pipelines.dedup.verify_buckets import ScanTask, read_edges, scan_partition
 from strata.pipelines.execution.data_files import FingerprintFile
 from strata.pipelines.kernels.banding import Banding
@@ -69,7 +69,7 @@ def test_share_any_number_of_tasks_finds_the_edges_of_the_shuffle(
     assert sum(result.documents for result in results) == expected.documents
     assert sum(result.rows for result in results) == expected.rows
     assert sum(result.same_id for result in results) == expected.same_id > 0
-    assert len(tasks) == min(parallelism, MOST_SHARES)
+    assert len(tasks) == min(parallelism, MAX_TASKS)
 
 
 def test_share_no_fingerprints_no_tasks(folder):
