@@ -10,8 +10,8 @@ from strata.jobs.runner.options import OutputForm
 from strata.jobs.runner.read_log import log_driver_reads
 from strata.pipelines.export.formats import WRITERS
 from strata.pipelines.export.rows import (
-    _schema,
     export_batches,
+    export_schema,
 )
 from strata.settings import Settings
 from strata.storage.contracts.url import Url
@@ -39,7 +39,7 @@ def export_table(
     with open_corpus(settings) as corpus:
         with store.create(url) as sink:
             batches = export_batches(corpus, store, table)
-            for count in WRITERS[form](sink, batches, _schema(table)):
+            for count in WRITERS[form](sink, batches, export_schema(table)):
                 rows += count
         log_driver_reads(corpus, "export", store.meter)
     facts = {"table": table, "rows": rows, "file": str(url)}
