@@ -20,11 +20,11 @@ from strata.pipelines.dedup.skewed_keys import SkewPolicy, find_hubs
 from strata.pipelines.dedup.verify_buckets import ScanResult, ScanTask, scan_partition
 from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.lineage.coverage import Watermark
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.stores.opening import FileReads, MeteredStore, open_store
@@ -85,7 +85,7 @@ class EdgeSearch:
 
 def find_edges(context: StageContext, search: EdgeSearch, counters: Counters) -> list[ScanResult]:
     """Compare the new documents; the edges lie in files of the staging folder."""
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     scan = ScanTask(
         context.settings.dedup.threshold,
         folder,

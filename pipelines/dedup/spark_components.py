@@ -25,10 +25,9 @@ import pyarrow as pa
 
 from strata.errors import BalanceError
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.execution.staging import StagedWriter
+from strata.pipelines.execution.staging import StagedWriter, staging_folder
 from strata.pipelines.execution.tasks import task_stem
 from strata.pipelines.kernels.components import components, scramble, unscramble
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores.opening import Store
@@ -214,8 +213,7 @@ class PairFolder:
     @classmethod
     def of(cls, context: StageContext, name: str) -> PairFolder:
         """A folder of this name for the run."""
-        staging = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-        return cls(context.spark(), context.store, staging / name)
+        return cls(context.spark(), context.store, staging_folder(context) / name)
 
     def write(self, pairs: DataFrame, change: Change = _unchanged) -> PairFiles:
         """Write the two columns of a DataFrame, changed; each partition becomes a file."""

@@ -37,12 +37,12 @@ from strata.pipelines.dedup.verify_buckets import (
 from strata.pipelines.dedup.verify_texts import verified_on_driver
 from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import KeyFilter, filter_bits
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, matching_rows
 from strata.pipelines.tables.other_corpora import reference_corpora
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.opening import Store, open_store
@@ -223,7 +223,7 @@ def new_pairs(
     groups = group_files(files, max(len(files), context.spark().sparkContext.defaultParallelism))
     tasks = [RowTask(some, banding, NOTHING_NEW) for some in groups]
     keys = _keys(context, linked, banding)
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     gather = _GatherTarget(keys, retracted, folder, open_store(context.storage_options))
     context.progress.start("retract", "gather the buckets of what goes", len(tasks))
     staged = run_tasks(context.spark(), partial(_gather, to=gather), tasks)
