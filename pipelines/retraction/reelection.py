@@ -12,8 +12,6 @@ scanned again without them.
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -325,7 +323,4 @@ def _scan_part(task: _ScanPart) -> ScanResult:
         mine = (rows["key"].to_numpy().view(np.uint64) >> np.uint64(2)) % np.uint64(task.parts)
         tables.append(rows.filter(pa.array(mine == task.part)).cast(ROW_SCHEMA))
     ordered = pa.concat_tables(tables).sort_by([("key", "ascending"), ("doc_id", "ascending")])
-    batches: Iterator[pa.RecordBatch] = iter(ordered.combine_chunks().to_batches())
-    (answer,) = scan_partition(batches, task.scan)
-    result: ScanResult = pickle.loads(answer.column("result")[0].as_py())
-    return result
+    return scan_partition(ordered.combine_chunks().to_batches(), task.scan)
