@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.kernels.components import components
+from strata.pipelines.kernels.runs import run_starts
 from strata.storage.layout.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -128,10 +129,9 @@ def _elect(
     nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
 ) -> np.ndarray:
     order = election_order(nodes, cluster, rules, attributes)
-    first = np.ones(len(nodes), bool)
-    first[1:] = cluster[order][1:] != cluster[order][:-1]
-    survivors = np.empty(int(first.sum()), np.int64)
-    survivors[cluster[order][first]] = nodes[order][first]
+    first = order[run_starts(cluster[order])]
+    survivors = np.empty(len(first), np.int64)
+    survivors[cluster[first]] = nodes[first]
     return survivors[cluster] if len(nodes) else nodes
 
 

@@ -19,6 +19,7 @@ from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
+from strata.pipelines.kernels.runs import repeated
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores.opening import MeteredStore, Store, open_store
@@ -73,10 +74,7 @@ class _KeyedRows:
         """Only the rows whose key another row has too, sorted by (key, doc_id)."""
         order = np.argsort(self.keys, kind="stable")
         keys = self.keys[order]
-        same = keys[1:] == keys[:-1]
-        shared = np.zeros(len(keys), bool)
-        shared[1:] |= same
-        shared[:-1] |= same
+        shared = repeated(keys)
         chosen = order[shared]
         return _KeyedRows(self.kind, keys[shared], self.doc_ids[chosen], self.sketches[chosen])
 

@@ -22,6 +22,7 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding, band_keys
 from strata.pipelines.kernels.components import components
+from strata.pipelines.kernels.runs import repeated
 from strata.pipelines.lineage.keys import banding_of
 from strata.settings import VerifyMethod
 from strata.storage.stores.opening import StorageOptions, open_store
@@ -278,9 +279,7 @@ def _search(choice: Choice, threshold: float, signature: np.ndarray, bands: int)
         keys = band_keys(signature, choice.banding, (band,))[:, 0]
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        shared = np.zeros(len(keys), bool)
-        shared[1:] = ordered[1:] == ordered[:-1]
-        shared[:-1] |= shared[1:]
+        shared = repeated(ordered)
         rows = order[shared]
         links = star_links(ordered[shared], planes[rows], differing, MAX_HUBS)
         links[:, 0], links[:, 1] = rows[links[:, 0]], rows[links[:, 1]]

@@ -19,6 +19,7 @@ from strata.pipelines.execution.data_files import LedgerFile, Part
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.staging import StagedFile, write_staged
 from strata.pipelines.execution.tasks import TaskCost, task_stem
+from strata.pipelines.kernels.runs import run_starts
 from strata.pipelines.tables.removals import rows_between
 from strata.pipelines.tables.survivors import SurvivorCounts, survivors
 from strata.settings import Passage
@@ -156,8 +157,7 @@ class RepeatScanner:
             return np.empty((0, len(REPEAT_SCHEMA)), np.int64)
         if self._first is not None:
             rows = {name: np.concatenate([self._first[name], rows[name]]) for name in COLUMNS}
-        starts = np.ones(len(rows["key"]), bool)
-        starts[1:] = rows["key"][1:] != rows["key"][:-1]
+        starts = run_starts(rows["key"])
         numbers = np.arange(len(starts))
         first = np.maximum.accumulate(np.where(starts, numbers, 0))
         self._first = {name: rows[name][first[-1:]] for name in COLUMNS}
