@@ -7,7 +7,7 @@ Sets of shingle hashes as rows of a shuffle, and their comparison behind it.
 
 A row is (center, doc_id, level, hashes): the set of a document, on its way to the document that it
 is compared with. The center has the smallest id of its star, so it comes first of all sorted rows.
-Of a set of more than MOST_HASHES only the hashes below 2^(64 - level) travel: both sides of a pair
+Of a set of more than MAX_HASHES only the hashes below 2^(64 - level) travel: both sides of a pair
 are then cut to the same level, and the similarity is that of a sample of 65,536 shingles or more,
 with a standard error of at most 0.002.
 """

@@ -64,7 +64,7 @@ class WrittenLedger:
     """The files of a ledger, and what they hold: documents removed by method, clusters.
 
     ``rounds`` are those of Spark that the components took; 0 where the driver found them alone.
-    ``kept`` tells where Spark kept edges that it made.
+    ``cached`` tells where Spark kept edges that it made.
     """
 
     summary: LedgerSummary

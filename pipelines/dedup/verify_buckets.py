@@ -47,7 +47,7 @@ WAITING_EDGES = 2_000_000
 class ScanTask:
     """How to verify a bucket, and the folder for the edges.
 
-    Documents up to ``seen_to`` were counted by an earlier run.
+    Documents up to ``watermark_doc_id`` were counted by an earlier run.
     """
 
     threshold: float

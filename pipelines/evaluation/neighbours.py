@@ -58,7 +58,7 @@ class Candidates:
     Attributes:
         member: index in the sample.
         doc_id: the other document.
-        disposition: its fate, see Fate.
+        disposition: its fate, see Disposition.
         n_shingles: its shingles, repetitions counted.
         agree: places in which the two signatures agree.
     """

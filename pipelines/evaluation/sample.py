@@ -63,7 +63,7 @@ class FingerprintRows:
 
     Attributes:
         doc_id: int64[n].
-        disposition: int64[n], see Fate.
+        disposition: int64[n], see Disposition.
         n_shingles: int64[n], repetitions counted.
         content: int64[n, 2], hash of the bytes of the text.
         signature: uint8[n, 256].

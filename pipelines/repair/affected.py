@@ -169,7 +169,7 @@ class MissingRows:
         high: largest one.
         present: int64[n], ascending; documents between that are there already.
         known_ids: int64[m], ascending; no others are sought. None where no table knows them.
-        retracted: retracted documents, which never come back; where ``among`` knows, it decides.
+        retracted: documents that never come back; used only where ``known_ids`` is None.
     """
 
     low: int
