@@ -46,7 +46,6 @@ SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.int64())])
 BATCH_BYTES = 4_000_000
 # A task that reads fewer pairs costs more to start than to run.
 TASK_PAIRS = 1_000_000
-"""What a worker makes of pairs on their way from or to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +180,7 @@ class PairBatch:
 
 
 Change = Callable[[Iterator[PairBatch]], Iterator[PairBatch]]
+"""What a worker does to pairs on their way from or to a file."""
 
 
 def _unchanged(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
