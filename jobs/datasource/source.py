@@ -22,9 +22,11 @@ from pyspark.sql.types import StructType
 from strata.errors import SettingsError
 from strata.jobs.datasource.options import SourceOptions
 from strata.jobs.runner.read_log import log_driver_reads
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.read_plan import ReadPart, pack, read_part
-from strata.storage.stores.opening import IoMeter, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import IoMeter
 
 __all__ = ["FORMAT", "StrataSource"]
 

@@ -6,8 +6,8 @@ import sys
 
 from strata.errors import StrataError
 from strata.storage.lifecycle.accesses import log_reads
-from strata.storage.stores.opening import IoMeter
 from strata.storage.tables.catalog import Corpus
+from strata.storage.transfer.metering import IoMeter
 
 __all__ = ["log_driver_reads"]
 

@@ -20,9 +20,9 @@ from strata.pipelines.kernels.buckets import Edges, edges_of_pairs, pack_sketche
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.kernels.hubs import NO_HUBS, HubMatches, Hubs
 from strata.pipelines.kernels.key_filter import KeyFilter
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = [
     "ROW_SCHEMA",

@@ -13,9 +13,10 @@ from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA, ScanResult, read_
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import task_stem
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:

@@ -34,9 +34,10 @@ from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.tables.inputs import SourceIndex, read_sources
 from strata.pipelines.tables.removals import files_of_ledger, removed_ids
 from strata.settings import LinkRule
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import task_stem
 from strata.pipelines.kernels.components import components, scramble, unscramble
 from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -20,8 +20,11 @@ from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.kernels.buckets import BucketScanner, Edges
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = [
     "EDGE_SCHEMA",

@@ -26,7 +26,8 @@ from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.texts import own_texts
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.stores.opening import open_store
 
 if TYPE_CHECKING:
     from typing import Self

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from strata.errors import StrataError
 from strata.pipelines.execution.stage import Counters
-from strata.storage.stores.opening import IoMeter
+from strata.storage.transfer.metering import IoMeter
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

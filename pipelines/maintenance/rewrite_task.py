@@ -18,12 +18,15 @@ from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.maintenance.row_order import row_places
 from strata.settings import RowOrder
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import newest_created_ms
 from strata.storage.layout.partitioning import UNPARTITIONED, Partition
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import open_parquet, read_batches, rows_per_batch
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, RowWriter, TableWriter, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 

@@ -16,8 +16,8 @@ from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, re
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
 from strata.pipelines.readers.utf8 import are_utf8
+from strata.storage.contracts.store import Store
 from strata.storage.reading.scan import open_parquet, rows_per_batch
-from strata.storage.stores.opening import Store
 
 __all__ = ["read_split"]
 

@@ -17,12 +17,12 @@ from strata.errors import InputError
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.pipelines.tables.inputs import read_inputs
 from strata.pipelines.tables.state import CorpusState
+from strata.storage.contracts.store import Store
 from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import LAST_ID, TableFile
 from strata.storage.reading.row_lookup import find_rows
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = [
