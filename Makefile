@@ -60,12 +60,19 @@ test-services: $(READY) ## Run the tests against real storage servers on loopbac
 	$(PYTEST) tests/services
 
 .PHONY: lint
-lint: $(READY) build/typed ## Check style, format and types
+lint: $(READY) types ## Check style, format and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+.PHONY: types
+types: $(READY) build/typed ## Check types
 	MYPYPATH=build/typed:. $(VENV)/bin/mypy
 
-# The folders of the checkout as the package tree that they are installed as, for mypy.
+.PHONY: docs
+docs: build/typed ## Build the documentation site in build/docs; a broken link fails
+	@scripts/build_docs.sh build/docs
+
+# The folders of the checkout as the package tree that they are installed as, for mypy and Sphinx.
 .PHONY: build/typed
 build/typed:
 	@rm -rf $@ && mkdir -p $@/strata

@@ -100,7 +100,7 @@ def test_guide_every_table_with_its_columns_is_described():
     guide = GUIDE.read_text("utf-8")
 
     for table in TABLES:
-        section = guide.partition(f"#### `{table}`")[2].partition("\n#")[0]
+        section = guide.partition(f"### `{table}`")[2].partition("\n#")[0]
         for column in SCHEMAS[table].names if table != "clean" else ():
             assert f"`{column}`" in section, f"{table}.{column}"
 
