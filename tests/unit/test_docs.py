@@ -1,6 +1,7 @@
 import importlib.util
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -12,6 +13,7 @@ from strata.jobs import cli
 from strata.pipelines.readers.rejects import RejectReason
 from strata.settings import TABLES, Settings
 from strata.storage.schemas import SCHEMAS
+from strata.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "user-guide.md"
@@ -20,6 +22,8 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 SUBCOMMANDS = re.compile(r"^  (?:COMMAND|ACTION)$", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+RELEASE = re.compile(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})")
+CHANGES = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 
 
 def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -108,6 +112,21 @@ def test_guide_every_table_with_its_columns_is_described():
 @pytest.mark.parametrize("reason", RejectReason)
 def test_guide_every_reject_reason_is_explained(reason):
     assert f"| `{reason}` |" in GUIDE.read_text("utf-8")
+
+
+def test_changelog_unreleased_on_top_then_releases_down_from_the_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    unreleased, *sections = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    releases = [RELEASE.fullmatch(section) for section in sections]
+
+    assert unreleased == "[Unreleased]"
+    assert all(releases), sections
+    versions = [tuple(map(int, release[1].split("."))) for release in releases if release]
+    assert versions == sorted(set(versions), reverse=True)
+    assert ".".join(map(str, versions[0])) == VERSION
+    dates = [date.fromisoformat(release[2]) for release in releases if release]
+    assert dates == sorted(dates, reverse=True)
+    assert set(re.findall(r"^### (.+)$", changelog, re.MULTILINE)) <= set(CHANGES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
