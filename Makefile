@@ -69,12 +69,13 @@ types: $(READY) build/typed ## Check types
 	MYPYPATH=build/typed:. $(VENV)/bin/mypy
 
 .PHONY: docs
-docs: build/typed ## Build the documentation site in build/docs; a broken link fails
+docs: build/api ## Build the documentation site in build/docs; a broken link fails
 	@scripts/build_docs.sh build/docs
 
-# The folders of the checkout as the package tree that they are installed as, for mypy and Sphinx.
-.PHONY: build/typed
-build/typed:
+# The folders of the checkout as the package tree that they are installed as: for mypy, and for Sphinx,
+# which may run at the same time.
+.PHONY: build/typed build/api
+build/typed build/api:
 	@rm -rf $@ && mkdir -p $@/strata
 	@for part in conf/* storage pipelines jobs; do ln -s "$(CURDIR)/$$part" $@/strata/; done
 

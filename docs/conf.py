@@ -23,7 +23,7 @@ exclude_patterns = ["README.md", "build", ".*"]
 
 myst_heading_anchors = 4
 
-autoapi_dirs = [str(CHECKOUT / "build" / "typed" / "strata")]
+autoapi_dirs = [str(CHECKOUT / "build" / "api" / "strata")]
 autoapi_follow_symlinks = True
 autoapi_generate_api_docs = False
 autoapi_keep_files = False
