@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt scripts/make_venv.sh
 
 .PHONY: quickstart
 quickstart: $(READY) ## Run every stage on the texts of the Python installation
-	@$(PY) -m strata.jobs.runtime.quickstart $(QUICKSTART)
+	@$(PY) -m strata.jobs.setup.quickstart $(QUICKSTART)
 	@$(VENV)/bin/strata run $(QUICKSTART)/quickstart.toml --report $(QUICKSTART)/report.json
 	@echo "Settings: $(QUICKSTART)/quickstart.toml   tables: $(QUICKSTART)/warehouse   report: $(QUICKSTART)/report.json"
 
@@ -91,7 +91,7 @@ wheel: $(READY) ## Build dist/corpus_strata-VERSION-py3-none-any.whl
 
 .PHONY: pyfiles
 pyfiles: $(READY) ## Build dist/strata.zip for spark-submit --py-files
-	@$(PY) -m strata.jobs.runtime.shipping dist/strata.zip
+	@$(PY) -m strata.jobs.session.shipping dist/strata.zip
 
 .PHONY: constraints
 constraints: ## Resolve constraints.txt anew from pyproject.toml

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.corpus import Corpus
-from strata.storage.contract import FileInfo, Output, Store
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.schemas import CLEAN
-from strata.storage.store import open_store
-from strata.storage.url import Url
+from strata.storage.contracts.store import FileInfo, Output, Store
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import CLEAN
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

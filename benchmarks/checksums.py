@@ -19,12 +19,12 @@ import pyarrow as pa
 import xxhash
 import zstandard
 
-from strata.pipelines.shard_task import document_rows
-from strata.storage.integrity.checksums import RowsChecksum
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import open_store
-from strata.storage.url import Url
+from strata.pipelines.ingest.task import document_rows
+from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 BATCH_ROWS = 2_000
 ROUNDS = 5

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.tokenization.training import train_bpe
 
 PARTS = 8
 TRAIN_BYTES = 8_000_000

@@ -15,13 +15,13 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from benchmarks.corpus import Corpus
 from strata.jobs.read_tables import read_table
-from strata.jobs.runtime.progress import QuietProgress
-from strata.jobs.runtime.session import LazySession
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageContext
+from strata.jobs.runner.progress import QuietProgress
+from strata.jobs.session.spark import LazySession
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import InputSettings, Settings, ShardSettings
-from strata.storage.catalog import open_corpus
-from strata.storage.records import TableFile
+from strata.storage.layout.records import TableFile
+from strata.storage.tables.catalog import open_corpus
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

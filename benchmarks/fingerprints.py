@@ -20,12 +20,12 @@ from benchmarks.corpus import Corpus
 from strata.pipelines.kernels.content_hash import content_hash
 from strata.pipelines.kernels.minhash import sketch
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
-from strata.storage.parquet import ParquetLayout, TableWriter, WrittenFile
-from strata.storage.publish import PublishMode, publish
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import FsspecStore
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 
 __all__ = ["Prints", "banners", "copies", "real_prints", "write_warehouse"]
 

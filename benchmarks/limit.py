@@ -28,19 +28,19 @@ sys.path.insert(0, str(ROOT))
 # Workers of local mode have it as well; it has to be there before pyarrow is asked for memory.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
-from strata.pipelines.dedup_rows import fixed_matrix  # noqa: E402 (after the path)
 from strata.pipelines.kernels.banding import band_keys, choose_banding  # noqa: E402
-from strata.pipelines.kernels.buckets import BucketScanner, pack  # noqa: E402
+from strata.pipelines.kernels.buckets import BucketScanner, pack_sketches  # noqa: E402
+from strata.pipelines.kernels.buffers import fixed_matrix  # noqa: E402 (after the path)
 from strata.pipelines.kernels.components import components  # noqa: E402
 from strata.pipelines.kernels.content_hash import content_hash  # noqa: E402
 from strata.pipelines.kernels.minhash import sketch  # noqa: E402
 from strata.pipelines.readers.listing import list_inputs  # noqa: E402
 from strata.pipelines.readers.read import read_split  # noqa: E402
 from strata.pipelines.readers.split import ReadLimits, plan_splits  # noqa: E402
-from strata.pipelines.tokenizer_encoders import GigatokenEncoder  # noqa: E402
-from strata.pipelines.tokenizer_spec import load_spec  # noqa: E402
+from strata.pipelines.tokenization.encoders import GigatokenEncoder  # noqa: E402
+from strata.pipelines.tokenization.spec import load_spec  # noqa: E402
 from strata.settings import InputSettings, TokenizeSettings  # noqa: E402
-from strata.storage.store import FsspecStore  # noqa: E402
+from strata.storage.stores.opening import FsspecStore  # noqa: E402
 
 __all__ = ["Limit", "measure_limit"]
 
@@ -155,7 +155,7 @@ def _warm_up() -> None:
     signature = sketch(text, NGRAM).signature
     content_hash(text)
     BucketScanner(THRESHOLD).feed(
-        np.zeros(2, np.int64), np.arange(2, dtype=np.int64), pack(signature)
+        np.zeros(2, np.int64), np.arange(2, dtype=np.int64), pack_sketches(signature)
     )
 
 
@@ -179,7 +179,7 @@ def _read(folder: Path, out: Path, limit: Limit) -> _Held:
                 signature = sketch(text, NGRAM).signature
             with limit.lap("deduplicate"):
                 held.keys.append(band_keys(signature, banding))
-                held.sketches.append(pack(signature))
+                held.sketches.append(pack_sketches(signature))
             with limit.lap("write documents"):
                 sink.write(documents)
             held.batches.append(documents)

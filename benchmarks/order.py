@@ -14,15 +14,15 @@ import pyarrow as pa
 from benchmarks.corpus import Corpus
 from benchmarks.processes import run_command
 from strata.layers import load_settings
-from strata.pipelines.ledger_lookup import files_of_ledger
-from strata.pipelines.row_order import row_places
+from strata.pipelines.maintenance.row_order import row_places
+from strata.pipelines.tables.removals import files_of_ledger
 from strata.settings import RowOrder
-from strata.storage.catalog import Corpus as Tables
-from strata.storage.catalog import open_corpus
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.tables.catalog import Corpus as Tables
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 __all__ = ["OrderFigure", "measure_orders"]
 

@@ -17,20 +17,19 @@ import pyarrow.parquet as pq
 import zstandard
 
 from benchmarks.corpus import Corpus, decompressed
+from strata.pipelines.ingest.task import document_rows
 from strata.pipelines.kernels.content_hash import content_hash
 from strata.pipelines.kernels.minhash import sketch
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.split import ReadLimits, plan_splits
-from strata.pipelines.shard_task import document_rows
-from strata.pipelines.tokenizer_engine import Engine
-from strata.pipelines.tokenizer_huggingface import without_special_tokens
-from strata.pipelines.tokenizer_reference import reference_ids
-from strata.pipelines.tokenizer_spec import TokenizerSpec, load_spec
+from strata.pipelines.tokenization.engine import Engine, reference_ids
+from strata.pipelines.tokenization.formats import without_special_tokens
+from strata.pipelines.tokenization.spec import TokenizerSpec, load_spec
 from strata.settings import InputSettings, TokenizeSettings
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.store import FsspecStore
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 __all__ = ["YARDSTICK", "Figure", "Part", "Sample", "figures", "measure_parts"]
 

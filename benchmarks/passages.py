@@ -21,17 +21,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.corpus import Corpus
-from strata.jobs.export_table import export_batches
-from strata.jobs.runtime.progress import QuietProgress
-from strata.jobs.runtime.session import LazySession
-from strata.pipelines.dedup import run_dedup
+from strata.jobs.runner.progress import QuietProgress
+from strata.jobs.session.spark import LazySession
+from strata.pipelines.execution.stage import StageContext, StageReport
+from strata.pipelines.export.rows import export_batches
 from strata.pipelines.kernels.buffers import text_buffers
 from strata.pipelines.kernels.shingles import CURSOR, MAX_WORDS, multipliers, scan_words
 from strata.pipelines.kernels.words import word_table
-from strata.pipelines.shard import run_shard
-from strata.pipelines.stage import StageContext, StageReport
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["PassageFigure", "measure_passages"]
 

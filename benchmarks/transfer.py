@@ -15,11 +15,11 @@ import s3fs
 
 from benchmarks.corpus import Corpus
 from benchmarks.slow_link import slow_link
-from strata.storage.cache.options import CacheOptions
-from strata.storage.parquet import ParquetLayout, TableWriter
-from strata.storage.scan import read_batches
-from strata.storage.schemas import DOCUMENTS
-from strata.storage.store import (
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import DOCUMENTS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import (
     FsspecStore,
     IoMeter,
     MeteredStore,
@@ -27,8 +27,8 @@ from strata.storage.store import (
     Store,
     open_store,
 )
-from strata.storage.url import Url
-from tests.services.servers.ceph import SECRET, Ceph, running_ceph
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from tests.support.servers.ceph import SECRET, Ceph, running_ceph
 
 __all__ = ["CacheRound", "TransferRound", "measure_cache", "measure_transfer"]
 

@@ -14,20 +14,20 @@ __all__ = ["stage_key"]
 
 
 def stage_key(
-    stage: str, version: int, causes: Sequence[str], settings: Mapping[str, object]
+    stage: str, version: int, input_keys: Sequence[str], settings: Mapping[str, object]
 ) -> str:
     """Hash of everything that decides the result of a stage.
 
     Args:
         stage: name of the stage.
         version: format version of the stage's result; raise it when the code changes the result.
-        causes: keys of the inputs, in their order.
+        input_keys: keys of the inputs, in their order.
         settings: the settings that change the result (JSON types), and no others.
 
     Returns:
         32 hexadecimal digits.
     """
-    decisive = [stage, version, list(causes), _canonical(settings)]
+    decisive = [stage, version, list(input_keys), _canonical(settings)]
     text = json.dumps(decisive, sort_keys=True, ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -59,7 +59,7 @@ def load_settings(
     origins: dict[Path, str] = {}
     for layer in layers:
         _merge(tree, layer.tree)
-        _note_origins(origins, layer)
+        _record_origins(origins, layer)
     named = {dotted(path): name for path, name in origins.items()}
     try:
         return Loaded(Settings.model_validate(tree), named)
@@ -173,7 +173,7 @@ def _copy(value: object) -> object:
     return {key: _copy(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _note_origins(origins: dict[Path, str], layer: _Layer) -> None:
+def _record_origins(origins: dict[Path, str], layer: _Layer) -> None:
     for path in _replaced(layer.tree):
         for old in [known for known in origins if known[: len(path)] == path]:
             del origins[old]

@@ -42,7 +42,7 @@ __all__ = [
     "TokenizeSettings",
     "TrainSettings",
     "TransferSettings",
-    "Verification",
+    "VerifyMethod",
     "WriterSettings",
 ]
 
@@ -128,7 +128,7 @@ class LinkRule(StrEnum):
     DIRECT = "direct"
 
 
-class Verification(StrEnum):
+class VerifyMethod(StrEnum):
     """How a pair of documents that meet is verified."""
 
     SKETCH = "sketch"
@@ -156,7 +156,7 @@ class DedupSettings(Model):
     """Rows of an LSH band; follows from the threshold unless given."""
     survivor: tuple[str, ...] = ("first",)
     """Who survives, by priority: "first", "longest", "source:a,b" (earlier names first)."""
-    verify: Verification = Verification.SKETCH
+    verify: VerifyMethod = VerifyMethod.SKETCH
     """sketch: by the estimate of the signatures; exact: pairs whose estimate is uncertain by the
     Jaccard similarity of their texts."""
     link: LinkRule = LinkRule.CLUSTER

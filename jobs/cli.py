@@ -13,14 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import (
-    Parser,
-    add_common,
-    add_other_corpora,
-    add_run,
-    number_of,
-)
-from strata.jobs.storage.actions import ACTIONS, run_action
+from strata.jobs.command.arguments import Parser, add_common, add_other_corpora, add_run, number_of
+from strata.jobs.manage_storage import ACTIONS, run_action
+from strata.pipelines.export.formats import WRITERS
 from strata.version import VERSION
 
 if TYPE_CHECKING:
@@ -94,7 +89,7 @@ def _command(
 
 def _stage_runner(name: str, module: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
-        from strata.jobs.runtime.entry import run_command
+        from strata.jobs.command.entry import run_command
 
         # The settings are parsed before Spark's and Arrow's modules are imported.
         return run_command(
@@ -121,7 +116,7 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 
 def _loaded(arguments: argparse.Namespace, work: Callable[[Settings], None]) -> int:
-    from strata.jobs.runtime.failures import guarded
+    from strata.jobs.runner.failures import guarded
     from strata.layers import load_settings
 
     def run() -> int:
@@ -133,7 +128,7 @@ def _loaded(arguments: argparse.Namespace, work: Callable[[Settings], None]) -> 
 
 def _plan(arguments: argparse.Namespace) -> int:
     def show(settings: Settings) -> None:
-        from strata.jobs.runtime.dry_run import show_plan
+        from strata.jobs.planning.dry_run import show_plan
 
         show_plan(settings, output=arguments.output)
 
@@ -141,7 +136,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    from strata.jobs.runtime.failures import guarded
+    from strata.jobs.runner.failures import guarded
     from strata.layers import load_settings, render
 
     def run() -> int:
@@ -152,7 +147,7 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _add_retract(commands: Commands) -> None:
-    from strata.jobs.runtime.retract_arguments import add_retract
+    from strata.jobs.command.arguments import add_retract
 
     summary = "take documents out of every table, and print a receipt"
     parser = _command(commands, "retract", summary, _retract)
@@ -172,7 +167,7 @@ def _add_export(commands: Commands) -> None:
     parser = commands.add_parser("export", help=summary, description=summary)
     parser.add_argument("table", choices=EXPORTS)
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
-    parser.add_argument("--format", choices=("parquet", "jsonl"), default="parquet")
+    parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
     parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
     add_common(parser)
     parser.set_defaults(run=_export)
@@ -243,10 +238,10 @@ def _storage(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from strata.jobs.runtime.failures import guarded
+    from strata.jobs.runner.failures import guarded
 
     def run() -> int:
-        from strata.jobs.runtime.doctor import show_checks
+        from strata.jobs.doctor.doctor import show_checks
         from strata.layers import load_settings
 
         file = arguments.file

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from strata.jobs.runtime.entry import job_main
-from strata.pipelines.compress import run_compress
+from strata.jobs.command.entry import job_main
+from strata.pipelines.stages.compress import run_compress
 
 __all__ = ["STAGES", "main"]
 

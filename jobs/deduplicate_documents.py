@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from strata.jobs.runtime.entry import job_main
-from strata.pipelines.decontaminate import run_decontaminate
-from strata.pipelines.dedup import run_dedup
+from strata.jobs.command.entry import job_main
+from strata.pipelines.stages.decontaminate import run_decontaminate
+from strata.pipelines.stages.dedup import run_dedup
 
 __all__ = ["STAGES", "main"]
 

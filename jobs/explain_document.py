@@ -9,13 +9,15 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from strata.jobs.runtime.cluster_show import cluster_rows, diff_title, show_diff
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.progress import QuietProgress
-from strata.jobs.runtime.read_log import note_reads
-from strata.jobs.runtime.session import LazySession
-from strata.jobs.runtime.visible import visible
-from strata.pipelines.document_trace import (
+from strata.jobs.display.cluster import cluster_rows, diff_title, show_diff
+from strata.jobs.display.text import escape_control_chars
+from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.progress import QuietProgress
+from strata.jobs.runner.read_log import log_driver_reads
+from strata.jobs.session.spark import LazySession
+from strata.pipelines.decontamination.matches import ItemMatches
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.explain.document import (
     LedgerState,
     Membership,
     RejectedRecord,
@@ -23,14 +25,12 @@ from strata.pipelines.document_trace import (
     TracedDocument,
     trace_document,
 )
-from strata.pipelines.item_matches import ItemMatches
-from strata.pipelines.stage import StageContext
-from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.pipelines.readers.formats import FORMATS
+from strata.settings import InputFormat, Settings
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["explain_document"]
 
-UNITS = {"jsonl": "byte", "parquet": "row", "csv": "record", "text": "byte"}
 WIDTH = 11
 
 
@@ -52,7 +52,7 @@ def explain_document(
         session = LazySession(settings, None, "explain")
         context = StageContext(settings, corpus, "explain", session, QuietProgress())
         trace = trace_document(context, document, members)
-        note_reads(corpus, context.run_id, context.meter)
+        log_driver_reads(corpus, context.run_id, context.meter)
     if output is OutputForm.JSON:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
         return
@@ -74,16 +74,16 @@ def _show(trace: Trace, console: Console) -> None:
 
 def _block(console: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
     # Ids and excerpts are the user's: brackets in them are no markup, controls are no commands.
-    console.print(Text(visible(title), "bold"))
+    console.print(Text(escape_control_chars(title), "bold"))
     for name, value in rows:
-        console.print(Text.assemble((f"  {name:<{WIDTH}}", "dim"), visible(value)))
+        console.print(Text.assemble((f"  {name:<{WIDTH}}", "dim"), escape_control_chars(value)))
 
 
 def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[str, str]]:
     lang = f", {document.lang}" if document.lang else ""
     yield "doc_id", str(document.doc_id)
     yield "source", f"{document.source}{lang}, {document.n_bytes:,} bytes of text"
-    unit = UNITS.get(document.format, "position")
+    unit = FORMATS[InputFormat(document.format)].position
     yield "read from", f"{document.uri}, {unit} {document.position:,} (file {document.ordinal})"
     yield "dedup", _verdict(document.cluster, ledger)
     if document.items.number:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.arguments import add_grace, all_overrides, job_parser
-from strata.jobs.runtime.entry import run_command
-from strata.jobs.runtime.failures import guarded
+from strata.jobs.command.arguments import add_grace, all_overrides, job_parser
+from strata.jobs.command.entry import run_command
+from strata.jobs.runner.failures import guarded
 from strata.layers import load_settings
 
 if TYPE_CHECKING:
-    from strata.jobs.runtime.run import Stage
+    from strata.jobs.runner.run import Stage
 
 __all__ = ["main", "move_files"]
 
@@ -28,7 +28,7 @@ def move_files(arguments: argparse.Namespace) -> int:
         return guarded(lambda: _show_plan(arguments))
 
     def stages() -> Sequence[Stage]:
-        from strata.pipelines.move import run_move
+        from strata.pipelines.maintenance.move import run_move
 
         return [partial(run_move, grace=arguments.grace)]
 
@@ -36,8 +36,8 @@ def move_files(arguments: argparse.Namespace) -> int:
 
 
 def _show_plan(arguments: argparse.Namespace) -> int:
-    from strata.jobs.storage.plan_moves import run
-    from strata.storage.catalog import open_corpus
+    from strata.jobs.planning.moves import run
+    from strata.storage.tables.catalog import open_corpus
 
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     with open_corpus(settings) as corpus:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.runtime.data_source import FORMAT, StrataSource
+from strata.jobs.datasource.source import FORMAT, StrataSource
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -10,20 +10,24 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from strata.jobs.runtime.arguments import all_overrides, stage_parser, verbosity
-from strata.jobs.runtime.entry import new_run_id, write_report
-from strata.jobs.runtime.failures import guarded
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.progress import spark_progress
-from strata.jobs.runtime.receipt import show_preview, show_receipt
-from strata.jobs.runtime.retract_arguments import add_retract, request_of
-from strata.jobs.runtime.run import run_stages
-from strata.jobs.runtime.run_options import RunOptions
-from strata.jobs.runtime.session import LazySession
+from strata.jobs.command.arguments import (
+    add_retract,
+    all_overrides,
+    request_of,
+    stage_parser,
+    verbosity,
+)
+from strata.jobs.command.entry import new_run_id, write_report
+from strata.jobs.display.receipt import show_preview, show_receipt
+from strata.jobs.runner.failures import guarded
+from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.progress import spark_progress
+from strata.jobs.runner.run import run_stages
+from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
+from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.retraction.run import preview_retraction, run_retract
-from strata.pipelines.stage import StageContext
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["main", "retract_documents"]
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from strata.choices import PARTITIONABLE
 from strata.errors import SettingsError
-from strata.jobs.runtime.arguments import add_rewrite, all_overrides, job_parser
-from strata.jobs.runtime.entry import run_command
-from strata.jobs.runtime.failures import guarded
+from strata.jobs.command.arguments import add_rewrite, all_overrides, job_parser
+from strata.jobs.command.entry import run_command
+from strata.jobs.runner.failures import guarded
 from strata.layers import load_settings
 from strata.partition_settings import partition_fields, split_fields
 
 if TYPE_CHECKING:
-    from strata.jobs.runtime.run import Stage
-    from strata.pipelines.rewrite_tables import RewriteRequest
+    from strata.jobs.runner.run import Stage
+    from strata.pipelines.maintenance.rewrite import RewriteRequest
 
 __all__ = ["main", "request_of", "rewrite_tables"]
 
@@ -32,7 +32,7 @@ def rewrite_tables(arguments: argparse.Namespace) -> int:
         return guarded(lambda: _show_plan(arguments))
 
     def stages() -> Sequence[Stage]:
-        from strata.pipelines.rewrite_tables import run_rewrite_tables
+        from strata.pipelines.maintenance.rewrite import run_rewrite_tables
 
         return [partial(run_rewrite_tables, request=request_of(arguments))]
 
@@ -45,7 +45,7 @@ def request_of(arguments: argparse.Namespace) -> RewriteRequest:
     Raises:
         SettingsError: they cannot work.
     """
-    from strata.pipelines.rewrite_tables import RewriteRequest
+    from strata.pipelines.maintenance.rewrite import RewriteRequest
     from strata.settings import RowOrder
 
     table, fields, size = arguments.table, arguments.partition_by, arguments.target_file_mb
@@ -70,8 +70,8 @@ def request_of(arguments: argparse.Namespace) -> RewriteRequest:
 
 
 def _show_plan(arguments: argparse.Namespace) -> int:
-    from strata.jobs.storage.plan_rewrites import run
-    from strata.storage.catalog import open_corpus
+    from strata.jobs.planning.rewrites import run
+    from strata.storage.tables.catalog import open_corpus
 
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     with open_corpus(settings) as corpus:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from strata.jobs.runtime.entry import job_main
-from strata.pipelines.compress import run_compress
-from strata.pipelines.decontaminate import run_decontaminate
-from strata.pipelines.dedup import run_dedup
-from strata.pipelines.shard import run_shard
-from strata.pipelines.tokens import run_tokenize
+from strata.jobs.command.entry import job_main
+from strata.pipelines.stages.compress import run_compress
+from strata.pipelines.stages.decontaminate import run_decontaminate
+from strata.pipelines.stages.dedup import run_dedup
+from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.stages.tokenize import run_tokenize
 
 __all__ = ["STAGES", "main"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from strata.jobs.runtime.entry import job_main
-from strata.pipelines.shard import run_shard
+from strata.jobs.command.entry import job_main
+from strata.pipelines.stages.shard import run_shard
 
 __all__ = ["STAGES", "main"]
 

@@ -7,16 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from strata.jobs.runtime.duplicates_show import show_duplicates
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.report_duplicates import duplicates_of
-from strata.jobs.runtime.report_files import ReportFiles
-from strata.jobs.runtime.report_page import render_page
-from strata.jobs.runtime.run import RunReport
-from strata.jobs.runtime.summary import show_summary
+from strata.jobs.report.duplicates import duplicates_of, show_duplicates
+from strata.jobs.report.files import ReportFiles
+from strata.jobs.report.page import render_page
+from strata.jobs.report.summary import show_summary
+from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.run import RunReport
 from strata.settings import Settings
-from strata.storage.store import StorageOptions, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import StorageOptions, open_store
 
 __all__ = ["HISTORY", "show_report"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from strata.jobs.runtime.entry import job_main
-from strata.pipelines.tokens import run_tokenize
+from strata.jobs.command.entry import job_main
+from strata.pipelines.stages.tokenize import run_tokenize
 
 __all__ = ["STAGES", "main"]
 

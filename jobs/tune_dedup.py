@@ -15,19 +15,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from strata.jobs.runtime.arguments import all_overrides, stage_parser, verbosity
-from strata.jobs.runtime.entry import write_report
-from strata.jobs.runtime.failures import guarded
-from strata.jobs.runtime.output import OutputForm
-from strata.jobs.runtime.progress import spark_progress
-from strata.jobs.runtime.run_options import RunOptions
-from strata.jobs.runtime.session import LazySession
+from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
+from strata.jobs.command.entry import write_report
+from strata.jobs.runner.failures import guarded
+from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.progress import spark_progress
+from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tune import Tuning, tune
-from strata.pipelines.tune_search import Outcome
-from strata.settings import Verification
-from strata.storage.catalog import open_corpus
+from strata.pipelines.evaluation.tune import TrialResult, Tuning, tune
+from strata.pipelines.execution.stage import StageContext
+from strata.settings import VerifyMethod
+from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["main", "run_tune", "show_tuning"]
 
@@ -44,7 +42,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     if arguments.dry_run:
-        from strata.jobs.runtime.dry_run import show_plan
+        from strata.jobs.planning.dry_run import show_plan
 
         show_plan(settings, output=arguments.output)
         return 0
@@ -95,12 +93,12 @@ def show_tuning(tuning: Tuning, console: Console) -> None:
     console.print(told, highlight=False)
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: TrialResult) -> tuple[str, ...]:
     choice = outcome.choice
     name = f"{choice.banding.bands} × {choice.banding.rows}"
     name += f", {choice.bits} bits" if choice.bits > 1 else ""
     name += f", margin {choice.margin:g}" if choice.margin != 1 else ""
-    name += ", exact" if choice.verification is Verification.EXACT else ""
+    name += ", exact" if choice.verification is VerifyMethod.EXACT else ""
     return (
         name,
         f"{outcome.meet:.2%}",

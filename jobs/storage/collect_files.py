@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import iso
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
-from strata.storage.contract import FileInfo
-from strata.storage.lifecycle.settle import Settled, settle_moves, unsettled_copies
-from strata.storage.maintenance import collect_garbage, find_orphans
-from strata.storage.store import StorageOptions
-from strata.storage.tiers import tiers_of
-from strata.storage.uploads import AbandonedUpload, abandoned_uploads, abort_uploads
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.cleanup.uploads import AbandonedUpload, abandoned_uploads, abort_uploads
+from strata.storage.contracts.store import FileInfo
+from strata.storage.lifecycle.move_cleanup import CleanupResult, clean_up_moves, pending_copies
+from strata.storage.stores.opening import StorageOptions
+from strata.storage.tables.catalog import Corpus
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run"]
 
@@ -34,26 +34,26 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         "uploads": [_upload_row(upload) for upload in uploads],
     }
     verb = "to delete" if arguments.dry_run else "deleted"
-    facts = Facts(
+    facts = CommandResult(
         "deleted",
         ("bytes", "modified", "url"),
         [_orphan_row(file) for file in orphans],
         totals,
         f"files {verb}: {{files:,}}, with {{bytes:,}} bytes"
-        + _told_copies(settled, arguments)
-        + _told(len(uploads), arguments),
+        + _copies_sentence(settled, arguments)
+        + _uploads_sentence(len(uploads), arguments),
     )
-    show_facts(facts, output=arguments.output)
+    print_result(facts, output=arguments.output)
 
 
-def _settle(corpus: Corpus, arguments: argparse.Namespace) -> Settled:
+def _settle(corpus: Corpus, arguments: argparse.Namespace) -> CleanupResult:
     """Delete what moves have replaced; when only asked, tell how much may go."""
     if arguments.dry_run:
-        return Settled(waiting=len(unsettled_copies(corpus, arguments.older_than)))
-    return settle_moves(corpus, arguments.older_than)
+        return CleanupResult(waiting=len(pending_copies(corpus, arguments.older_than)))
+    return clean_up_moves(corpus, arguments.older_than)
 
 
-def _copies(settled: Settled) -> dict[str, int]:
+def _copies(settled: CleanupResult) -> dict[str, int]:
     return {
         "files": settled.files,
         "bytes": settled.n_bytes,
@@ -62,7 +62,7 @@ def _copies(settled: Settled) -> dict[str, int]:
     }
 
 
-def _told_copies(settled: Settled, arguments: argparse.Namespace) -> str:
+def _copies_sentence(settled: CleanupResult, arguments: argparse.Namespace) -> str:
     if arguments.dry_run:
         return f"; old copies of moves: {settled.waiting:,}" if settled.waiting else ""
     told = f"; old copies of moves deleted: {settled.files:,}, with {settled.n_bytes:,} bytes"
@@ -86,7 +86,7 @@ def _uploads(
     return uploads
 
 
-def _told(uploads: int, arguments: argparse.Namespace) -> str:
+def _uploads_sentence(uploads: int, arguments: argparse.Namespace) -> str:
     verb = "to give up" if arguments.dry_run else "given up"
     return f"; unfinished uploads {verb}: {uploads:,}" if uploads else ""
 

@@ -6,11 +6,11 @@ import argparse
 from datetime import UTC, datetime
 from functools import partial
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import snapshot_row
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
-from strata.storage.maintenance import expirable, expire
+from strata.storage.cleanup.expiry import expirable, expire
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run"]
 
@@ -29,4 +29,4 @@ def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
         sentence += "; `strata storage gc` deletes the files that only they needed"
     totals = {"corpus": corpus.name, "dry_run": arguments.dry_run}
     columns = ("table", "snapshot", "time", "operation", "rows", "run")
-    show_facts(Facts("expired", columns, rows, totals, sentence), output=arguments.output)
+    print_result(CommandResult("expired", columns, rows, totals, sentence), output=arguments.output)

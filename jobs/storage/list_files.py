@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from strata.errors import SettingsError
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.layout.records import TableFile
 from strata.storage.lifecycle.usage import tier_of_file
-from strata.storage.records import TableFile
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.catalog import Corpus
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run"]
 
@@ -36,14 +36,14 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         n_rows += sum(file.rows for file in files)
         n_bytes += sum(file.n_bytes for file in files)
     totals = {"corpus": corpus.name, "count": len(rows), "rows": n_rows, "bytes": n_bytes}
-    facts = Facts(
+    facts = CommandResult(
         "files",
         ("table", "tier", "rows", "bytes", "url"),
         rows,
         totals,
         "files: {count:,}, rows: {rows:,}, bytes: {bytes:,}",
     )
-    show_facts(facts, output=arguments.output)
+    print_result(facts, output=arguments.output)
 
 
 def _file_row(table: str, tier: str, file: TableFile) -> dict[str, object]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.entry import new_run_id
-from strata.jobs.runtime.facts import Facts, show_facts
-from strata.pipelines.rollback import plan_rollback, roll_back
+from strata.jobs.command.entry import new_run_id
+from strata.jobs.display.facts import CommandResult, print_result
+from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run"]
 
@@ -38,7 +38,7 @@ def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
         "tables": len(rows),
     }
     verb = "to return" if arguments.dry_run else "returned"
-    facts = Facts(
+    facts = CommandResult(
         "rolled_back", ("table", "from", "to"), rows, totals, f"tables {verb} to {{to}}: {{tables}}"
     )
-    show_facts(facts, output=arguments.output)
+    print_result(facts, output=arguments.output)

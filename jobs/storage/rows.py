@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from strata.storage.records import TableSnapshot
+from strata.storage.layout.records import TableSnapshot
 
 __all__ = ["iso", "snapshot_row"]
 

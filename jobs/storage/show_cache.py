@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from strata.errors import SettingsError
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.settings import Settings
 from strata.storage.cache.blocks import BlockCache
-from strata.storage.cache.options import CacheOptions
-from strata.storage.catalog import Corpus
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["run"]
 
@@ -37,7 +37,7 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         "block_bytes": options.block_bytes,
     }
     sentence = "these blocks were removed" if arguments.clear else ""
-    show_facts(
-        Facts("cache", COLUMNS, [row], {"cleared": arguments.clear}, sentence),
+    print_result(
+        CommandResult("cache", COLUMNS, [row], {"cleared": arguments.clear}, sentence),
         output=arguments.output,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import Facts, show_facts
+from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import snapshot_row
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
-from strata.storage.tags import tags_of_table
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.tags import tags_of_table
 
 __all__ = ["run"]
 
@@ -27,5 +27,5 @@ def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
             facts_of = {"present": is_present, "tags": ", ".join(sorted(named))}
             rows.append(snapshot_row(name, snapshot) | facts_of)
     columns = ("table", "snapshot", "time", "operation", "rows", "files", "run", "present", "tags")
-    facts = Facts("snapshots", columns, rows, {"corpus": corpus.name})
-    show_facts(facts, output=arguments.output)
+    facts = CommandResult("snapshots", columns, rows, {"corpus": corpus.name})
+    print_result(facts, output=arguments.output)

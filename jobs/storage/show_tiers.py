@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 
-from strata.jobs.runtime.facts import Facts, number, show_facts
+from strata.jobs.display.facts import CommandResult, number, print_result
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
-from strata.storage.lifecycle.held_files import corpus_files
 from strata.storage.lifecycle.tier_facts import tier_facts
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.held_files import corpus_files
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run"]
 
@@ -51,4 +51,4 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
     costs = [facts.cost_month for facts in found.values() if facts.cost_month is not None]
     totals = {"corpus": corpus.name, "cost_month": sum(costs) if costs else None}
     sentence = f"cost a month: {number(sum(costs))}" if costs else ""
-    show_facts(Facts("tiers", COLUMNS, rows, totals, sentence), output=arguments.output)
+    print_result(CommandResult("tiers", COLUMNS, rows, totals, sentence), output=arguments.output)

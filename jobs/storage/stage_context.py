@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from strata.jobs.runtime.arguments import verbosity
-from strata.jobs.runtime.entry import new_run_id
-from strata.jobs.runtime.progress import spark_progress
-from strata.jobs.runtime.run_options import RunOptions
-from strata.jobs.runtime.session import LazySession
-from strata.pipelines.stage import StageContext
+from strata.jobs.command.arguments import verbosity
+from strata.jobs.command.entry import new_run_id
+from strata.jobs.runner.options import RunOptions
+from strata.jobs.runner.progress import spark_progress
+from strata.jobs.session.spark import LazySession
+from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
+from strata.storage.tables.catalog import Corpus
 
 __all__ = ["stage_context"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.runtime.facts import Facts, show_facts
-from strata.pipelines.retraction.records import RetractionGuard
+from strata.jobs.display.facts import CommandResult, print_result
+from strata.pipelines.lineage.guard import RetractionGuard
 from strata.settings import Settings
-from strata.storage.catalog import Corpus
-from strata.storage.tags import delete_tag, tag_corpus
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.tags import delete_tag, tag_corpus
 
 __all__ = ["run"]
 
@@ -31,5 +31,5 @@ def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     ]
     totals = {"corpus": corpus.name, "tag": arguments.name, "tables": len(rows), "action": verb}
     sentence = f"tag {{tag}} {verb} on {{tables}} tables"
-    facts = Facts("tables_tagged", ("table", "snapshot"), rows, totals, sentence)
-    show_facts(facts, output=arguments.output)
+    facts = CommandResult("tables_tagged", ("table", "snapshot"), rows, totals, sentence)
+    print_result(facts, output=arguments.output)

@@ -6,22 +6,22 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from strata.errors import InputError, SettingsError
-from strata.jobs.runtime.arguments import verbosity
-from strata.jobs.runtime.facts import Facts, show_facts
-from strata.jobs.runtime.progress import TaskCount, progress_for
+from strata.jobs.command.arguments import verbosity
+from strata.jobs.display.facts import CommandResult, print_result
+from strata.jobs.runner.progress import TaskCount, progress_for
 from strata.jobs.storage.stage_context import stage_context
-from strata.pipelines.repair.affected import Affected, affected_by
-from strata.pipelines.repair.run import Mended, Outcome, RepairMode, repair
-from strata.pipelines.stage import StageContext
-from strata.pipelines.verify_task import verify_on_cluster
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.maintenance.verify import verify_on_cluster
+from strata.pipelines.repair.affected import AffectedRows, find_affected
+from strata.pipelines.repair.run import RepairMode, RepairResult, RepairStatus, repair
 from strata.settings import TABLES, Settings
-from strata.storage.catalog import Corpus
+from strata.storage.cleanup.garbage import refuse_lost_tables
 from strata.storage.integrity.foreign_files import foreign_files
 from strata.storage.integrity.verify import FileCheck, Finding, Verification, verify_files
-from strata.storage.lifecycle.held_files import corpus_files
-from strata.storage.maintenance import refuse_lost_tables
-from strata.storage.records import TableFile
-from strata.storage.tiers import tiers_of
+from strata.storage.layout.records import TableFile
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.held_files import corpus_files
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run"]
 
@@ -74,9 +74,9 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         )
     with stage_context(settings, corpus, arguments) as context:
         found = _verify(context, arguments, tables)
-        found.findings += _strangers(settings, corpus, tables)
-        affected = {each.url: each for each in affected_by(corpus, corpus.store, found.findings)}
-        mended: Mapping[str, Mended] = {}
+        found.findings += _foreign_files(settings, corpus, tables)
+        affected = {each.url: each for each in find_affected(corpus, corpus.store, found.findings)}
+        mended: Mapping[str, RepairResult] = {}
         if arguments.repair:
             mended = {each.url: each for each in repair(context, found.findings, _mode(arguments))}
     rows = [
@@ -84,7 +84,7 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         for check in found.findings
     ]
     _show(corpus.name, found, rows, arguments)
-    ok = (Outcome.REBUILT, Outcome.CLEARED)
+    ok = (RepairStatus.REBUILT, RepairStatus.CLEARED)
     done = {url for url, each in mended.items() if each.outcome in ok}
     _raise_findings(corpus.name, [c for c in found.findings if c.file.url not in done], arguments)
 
@@ -118,7 +118,7 @@ def _verify(
         progress.finish()
 
 
-def _strangers(settings: Settings, corpus: Corpus, tables: Sequence[str]) -> list[FileCheck]:
+def _foreign_files(settings: Settings, corpus: Corpus, tables: Sequence[str]) -> list[FileCheck]:
     detail = "no table refers to it, and Strata did not write it"
     return [
         FileCheck(
@@ -132,7 +132,9 @@ def _strangers(settings: Settings, corpus: Corpus, tables: Sequence[str]) -> lis
     ]
 
 
-def _row(check: FileCheck, lost: Affected | None, mended: Mended | None) -> dict[str, object]:
+def _row(
+    check: FileCheck, lost: AffectedRows | None, mended: RepairResult | None
+) -> dict[str, object]:
     row: dict[str, object] = {
         "table": check.table,
         "finding": str(check.finding),
@@ -186,7 +188,9 @@ def _show(
     if found.without_checksum:
         sentence += "; files without a checksum, of other writers: {without_checksum:,}"
     columns = (*COLUMNS, "repair") if arguments.repair else COLUMNS
-    show_facts(Facts("findings", columns, rows, totals, sentence), output=arguments.output)
+    print_result(
+        CommandResult("findings", columns, rows, totals, sentence), output=arguments.output
+    )
 
 
 def _raise_findings(corpus: str, left: Sequence[FileCheck], arguments: argparse.Namespace) -> None:

@@ -96,7 +96,7 @@ def join_hubs(
     keys: NDArray[np.int64],
     doc_ids: NDArray[np.int64],
     rows: NDArray[np.uint64],
-    heavy: NDArray[np.int64],
+    skewed_keys: NDArray[np.int64],
     starts: NDArray[np.int64],
     hubs: NDArray[np.int64],
     sketches: NDArray[np.uint64],
@@ -111,7 +111,7 @@ def join_hubs(
         keys: int64[n].
         doc_ids: int64[n].
         rows: uint64[n, SKETCH_WORDS], compact sketches.
-        heavy: int64[k], keys with known hubs, ascending.
+        skewed_keys: int64[k], keys with known hubs, ascending.
         starts: int64[k + 1], where the hubs of each key begin.
         hubs: int64[h], the documents that are hubs, in the order of a scan.
         sketches: uint64[h, SKETCH_WORDS], those of the hubs.
@@ -122,8 +122,8 @@ def join_hubs(
         differing: int64[n], -1; set to the bits that differ from the hub that a row joins.
     """
     for i in range(len(keys)):
-        at = np.searchsorted(heavy, keys[i])
-        if at == len(heavy) or heavy[at] != keys[i]:
+        at = np.searchsorted(skewed_keys, keys[i])
+        if at == len(skewed_keys) or skewed_keys[at] != keys[i]:
             continue
         place[i] = at
         for j in range(starts[at], starts[at + 1]):

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from strata.errors import SettingsError
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, SKETCH_WORDS
 
-__all__ = ["BucketScanner", "Edges", "acceptance", "distinct_edges", "most_differing", "pack"]
+__all__ = [
+    "BucketScanner",
+    "Edges",
+    "acceptance",
+    "edges_of_pairs",
+    "most_differing",
+    "pack_sketches",
+]
 
 _BITS: Final = SIGNATURE_BYTES
 
@@ -36,7 +43,7 @@ class Edges:
     similarity: NDArray[np.float32]
 
 
-def pack(signature: NDArray[np.uint8]) -> NDArray[np.uint64]:
+def pack_sketches(signature: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Compact sketches, uint64[n, SKETCH_WORDS], of signatures, uint8[n, 256]."""
     bits = np.packbits(signature & np.uint8(1), axis=1, bitorder="little")
     packed: NDArray[np.uint64] = bits.view("<u8")
@@ -104,10 +111,10 @@ class BucketScanner:
             differing,
         )
         joined = np.flatnonzero(differing >= 0)
-        return distinct_edges(hub[joined], doc_ids[joined], differing[joined])
+        return edges_of_pairs(hub[joined], doc_ids[joined], differing[joined])
 
 
-def distinct_edges(
+def edges_of_pairs(
     a: NDArray[np.int64], b: NDArray[np.int64], differing: NDArray[np.int64]
 ) -> Edges:
     """Pairs, int64[m] and int64[m], whose sketches differ in so many bits, int64[m], each once."""

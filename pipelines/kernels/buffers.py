@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["TextBuffers", "text_buffers"]
+__all__ = ["TextBuffers", "fixed_matrix", "text_buffers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +43,11 @@ def text_buffers(strings: pa.StringArray | pa.LargeStringArray) -> TextBuffers:
     view = np.frombuffer(offsets, width, count=stop)[strings.offset :]
     body = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
     return TextBuffers(view.astype(np.int64, copy=False), body)
+
+
+def fixed_matrix(column: pa.FixedSizeBinaryArray) -> np.ndarray:
+    """A column of fixed-size binary values as uint8[n, width], without a copy."""
+    width = column.type.byte_width
+    data = np.frombuffer(column.buffers()[1], np.uint8)
+    start = column.offset * width
+    return data[start : start + len(column) * width].reshape(len(column), width)

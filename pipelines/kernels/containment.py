@@ -28,13 +28,13 @@ from strata.pipelines.kernels.shingles import (
     sum_words,
 )
 from strata.pipelines.kernels.words import word_table
-from strata.storage.hashing import mix
+from strata.storage.checksums.hashing import mix
 
-__all__ = ["ItemIndex", "Matches", "contained_items", "item_index"]
+__all__ = ["ContainmentMatches", "ItemIndex", "contained_items", "item_index"]
 
 # A word of the filter for four n-grams at most: of 100 n-grams that no item has, one passes.
 _NGRAMS_PER_WORD_LOG: Final = 2
-_LEAST_BITS: Final = 8
+_MIN_BITS: Final = 8
 # What is known of an item while a text is read: columns of _State.progress.
 _TEXT, _MATCHED, _LAST, _RUN, _BEST_FIRST, _BEST_LAST, _COLUMNS = 0, 1, 2, 3, 4, 5, 6
 _ONE: Final = np.uint64(1)
@@ -44,7 +44,7 @@ _LOW: Final = np.uint64(63)
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class ContainmentMatches:
     """Pairs of a text and an item that it contains, k of them, by text and then by item.
 
     Attributes:
@@ -111,7 +111,7 @@ def item_index(
     needed: NDArray[np.int32],
 ) -> ItemIndex:
     """The index over arrays as the attributes of `ItemIndex` say."""
-    bits = max(len(ngram) - 1, 1 << _LEAST_BITS).bit_length()
+    bits = max(len(ngram) - 1, 1 << _MIN_BITS).bit_length()
     by_bucket = np.uint64(64 - bits)
     by_word = by_bucket + np.uint64(_NGRAMS_PER_WORD_LOG)
     directory = np.zeros((1 << bits) + 1, np.int32)
@@ -121,7 +121,7 @@ def item_index(
     return ItemIndex(ngram, item, length, needed, lengths, directory, by_bucket, words, by_word)
 
 
-def contained_items(text: pa.LargeStringArray, index: ItemIndex) -> Matches:
+def contained_items(text: pa.LargeStringArray, index: ItemIndex) -> ContainmentMatches:
     """The items that each of n texts contains. A null counts as empty."""
     buffers = text_buffers(text)
     state = _State(
@@ -135,7 +135,7 @@ def contained_items(text: pa.LargeStringArray, index: ItemIndex) -> Matches:
     )
     rows = _scan_all(buffers.data, buffers.offsets, word_table(), multipliers(), index, state)
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    return Matches(*np.ascontiguousarray(rows.T))
+    return ContainmentMatches(*np.ascontiguousarray(rows.T))
 
 
 @numba.njit("uint64(uint64)", cache=True)
@@ -182,7 +182,7 @@ def _hash_runs(state: _State, first: int, found: int, length: int) -> None:
 
 
 @numba.njit(cache=True)
-def _sift(
+def _pass_filter(
     hashes: NDArray[np.uint64],
     number: int,
     words: NDArray[np.uint64],
@@ -214,7 +214,7 @@ def _find(index: ItemIndex, wanted: np.uint64) -> int:
 
 
 @numba.njit(cache=True)
-def _note(entry: NDArray[np.int32], text: int, word: int) -> int:
+def _count_ngram(entry: NDArray[np.int32], text: int, word: int) -> int:
     """Count an n-gram that ends at a word of a text for an item; how many it has now."""
     if entry[_TEXT] != text:
         entry[_TEXT], entry[_MATCHED], entry[_LAST] = text, 0, -2
@@ -254,7 +254,7 @@ def _count(
         state.last_text[at] = text
         while at < len(index.ngram) and index.ngram[at] == wanted:
             item = index.item[at]
-            if _note(state.progress[item], text, first + place) == index.needed[item]:
+            if _count_ngram(state.progress[item], text, first + place) == index.needed[item]:
                 state.reached[reached] = item
                 reached += 1
             at += 1
@@ -286,7 +286,7 @@ def _scan_text(
         for length in index.lengths:
             skip = min(found, max(0, length - 1 - seen))
             _hash_runs(state, skip, found, length)
-            candidates = _sift(
+            candidates = _pass_filter(
                 state.hashes, found - skip, index.filter, index.by_word, state.places
             )
             reached = _count(index, state, candidates, text, seen + skip, reached)
@@ -338,7 +338,7 @@ def _scan_all(
     index: ItemIndex,
     state: _State,
 ) -> NDArray[np.int64]:
-    """The matches of all texts, int64[k, 5]: columns as the attributes of `Matches`."""
+    """The matches of all texts, int64[k, 5]: columns as the attributes of `ContainmentMatches`."""
     rows = np.empty((64, 5), np.int64)
     kept = 0
     for text in range(len(offsets) - 1):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from strata.pipelines.kernels.buffers import text_buffers
-from strata.storage.hashing import xxh64
+from strata.storage.checksums.hashing import xxh64
 
 __all__ = ["CONTENT_HASH_BYTES", "content_hash", "hash64"]
 

@@ -28,11 +28,11 @@ class CutTexts:
 
     Attributes:
         text: large_string[n].
-        worded: bool[n], whether a text still has a word.
+        has_words: bool[n], whether a text still has a word.
     """
 
     text: pa.LargeStringArray
-    worded: NDArray[np.bool_]
+    has_words: NDArray[np.bool_]
 
 
 def cut_texts(
@@ -54,8 +54,10 @@ def cut_texts(
     """
     buffers = text_buffers(texts)
     offsets, data = buffers.offsets, np.empty(len(buffers.data), np.uint8)
-    left, worded = np.zeros(len(texts) + 1, np.int64), np.zeros(len(texts), np.bool_)
-    wrong = _cut_all(buffers.data, offsets, bounds, starts, ends, word_table(), data, left, worded)
+    left, has_words = np.zeros(len(texts) + 1, np.int64), np.zeros(len(texts), np.bool_)
+    wrong = _cut_all(
+        buffers.data, offsets, bounds, starts, ends, word_table(), data, left, has_words
+    )
     if wrong >= 0:
         raise BalanceError(
             f"a cut from byte {starts[wrong]:,} to {ends[wrong]:,} does not fit its text",
@@ -65,7 +67,7 @@ def cut_texts(
     text = pa.LargeStringArray.from_buffers(
         len(texts), pa.py_buffer(left), pa.py_buffer(data[: left[-1]])
     )
-    return CutTexts(text, worded)
+    return CutTexts(text, has_words)
 
 
 @numba.njit(cache=True)
@@ -110,7 +112,7 @@ def _cut_all(
     table: NDArray[np.uint32],
     out: NDArray[np.uint8],
     left: NDArray[np.int64],
-    worded: NDArray[np.bool_],
+    has_words: NDArray[np.bool_],
 ) -> int:
     """Fill ``out``, its offsets ``left`` and ``worded``; the number of a wrong range, else -1."""
     at = 0
@@ -124,10 +126,10 @@ def _cut_all(
             if not (_is_boundary(data, start, stop) and _is_boundary(data, end, stop)):
                 return cut
             if start > kept:
-                worded[i] |= _copy(data, kept, start, table, out, at)
+                has_words[i] |= _copy(data, kept, start, table, out, at)
                 at += start - kept
             kept = max(kept, end)
-        worded[i] |= _copy(data, kept, stop, table, out, at)
+        has_words[i] |= _copy(data, kept, stop, table, out, at)
         at += stop - kept
         left[i + 1] = at
     return -1

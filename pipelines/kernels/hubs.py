@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 
-__all__ = ["NO_HUBS", "Hubs", "Joined"]
+__all__ = ["NO_HUBS", "HubMatches", "Hubs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class HubMatches:
     """Which rows joined a hub.
 
     Attributes:
@@ -64,7 +64,7 @@ class Hubs:
         keys: NDArray[np.int64],
         doc_ids: NDArray[np.int64],
         sketches: NDArray[np.uint64],
-    ) -> Joined:
+    ) -> HubMatches:
         """Compare rows with the hubs of their keys; they may come in any order.
 
         Args:
@@ -89,9 +89,9 @@ class Hubs:
             hub,
             differing,
         )
-        return Joined(place, hub, differing)
+        return HubMatches(place, hub, differing)
 
-    def extended(
+    def with_hubs(
         self,
         place: NDArray[np.int64],
         doc_ids: NDArray[np.int64],

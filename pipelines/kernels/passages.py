@@ -21,7 +21,7 @@ from strata.pipelines.kernels.buffers import text_buffers
 from strata.pipelines.kernels.shingles import CURSOR, MAX_WORDS, multipliers, scan_words
 from strata.pipelines.kernels.words import word_table
 from strata.settings import Passage
-from strata.storage.hashing import mix
+from strata.storage.checksums.hashing import mix
 
 __all__ = ["FIELDS", "Passages", "find_passages"]
 
@@ -68,10 +68,10 @@ class Passages:
         return len(self.key)
 
 
-def find_passages(texts: pa.LargeStringArray, grain: Passage, least_words: int) -> Passages:
+def find_passages(texts: pa.LargeStringArray, granularity: Passage, least_words: int) -> Passages:
     """The lines or paragraphs of texts that have at least so many words."""
     buffers = text_buffers(texts)
-    begins = _line_begins if grain is Passage.LINE else _paragraph_begins
+    begins = _line_begins if granularity is Passage.LINE else _paragraph_begins
     bounds = np.zeros(len(texts) + 1, np.int64)
     # What is not used of an array takes no memory.
     starts = np.empty(int(buffers.offsets[-1] - buffers.offsets[0]) + 1, np.int64)

@@ -25,7 +25,7 @@ from strata.pipelines.kernels.shingles import (
     scan_words,
 )
 from strata.pipelines.kernels.words import word_table
-from strata.storage.hashing import mix
+from strata.storage.checksums.hashing import mix
 
 __all__ = ["ShingleSets", "jaccard", "shingle_sets"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strata.pipelines.kernels.words import BREAK_AFTER, BREAK_BEFORE
-from strata.storage.hashing import mix
+from strata.storage.checksums.hashing import mix
 
 __all__ = [
     "CURSOR",

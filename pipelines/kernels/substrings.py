@@ -21,7 +21,7 @@ from strata.pipelines.kernels.hashing import multiply61, reduce61
 from strata.pipelines.kernels.passages import FIELDS, Passages
 from strata.pipelines.kernels.shingles import CURSOR, MAX_WORDS, multipliers, scan_words
 from strata.pipelines.kernels.words import word_table
-from strata.storage.hashing import mix
+from strata.storage.checksums.hashing import mix
 
 __all__ = ["find_anchors", "find_runs"]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from strata.pipelines.readers.json_bytes import BROKEN, NONE, cached_kernel, kernel
-from strata.storage.schemas import DOCUMENTS
+from strata.storage.layout.schemas import DOCUMENTS
 
 __all__ = ["INSTANT", "Instants", "read_instants"]
 
@@ -28,7 +28,7 @@ FIRST, AFTER_LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND
 UNREAD = cast("int", np.int64(-(2**63)))
 # Numbers below these are seconds, milliseconds, microseconds; larger ones nanoseconds.
 SECONDS_BELOW, MILLIS_BELOW, MICROS_BELOW = 10**11, 10**14, 10**17
-MOST_DIGITS = 19
+MAX_DIGITS = 19
 FRACTION_DIGITS = 6
 # Lengths of YYYY, YYYYMMDD and YYYYMMDDhhmmss, which are no numbers since 1970.
 BARE = (4, 8, 14)
@@ -118,7 +118,7 @@ def _instant(data: Bytes, start: int) -> int:
         return _epoch(data, start)
     # "Mon, 01 May 2023", or "1 May 2023".
     if digits <= 2:
-        return _spelled(data, start)
+        return _rfc5322_date(data, start)
     return _calendar(data, start)
 
 
@@ -166,7 +166,7 @@ def _epoch(data: Bytes, start: int) -> int:
     sign = -1 if data[start] == MINUS else 1
     first = start + 1 if sign < 0 else start
     end = _end_of_digits(data, first)
-    if end == first or end - first > MOST_DIGITS:
+    if end == first or end - first > MAX_DIGITS:
         return UNREAD
     whole = NONE
     for at in range(first, end):
@@ -201,7 +201,7 @@ def _calendar(data: Bytes, start: int) -> int:
 
 
 @kernel
-def _spelled(data: Bytes, start: int) -> int:
+def _rfc5322_date(data: Bytes, start: int) -> int:
     """A date of RFC 5322, such as ``Mon, 01 May 2023 12:34:56 GMT``."""
     place = start
     while place < len(data) and data[place] | SMALL >= ord("a"):

@@ -99,7 +99,7 @@ class _Feed:
                 start += len(piece)
                 yield piece
 
-    def learn(self, fed: int, plain: int) -> None:
+    def adapt(self, fed: int, plain: int) -> None:
         """Choose the size of the next piece from what the last one became."""
         usual = plain <= USUAL_EXPANSION * fed
         self._size = min(LARGEST_FEED, 2 * self._size) if usual else SMALLEST_FEED
@@ -121,7 +121,7 @@ def _decompressed(chunks: Iterator[bytes], make: Callable[[], Decompressor]) -> 
                 members += 1
             plain = _fed(current, rest, position)
             position += len(plain)
-            feed.learn(len(rest), len(plain))
+            feed.adapt(len(rest), len(plain))
             if plain:
                 yield plain
             rest = current.unused_data if current.eof else b""

@@ -130,23 +130,23 @@ def _parse(line: bytes) -> Values:
     except RecursionError as error:
         raise BadRecord(RejectReason.TOO_DEEPLY_NESTED) from error
     except msgspec.ValidationError as error:
-        raise BadRecord(_why_no_object(line)) from error
+        raise BadRecord(_reason_not_object(line)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRecord(_why_invalid(line)) from error
+        raise BadRecord(_reason_invalid(line)) from error
 
 
-def _why_no_object(line: bytes) -> RejectReason:
+def _reason_not_object(line: bytes) -> RejectReason:
     # The decoder looks at the type of a value before its end.
     try:
         msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _why_invalid(line)
+        return _reason_invalid(line)
     except RecursionError:
         return RejectReason.TOO_DEEPLY_NESTED
     return RejectReason.NOT_AN_OBJECT
 
 
-def _why_invalid(line: bytes) -> RejectReason:
+def _reason_invalid(line: bytes) -> RejectReason:
     # The standard library takes a lone surrogate for what it is; everything else is malformed.
     try:
         json.dumps(json.loads(line), ensure_ascii=False).encode()

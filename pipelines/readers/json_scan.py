@@ -33,7 +33,7 @@ Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 # Records with more members go the slow way.
-MOST_MEMBERS = 128
+MAX_MEMBERS = 128
 NEWLINE, QUOTE, LOWER_N, OPEN_OBJECT, CLOSE_OBJECT = b'\n"n{}'
 # What bytes.strip takes for blank, but for the newline.
 BLANKS = tuple(b"\t\v\f\r ")
@@ -95,10 +95,10 @@ class LineTable(NamedTuple):
             np.empty(lines, np.int64),
             np.empty((lines, 2), np.int64),
             ScanWork(
-                np.empty((MOST_MEMBERS, 4), np.int64),
-                np.empty((MOST_MEMBERS, 4), np.int64),
+                np.empty((MAX_MEMBERS, 4), np.int64),
+                np.empty((MAX_MEMBERS, 4), np.int64),
                 np.empty(MAPPED + 1, np.int64),
-                np.empty(MOST_MEMBERS, np.int64),
+                np.empty(MAX_MEMBERS, np.int64),
                 np.empty(DEEPEST + 1, np.uint8),
             ),
         )
@@ -164,7 +164,7 @@ def scan_lines(data: Bytes, place: int, rules: LineRules, table: LineTable) -> S
             ends, place = found, found.line
             table.start[rows] = start
             table.text_end[rows], table.metadata_end[rows] = ends.text, ends.metadata
-            _note_names(table, rows)
+            _record_names(table, rows)
             rows += 1
         place += 1
     return ScanEnd(min(place, len(data)), rows, odd)
@@ -186,7 +186,7 @@ def _read(
         return none
     if line_end - start > rules.longest or not is_utf8(data, start, line_end):
         return none
-    others = _sort_out(data, record.members, rules, work)
+    others = _map_members(data, record.members, rules, work)
     if others == BROKEN:
         return none
     metadata = _compose(data, others, table, record.text_end, ends.metadata)
@@ -194,7 +194,7 @@ def _read(
 
 
 @kernel
-def _sort_out(data: Bytes, count: int, rules: LineRules, work: ScanWork) -> int:
+def _map_members(data: Bytes, count: int, rules: LineRules, work: ScanWork) -> int:
     """Fill ``mapped`` and ``others``; the number of others, BROKEN for what is no document."""
     work.mapped[:] = ABSENT
     others = NONE
@@ -284,7 +284,7 @@ def _compose(data: Bytes, others: int, table: LineTable, text_at: int, begin: in
 
 
 @kernel
-def _note_names(table: LineTable, row: int) -> None:
+def _record_names(table: LineTable, row: int) -> None:
     work = table.work
     for column in range(len(table.names)):
         member = work.mapped[column + 1]

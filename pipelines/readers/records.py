@@ -18,20 +18,11 @@ from strata.pipelines.readers.rejects import (
     excerpt_of,
 )
 from strata.pipelines.readers.split import InputFile
-from strata.storage.schemas import DOCUMENTS
+from strata.storage.layout.doc_ids import LARGEST_ORDINAL, POSITION_BITS
+from strata.storage.layout.schemas import DOCUMENTS
 
-__all__ = [
-    "COLUMNS",
-    "POSITION_BITS",
-    "Columns",
-    "ReadBatch",
-    "build_batch",
-    "doc_id_base",
-    "reject",
-]
+__all__ = ["COLUMNS", "Columns", "ReadBatch", "build_batch", "doc_id_base", "reject"]
 
-POSITION_BITS = 37
-LARGEST_ORDINAL = 2 ** (63 - POSITION_BITS) - 1
 COLUMNS = pa.schema(
     [
         ("doc_id", pa.int64()),
@@ -152,9 +143,9 @@ def build_batch(
     # The driver, which only describes batches, does without numba.
     from strata.pipelines.readers.dates import read_instants
 
-    bad = _unfit(columns.text, max_document_bytes)
+    bad = _unfit_texts(columns.text, max_document_bytes)
     more = [
-        reject(file, int(columns.position[place]), reason, _beginning(columns.text[place]))
+        reject(file, int(columns.position[place]), reason, _text_head(columns.text[place]))
         for place, reason in bad.items()
     ]
     created = read_instants(columns.date.cast(pa.large_string()))
@@ -198,11 +189,11 @@ def _ids(file: InputFile, columns: Columns) -> pa.StringArray:
     return pc.coalesce(ids, made)
 
 
-def _beginning(text: pa.LargeStringScalar) -> bytes:
+def _text_head(text: pa.LargeStringScalar) -> bytes:
     return memoryview(text.as_buffer())[: 4 * EXCERPT_CHARACTERS].tobytes()
 
 
-def _unfit(text: pa.LargeStringArray, max_document_bytes: int) -> dict[int, RejectReason]:
+def _unfit_texts(text: pa.LargeStringArray, max_document_bytes: int) -> dict[int, RejectReason]:
     """Places of the texts that are empty, too long, or hold a NUL character."""
     lengths = pc.binary_length(text).to_numpy()
     bad = dict.fromkeys(np.flatnonzero(lengths == 0).tolist(), RejectReason.EMPTY_TEXT)

@@ -1,37 +1,54 @@
-"""Which documents a damaged file takes away, by the ids and inputs that users know them by."""
+"""Which documents a damaged file takes away, by the ids and inputs that users know them by.
+
+Which documents the files that are gone held: known from the tables that have them too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from strata.errors import InputError
-from strata.pipelines.readers.records import POSITION_BITS
-from strata.pipelines.registry import inputs_in
-from strata.pipelines.repair.state import CorpusState
-from strata.pipelines.repair.wanted import DOCUMENT_TABLES, wanted_of
-from strata.pipelines.retraction.gone import Gone
-from strata.storage.catalog import Corpus
+from strata.pipelines.tables.doc_set import DocumentSet
+from strata.pipelines.tables.inputs import read_inputs
+from strata.pipelines.tables.state import CorpusState
 from strata.storage.integrity.verify import FileCheck, Finding
-from strata.storage.records import LAST_ID, TableFile
-from strata.storage.row_lookup import find_rows
-from strata.storage.store import Store
+from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.records import LAST_ID, TableFile
+from strata.storage.reading.row_lookup import find_rows
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+from strata.storage.tables.catalog import Corpus
 
-__all__ = ["LISTED", "Affected", "affected_by"]
+__all__ = [
+    "DOCUMENT_TABLES",
+    "LISTED",
+    "AffectedRows",
+    "MissingRows",
+    "find_affected",
+    "find_missing_rows",
+]
 
 LISTED = 1_000
 """So many documents of a file are listed by name."""
-
 NAMED = ("documents", "clean")
+BATCH_BYTES = 8_000_000
+DOCUMENT_TABLES: Mapping[str, tuple[str, ...]] = {
+    "documents": ("fingerprints",),
+    "fingerprints": ("documents",),
+    "clean": ("tokens", "documents", "fingerprints"),
+    "tokens": ("clean", "documents", "fingerprints"),
+}
+"""Tables with one row a document; where each of its documents is too, the closest table first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Affected:
+class AffectedRows:
     """What a damaged file held.
 
     Attributes:
@@ -53,7 +70,9 @@ class Affected:
     documents: tuple[tuple[int, str | None], ...] = ()
 
 
-def affected_by(corpus: Corpus, store: Store, findings: Collection[FileCheck]) -> list[Affected]:
+def find_affected(
+    corpus: Corpus, store: Store, findings: Collection[FileCheck]
+) -> list[AffectedRows]:
     """What the files of some findings held, in their order; foreign files hold nothing of ours."""
     lookup = _Lookup(corpus, store, frozenset(check.file.url for check in findings))
     return [lookup.affected(check) for check in findings if check.finding is not Finding.FOREIGN]
@@ -62,20 +81,20 @@ def affected_by(corpus: Corpus, store: Store, findings: Collection[FileCheck]) -
 class _Lookup:
     """Asks the files that are sound what the others held."""
 
-    def __init__(self, corpus: Corpus, store: Store, bad: frozenset[str]) -> None:
+    def __init__(self, corpus: Corpus, store: Store, damaged_urls: frozenset[str]) -> None:
         self._corpus = corpus
         self._store = store
-        self._bad = bad
+        self._bad = damaged_urls
         self._inputs: dict[str, Mapping[int, str]] = {}
 
-    def affected(self, check: FileCheck) -> Affected:
+    def affected(self, check: FileCheck) -> AffectedRows:
         table, file, state = check.table, check.file, CorpusState(self._corpus, check.state_ref)
         if file.max_doc_id == LAST_ID:
-            return Affected(table, file.url, file.rows)
+            return AffectedRows(table, file.url, file.rows)
         ids = self._ids(state, table, file)
         shown = ids[:LISTED]
         names = self._names(state, shown)
-        return Affected(
+        return AffectedRows(
             table,
             file.url,
             file.rows,
@@ -89,13 +108,17 @@ class _Lookup:
         if table not in DOCUMENT_TABLES:
             return np.empty(0, np.int64)
         try:
-            found = wanted_of(state, self._store, table, [file], self._bad, Gone.of(()))
+            found = find_missing_rows(
+                state, self._store, table, [file], self._bad, DocumentSet.of(())
+            )
         except InputError:
             # A file beside it is damaged too, which nobody has looked into yet.
             return np.empty(0, np.int64)
         # More than its rows are documents that might be in it: not all of them survive.
-        is_known = found.among is not None and len(found.among) == file.rows
-        return found.among if is_known and found.among is not None else np.empty(0, np.int64)
+        is_known = found.known_ids is not None and len(found.known_ids) == file.rows
+        return (
+            found.known_ids if is_known and found.known_ids is not None else np.empty(0, np.int64)
+        )
 
     def _input_urls(
         self, state: CorpusState, file: TableFile, ids: NDArray[np.int64]
@@ -113,7 +136,7 @@ class _Lookup:
             files = state.files("inputs")
             # Where the registry itself is damaged, that is among the findings.
             with suppress(InputError):
-                known = inputs_in(files, self._store)
+                known = read_inputs(files, self._store)
                 self._inputs[state.ref] = {each.ordinal: each.uri for each in known}
         return self._inputs.setdefault(state.ref, {})
 
@@ -135,3 +158,87 @@ class _Lookup:
         except InputError:
             # Only sizes may have been looked at, so damage may show here; the name stays unknown.
             return
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRows:
+    """The documents that are sought.
+
+    Attributes:
+        low: smallest document id that there can be.
+        high: largest one.
+        present: int64[n], ascending; documents between that are there already.
+        known_ids: int64[m], ascending; no others are sought. None where no table knows them.
+        retracted: retracted documents, which never come back; where ``among`` knows, it decides.
+    """
+
+    low: int
+    high: int
+    present: NDArray[np.int64]
+    known_ids: NDArray[np.int64] | None
+    retracted: DocumentSet
+
+    def contains(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these documents are sought: int64[k] -> bool[k]."""
+        held: NDArray[np.bool_] = (doc_ids >= self.low) & (doc_ids <= self.high)
+        held &= ~np.isin(doc_ids, self.present)
+        if self.known_ids is None:
+            return held & ~self.retracted.contains(doc_ids)
+        return held & np.isin(doc_ids, self.known_ids)
+
+    def without(self, doc_ids: NDArray[np.int64]) -> MissingRows:
+        """The rest, once these documents have been found."""
+        return replace(self, present=np.union1d(self.present, doc_ids))
+
+
+def find_missing_rows(
+    state: CorpusState,
+    store: Store,
+    table: str,
+    broken: Sequence[TableFile],
+    damaged_urls: Collection[str],
+    retracted: DocumentSet,
+) -> MissingRows:
+    """The documents of broken files of one table.
+
+    Args:
+        state: the tables that have the files.
+        store: where its files are.
+        table: a key of ``DOCUMENT_TABLES``.
+        broken: the files.
+        damaged_urls: URLs of all files that cannot be trusted, of every table.
+        retracted: retracted documents.
+    """
+    low, high = min(f.min_doc_id for f in broken), max(f.max_doc_id for f in broken)
+    sound = [file for file in state.files(table) if file.url not in damaged_urls]
+    present = _ids_between(store, sound, low, high)
+    for twin in DOCUMENT_TABLES[table]:
+        files = state.files(twin)
+        if any(file.url in damaged_urls and _meet(file, low, high) for file in files):
+            continue
+        try:
+            known_ids = _ids_between(store, files, low, high)
+        except InputError:
+            # A finding of its own, once that table is looked at closely.
+            continue
+        if len(known_ids):
+            return MissingRows(low, high, present, np.setdiff1d(known_ids, present), retracted)
+    return MissingRows(low, high, present, None, retracted)
+
+
+def _ids_between(
+    store: Store, files: Sequence[TableFile], low: int, high: int
+) -> NDArray[np.int64]:
+    """Documents between two ids, both included, ascending."""
+    found = [
+        batch.column(0).to_numpy()
+        for file in files
+        if _meet(file, low, high)
+        for batch in read_batches(store, file.location, ["doc_id"], None, BATCH_BYTES)
+    ]
+    ids = np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+    return ids[(ids >= low) & (ids <= high)]
+
+
+def _meet(file: TableFile, low: int, high: int) -> bool:
+    return file.min_doc_id <= high and file.max_doc_id >= low

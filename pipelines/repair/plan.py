@@ -6,44 +6,41 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from strata.errors import ConflictError, InputError
-from strata.pipelines.foreign import FINGERPRINT_FORMAT, fingerprint_format
-from strata.pipelines.ledger_lookup import files_of_contained, files_of_ledger
-from strata.pipelines.passages import cut_files
+from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.lineage.keys import removals_key
+from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.records import POSITION_BITS
 from strata.pipelines.readers.split import ReadLimits, plan_splits
-from strata.pipelines.registry import inputs_in
-from strata.pipelines.removals import removals_key
-from strata.pipelines.repair.copies import (
+from strata.pipelines.repair.affected import DOCUMENT_TABLES, MissingRows, find_missing_rows
+from strata.pipelines.repair.sources import (
+    RowsFromClean,
+    RowsFromCopies,
+    RowsFromEncoding,
+    RowsFromInputs,
+    RowsFromSketching,
+    RowsFromSurvivors,
+    RowSource,
     checksum_in_footer,
     equal_copies,
-    files_made_again,
-    files_of_result,
+    files_of_same_result,
+    rebuilt_files,
 )
-from strata.pipelines.repair.sources import (
-    CopiedRows,
-    EncodedRows,
-    InputRows,
-    RowSource,
-    SketchedRows,
-    SurvivorRows,
-    TwinRows,
-)
-from strata.pipelines.repair.state import CorpusState
 from strata.pipelines.repair.task import RepairTask
-from strata.pipelines.repair.wanted import DOCUMENT_TABLES, Wanted, wanted_of
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.records import retraction_rows
-from strata.pipelines.stage import StageContext
-from strata.pipelines.table_target import TableTarget
-from strata.pipelines.token_parts import ledger_files
-from strata.pipelines.token_sample import stored_spec
-from strata.pipelines.token_task import Part
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import TOKENIZER, named_spec
-from strata.storage.integrity.checksums import RowsChecksum
-from strata.storage.records import TableFile
-from strata.storage.tiers import tiers_of
+from strata.pipelines.tables.doc_set import DocumentSet
+from strata.pipelines.tables.inputs import read_inputs
+from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
+from strata.pipelines.tables.removals import files_of_contained, files_of_ledger
+from strata.pipelines.tables.retractions import retraction_rows
+from strata.pipelines.tables.state import CorpusState
+from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.pipelines.tokenization.training import stored_spec
+from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.records import TableFile
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["plan_repairs"]
 
@@ -53,7 +50,7 @@ def plan_repairs(
     state: CorpusState,
     table: str,
     broken: Sequence[TableFile],
-    bad: Collection[str],
+    damaged_urls: Collection[str],
 ) -> list[RepairTask]:
     """The tasks that make broken files of one table anew.
 
@@ -62,28 +59,28 @@ def plan_repairs(
         state: the state of its tables that has the files.
         table: name of the table.
         broken: its files that are to be replaced; others may have to be replaced with them.
-        bad: URLs of all files that cannot be trusted, of every table.
+        damaged_urls: URLs of all files that cannot be trusted, of every table.
     """
     checksums = {file.url: checksum_in_footer(context.store, file.location) for file in broken}
     known = [checksum for checksum in checksums.values() if checksum is not None]
     tiers = tiers_of(context.settings).values()
-    copies = equal_copies(state, tiers, table, known, bad) if known else {}
-    gone = _gone(context)
+    copies = equal_copies(state, tiers, table, known, damaged_urls) if known else {}
+    retracted = _retracted_documents(context)
     tasks = [
-        _task(context, state, table, group, bad, checksums, copies, gone)
+        _task(context, state, table, group, damaged_urls, checksums, copies, retracted)
         for group in _groups(table, broken)
     ]
-    again = files_made_again(state, table, bad)
-    if table in DOCUMENT_TABLES or not again or all(task.sources for task in tasks):
+    rebuilt = rebuilt_files(state, table, damaged_urls)
+    if table in DOCUMENT_TABLES or not rebuilt or all(task.sources for task in tasks):
         return tasks
-    return [_whole_table(context, state, table, again)]
+    return [_whole_table(context, state, table, rebuilt)]
 
 
 def _whole_table(
-    context: StageContext, state: CorpusState, table: str, again: Sequence[TableFile]
+    context: StageContext, state: CorpusState, table: str, rebuilt: Sequence[TableFile]
 ) -> RepairTask:
     """All files of a table at once, which other ones hold that may be cut elsewhere."""
-    source = CopiedRows(table, tuple(file.url for file in again), "the present table")
+    source = RowsFromCopies(table, tuple(file.url for file in rebuilt), "the present table")
     files = tuple(state.files(table))
     found = [checksum_in_footer(context.store, file.location) for file in files]
     known = [checksum for checksum in found if checksum is not None]
@@ -111,10 +108,10 @@ def _task(
     state: CorpusState,
     table: str,
     group: tuple[TableFile, ...],
-    bad: Collection[str],
+    damaged_urls: Collection[str],
     checksums: dict[str, RowsChecksum | None],
     copies: dict[str, str],
-    gone: Gone,
+    retracted: DocumentSet,
 ) -> RepairTask:
     found = [checksums[file.url] for file in group]
     known = [checksum for checksum in found if checksum is not None]
@@ -122,70 +119,78 @@ def _task(
     sources: list[RowSource] = []
     equal = [copies.get(checksum.to_text()) for checksum in known]
     if is_known and None not in equal:
-        sources.append(CopiedRows(table, tuple(url for url in equal if url is not None)))
+        sources.append(RowsFromCopies(table, tuple(url for url in equal if url is not None)))
     wanted = None
     if table in DOCUMENT_TABLES:
         # Files of the table that nobody has looked into may be damaged as well.
         with suppress(InputError):
-            wanted = wanted_of(state, context.store, table, group, bad, gone)
-            sources += _sources(context, state, table, wanted, bad, is_known)
+            wanted = find_missing_rows(state, context.store, table, group, damaged_urls, retracted)
+            sources += _sources(context, state, table, wanted, damaged_urls, is_known)
     target = TableTarget.of(context, table)
     checksum = sum(known, RowsChecksum()) if is_known else None
     return RepairTask(target, group, tuple(sources), wanted, checksum)
 
 
-def _gone(context: StageContext) -> Gone:
+def _retracted_documents(context: StageContext) -> DocumentSet:
     try:
         rows = retraction_rows(context.corpus, context.store)
     except InputError:
         # Then only what other tables know of comes back.
-        return Gone.of((), range(1 << 16))
-    return Gone.of(rows["doc_id"].drop_null().to_pylist(), rows["ordinal"].drop_null().to_pylist())
+        return DocumentSet.of((), range(1 << 16))
+    return DocumentSet.of(
+        rows["doc_id"].drop_null().to_pylist(), rows["ordinal"].drop_null().to_pylist()
+    )
 
 
 def _sources(
     context: StageContext,
     state: CorpusState,
     table: str,
-    wanted: Wanted,
-    bad: Collection[str],
+    wanted: MissingRows,
+    damaged_urls: Collection[str],
     is_known: bool,
 ) -> Iterator[RowSource]:
-    others = _meeting(files_of_result(state, table, bad), wanted)
+    others = _meeting(files_of_same_result(state, table, damaged_urls), wanted)
     if others:
-        yield CopiedRows(table, tuple(file.url for file in others))
+        yield RowsFromCopies(table, tuple(file.url for file in others))
 
     def sound(name: str) -> list[TableFile]:
-        return [file for file in _meeting(state.files(name), wanted) if file.url not in bad]
+        return [
+            file for file in _meeting(state.files(name), wanted) if file.url not in damaged_urls
+        ]
 
     # A table that belongs to other settings, or an input that is gone, only means one source less.
     with suppress(InputError, ConflictError):
         if table == "documents":
             prints = tuple(file.url for file in sound("fingerprints"))
-            yield TwinRows(tuple(file.url for file in sound("clean")), prints)
+            yield RowsFromClean(tuple(file.url for file in sound("clean")), prints)
             yield from _inputs(context, state, wanted)
         elif table == "fingerprints":
             ngram = context.settings.dedup.ngram
             written = state.property(table, FINGERPRINT_FORMAT)
             if written == fingerprint_format(ngram):
-                yield SketchedRows(tuple(file.url for file in sound("documents")), ngram)
+                yield RowsFromSketching(tuple(file.url for file in sound("documents")), ngram)
         else:
             spec = _tokenizer(context, state) if table == "tokens" else None
             if table == "tokens" and spec is None:
                 return
             clean = sound("clean")
             if spec is not None and clean:
-                yield EncodedRows(CopiedRows("clean", tuple(file.url for file in clean)), spec)
+                yield RowsFromEncoding(
+                    RowsFromCopies("clean", tuple(file.url for file in clean)), spec
+                )
             # Whether the ledger of a tag belongs to its documents, only a checksum can tell.
             if state.is_present or is_known:
-                yield from _of_survivors(context, state, spec, sound("documents"), bad)
+                yield from _of_survivors(context, state, spec, sound("documents"), damaged_urls)
 
 
-def _meeting(files: Sequence[TableFile], wanted: Wanted) -> list[TableFile]:
+def _meeting(files: Sequence[TableFile], wanted: MissingRows) -> list[TableFile]:
     return [f for f in files if f.min_doc_id <= wanted.high and f.max_doc_id >= wanted.low]
 
 
-def _inputs(context: StageContext, state: CorpusState, wanted: Wanted) -> Iterator[InputRows]:
+def _inputs(
+    context: StageContext, state: CorpusState, wanted: MissingRows
+) -> Iterator[RowsFromInputs]:
     """The input files of a range that are as they were when they were read."""
     present = {
         file.cause: file for file in list_inputs(context.store, context.settings.inputs).files
@@ -193,13 +198,13 @@ def _inputs(context: StageContext, state: CorpusState, wanted: Wanted) -> Iterat
     first, last = wanted.low >> POSITION_BITS, wanted.high >> POSITION_BITS
     files = [
         present[each.cause].numbered(each.ordinal)
-        for each in inputs_in(state.files("inputs"), context.store)
+        for each in read_inputs(state.files("inputs"), context.store)
         if first <= each.ordinal <= last and each.cause in present
     ]
     settings = context.settings.shard
     splits = plan_splits(files, context.store, int(settings.split_mb * 1e6))
     if splits:
-        yield InputRows(tuple(splits), ReadLimits(int(settings.max_document_mb * 1e6)))
+        yield RowsFromInputs(tuple(splits), ReadLimits(int(settings.max_document_mb * 1e6)))
 
 
 def _tokenizer(context: StageContext, state: CorpusState) -> TokenizerSpec | None:
@@ -217,7 +222,7 @@ def _of_survivors(
     state: CorpusState,
     spec: TokenizerSpec | None,
     documents: Sequence[TableFile],
-    bad: Collection[str],
+    damaged_urls: Collection[str],
 ) -> Iterator[RowSource]:
     if state.is_present:
         ledger = ledger_files(context)
@@ -226,11 +231,11 @@ def _of_survivors(
         contained = files_of_contained(state.files("contained"))
         ledger = (*files_of_ledger(state.files("clusters")), *contained)
         cuts = files_of_ledger(state.files("cuts"))
-    if any(file.url in bad for file in (*ledger, *cuts)):
+    if any(file.url in damaged_urls for file in (*ledger, *cuts)):
         return
     parts = tuple(
         Part(file.url, tuple(range(file.row_groups)), file.min_doc_id, file.max_doc_id)
         for file in documents
     )
-    survivors = SurvivorRows(parts, ledger, cuts)
-    yield survivors if spec is None else EncodedRows(survivors, spec)
+    survivors = RowsFromSurvivors(parts, ledger, cuts)
+    yield survivors if spec is None else RowsFromEncoding(survivors, spec)

@@ -9,19 +9,19 @@ from enum import StrEnum
 
 from strata.errors import ConflictError
 from strata.keys import stage_key
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.repair.plan import plan_repairs
-from strata.pipelines.repair.state import CorpusState
-from strata.pipelines.repair.task import RepairResult, RepairTask, run_repair_task
-from strata.pipelines.retraction.records import RetractionGuard
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tasks import run_tasks
+from strata.pipelines.repair.task import RepairTask, RepairTaskResult, run_repair_task
+from strata.pipelines.tables.state import CorpusState
 from strata.storage.integrity.verify import FileCheck, Finding
-from strata.storage.lifecycle.accesses import log_successions
-from strata.storage.publish import PublishMode, publish
-from strata.storage.records import PRESENT, TableFile
-from strata.storage.replace import Replacement, replace_everywhere
+from strata.storage.layout.records import PRESENT, TableFile
+from strata.storage.lifecycle.accesses import log_file_lineage
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_everywhere
 
-__all__ = ["Mended", "Outcome", "RepairMode", "repair"]
+__all__ = ["RepairMode", "RepairResult", "RepairStatus", "repair"]
 
 # Each is made from those before it.
 ORDER = (
@@ -50,7 +50,7 @@ class RepairMode(StrEnum):
     PUBLISH = "publish"
 
 
-class Outcome(StrEnum):
+class RepairStatus(StrEnum):
     """What became of a broken file."""
 
     REBUILT = "rebuilt"
@@ -63,11 +63,11 @@ class Outcome(StrEnum):
     """Nothing was done."""
 
 
-_WORST = (Outcome.PLANNED, Outcome.REBUILT, Outcome.CLEARED, Outcome.LOST)
+_WORST = (RepairStatus.PLANNED, RepairStatus.REBUILT, RepairStatus.CLEARED, RepairStatus.LOST)
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class RepairResult:
     """What became of a broken file.
 
     Attributes:
@@ -80,12 +80,14 @@ class Mended:
 
     table: str
     url: str
-    outcome: Outcome
+    outcome: RepairStatus
     sentence: str
     urls: tuple[str, ...] = ()
 
 
-def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMode) -> list[Mended]:
+def repair(
+    context: StageContext, findings: Sequence[FileCheck], mode: RepairMode
+) -> list[RepairResult]:
     """Make broken files anew where their rows are elsewhere too.
 
     A table changes in one snapshot, in which the same rows are in other files, and so does each tag
@@ -104,19 +106,23 @@ def repair(context: StageContext, findings: Sequence[FileCheck], mode: RepairMod
     """
     guard = RetractionGuard.begin(context.corpus)
     broken = [check for check in findings if check.finding is not Finding.FOREIGN]
-    bad = frozenset(check.file.url for check in broken)
-    mended: list[Mended] = []
+    damaged_urls = frozenset(check.file.url for check in broken)
+    repairs: list[RepairResult] = []
     for table in ORDER:
         checks = [check for check in broken if check.table == table]
-        found: defaultdict[str, dict[str, Mended]] = defaultdict(dict)
+        found: defaultdict[str, dict[str, RepairResult]] = defaultdict(dict)
         for ref in _refs(checks):
             state = CorpusState(context.corpus, ref)
             # What was mended with another state is not named any more.
-            left = [file for file in state.files(table) if file.url in bad]
-            for each in _mend(context, guard, state, table, left, bad, mode) if left else ():
+            left = [file for file in state.files(table) if file.url in damaged_urls]
+            for each in (
+                _repair_table(context, guard, state, table, left, damaged_urls, mode)
+                if left
+                else ()
+            ):
                 found[each.url][ref] = each
-        mended += [_of_all_states(check, found[check.file.url]) for check in checks]
-    return mended
+        repairs += [_worst_of_states(check, found[check.file.url]) for check in checks]
+    return repairs
 
 
 def _refs(checks: Sequence[FileCheck]) -> list[str]:
@@ -125,17 +131,17 @@ def _refs(checks: Sequence[FileCheck]) -> list[str]:
     return sorted(names, key=lambda ref: (ref != PRESENT, ref))
 
 
-def _mend(
+def _repair_table(
     context: StageContext,
     guard: RetractionGuard,
     state: CorpusState,
     table: str,
     files: Sequence[TableFile],
-    bad: frozenset[str],
+    damaged_urls: frozenset[str],
     mode: RepairMode,
-) -> list[Mended]:
+) -> list[RepairResult]:
     """Make all broken files anew that a table has in one state."""
-    tasks = plan_repairs(context, state, table, files, bad)
+    tasks = plan_repairs(context, state, table, files, damaged_urls)
     if mode is RepairMode.PLAN:
         done = [_planned(state, table, file, task) for task in tasks for file in task.broken]
     else:
@@ -143,10 +149,10 @@ def _mend(
         guard.check([table])
         done = _publish(context, state, table, tasks, results)
     # Sound files may have been replaced together with broken ones.
-    return [each for each in done if each.url in bad]
+    return [each for each in done if each.url in damaged_urls]
 
 
-def _of_all_states(check: FileCheck, found: Mapping[str, Mended]) -> Mended:
+def _worst_of_states(check: FileCheck, found: Mapping[str, RepairResult]) -> RepairResult:
     """What became of a file that several states name: the worst, and what differs."""
     if not found:
         raise ConflictError(
@@ -163,24 +169,24 @@ def _of_all_states(check: FileCheck, found: Mapping[str, Mended]) -> Mended:
     return replace(worst, sentence="; ".join(sentences), urls=tuple(urls))
 
 
-def _planned(state: CorpusState, table: str, file: TableFile, task: RepairTask) -> Mended:
+def _planned(state: CorpusState, table: str, file: TableFile, task: RepairTask) -> RepairResult:
     names = ", then ".join(source.name for source in task.sources)
     sentence = f"would be looked for in {names}" if names else "nothing else holds its rows"
     if not names and state.is_present and table in CLEARED_WITH:
         sentence = "would be cleared, for the next run to make it anew"
-    return Mended(table, file.url, Outcome.PLANNED, sentence)
+    return RepairResult(table, file.url, RepairStatus.PLANNED, sentence)
 
 
-def _run(context: StageContext, table: str, tasks: Sequence[RepairTask]) -> list[RepairResult]:
+def _run(context: StageContext, table: str, tasks: Sequence[RepairTask]) -> list[RepairTaskResult]:
     with_source = [task for task in tasks if task.sources]
     if not with_source:
-        return [RepairResult() for _ in tasks]
+        return [RepairTaskResult() for _ in tasks]
     context.progress.start("repair", f"make files of {table} anew", len(with_source))
     try:
         results = iter(run_tasks(context.spark(), run_repair_task, with_source))
     finally:
         context.progress.finish()
-    return [next(results) if task.sources else RepairResult() for task in tasks]
+    return [next(results) if task.sources else RepairTaskResult() for task in tasks]
 
 
 def _publish(
@@ -188,8 +194,8 @@ def _publish(
     state: CorpusState,
     table: str,
     tasks: Sequence[RepairTask],
-    results: Sequence[RepairResult],
-) -> list[Mended]:
+    results: Sequence[RepairTaskResult],
+) -> list[RepairResult]:
     done = [(t, r) for t, r in zip(tasks, results, strict=True) if r.files]
     left = [(t, r) for t, r in zip(tasks, results, strict=True) if not r.files]
     if left and state.is_present and table in CLEARED_WITH:
@@ -197,7 +203,7 @@ def _publish(
             _clear(context, name)
         sentence = "cleared; the next `strata run` makes the table anew"
         return [
-            Mended(table, file.url, Outcome.CLEARED, sentence)
+            RepairResult(table, file.url, RepairStatus.CLEARED, sentence)
             for task in tasks
             for file in task.broken
         ]
@@ -205,7 +211,7 @@ def _publish(
         Replacement(tuple(file.url for file in task.broken), tuple(result.files))
         for task, result in done
     ]
-    log_successions(context.corpus, context.run_id, [each.succession for each in replaced])
+    log_file_lineage(context.corpus, context.run_id, [each.lineage for each in replaced])
     swapped = replace_everywhere(context.corpus.table(table), replaced, run_id=context.run_id)
     gone = [url for each in replaced for url in each.old if url not in swapped]
     if gone:
@@ -216,10 +222,10 @@ def _publish(
     again = "; repair again once a run has made the table anew" if table in CLEARED_WITH else ""
     return [
         *(
-            Mended(
+            RepairResult(
                 table,
                 file.url,
-                Outcome.REBUILT,
+                RepairStatus.REBUILT,
                 f"made anew from {' and '.join(result.origins)}",
                 tuple(written.url for written in result.files),
             )
@@ -227,7 +233,7 @@ def _publish(
             for file in task.broken
         ),
         *(
-            Mended(table, file.url, Outcome.LOST, f"lost: {result.reason}{again}")
+            RepairResult(table, file.url, RepairStatus.LOST, f"lost: {result.reason}{again}")
             for task, result in left
             for file in task.broken
         ),

@@ -1,33 +1,46 @@
-"""Where rows of a table may still be had from; read in a worker, one batch after the other."""
+"""Where rows of a table may still be had from; read in a worker, one batch after the other.
+
+Other files with rows of a table: of other snapshots, of a rewrite, or not collected yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.ledger_lookup import LedgerFile
+from strata.errors import InputError
+from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.ingest.task import document_rows, fingerprint_rows
 from strata.pipelines.readers.split import ReadLimits, Split
-from strata.pipelines.repair.wanted import Wanted
-from strata.pipelines.shard_task import document_rows, fingerprint_rows
-from strata.pipelines.token_task import Part, TokenResult, cut_survivors, token_rows
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import Store
-from strata.storage.url import Url
+from strata.pipelines.repair.affected import MissingRows
+from strata.pipelines.tables.state import CorpusState
+from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
+from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.pipelines.tokenization.task import token_rows
+from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import CONTENT_KEY, TableFile
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import open_parquet, read_batches
+from strata.storage.stores.opening import Store
+from strata.storage.writing.tiers import Tier
 
 __all__ = [
-    "CopiedRows",
-    "EncodedRows",
-    "InputRows",
     "RowSource",
-    "SketchedRows",
-    "SurvivorRows",
-    "TwinRows",
+    "RowsFromClean",
+    "RowsFromCopies",
+    "RowsFromEncoding",
+    "RowsFromInputs",
+    "RowsFromSketching",
+    "RowsFromSurvivors",
+    "checksum_in_footer",
+    "equal_copies",
+    "files_of_same_result",
+    "rebuilt_files",
 ]
 
 BATCH_BYTES = 4_000_000
@@ -40,7 +53,7 @@ class RowSource(Protocol):
     def name(self) -> str:
         """What a report calls it."""
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """Read it; ``wanted`` may spare work.
 
         Raises:
@@ -50,14 +63,14 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CopiedRows:
+class RowsFromCopies:
     """Rows of other files of the table: those of other snapshots, or left over by a rewrite."""
 
     table: str
     urls: tuple[str, ...]
     name: str = "another copy"
 
-    def batches(self, store: Store, _: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, _: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """All rows of the files."""
         for url in self.urls:
             names = SCHEMAS[self.table].names
@@ -65,17 +78,17 @@ class CopiedRows:
 
 
 @dataclass(frozen=True, slots=True)
-class TwinRows:
+class RowsFromClean:
     """Rows of `documents` from `clean`, where the fingerprints say that nothing was cut."""
 
     urls: tuple[str, ...]
     fingerprints: tuple[str, ...]
     name: str = "clean"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """Rows whose content hash is that of the fingerprint."""
         known = self._hashes(store, wanted)
-        for batch in CopiedRows("documents", self.urls).batches(store, wanted):
+        for batch in RowsFromCopies("documents", self.urls).batches(store, wanted):
             pairs = zip(
                 batch.column("doc_id").to_pylist(),
                 batch.column("content_hash").to_pylist(),
@@ -83,53 +96,53 @@ class TwinRows:
             )
             yield batch.filter(pa.array([known.get(number) == value for number, value in pairs]))
 
-    def _hashes(self, store: Store, wanted: Wanted | None) -> dict[int, bytes]:
+    def _hashes(self, store: Store, wanted: MissingRows | None) -> dict[int, bytes]:
         known: dict[int, bytes] = {}
         for url in self.fingerprints:
             columns = ["doc_id", "content_hash"]
             for batch in read_batches(store, Url.parse(url), columns, None, BATCH_BYTES):
-                sought = _held(batch, wanted)
+                sought = _wanted_rows(batch, wanted)
                 known.update(zip(*(c.to_pylist() for c in sought.columns), strict=True))
         return known
 
 
 @dataclass(frozen=True, slots=True)
-class InputRows:
+class RowsFromInputs:
     """Rows of `documents` from the input files, which have to be as they were then."""
 
     splits: tuple[Split, ...]
     limits: ReadLimits
     name: str = "the input files"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The documents of the files."""
         from strata.pipelines.readers.read import read_split
 
         for split in self.splits:
             for read in read_split(store, split, self.limits):
-                sought = _held(read.documents, wanted)
+                sought = _wanted_rows(read.documents, wanted)
                 if sought.num_rows:
                     yield document_rows(sought)
 
 
 @dataclass(frozen=True, slots=True)
-class SketchedRows:
+class RowsFromSketching:
     """Rows of `fingerprints` from `documents`."""
 
     urls: tuple[str, ...]
     ngram: int
     name: str = "documents"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The fingerprints of the documents that are sought."""
-        for batch in CopiedRows("documents", self.urls).batches(store, wanted):
-            sought = _held(batch, wanted)
+        for batch in RowsFromCopies("documents", self.urls).batches(store, wanted):
+            sought = _wanted_rows(batch, wanted)
             if sought.num_rows:
                 yield fingerprint_rows(sought, self.ngram)
 
 
 @dataclass(frozen=True, slots=True)
-class SurvivorRows:
+class RowsFromSurvivors:
     """Rows of `clean` from `documents`, the ledger and the cuts."""
 
     parts: tuple[Part, ...]
@@ -137,38 +150,102 @@ class SurvivorRows:
     cuts: tuple[LedgerFile, ...]
     name: str = "documents and clusters"
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The survivors."""
-        only = None if wanted is None else wanted.among
-        yield from cut_survivors(self.parts, self.ledger, self.cuts, store, TokenResult(), only)
+        only = None if wanted is None else wanted.known_ids
+        yield from cut_survivors(self.parts, self.ledger, self.cuts, store, SurvivorCounts(), only)
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedRows:
+class RowsFromEncoding:
     """Rows of `tokens` from texts, with the tokenizer that wrote the table."""
 
-    texts: CopiedRows | SurvivorRows
+    texts: RowsFromCopies | RowsFromSurvivors
     spec: TokenizerSpec
 
     @property
     def name(self) -> str:
         """What a report calls it."""
-        return "clean" if isinstance(self.texts, CopiedRows) else self.texts.name
+        return "clean" if isinstance(self.texts, RowsFromCopies) else self.texts.name
 
-    def batches(self, store: Store, wanted: Wanted | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The tokens of the texts that are sought."""
-        from strata.pipelines.tokenizer_engine import Engine
-        from strata.pipelines.tokenizer_reference import check_equal
+        from strata.pipelines.tokenization.engine import Engine, check_equal
 
         engine = Engine.open(self.spec)
         for batch in self.texts.batches(store, wanted):
-            sought = _held(batch, wanted)
+            sought = _wanted_rows(batch, wanted)
             if sought.num_rows:
                 check_equal(engine, engine.spec, sought.column("text").slice(0, 1))
                 yield token_rows(engine, sought)
 
 
-def _held(batch: pa.RecordBatch, wanted: Wanted | None) -> pa.RecordBatch:
+def _wanted_rows(batch: pa.RecordBatch, wanted: MissingRows | None) -> pa.RecordBatch:
     if wanted is None:
         return batch
-    return batch.filter(pa.array(wanted.holds(np.asarray(batch.column("doc_id")))))
+    return batch.filter(pa.array(wanted.contains(np.asarray(batch.column("doc_id")))))
+
+
+def files_of_same_result(
+    state: CorpusState, table: str, damaged_urls: Collection[str]
+) -> list[TableFile]:
+    """Other files of the same result: those that were rewritten, or took their place."""
+    from strata.storage.iceberg.snapshots import generation
+
+    owner = state.corpus.table(table)
+    iceberg = owner.existing()
+    if iceberg is None:
+        return []
+    same = generation(iceberg.metadata, state.ref)
+    found = {file.url: file for each in same for file in owner.files(each)}
+    live = {file.url for file in state.files(table)}
+    return [file for url, file in found.items() if url not in live and url not in damaged_urls]
+
+
+def rebuilt_files(state: CorpusState, table: str, damaged_urls: Collection[str]) -> list[TableFile]:
+    """The files of the present table, where it is another copy of what a tag names.
+
+    A table that was cleared and made anew from the same documents and settings has the same rows,
+    in files that may be cut elsewhere.
+    """
+    key = state.property(table, CONTENT_KEY)
+    present = CorpusState(state.corpus)
+    # Other engines give no key, and none of them equals another.
+    if state.is_present or key is None or key != present.property(table, CONTENT_KEY):
+        return []
+    files, lost = present.files(table), state.files(table)
+    is_whole = sum(file.rows for file in files) == sum(file.rows for file in lost)
+    return [] if not is_whole or any(file.url in damaged_urls for file in files) else files
+
+
+def equal_copies(
+    state: CorpusState,
+    tiers: Iterable[Tier],
+    table: str,
+    sought: Collection[RowsChecksum],
+    damaged_urls: Collection[str],
+) -> dict[str, str]:
+    """Files outside of the table that hold just the rows of a checksum, by its text."""
+    wanted = {checksum.to_text() for checksum in sought}
+    unfit = {file.location for file in state.files(table)} | {
+        Url.parse(url) for url in damaged_urls
+    }
+    corpus = state.corpus
+    found: dict[str, str] = {}
+    for root in sorted({corpus.warehouse, *(tier.url for tier in tiers)}):
+        for file in corpus.store.find(root / corpus.name / table / "data"):
+            if file.url in unfit or file.url.suffix != ".parquet" or len(found) == len(wanted):
+                continue
+            checksum = checksum_in_footer(corpus.store, file.url)
+            if checksum is not None and checksum.to_text() in wanted:
+                found[checksum.to_text()] = str(file.url)
+    return found
+
+
+def checksum_in_footer(store: Store, url: Url) -> RowsChecksum | None:
+    """The checksum of a file whose footer can be read and holds one."""
+    try:
+        with open_parquet(store, url) as scan:
+            return checksum_of(scan.metadata)
+    except InputError:
+        return None

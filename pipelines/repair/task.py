@@ -9,20 +9,20 @@ import numpy as np
 import pyarrow as pa
 
 from strata.errors import InputError
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.execution.tasks import task_stem
 from strata.pipelines.readers.rejects import BrokenFile
+from strata.pipelines.repair.affected import MissingRows
 from strata.pipelines.repair.sources import RowSource
-from strata.pipelines.repair.wanted import Wanted
-from strata.pipelines.table_target import TableTarget
-from strata.pipelines.tasks import task_stem
-from strata.storage.file_names import youngest
-from strata.storage.integrity.checksums import RowsChecksum, checksum_of
-from strata.storage.parquet import RowWriter, WrittenFile
-from strata.storage.partitions.partitioned_writer import table_writer
-from strata.storage.records import TableFile
-from strata.storage.store import Store, open_store
-from strata.storage.url import Url
+from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import newest_created_ms
+from strata.storage.layout.records import TableFile
+from strata.storage.stores.opening import Store, open_store
+from strata.storage.writing.parquet import RowWriter, WrittenFile
+from strata.storage.writing.partitioned_writer import table_writer
 
-__all__ = ["RepairResult", "RepairTask", "run_repair_task"]
+__all__ = ["RepairTask", "RepairTaskResult", "run_repair_task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RepairTask:
     target: TableTarget
     broken: tuple[TableFile, ...]
     sources: tuple[RowSource, ...]
-    wanted: Wanted | None
+    wanted: MissingRows | None
     checksum: RowsChecksum | None
 
     @property
@@ -51,7 +51,7 @@ class RepairTask:
 
 
 @dataclass(slots=True)
-class RepairResult:
+class RepairTaskResult:
     """New files with exactly the rows of the broken ones; none where that failed.
 
     Attributes:
@@ -65,9 +65,9 @@ class RepairResult:
     reason: str = "nothing else holds its rows"
 
 
-def run_repair_task(task: RepairTask) -> RepairResult:
+def run_repair_task(task: RepairTask) -> RepairTaskResult:
     """Write the rows again; where the first sources mislead, do without them."""
-    store, result = open_store(task.target.storage), RepairResult()
+    store, result = open_store(task.target.storage), RepairTaskResult()
     for first in range(len(task.sources)):
         result = _attempt(task, task.sources[first:], store)
         if result.files:
@@ -75,13 +75,13 @@ def run_repair_task(task: RepairTask) -> RepairResult:
     return result
 
 
-def _attempt(task: RepairTask, sources: Sequence[RowSource], store: Store) -> RepairResult:
-    result, rows = RepairResult(), 0
-    target, born = task.target, youngest(file.url for file in task.broken)
+def _attempt(task: RepairTask, sources: Sequence[RowSource], store: Store) -> RepairTaskResult:
+    result, rows = RepairTaskResult(), 0
+    target, born = task.target, newest_created_ms(file.url for file in task.broken)
     writer = table_writer(
         store, target.folder, target.table, target.layout, task_stem("repair"), born
     )
-    filling = _Filling(writer, task.wanted)
+    filling = _RowCollector(writer, task.wanted)
     with writer:
         for source in sources:
             before = filling.rows
@@ -108,25 +108,25 @@ def _attempt(task: RepairTask, sources: Sequence[RowSource], store: Store) -> Re
     return result
 
 
-class _Filling:
+class _RowCollector:
     """Takes rows from sources, each document once."""
 
-    def __init__(self, writer: RowWriter, wanted: Wanted | None) -> None:
+    def __init__(self, writer: RowWriter, wanted: MissingRows | None) -> None:
         self._writer = writer
         self._wanted = wanted
         self.rows = 0
 
     def take(self, source: RowSource, store: Store) -> None:
         for batch in source.batches(store, self._wanted):
-            rows = self._sought(batch)
+            rows = self._missing_rows(batch)
             if rows.num_rows:
                 self._writer.write(rows)
                 self.rows += rows.num_rows
 
-    def _sought(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _missing_rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if self._wanted is None:
             return batch
-        held = self._wanted.holds(np.asarray(batch.column("doc_id")))
+        held = self._wanted.contains(np.asarray(batch.column("doc_id")))
         rows = batch.filter(pa.array(held))
         self._wanted = self._wanted.without(np.asarray(rows.column("doc_id")))
         return rows

@@ -1,25 +1,35 @@
-"""Deleting at once what older snapshots hold of retracted documents."""
+"""Deleting at once what older snapshots hold of retracted documents.
+
+The stored reports of a corpus, which quote the first line of some documents.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from strata.pipelines.stage import StageContext
-from strata.storage.maintenance import STAGING, collect_garbage, expire, find_orphans
-from strata.storage.tiers import tiers_of
-from strata.storage.url import Url
+import msgspec
+import numpy as np
 
-__all__ = ["Forgotten", "forget_now"]
+from strata.pipelines.execution.stage import StageContext, reports_folder
+from strata.pipelines.tables.doc_set import DocumentSet
+from strata.storage.cleanup.expiry import expire
+from strata.storage.cleanup.garbage import STAGING, collect_garbage, find_orphans
+from strata.storage.contracts.url import Url
+from strata.storage.writing.tiers import tiers_of
+
+__all__ = ["PurgeResult", "blank_samples", "purge"]
 
 # Staged files are also those of runs on other corpora, which go on.
 STAGING_GRACE = timedelta(hours=24)
 # The clocks of the hosts that published differ.
 ANY_AGE = timedelta(days=1)
+# How a report quotes a document: an object with its number and a sample of its text.
+NUMBER, SAMPLE = "doc_id", "sample"
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class PurgeResult:
     """What was forgotten and deleted."""
 
     snapshots: int
@@ -27,7 +37,7 @@ class Forgotten:
     n_bytes: int
 
 
-def forget_now(context: StageContext) -> Forgotten:
+def purge(context: StageContext) -> PurgeResult:
     """Forget all superseded snapshots of a corpus, and delete every file that no snapshot needs.
 
     No grace is given: a reader of an older snapshot fails, and so does the publish of a stage that
@@ -38,7 +48,7 @@ def forget_now(context: StageContext) -> Forgotten:
         TransientError: the catalog or a store did not answer.
     """
     corpus, now = context.corpus, datetime.now(UTC)
-    gone = [
+    retracted = [
         snapshot
         for name in corpus.existing_tables()
         for snapshot in expire(corpus.table(name), now + ANY_AGE)
@@ -52,4 +62,45 @@ def forget_now(context: StageContext) -> Forgotten:
         if not file.url.is_below(staging) or (file.modified_ns or now.timestamp() * 1e9) < limit
     ]
     garbage = collect_garbage(context.store, orphans)
-    return Forgotten(len(gone), garbage.files, garbage.n_bytes)
+    return PurgeResult(len(retracted), garbage.files, garbage.n_bytes)
+
+
+def blank_samples(context: StageContext, retracted: DocumentSet) -> int:
+    """Take what is quoted of some documents out of all stored reports.
+
+    Numbers of documents are those of the present build of the corpus.
+
+    Returns:
+        The number of reports that were written again.
+    """
+    changed = 0
+    for info in context.store.find(reports_folder(context.settings)):
+        if info.url.suffix == ".json":
+            changed += _blank_file(context, info.url, retracted)
+    return changed
+
+
+def _blank_file(context: StageContext, url: Url, retracted: DocumentSet) -> bool:
+    try:
+        report = msgspec.json.decode(context.store.read_bytes(url))
+    except msgspec.DecodeError:
+        # Half a file of another program is no report.
+        return False
+    if not _blank(report, retracted):
+        return False
+    context.store.write_bytes(url, msgspec.json.format(msgspec.json.encode(report), indent=2))
+    return True
+
+
+def _blank(value: object, retracted: DocumentSet) -> bool:
+    if isinstance(value, list):
+        return sum(_blank(each, retracted) for each in value) > 0
+    if not isinstance(value, dict):
+        return False
+    # A sum, as every one has to be gone through.
+    found = sum(_blank(each, retracted) for each in value.values()) > 0
+    number = value.get(NUMBER)
+    if isinstance(number, int) and value.get(SAMPLE) and retracted.contains(np.array([number]))[0]:
+        value[SAMPLE] = ""
+        return True
+    return found

@@ -10,19 +10,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata.pipelines.readers.records import POSITION_BITS
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.records import Retraction, asks_of, retraction_rows
-from strata.pipelines.retraction.request import Ask, AskKind
-from strata.pipelines.retraction.select import Naming, rows_naming
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tasks import run_tasks
-from strata.storage.scan import read_batches
-from strata.storage.schemas import SCHEMAS
-from strata.storage.store import StorageOptions, open_store
-from strata.storage.url import Url
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, matching_rows
+from strata.pipelines.tables.retractions import (
+    Retraction,
+    Selector,
+    SelectorKind,
+    retraction_rows,
+    selectors_of,
+)
+from strata.storage.contracts.url import Url
+from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions, open_store
 
-__all__ = ["Matches", "intent_rows", "match_asks"]
+__all__ = ["SelectorMatches", "intent_rows", "match_selectors"]
 
 BATCH_BYTES = 8_000_000
 READ = ["doc_id", "id", "url", "content_hash"]
@@ -40,58 +44,61 @@ FOUND = pa.schema(
 
 
 @dataclass(slots=True)
-class Matches:
+class SelectorMatches:
     """What was found of each thing that was asked for.
 
     Attributes:
         documents: rows of FOUND, each document once.
-        by_ask: the documents of an ask.
+        by_selector: the documents of an ask.
         files: the input files of an ask for a source, by ordinal.
         known: asks that name nothing any more, because it was retracted before.
     """
 
     documents: pa.Table
-    by_ask: dict[Ask, frozenset[int]] = field(default_factory=dict)
-    files: dict[Ask, frozenset[int]] = field(default_factory=dict)
-    known: frozenset[Ask] = frozenset()
+    by_selector: dict[Selector, frozenset[int]] = field(default_factory=dict)
+    files: dict[Selector, frozenset[int]] = field(default_factory=dict)
+    known: frozenset[Selector] = frozenset()
 
     @property
-    def missing(self) -> list[Ask]:
+    def missing(self) -> list[Selector]:
         """Asks that name nothing, and never did."""
-        empty = [ask for ask, found in self.by_ask.items() if not found]
-        empty += [ask for ask, found in self.files.items() if not found]
+        empty = [selector for selector, found in self.by_selector.items() if not found]
+        empty += [selector for selector, found in self.files.items() if not found]
         return sorted(set(empty) - self.known)
 
     @property
-    def gone(self) -> Gone:
+    def retracted(self) -> DocumentSet:
         """All that was found."""
-        ids = frozenset().union(*self.by_ask.values())
-        return Gone.of(ids, frozenset().union(*self.files.values()))
+        ids = frozenset().union(*self.by_selector.values())
+        return DocumentSet.of(ids, frozenset().union(*self.files.values()))
 
 
-def match_asks(context: StageContext, asks: Sequence[Ask]) -> Matches:
+def match_selectors(context: StageContext, selectors: Sequence[Selector]) -> SelectorMatches:
     """Look for what was asked for in the tables as they are now."""
-    values = {kind: [ask.value for ask in asks if ask.kind is kind] for kind in AskKind}
-    numbers = [int(each) for each in values[AskKind.DOC_ID]]
-    numbers += [int(each) for each in values[AskKind.CLUSTER] if _is_number(each)]
-    names = values[AskKind.ID] + values[AskKind.CLUSTER]
-    found = _documents(context, names, values[AskKind.URL], numbers)
-    members = _members(context, found, values[AskKind.CLUSTER])
+    values = {
+        kind: [selector.value for selector in selectors if selector.kind is kind]
+        for kind in SelectorKind
+    }
+    numbers = [int(each) for each in values[SelectorKind.DOC_ID]]
+    numbers += [int(each) for each in values[SelectorKind.CLUSTER] if _is_number(each)]
+    names = values[SelectorKind.ID] + values[SelectorKind.CLUSTER]
+    found = _documents(context, names, values[SelectorKind.URL], numbers)
+    members = _members(context, found, values[SelectorKind.CLUSTER])
     # Members were not asked for themselves, so what is known of them is their number.
     others = frozenset().union(*members.values()) - set(found["doc_id"].to_pylist())
-    matches = Matches(pa.concat_tables([found, _documents(context, [], [], others)]))
-    for ask in asks:
-        if ask.kind is AskKind.SOURCE:
-            matches.files[ask] = _inputs_of(context, ask.value)
-        elif ask.kind is AskKind.CLUSTER:
-            matches.by_ask[ask] = members[ask.value]
+    matches = SelectorMatches(pa.concat_tables([found, _documents(context, [], [], others)]))
+    for selector in selectors:
+        if selector.kind is SelectorKind.SOURCE:
+            matches.files[selector] = _inputs_of(context, selector.value)
+        elif selector.kind is SelectorKind.CLUSTER:
+            matches.by_selector[selector] = members[selector.value]
         else:
-            matches.by_ask[ask] = _named(found, ask)
-    matches.documents = _only(matches.documents, matches.gone.ids)
+            matches.by_selector[selector] = _named(found, selector)
+    matches.documents = _only(matches.documents, matches.retracted.ids)
     return _without_retracted(context, matches)
 
 
-def intent_rows(retraction: Retraction, matches: Matches) -> pa.RecordBatch:
+def intent_rows(retraction: Retraction, matches: SelectorMatches) -> pa.RecordBatch:
     """The rows of a retraction in the table `retractions`.
 
     One for each thing that was asked for and each document, or input file, that it names; one
@@ -99,16 +106,16 @@ def intent_rows(retraction: Retraction, matches: Matches) -> pa.RecordBatch:
     """
     known = {row["doc_id"]: row for row in matches.documents.to_pylist()}
     rows = []
-    for ask in retraction.asks:
-        named = sorted(matches.by_ask.get(ask, ()))
-        files = sorted(matches.files.get(ask, ()))
+    for selector in retraction.selectors:
+        named = sorted(matches.by_selector.get(selector, ()))
+        files = sorted(matches.files.get(selector, ()))
         facts: list[dict[str, object]] = [known.get(doc_id, {"doc_id": doc_id}) for doc_id in named]
         facts += [{"ordinal": ordinal} for ordinal in files]
         rows += [
             {
                 "retraction": retraction.key,
-                "kind": str(ask.kind),
-                "value": ask.value,
+                "kind": str(selector.kind),
+                "value": selector.value,
                 "reason": retraction.reason,
                 "asked_ms": retraction.asked_ms,
                 **{name: each[name] for name in ROW_FACTS if name in each},
@@ -127,20 +134,24 @@ def _only(found: pa.Table, ids: np.ndarray) -> pa.Table:
     return chosen.sort_by("doc_id")
 
 
-def _named(found: pa.Table, ask: Ask) -> frozenset[int]:
-    column = {AskKind.ID: "id", AskKind.URL: "url", AskKind.DOC_ID: "doc_id"}[ask.kind]
-    value = int(ask.value) if ask.kind is AskKind.DOC_ID else ask.value
+def _named(found: pa.Table, selector: Selector) -> frozenset[int]:
+    column = {SelectorKind.ID: "id", SelectorKind.URL: "url", SelectorKind.DOC_ID: "doc_id"}[
+        selector.kind
+    ]
+    value = int(selector.value) if selector.kind is SelectorKind.DOC_ID else selector.value
     return frozenset(found.filter(pc.equal(found[column], value))["doc_id"].to_pylist())
 
 
-def _without_retracted(context: StageContext, matches: Matches) -> Matches:
+def _without_retracted(context: StageContext, matches: SelectorMatches) -> SelectorMatches:
     rows = retraction_rows(context.corpus, context.store)
-    before = asks_of(rows)
+    before = selectors_of(rows)
     # The registry names the files of a source for ever, though their documents are gone.
     emptied = frozenset(rows["ordinal"].drop_null().to_pylist())
-    matches.files = {ask: found - emptied for ask, found in matches.files.items()}
-    asked = {**matches.by_ask, **matches.files}
-    matches.known = frozenset(ask for ask, found in asked.items() if not found and ask in before)
+    matches.files = {selector: found - emptied for selector, found in matches.files.items()}
+    asked = {**matches.by_selector, **matches.files}
+    matches.known = frozenset(
+        selector for selector, found in asked.items() if not found and selector in before
+    )
     return matches
 
 
@@ -156,7 +167,7 @@ def _inputs_of(context: StageContext, source: str) -> frozenset[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _DocumentQuery:
     ids: tuple[str, ...]
     urls: tuple[str, ...]
     doc_ids: np.ndarray
@@ -166,10 +177,12 @@ class _Wanted:
 def _documents(
     context: StageContext, ids: Sequence[str], urls: Sequence[str], doc_ids: Collection[int]
 ) -> pa.Table:
-    wanted = _Wanted(tuple(ids), tuple(urls), Gone.of(doc_ids).ids, context.storage_options)
+    wanted = _DocumentQuery(
+        tuple(ids), tuple(urls), DocumentSet.of(doc_ids).ids, context.storage_options
+    )
     files = context.corpus.table("documents").files()
     if not ids and not urls:
-        files = Naming(("doc_id",), Gone.of(doc_ids)).files("documents", files)
+        files = RowFilter(("doc_id",), DocumentSet.of(doc_ids)).files("documents", files)
     context.progress.start("retract", "look for documents", len(files))
     tables = run_tasks(
         context.spark(), partial(_find_documents, wanted=wanted), [file.url for file in files]
@@ -178,7 +191,7 @@ def _documents(
     return pa.concat_tables([FOUND.empty_table(), *tables])
 
 
-def _find_documents(url: str, wanted: _Wanted) -> pa.Table:
+def _find_documents(url: str, wanted: _DocumentQuery) -> pa.Table:
     from strata.pipelines.kernels.content_hash import hash64
 
     ids, urls = pa.array(wanted.ids, pa.string()), pa.array(wanted.urls, pa.string())
@@ -225,8 +238,8 @@ def _members(
 
 
 def _ledger_rows(context: StageContext, column: str, values: Iterable[int]) -> pa.Table:
-    naming = Naming((column,), Gone.of(values))
-    return rows_naming(context, "clusters", ("doc_id", "kept_id"), naming)
+    row_filter = RowFilter((column,), DocumentSet.of(values))
+    return matching_rows(context, "clusters", ("doc_id", "kept_id"), row_filter)
 
 
 def _union(found: Mapping[str, frozenset[int]]) -> frozenset[int]:
@@ -234,7 +247,7 @@ def _union(found: Mapping[str, frozenset[int]]) -> frozenset[int]:
 
 
 def _one_of(found: pa.Table, value: str) -> frozenset[int]:
-    by_id = _named(found, Ask(AskKind.ID, value))
+    by_id = _named(found, Selector(SelectorKind.ID, value))
     if by_id or not _is_number(value):
         return by_id
-    return _named(found, Ask(AskKind.DOC_ID, value))
+    return _named(found, Selector(SelectorKind.DOC_ID, value))

@@ -10,27 +10,32 @@ import numpy as np
 import pyarrow as pa
 
 from strata.keys import stage_key
-from strata.pipelines.covered import properties_without
-from strata.pipelines.dedup import banding_of, dedup_key, edges_key
-from strata.pipelines.dedup_scan import EDGE_SCHEMA
-from strata.pipelines.ledger_lookup import files_of_contained, removed_ids
-from strata.pipelines.passages import wants_cuts
-from strata.pipelines.removals import NO_ITEMS, contained_key
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.records import RETRACTION, Retraction
+from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.lineage.coverage import watermark_properties_without
+from strata.pipelines.lineage.guard import RETRACTION
+from strata.pipelines.lineage.keys import (
+    NO_ITEMS,
+    banding_of,
+    contained_key,
+    dedup_key,
+    edges_key,
+    wants_cuts,
+)
+from strata.pipelines.retraction.edit_files import TableEdit, plan_edit
 from strata.pipelines.retraction.reelection import (
     Reelection,
     fits_driver,
     reelect,
     replaced_pairs,
 )
-from strata.pipelines.retraction.select import Naming
 from strata.pipelines.retraction.survivors import tokenizer_of_table
-from strata.pipelines.retraction.table_edit import TableEdit, plan_edit
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import named_spec, tokens_key
-from strata.storage.catalog import Corpus
+from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
+from strata.pipelines.tables.removals import files_of_contained, removed_ids
+from strata.pipelines.tables.retractions import Retraction
+from strata.pipelines.tokenization.identity import named_spec, tokens_key
+from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "FIRST_PROMOTED",
@@ -69,7 +74,7 @@ class RetractionPlan:
         keys: the content key of each table afterwards.
         extra: further properties of the snapshot of each.
         reelection: its change.
-        fresh: pairs that come to `edges`.
+        added_pairs: pairs that come to `edges`.
         spec: tokenizer for new survivors, where there are any.
         encoded: int64[n], the new survivors that come to `tokens`: those without a benchmark item.
     """
@@ -79,7 +84,7 @@ class RetractionPlan:
     keys: Mapping[str, str]
     extra: Mapping[str, Mapping[str, str]]
     reelection: Reelection
-    fresh: pa.Table
+    added_pairs: pa.Table
     spec: TokenizerSpec | None
     encoded: np.ndarray
 
@@ -107,13 +112,13 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
     pending = pending_tables(context.corpus, retraction.key)
     onto = {table: context.corpus.table(table).content_key for table in pending}
     keys = _Keys.of(context, retraction.key)
-    current = _current(context, keys, retraction.gone, pending)
-    fresh, reelection = EDGE_SCHEMA.empty_table(), Reelection.none()
+    current = _current(context, keys, retraction.retracted, pending)
+    added_pairs, reelection = EDGE_SCHEMA.empty_table(), Reelection.none()
     if "edges" in current:
         banding = banding_of(context.settings.dedup)
-        fresh = replaced_pairs(context, retraction.gone, banding)
+        added_pairs = replaced_pairs(context, retraction.retracted, banding)
     if "clusters" in current:
-        reelection = reelect(context, retraction.gone, fresh)
+        reelection = reelect(context, retraction.retracted, added_pairs)
     spec = tokenizer_of_table(context) if len(reelection.promoted) else None
     # What is cut from a document depends on all others that remain, so that it is cut anew.
     recut = wants_cuts(context.settings.dedup)
@@ -121,7 +126,9 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
         current -= {"clean", "tokens"}
     encoded = _without_items(context, reelection.promoted)
     edits = {
-        table: _edit(context, table, retraction.gone, reelection, fresh, encoded, current)
+        table: _edit(
+            context, table, retraction.retracted, reelection, added_pairs, encoded, current
+        )
         for table in pending
     }
     return RetractionPlan(
@@ -130,7 +137,7 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
         keys={table: keys.after(table, current) for table in pending},
         extra=_extra(context, keys, edits, current, reelection),
         reelection=reelection,
-        fresh=fresh,
+        added_pairs=added_pairs,
         spec=spec,
         encoded=encoded,
     )
@@ -149,27 +156,29 @@ def _without_items(context: StageContext, doc_ids: np.ndarray) -> np.ndarray:
 def _edit(
     context: StageContext,
     table: str,
-    gone: Gone,
+    retracted: DocumentSet,
     reelection: Reelection,
-    fresh: pa.Table,
+    added_pairs: pa.Table,
     encoded: np.ndarray,
     current: frozenset[str],
 ) -> TableEdit:
     nothing = np.empty(0, np.int64)
     if table in ("rejects", "inputs"):
-        return TableEdit(table, Naming((), gone), {}, nothing)
+        return TableEdit(table, RowFilter((), retracted), {}, nothing)
     if table == "cuts":
-        return plan_edit(context, table, Naming(("doc_id", "first_id"), gone), nothing)
+        return plan_edit(context, table, RowFilter(("doc_id", "first_id"), retracted), nothing)
     if table == "edges":
-        return plan_edit(context, table, Naming(("a", "b"), gone), fresh["a"].to_numpy())
+        return plan_edit(
+            context, table, RowFilter(("a", "b"), retracted), added_pairs["a"].to_numpy()
+        )
     if table == "clusters" and table in current:
-        drop = Naming(("kept_id",), Gone.of(reelection.clusters))
+        drop = RowFilter(("kept_id",), DocumentSet.of(reelection.clusters))
         return plan_edit(context, table, drop, reelection.rows.column("doc_id").to_numpy())
     if table in ("clean", "tokens") and table in current:
         changed = np.union1d(reelection.promoted, reelection.demoted)
-        coming = encoded if _is_written(context, table) else nothing
-        return plan_edit(context, table, Naming(("doc_id",), gone.plus(changed)), coming)
-    return plan_edit(context, table, Naming(("doc_id",), gone), nothing)
+        added_ids = encoded if _is_written(context, table) else nothing
+        return plan_edit(context, table, RowFilter(("doc_id",), retracted.plus(changed)), added_ids)
+    return plan_edit(context, table, RowFilter(("doc_id",), retracted), nothing)
 
 
 def _is_written(context: StageContext, table: str) -> bool:
@@ -188,7 +197,7 @@ def _extra(
         # Where a table comes before `documents`, so does the count of what goes from these.
         removed = edits["documents"].rows_dropped
         held = context.corpus.table(table)
-        extra[table] = properties_without(held, keys.documents_after, removed)
+        extra[table] = watermark_properties_without(held, keys.documents_after, removed)
     if "clusters" in current:
         first = ",".join(str(doc_id) for doc_id in reelection.promoted[:SHOWN])
         told = {PROMOTED: str(len(reelection.promoted)), FIRST_PROMOTED: first}
@@ -233,7 +242,7 @@ class _Keys:
             "clean": tokens,
             "tokens": tokens,
         }
-        after = present if is_done else _retracted(present, retraction)
+        after = present if is_done else _key_after(present, retraction)
         return cls(context, retraction, present, after, by_stage)
 
     def is_current(self, table: str) -> bool:
@@ -245,14 +254,16 @@ class _Keys:
         if table in current:
             return self.by_stage[table](self.documents_after)
         present = self.context.corpus.table(table).content_key or ""
-        return _retracted(present, self.retraction)
+        return _key_after(present, self.retraction)
 
 
-def _retracted(key: str, retraction: str) -> str:
+def _key_after(key: str, retraction: str) -> str:
     return stage_key("retract", VERSION, [key], {"retraction": retraction})
 
 
-def _current(context: StageContext, keys: _Keys, gone: Gone, pending: list[str]) -> frozenset[str]:
+def _current(
+    context: StageContext, keys: _Keys, retracted: DocumentSet, pending: list[str]
+) -> frozenset[str]:
     """The pending tables that stay the result of the documents and settings.
 
     Each is made from the one before it, so none after a stale one can be.
@@ -264,6 +275,6 @@ def _current(context: StageContext, keys: _Keys, gone: Gone, pending: list[str])
         if not keys.is_current(table):
             break
         current.add(table)
-    if "clusters" in current and not fits_driver(context, gone):
+    if "clusters" in current and not fits_driver(context, retracted):
         return frozenset()
     return frozenset(current)

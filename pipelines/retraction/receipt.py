@@ -6,20 +6,27 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.lineage.guard import RETRACTION
+from strata.pipelines.retraction.edit_files import ROWS_ADDED, ROWS_REMOVED
 from strata.pipelines.retraction.plan import FIRST_PROMOTED, ORDER, PROMOTED, stale_tables
-from strata.pipelines.retraction.records import RETRACTION, Retraction, retraction_rows
-from strata.pipelines.retraction.request import Ask, AskKind
-from strata.pipelines.retraction.table_edit import ROWS_ADDED, ROWS_REMOVED
-from strata.pipelines.stage import StageContext
-from strata.pipelines.tokens import TOKENIZER
-from strata.storage.catalog import Corpus
-from strata.storage.records import TableSnapshot
+from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
+from strata.pipelines.tokenization.identity import TOKENIZER
+from strata.storage.layout.records import TableSnapshot
+from strata.storage.tables.catalog import Corpus
 
-__all__ = ["Asked", "Held", "Receipt", "TableChange", "held_snapshots", "receipt_of"]
+__all__ = [
+    "Receipt",
+    "RetainedSnapshots",
+    "SelectorResult",
+    "TableChange",
+    "receipt_of",
+    "retained_snapshots",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SelectorResult:
     """One thing that was asked for, and the documents or input files that it named."""
 
     kind: str
@@ -47,7 +54,7 @@ class TableChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RetainedSnapshots:
     """Older snapshots that still hold what was retracted.
 
     Attributes:
@@ -85,14 +92,14 @@ class Receipt:
     retraction: str
     reason: str | None
     asked_ms: int
-    asked: list[Asked]
+    asked: list[SelectorResult]
     documents: int
     tables: list[TableChange]
     new_survivors: int | None
     first_new_survivors: list[int]
     stale: list[str]
     tokenizer: str | None
-    held: Held
+    held: RetainedSnapshots
     files_deleted: int = 0
     bytes_deleted: int = 0
     reports_blanked: int = 0
@@ -109,7 +116,7 @@ def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:
     ledger = found.get("clusters")
     told = ledger.after.properties if ledger else {}
     first = told.get(FIRST_PROMOTED, "")
-    asked = _asked(context, retraction)
+    asked = _selector_results(context, retraction)
     return Receipt(
         retraction=retraction.key,
         reason=retraction.reason,
@@ -121,42 +128,42 @@ def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:
         first_new_survivors=[int(each) for each in first.split(",") if each],
         stale=stale_tables(context, retraction.key),
         tokenizer=corpus.table("tokens").latest_property(TOKENIZER),
-        held=held_snapshots(corpus, retraction.key),
+        held=retained_snapshots(corpus, retraction.key),
     )
 
 
-def _asked(context: StageContext, retraction: Retraction) -> list[Asked]:
+def _selector_results(context: StageContext, retraction: Retraction) -> list[SelectorResult]:
     rows = retraction_rows(context.corpus, context.store)
     rows = rows.filter(pc.equal(rows["retraction"], retraction.key))
-    documents: dict[Ask, int] = dict.fromkeys(retraction.asks, 0)
+    documents: dict[Selector, int] = dict.fromkeys(retraction.selectors, 0)
     for row in rows.select(["kind", "value", "doc_id", "ordinal"]).to_pylist():
         named = row["doc_id"] is not None or row["ordinal"] is not None
-        documents[Ask(AskKind(row["kind"]), row["value"])] += named
+        documents[Selector(SelectorKind(row["kind"]), row["value"])] += named
     return [
-        Asked(str(ask.kind), ask.value, None, number)
-        if ask.kind is AskKind.SOURCE
-        else Asked(str(ask.kind), ask.value, number)
-        for ask, number in documents.items()
+        SelectorResult(str(selector.kind), selector.value, None, number)
+        if selector.kind is SelectorKind.SOURCE
+        else SelectorResult(str(selector.kind), selector.value, number)
+        for selector, number in documents.items()
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class _SnapshotPair:
     before: TableSnapshot | None
     after: TableSnapshot
 
 
-def _snapshots_of(corpus: Corpus, table: str, key: str) -> _Pair | None:
+def _snapshots_of(corpus: Corpus, table: str, key: str) -> _SnapshotPair | None:
     snapshots = corpus.table(table).snapshots()
     # A rewrite carries the property on; the first to have it is the retraction.
     after = next((each for each in snapshots if each.properties.get(RETRACTION) == key), None)
     if after is None:
         return None
     before = next((each for each in snapshots if each.snapshot_id == after.parent_id), None)
-    return _Pair(before, after)
+    return _SnapshotPair(before, after)
 
 
-def _change(table: str, pair: _Pair) -> TableChange:
+def _change(table: str, pair: _SnapshotPair) -> TableChange:
     told = pair.after.properties
     return TableChange(
         table=table,
@@ -171,7 +178,7 @@ def _change(table: str, pair: _Pair) -> TableChange:
     )
 
 
-def held_snapshots(corpus: Corpus, key: str) -> Held:
+def retained_snapshots(corpus: Corpus, key: str) -> RetainedSnapshots:
     """Snapshots from before a retraction, of the tables that lost rows by it."""
     numbers: dict[str, int] = {}
     tagged: dict[str, list[str]] = {}
@@ -194,4 +201,4 @@ def held_snapshots(corpus: Corpus, key: str) -> Held:
         refs = iceberg.refs() if iceberg else {}
         if names := sorted(ref for ref, at in refs.items() if at.snapshot_id in older):
             tagged[name] = names
-    return Held(numbers, tagged, since)
+    return RetainedSnapshots(numbers, tagged, since)

@@ -7,33 +7,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from strata.errors import SettingsError
+from strata.pipelines.tables.retractions import Selector, SelectorKind
 
-__all__ = ["Ask", "AskKind", "Expiry", "Missing", "RetractRequest", "parse_list"]
-
-
-class AskKind(StrEnum):
-    """What a value names."""
-
-    ID = "id"
-    """The documents with this id of the user's."""
-    DOC_ID = "doc_id"
-    """The document with this number."""
-    URL = "url"
-    """The documents with this address."""
-    SOURCE = "source"
-    """All documents of a source."""
-    CLUSTER = "cluster"
-    """All members of the duplicate cluster of a document; by the user's id, else by doc_id."""
+__all__ = ["ExpiryPolicy", "MissingPolicy", "RetractRequest", "parse_list"]
 
 
-class Missing(StrEnum):
+class MissingPolicy(StrEnum):
     """What to do about a value that names no document."""
 
     REFUSE = "refuse"
     ALLOW = "allow"
 
 
-class Expiry(StrEnum):
+class ExpiryPolicy(StrEnum):
     """When the older snapshots, which still hold the documents, are forgotten."""
 
     BY_POLICY = "by_policy"
@@ -42,47 +28,42 @@ class Expiry(StrEnum):
     """At the end of the retraction."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ask:
-    """One thing that was asked for."""
-
-    kind: AskKind
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.value!r}"
-
-
 @dataclass(frozen=True, slots=True)
 class RetractRequest:
     """A retraction as it was asked for.
 
     Attributes:
-        asks: distinct, in ascending order; none to finish one that was interrupted.
+        selectors: distinct, in ascending order; none to finish one that was interrupted.
         reason: why, for the table and the receipt.
         missing: what to do about values that name nothing.
         expiry: when older snapshots go.
     """
 
-    asks: tuple[Ask, ...]
+    selectors: tuple[Selector, ...]
     reason: str | None = None
-    missing: Missing = Missing.REFUSE
-    expiry: Expiry = Expiry.BY_POLICY
+    missing: MissingPolicy = MissingPolicy.REFUSE
+    expiry: ExpiryPolicy = ExpiryPolicy.BY_POLICY
 
     @classmethod
     def of(
-        cls, asks: Iterable[Ask], reason: str | None, missing: Missing, expiry: Expiry
+        cls,
+        selectors: Iterable[Selector],
+        reason: str | None,
+        missing: MissingPolicy,
+        expiry: ExpiryPolicy,
     ) -> RetractRequest:
         """A request; what is asked twice counts once.
 
         Raises:
             SettingsError: a value is empty, or no number where one is needed.
         """
-        found = tuple(sorted(set(asks)))
-        for ask in found:
-            if not ask.value or (ask.kind is AskKind.DOC_ID and not _is_doc_id(ask.value)):
+        found = tuple(sorted(set(selectors)))
+        for selector in found:
+            if not selector.value or (
+                selector.kind is SelectorKind.DOC_ID and not _is_doc_id(selector.value)
+            ):
                 raise SettingsError(
-                    f"--{ask.kind.replace('_', '-')} {ask.value!r} names nothing",
+                    f"--{selector.kind.replace('_', '-')} {selector.value!r} names nothing",
                     hint="give a value; a doc_id is a number from 0 to 2^63 - 1",
                 )
         return cls(found, reason, missing, expiry)
@@ -92,7 +73,7 @@ def _is_doc_id(value: str) -> bool:
     return value.isascii() and value.isdecimal() and int(value) < 1 << 63
 
 
-def parse_list(kind: AskKind, text: str) -> list[Ask]:
+def parse_list(kind: SelectorKind, text: str) -> list[Selector]:
     """The values of a file with one a line; blank lines are passed over."""
     lines = (line.removesuffix("\r") for line in text.split("\n"))
-    return [Ask(kind, line) for line in lines if line.strip()]
+    return [Selector(kind, line) for line in lines if line.strip()]

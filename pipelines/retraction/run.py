@@ -9,35 +9,38 @@ from dataclasses import asdict, dataclass, replace
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.keys import stage_key
-from strata.pipelines.retraction.forget import forget_now
-from strata.pipelines.retraction.match import Matches, intent_rows, match_asks
+from strata.pipelines.execution.stage import (
+    Counters,
+    StageContext,
+    StageReport,
+    StageStatus,
+    Stopwatch,
+)
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.lineage.guard import RETRACTION, STATE, RetractionState, unfinished
+from strata.pipelines.retraction.edit_files import TableEdit, publish_edit
+from strata.pipelines.retraction.forget import blank_samples, purge
+from strata.pipelines.retraction.match import SelectorMatches, intent_rows, match_selectors
 from strata.pipelines.retraction.plan import (
     OF_SHARD,
     RetractionPlan,
     pending_tables,
     plan_retraction,
 )
-from strata.pipelines.retraction.receipt import held_snapshots, receipt_of
-from strata.pipelines.retraction.records import (
-    RETRACTION,
-    STATE,
+from strata.pipelines.retraction.receipt import receipt_of, retained_snapshots
+from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, RetractRequest
+from strata.pipelines.retraction.survivors import encode_survivors
+from strata.pipelines.tables.retractions import (
     Retraction,
-    RetractionState,
-    asks_of,
+    Selector,
     read_retraction,
     retraction_rows,
-    unfinished,
+    selectors_of,
 )
-from strata.pipelines.retraction.reports import blank_samples
-from strata.pipelines.retraction.request import Ask, Expiry, Missing, RetractRequest
-from strata.pipelines.retraction.survivors import encode_survivors
-from strata.pipelines.retraction.table_edit import TableEdit, publish_edit
-from strata.pipelines.stage import Counters, StageContext, StageReport, StageStatus, Stopwatch
-from strata.pipelines.table_target import TableTarget
-from strata.storage.edit import FileEdit, edit_files
-from strata.storage.maintenance import STAGING
-from strata.storage.parquet import WrittenFile
-from strata.storage.url import Url
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.tables.edit import FileEdit, edit_files
+from strata.storage.writing.parquet import WrittenFile
 
 __all__ = ["Preview", "preview_retraction", "run_retract"]
 
@@ -60,24 +63,24 @@ def run_retract(context: StageContext, request: RetractRequest) -> StageReport:
     """
     watch = Stopwatch()
     report = StageReport("retract", "")
-    retraction = _begun(context, request)
+    retraction = _begin(context, request)
     watch.lap("find documents")
     if retraction is not None:
         report.key = retraction.key
-        _take_out(context, retraction, report, watch)
-        blanked = blank_samples(context, retraction.gone)
+        _remove_documents(context, retraction, report, watch)
+        blanked = blank_samples(context, retraction.retracted)
         _finish(context, retraction)
         receipt = receipt_of(context, retraction)
         receipt.reports_blanked = blanked
-        if request.expiry is Expiry.NOW:
-            forgotten = forget_now(context)
-            receipt.held = held_snapshots(context.corpus, retraction.key)
+        if request.expiry is ExpiryPolicy.NOW:
+            forgotten = purge(context)
+            receipt.held = retained_snapshots(context.corpus, retraction.key)
             receipt.files_deleted, receipt.bytes_deleted = forgotten.files, forgotten.n_bytes
             watch.lap("delete older files")
         report.removed = {"retracted": receipt.documents}
         report.details["receipt"] = asdict(receipt)
-    elif request.expiry is Expiry.NOW:
-        report.details["deleted"] = asdict(forget_now(context))
+    elif request.expiry is ExpiryPolicy.NOW:
+        report.details["deleted"] = asdict(purge(context))
     else:
         report.status = StageStatus.SKIPPED
     report.rows_out = sum(file.rows for file in context.corpus.table("documents").files())
@@ -96,13 +99,13 @@ def preview_retraction(context: StageContext, request: RetractRequest) -> Previe
     """
     key = unfinished(context.corpus)
     if key is not None:
-        retraction = _resumed(context, request, key)
+        retraction = _resume(context, request, key)
     else:
         matches = _matches(context, request)
         retraction = _retraction(context, request, matches)
     plan = plan_retraction(context, retraction)
     return Preview(
-        asks=retraction.asks,
+        selectors=retraction.selectors,
         documents=next((e.rows_dropped for e in plan.edits if e.table == "documents"), 0),
         edits=plan.edits,
         new_survivors=len(plan.reelection.promoted),
@@ -114,28 +117,28 @@ class Preview:
     """What a retraction would do.
 
     Attributes:
-        asks: what it takes out; without what was retracted before.
+        selectors: what it takes out; without what was retracted before.
         documents: documents that would go.
         edits: the change of each table.
         new_survivors: documents that would survive only since then.
     """
 
-    asks: tuple[Ask, ...]
+    selectors: tuple[Selector, ...]
     documents: int
     edits: tuple[TableEdit, ...]
     new_survivors: int
 
 
-def _begun(context: StageContext, request: RetractRequest) -> Retraction | None:
+def _begin(context: StageContext, request: RetractRequest) -> Retraction | None:
     """The retraction to work on, published as open; None where all was retracted before."""
     key = unfinished(context.corpus)
     if key is not None:
-        return _resumed(context, request, key)
+        return _resume(context, request, key)
     table = context.corpus.table("retractions")
     onto = table.content_key
     matches = _matches(context, request)
     retraction = _retraction(context, request, matches)
-    if not retraction.asks:
+    if not retraction.selectors:
         return None
     rows = intent_rows(retraction, matches)
     written = TableTarget.of(context, "retractions").write([rows], "retract-driver")
@@ -150,21 +153,23 @@ def _begun(context: StageContext, request: RetractRequest) -> Retraction | None:
     return retraction
 
 
-def _resumed(context: StageContext, request: RetractRequest, key: str) -> Retraction:
+def _resume(context: StageContext, request: RetractRequest, key: str) -> Retraction:
     retraction = read_retraction(context.corpus, context.store, key)
-    others = set(request.asks) - set(retraction.asks)
-    before = asks_of(retraction_rows(context.corpus, context.store))
-    if request.asks and (others - before or not set(retraction.asks) <= set(request.asks)):
+    others = set(request.selectors) - set(retraction.selectors)
+    before = selectors_of(retraction_rows(context.corpus, context.store))
+    if request.selectors and (
+        others - before or not set(retraction.selectors) <= set(request.selectors)
+    ):
         raise ConflictError(
             f"another retraction of corpus {context.corpus.name} is not finished: {key}, of "
-            f"{_listed(retraction.asks)}",
+            f"{_value_list(retraction.selectors)}",
             hint="run `strata retract FILE --resume` first, then this command again",
         )
     return retraction
 
 
-def _matches(context: StageContext, request: RetractRequest) -> Matches:
-    if not request.asks:
+def _matches(context: StageContext, request: RetractRequest) -> SelectorMatches:
+    if not request.selectors:
         raise SettingsError(
             f"no retraction of corpus {context.corpus.name} is unfinished, and none is asked for",
             hint="name documents with --id, --doc-id, --url, --source, --cluster or --from-file",
@@ -175,35 +180,41 @@ def _matches(context: StageContext, request: RetractRequest) -> Matches:
             f"the corpus {context.corpus.name} has no finished result of the shard stage",
             hint="run `strata run` or `strata shard` first",
         )
-    matches = match_asks(context, request.asks)
-    if matches.missing and request.missing is Missing.REFUSE:
+    matches = match_selectors(context, request.selectors)
+    if matches.missing and request.missing is MissingPolicy.REFUSE:
         raise InputMissingError(
-            f"the corpus {context.corpus.name} has nothing of {_listed(matches.missing)}",
+            f"the corpus {context.corpus.name} has nothing of {_value_list(matches.missing)}",
             hint="check the values; --allow-missing passes over them, and keeps the addresses and "
             "sources among them out of later inputs",
         )
     return matches
 
 
-def _listed(asks: Sequence[Ask]) -> str:
-    shown = ", ".join(str(ask) for ask in asks[:SHOWN])
-    return shown + (f" and {len(asks) - SHOWN:,} more" if len(asks) > SHOWN else "")
+def _value_list(selectors: Sequence[Selector]) -> str:
+    shown = ", ".join(str(selector) for selector in selectors[:SHOWN])
+    return shown + (f" and {len(selectors) - SHOWN:,} more" if len(selectors) > SHOWN else "")
 
 
-def _retraction(context: StageContext, request: RetractRequest, matches: Matches) -> Retraction:
-    asks = tuple(ask for ask in request.asks if ask not in matches.known)
-    gone = matches.gone
-    causes = [context.corpus.table(name).content_key or "" for name in ("retractions", "documents")]
-    digest = hashlib.blake2b(gone.ids.tobytes() + b"/" + gone.ordinals.tobytes(), digest_size=16)
+def _retraction(
+    context: StageContext, request: RetractRequest, matches: SelectorMatches
+) -> Retraction:
+    selectors = tuple(selector for selector in request.selectors if selector not in matches.known)
+    retracted = matches.retracted
+    input_keys = [
+        context.corpus.table(name).content_key or "" for name in ("retractions", "documents")
+    ]
+    digest = hashlib.blake2b(
+        retracted.ids.tobytes() + b"/" + retracted.ordinals.tobytes(), digest_size=16
+    )
     decisive: dict[str, object] = {
-        "asks": [[str(ask.kind), ask.value] for ask in asks],
+        "asks": [[str(selector.kind), selector.value] for selector in selectors],
         "gone": digest.hexdigest(),
     }
-    key = stage_key("retraction", VERSION, causes, decisive)
-    return Retraction(key, asks, request.reason, time.time_ns() // 1_000_000, gone)
+    key = stage_key("retraction", VERSION, input_keys, decisive)
+    return Retraction(key, selectors, request.reason, time.time_ns() // 1_000_000, retracted)
 
 
-def _take_out(
+def _remove_documents(
     context: StageContext, retraction: Retraction, report: StageReport, watch: Stopwatch
 ) -> None:
     plan = plan_retraction(context, retraction)
@@ -231,13 +242,13 @@ def _stage(
 ) -> dict[str, list[WrittenFile]]:
     """Write the rows that come, table by table, to files that no table refers to."""
     staged: dict[str, list[WrittenFile]] = {}
-    coming = {edit.table for edit in plan.edits if len(edit.coming)}
+    added_ids = {edit.table for edit in plan.edits if len(edit.added_ids)}
     folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-    rows = {"edges": plan.fresh.to_batches(), "clusters": [plan.reelection.rows]}
-    for table in sorted(coming & rows.keys()):
+    rows = {"edges": plan.added_pairs.to_batches(), "clusters": [plan.reelection.rows]}
+    for table in sorted(added_ids & rows.keys()):
         target = replace(TableTarget.of(context, table), folder=folder / table)
         staged[table] = target.write(rows[table], "retract-driver").files
-    if coming & {"clean", "tokens"} and plan.spec is not None:
+    if added_ids & {"clean", "tokens"} and plan.spec is not None:
         encoded = encode_survivors(context, plan.spec, plan.encoded)
         counters.add(encoded.counters)
         staged |= encoded.files

@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strata.errors import BalanceError, InputMissingError
-from strata.pipelines.retraction.gone import Gone
-from strata.pipelines.retraction.select import Naming
-from strata.pipelines.stage import Counters, StageContext
-from strata.pipelines.tasks import run_tasks
-from strata.pipelines.token_sample import stored_spec
-from strata.pipelines.token_task import Part, TokenTask, run_token_task
-from strata.pipelines.tokenizer_spec import TokenizerSpec
-from strata.pipelines.tokens import TOKENIZER, named_spec
-from strata.storage.maintenance import STAGING
-from strata.storage.parquet import WrittenFile
-from strata.storage.records import TableFile
-from strata.storage.scan import group_bounds, open_parquet
-from strata.storage.store import open_store
-from strata.storage.tiers import tier_of_table
-from strata.storage.url import Url
+from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.stage import Counters, StageContext
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
+from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.pipelines.tokenization.task import TokenTask, run_token_task
+from strata.pipelines.tokenization.training import stored_spec
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
+from strata.storage.reading.scan import group_bounds, open_parquet
+from strata.storage.stores.opening import open_store
+from strata.storage.writing.parquet import WrittenFile
+from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["EncodedSurvivors", "encode_survivors", "tokenizer_of_table"]
 
@@ -75,7 +75,7 @@ def encode_survivors(
         encoded.counters.add(result.counters)
         for file in result.files:
             encoded.files.setdefault(file.table, []).append(file)
-    seen = sum(result.rows_in for result in results)
+    seen = sum(result.survivors.rows_in for result in results)
     if seen != len(promoted):
         raise BalanceError(
             f"{len(promoted):,} documents survive now, but {seen:,} of them are in `documents`",
@@ -103,8 +103,8 @@ def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int
 
 def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[Part]]:
     """Files of `documents` that hold one of them, one task each, without other row groups."""
-    naming = Naming(("doc_id",), Gone.of(promoted))
-    files = naming.files("documents", context.corpus.table("documents").files())
+    row_filter = RowFilter(("doc_id",), DocumentSet.of(promoted))
+    files = row_filter.files("documents", context.corpus.table("documents").files())
     storage = context.storage_options
 
     def find(file: TableFile) -> tuple[int, ...]:

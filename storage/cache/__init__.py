@@ -1,1 +1,1 @@
-"""A local cache of blocks of remote files, shared by all processes of a host."""
+"""Blocks of remote files on a local disk."""

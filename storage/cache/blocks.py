@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-from strata.storage.cache.options import CacheOptions
-from strata.storage.contract import FileInfo
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.store import FileInfo
 
 __all__ = ["BlockCache", "CacheUsage", "DamagedBlockError", "file_key"]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
 from strata.storage.cache.blocks import BlockCache, DamagedBlockError, file_key
-from strata.storage.cache.options import CacheOptions
-from strata.storage.contract import ByteRange, FileInfo, Output, PartUpload, Store
-from strata.storage.metering import Event, record
-from strata.storage.transfer.policy import TransferPolicy
+from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.store import ByteRange, FileInfo, Output, PartUpload, Store
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import LOCAL, Url
+from strata.storage.transfer.metering import Event, record
 from strata.storage.transfer.reading import RangedInput, RangePlan
-from strata.storage.url import LOCAL, Url
 
 __all__ = ["CachedStore"]
 

@@ -1,1 +1,1 @@
-"""Integrity: checksums of rows, digests of files, and their verification."""
+"""Comparing the files with what the catalog and their footers say."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from strata.storage.catalog import Corpus
-from strata.storage.contract import FileInfo
-from strata.storage.file_names import facts_of_name
-from strata.storage.references import referenced_names
-from strata.storage.tiers import Tier
+from strata.storage.contracts.store import FileInfo
+from strata.storage.layout.file_names import facts_of_name
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.referenced_files import referenced_names
+from strata.storage.writing.tiers import Tier
 
 __all__ = ["ForeignFile", "foreign_files"]
 

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 
 from strata.errors import InputError, InputMissingError
 from strata.settings import TABLES
-from strata.storage.catalog import Corpus
-from strata.storage.contract import Store
-from strata.storage.integrity.checksums import RowsChecksum, checksum_of
-from strata.storage.integrity.file_digest import stores_digest
+from strata.storage.checksums.file_digest import stores_digest
+from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.store import Store
 from strata.storage.integrity.verify_level import VerifyLevel
 from strata.storage.integrity.whole_file import check_bytes, checksum_rows
-from strata.storage.lifecycle.held_files import HeldFile, corpus_files
-from strata.storage.records import LAST_ID, PRESENT, TableFile
-from strata.storage.scan import group_bounds, open_parquet
-from strata.storage.schemas import SCHEMAS
+from strata.storage.layout.records import LAST_ID, PRESENT, TableFile
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import group_bounds, open_parquet
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.held_files import HeldFile, corpus_files
 
 __all__ = [
     "FileCheck",

@@ -8,11 +8,11 @@ import pyarrow as pa
 import xxhash
 
 from strata.errors import InputError
-from strata.storage.contract import ByteRange
-from strata.storage.integrity.checksums import RowsChecksum
-from strata.storage.integrity.file_digest import StoredDigest
-from strata.storage.ranges import PrefetchedFile
-from strata.storage.scan import PREFETCH, ParquetScan, read_footer, rows_per_batch
+from strata.storage.checksums.file_digest import StoredDigest
+from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.contracts.store import ByteRange
+from strata.storage.reading.scan import PREFETCH, ParquetScan, read_footer, rows_per_batch
+from strata.storage.transfer.prefetch import PrefetchedFile
 
 __all__ = ["check_bytes", "checksum_rows"]
 

@@ -1,1 +1,1 @@
-"""Lifecycle of files: reads, rules, moves between tiers, and what tiers hold and cost."""
+"""Which tier a file belongs in: access log, rules, plan and journal of moves."""

@@ -25,25 +25,24 @@ import msgspec
 import zstandard
 
 from strata.errors import InputError, InputMissingError
-from strata.storage.catalog import Corpus
-from strata.storage.contract import Store
-from strata.storage.metering import FileReads
-from strata.storage.parquet import WrittenFile
-from strata.storage.references import referenced_names
-from strata.storage.url import Url
+from strata.storage.contracts.store import Store
+from strata.storage.contracts.url import Url
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.file_lineage import FileLineage
+from strata.storage.tables.referenced_files import referenced_names
+from strata.storage.transfer.metering import FileReads
 
 __all__ = [
     "DAY_MS",
     "AccessHistory",
     "FileHistory",
-    "Succession",
     "accesses_folder",
     "fold_accesses",
+    "log_file_lineage",
     "log_reads",
-    "log_successions",
     "read_accesses",
     "record_accesses",
-    "record_successions",
+    "record_file_lineage",
 ]
 
 DAY_MS = 86_400_000
@@ -52,20 +51,6 @@ _SUFFIX = ".jsonl.zst"
 _KEPT_DAYS = 366
 # A reader may hold a name of a file that was replaced since.
 _SETTLED_MS = 30 * DAY_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Succession:
-    """Files with the rows of others, by name; ``new`` took the place of ``old``."""
-
-    old: tuple[str, ...]
-    new: tuple[str, ...]
-
-    @classmethod
-    def of(cls, old: Iterable[str], new: Iterable[WrittenFile]) -> Succession:
-        """From the URLs of the old files, and the new files."""
-        names = (tuple(Url.parse(url).name for url in urls) for urls in (old, (f.url for f in new)))
-        return cls(*names)
 
 
 @dataclass(slots=True)
@@ -195,24 +180,22 @@ def log_reads(corpus: Corpus, run_id: str, reads: Mapping[str, FileReads]) -> No
     fold_accesses(corpus.store, folder, lambda: referenced_names(corpus))
 
 
-def log_successions(corpus: Corpus, run_id: str, successions: Iterable[Succession]) -> None:
+def log_file_lineage(corpus: Corpus, run_id: str, lineages: Iterable[FileLineage]) -> None:
     """Append that files of a corpus are about to take the place of others.
 
     Raises:
         StrataError: the warehouse cannot be written.
     """
     folder = accesses_folder(corpus.warehouse, corpus.name)
-    record_successions(corpus.store, folder, run_id, successions)
+    record_file_lineage(corpus.store, folder, run_id, lineages)
 
 
-def record_successions(
-    store: Store, folder: Url, run_id: str, successions: Iterable[Succession]
+def record_file_lineage(
+    store: Store, folder: Url, run_id: str, lineages: Iterable[FileLineage]
 ) -> Url | None:
     """Append that files are about to take the place of others, so that they inherit their reads."""
     now = _now_ms()
-    lines = [
-        _Line(name, last_ms=now, came_from=each.old) for each in successions for name in each.new
-    ]
+    lines = [_Line(name, last_ms=now, came_from=each.old) for each in lineages for name in each.new]
     return _write(store, folder, _Head(run_id, now), lines)
 
 

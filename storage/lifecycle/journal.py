@@ -20,9 +20,9 @@ from uuid import uuid4
 import msgspec
 
 from strata.errors import InputError, InputMissingError
-from strata.storage.contract import Store
+from strata.storage.contracts.store import Store
+from strata.storage.contracts.url import Url
 from strata.storage.lifecycle.rules import MOVED
-from strata.storage.url import Url
 
 __all__ = [
     "MoveCopied",

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from strata.errors import SettingsError
 from strata.settings import TABLES, Settings
-from strata.storage.catalog import Corpus
+from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
-from strata.storage.lifecycle.held_files import HeldFile, corpus_files
 from strata.storage.lifecycle.journal import MoveJournal, Throughput, moves_folder, throughputs
 from strata.storage.lifecycle.rules import PlannedMove, plan_moves
 from strata.storage.lifecycle.tier_facts import cost_month
 from strata.storage.lifecycle.usage import usage_of
-from strata.storage.schemas import SCHEMAS
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.held_files import HeldFile, corpus_files
+from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["MovePlan", "Route", "plan_of_corpus"]
 

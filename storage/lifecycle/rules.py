@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 from strata.errors import MachineError
 from strata.lifecycle_settings import Bound, LifecycleRule
 from strata.settings import Settings
+from strata.storage.layout.records import PRESENT, TableFile
 from strata.storage.lifecycle.accesses import DAY_MS, AccessHistory, FileHistory
-from strata.storage.lifecycle.held_files import HeldFile
 from strata.storage.lifecycle.usage import tier_of_file
-from strata.storage.records import PRESENT, TableFile
-from strata.storage.tiers import tiers_of
+from strata.storage.tables.held_files import HeldFile
+from strata.storage.writing.tiers import tiers_of
 
-__all__ = ["MOVED", "SPILL", "PlannedMove", "is_met", "plan_moves", "seated"]
+__all__ = ["MOVED", "SPILL", "PlannedMove", "files_by_tier", "is_met", "plan_moves"]
 
 _GB = 1e9
 _MB = 1e6
@@ -80,7 +80,11 @@ def plan_moves(
         number = _first_rule(settings.lifecycle, held, known, now_ms)
         tier = source if number is None else settings.lifecycle[number].to
         reason = "" if number is None else f"rule {number + 1}"
-        warmth = (known.last_ms or held.file.born_ms or 0, held.file.born_ms or 0, held.file.url)
+        warmth = (
+            known.last_ms or held.file.created_ms or 0,
+            held.file.created_ms or 0,
+            held.file.url,
+        )
         seats.append(_Seat(held, source, tier, reason, warmth))
     _spill(settings, seats)
     return [
@@ -90,7 +94,7 @@ def plan_moves(
     ]
 
 
-def seated(
+def files_by_tier(
     settings: Settings, table: str, files: Iterable[TableFile]
 ) -> dict[str, list[TableFile]]:
     """Files of a table by the name of the tier that they stay in: that of the table.
@@ -158,7 +162,7 @@ def _has_name(name: str, globs: Sequence[str]) -> bool:
 
 def _fits_age(rule: LifecycleRule, held: HeldFile, known: FileHistory, now_ms: int) -> bool:
     # A file of another writer tells no birth: nothing that asks for an age moves it.
-    born = held.file.born_ms
+    born = held.file.created_ms
     if rule.older_than_days is not None and not _is_before(born, rule.older_than_days, now_ms):
         return False
     if rule.unread_for_days is None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from strata.errors import StrataError
 from strata.settings import Settings, TierSettings
-from strata.storage.contract import Store
+from strata.storage.contracts.store import Store
+from strata.storage.contracts.url import Url
 from strata.storage.lifecycle.accesses import DAY_MS, AccessHistory
-from strata.storage.lifecycle.held_files import HeldFile
 from strata.storage.lifecycle.usage import TierUsage, usage_of
-from strata.storage.scan import open_parquet
-from strata.storage.tiers import Tier, tiers_of
-from strata.storage.url import Url
+from strata.storage.reading.scan import open_parquet
+from strata.storage.tables.held_files import HeldFile
+from strata.storage.writing.tiers import Tier, tiers_of
 
 __all__ = ["TierFacts", "cost_month", "tier_facts"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from strata.storage.lifecycle.held_files import HeldFile
-from strata.storage.records import PRESENT, TableFile
-from strata.storage.tiers import Tier
+from strata.storage.layout.records import PRESENT, TableFile
+from strata.storage.tables.held_files import HeldFile
+from strata.storage.writing.tiers import Tier
 
 __all__ = ["ELSEWHERE", "TierUsage", "tier_of_file", "usage_of"]
 

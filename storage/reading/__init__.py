@@ -1,1 +1,1 @@
-"""Reading by condition: which files, row groups and rows meet it, and in how many parts."""
+"""Reading Parquet files of any store: in batches, by row, under conditions, in parts."""

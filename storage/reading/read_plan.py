@@ -11,11 +11,11 @@ from itertools import pairwise
 
 import pyarrow as pa
 
-from strata.storage.contract import Store
+from strata.storage.contracts.store import Store
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
 from strata.storage.reading.predicates import Predicate, matching_groups, matching_rows
-from strata.storage.records import TableFile
-from strata.storage.scan import open_parquet
-from strata.storage.url import Url
+from strata.storage.reading.scan import open_parquet
 
 __all__ = ["FilePiece", "ReadPart", "pack", "read_part"]
 

@@ -1,1 +1,1 @@
-"""Transfer: parallel ranges, uploads in parts, retries, and several endpoints for a tier."""
+"""Moving bytes: in parallel, ahead of the reader, sent again, counted."""

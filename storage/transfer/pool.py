@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fsspec.asyn import iothread
 
-from strata.storage.metering import IoMeter, counting, current_meter
+from strata.storage.transfer.metering import IoMeter, counting, current_meter
 
 __all__ = ["Role", "moves_bytes", "submit"]
 

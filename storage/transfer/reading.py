@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from strata.storage.contract import ByteRange, FileInfo, Store
-from strata.storage.metering import counting, current_meter
+from strata.storage.contracts.store import ByteRange, FileInfo, Store
+from strata.storage.transfer.metering import counting, current_meter
 from strata.storage.transfer.pool import Role, submit
 
 if TYPE_CHECKING:

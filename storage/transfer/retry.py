@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from strata.errors import TransientError
-from strata.storage.metering import Event, record
-from strata.storage.transfer.policy import TransferPolicy
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.transfer.metering import Event, record
 
-__all__ = ["Patience", "retried"]
+__all__ = ["RetryBudget", "retried"]
 
 Result = TypeVar("Result")
 
 
-class Patience:
+class RetryBudget:
     """The attempts that one request has left."""
 
     def __init__(self, policy: TransferPolicy) -> None:
@@ -45,7 +45,7 @@ class Patience:
         record(Event.RETRY)
         time.sleep(pause)
 
-    def renewed(self) -> None:
+    def reset(self) -> None:
         """Forget failed attempts, because the last one got further; the time goes on."""
         self._failed = 0
 
@@ -56,9 +56,9 @@ def retried(policy: TransferPolicy, call: Callable[[], Result]) -> Result:
     Raises:
         TransientError: the last attempt failed too.
     """
-    patience = Patience(policy)
+    budget = RetryBudget(policy)
     while True:
         try:
             return call()
         except TransientError as error:
-            patience.after(error)
+            budget.after(error)

@@ -8,14 +8,14 @@ from functools import partial
 from typing import BinaryIO, cast
 
 from strata.errors import TransientError
-from strata.storage.contract import ByteRange, FileInfo, Output, PartUpload, Store
-from strata.storage.faults import BrokenReadError
-from strata.storage.transfer.policy import TransferPolicy
+from strata.storage.contracts.faults import BrokenReadError
+from strata.storage.contracts.store import ByteRange, FileInfo, Output, PartUpload, Store
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import LOCAL, Url
 from strata.storage.transfer.pool import Role, submit
 from strata.storage.transfer.reading import RangedInput, RangePlan
-from strata.storage.transfer.retry import Patience, retried
+from strata.storage.transfer.retry import RetryBudget, retried
 from strata.storage.transfer.writing import PartedOutput, SpooledOutput
-from strata.storage.url import LOCAL, Url
 
 __all__ = ["TransferStore"]
 
@@ -101,7 +101,7 @@ class TransferStore(Store):
         return replace(self, inner=self.inner.pinned(info))
 
     def _read_range(self, url: Url, span: ByteRange) -> bytes:
-        patience, pieces, at = Patience(self.policy), [], span.start
+        budget, pieces, at = RetryBudget(self.policy), [], span.start
         while True:
             try:
                 (data,) = self.inner.read_ranges(url, [ByteRange(at, span.end)])
@@ -109,9 +109,9 @@ class TransferStore(Store):
                 # What has come stays, and the next attempt asks for the rest alone.
                 pieces.append(error.data)
                 at += len(error.data)
-                patience.renewed()
-                patience.after(error)
+                budget.reset()
+                budget.after(error)
             except TransientError as error:
-                patience.after(error)
+                budget.after(error)
             else:
                 return b"".join((*pieces, data)) if pieces else data

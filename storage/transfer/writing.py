@@ -9,12 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from strata.errors import StrataError
-from strata.storage.contract import Output, PartUpload, Store
-from strata.storage.metering import counting, current_meter
-from strata.storage.transfer.policy import TransferPolicy
+from strata.storage.contracts.store import Output, PartUpload, Store
+from strata.storage.contracts.transfer_policy import TransferPolicy
+from strata.storage.contracts.url import Url
+from strata.storage.transfer.metering import counting, current_meter
 from strata.storage.transfer.pool import Role, moves_bytes, submit
 from strata.storage.transfer.retry import retried
-from strata.storage.url import Url
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -12,7 +12,7 @@ from benchmarks.generated import generated_corpus
 from benchmarks.limit import Limit, measure_limit
 from benchmarks.parts import Figure, measure_parts
 from benchmarks.whole_run import Bench, WholeRun
-from strata.pipelines.tokenizer_training import train_bpe
+from strata.pipelines.tokenization.training import train_bpe
 
 DOCUMENTS = 8_000
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from strata.storage.store import StorageOptions, Store, open_store
-from strata.storage.url import Url
-from tests.services.servers.ceph import SECRET, SECRET_VARIABLE, Ceph, running_ceph
-from tests.services.servers.hdfs import Hdfs, running_hdfs
-from tests.services.servers.postgres import Postgres, running_postgres
-from tests.services.servers.spark import SparkCluster, running_spark
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import StorageOptions, Store, open_store
+from tests.support.servers.ceph import SECRET, SECRET_VARIABLE, Ceph, running_ceph
+from tests.support.servers.hdfs import Hdfs, running_hdfs
+from tests.support.servers.postgres import Postgres, running_postgres
+from tests.support.servers.spark import SparkCluster, running_spark
 
 VARIABLE = "STRATA_SERVICES"
 SERVICES = frozenset({"ceph", "hdfs", "postgres", "spark"})

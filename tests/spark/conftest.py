@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from strata.jobs.runtime.progress import QuietProgress
-from strata.jobs.runtime.session import LazySession
-from strata.pipelines.stage import StageContext
+from strata.jobs.runner.progress import QuietProgress
+from strata.jobs.session.spark import LazySession
+from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
-from strata.storage.catalog import open_corpus
+from strata.storage.tables.catalog import open_corpus
 
 MASTER = "local[2]"
 

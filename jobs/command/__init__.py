@@ -1,0 +1,1 @@
+"""What every command shares: its flags (`arguments`), its start and end (`entry`)."""

@@ -1,0 +1,113 @@
+"""What the commands that run stages have in common, from the command line or spark-submit."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from glob import iglob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
+from strata.jobs.runner.failures import guarded
+from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.session.spark import LazySession
+from strata.layers import load_settings
+
+if TYPE_CHECKING:
+    from strata.jobs.runner.run import RunReport, Stage
+    from strata.settings import Settings
+
+__all__ = ["job_main", "new_run_id", "run_command", "write_report"]
+
+
+def job_main(
+    command: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None
+) -> int:
+    """The ``main`` of a job module."""
+    arguments = stage_parser(command, description).parse_args(argv)
+    return run_command(command, lambda: stages, arguments)
+
+
+def run_command(
+    command: str, stages: Callable[[], Sequence[Stage]], arguments: argparse.Namespace
+) -> int:
+    """Run stages as the parsed arguments say, and show the outcome.
+
+    The stages are asked for only once the settings are known to be right.
+
+    Returns:
+        The exit code.
+    """
+    run_id = arguments.run_id or new_run_id()
+    return guarded(lambda: _run(command, stages, arguments, run_id), run_id)
+
+
+def new_run_id() -> str:
+    """A name for a run that was given none: time and process."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+
+
+def _run(
+    command: str,
+    stages: Callable[[], Sequence[Stage]],
+    arguments: argparse.Namespace,
+    run_id: str,
+) -> int:
+    settings = load_settings(arguments.file, all_overrides(arguments)).settings
+    if arguments.dry_run:
+        from strata.jobs.planning.dry_run import show_plan
+
+        show_plan(settings, output=arguments.output)
+        return 0
+    options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
+    session = LazySession(settings, options.master, run_id, options.log_level)
+    if _needs_spark(settings):
+        session.begin()
+    try:
+        # These imports take as long as a JVM does to start.
+        from strata.jobs.runner.run import run_stages
+
+        report = run_stages(settings, stages(), options, session)
+    finally:
+        session.stop()
+    _deliver(report, arguments)
+    session.keep_class_data()
+    return 0
+
+
+def _needs_spark(settings: Settings) -> bool:
+    """Whether Spark is certainly needed: a new corpus, and something to read.
+
+    A store elsewhere is not asked: what it answers would come too late to gain much.
+    """
+    paths = [
+        path
+        for each in settings.inputs
+        for path in ((each.path,) if isinstance(each.path, str) else each.path)
+    ]
+    new = not Path(settings.warehouse, settings.corpus).exists()
+    here = not any("://" in path for path in (settings.warehouse, *paths))
+    return new and here and all(next(iglob(path, recursive=True), "") for path in paths)
+
+
+def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
+    if arguments.report:
+        write_report(arguments.report, report.to_json())
+    if arguments.output is OutputForm.JSON:
+        sys.stdout.write(report.to_json().decode() + "\n")
+    elif verbosity(arguments) >= 0:
+        from strata.jobs.report.summary import show_summary
+
+        show_summary(report)
+
+
+def write_report(path: Path, data: bytes) -> None:
+    """Put a report where the user wants it, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)

@@ -1,0 +1,1 @@
+"""`spark.read.format("strata")`: the data source (`source`) and its options."""

@@ -1,0 +1,135 @@
+"""One set of facts, shown as a table to people and as JSON to machines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from strata.jobs.display.text import escape_control_chars, size
+from strata.jobs.runner.options import OutputForm
+
+__all__ = ["CommandResult", "number", "print_result"]
+
+BYTES = "bytes"
+# A URL is worth nothing when cut, so a table is as wide as it must be.
+WIDE = 10_000
+# A column has its heading at least, and this to its neighbours.
+GAP = 3
+INDENT = " " * 6
+# Lines above the first row: an empty one, the headings, and the rule.
+HEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command found or did.
+
+    Attributes:
+        name: name of the rows, such as "snapshots".
+        columns: keys of a row that the table shows; JSON has all.
+        rows: one mapping a row.
+        totals: facts about the whole; a sentence may be made of them with ``sentence``.
+        sentence: format string over ``totals``, printed below the table.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, Any]]
+    totals: Mapping[str, Any] = field(default_factory=dict)
+    sentence: str = ""
+
+
+def print_result(facts: CommandResult, *, output: OutputForm) -> None:
+    """Print to stdout."""
+    if output is OutputForm.JSON:
+        found = {**facts.totals, facts.name: facts.rows}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        return
+    out = Console(width=WIDE, highlight=False)
+    if facts.rows:
+        _print_rows(facts, out)
+    if facts.sentence:
+        out.print(facts.sentence.format(**facts.totals), markup=False)
+
+
+def number(value: float) -> str:
+    """A figure with two digits behind the point, or two that count where it is small."""
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
+
+
+def _print_rows(facts: CommandResult, out: Console) -> None:
+    """The table; on a terminal that it is too wide for, its long cells go below their rows."""
+    room = Console().width
+    below = _long_columns(facts, room) if out.is_terminal else []
+    table = _table(facts, [name for name in facts.columns if name not in below])
+    if not below:
+        out.print(table)
+        return
+    with out.capture() as shown:
+        out.print(table)
+    lines = shown.get().splitlines()
+    told = lines[:HEAD]
+    for row, line in zip(facts.rows, lines[HEAD:], strict=False):
+        told += [line, *_below(row, below, room)]
+    out.print("\n".join(told) + "\n", markup=False, soft_wrap=True)
+
+
+def _below(row: Mapping[str, object], names: Sequence[str], room: int) -> list[str]:
+    """Cells with their headings, in one line where they fit."""
+    cells = [f"{_heading(name)}: {cell}" for name in names if (cell := _cell(name, row[name]))]
+    together = INDENT + "   ".join(cells)
+    return [together] if cells and len(together) <= room else [INDENT + cell for cell in cells]
+
+
+def _long_columns(facts: CommandResult, room: int) -> list[str]:
+    """The widest columns of text, as many as leave the others room."""
+    widths = {
+        name: GAP + max(len(_heading(name)), *(len(_cell(name, row[name])) for row in facts.rows))
+        for name in facts.columns
+    }
+    texts = [name for name in facts.columns[1:] if not _is_number(facts, name)]
+    below: list[str] = []
+    for name in sorted(texts, key=widths.__getitem__, reverse=True):
+        if sum(widths.values()) <= room:
+            break
+        del widths[name]
+        below.append(name)
+    return [name for name in facts.columns if name in below]
+
+
+def _table(facts: CommandResult, columns: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if _is_number(facts, name) else "left"
+        table.add_column(_heading(name), justify=justify, no_wrap=True)
+    for row in facts.rows:
+        table.add_row(*(Text(_cell(name, row[name])) for name in columns))
+    return table
+
+
+def _is_number(facts: CommandResult, name: str) -> bool:
+    return all(isinstance(row[name], int | float | None) for row in facts.rows)
+
+
+def _heading(name: str) -> str:
+    return name.replace(BYTES, "MB").replace("_", " ")
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, int):
+        return size(value) if name.endswith(BYTES) else f"{value:,}"
+    if isinstance(value, float):
+        return number(value)
+    return escape_control_chars(str(value))

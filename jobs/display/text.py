@@ -1,0 +1,36 @@
+"""Bytes as people read them.
+
+Text of the user's on a terminal: nothing in it may steer the terminal, or go unseen.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["MB", "escape_control_chars", "size"]
+
+MB = 1_000_000
+# Nearly all text has none of these; the rest is looked at character by character.
+ORDINARY = re.compile(r"[ -~]*")
+# Controls, formats such as a change of direction, surrogates, other separators than the space.
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp", "Zs"})
+
+
+def size(n_bytes: int) -> str:
+    """Bytes as MB with two digits."""
+    return f"{n_bytes / MB:,.2f}"
+
+
+def escape_control_chars(text: str) -> str:
+    r"""The text with each control, format and rare space character as its escape.
+
+    A line break becomes ``\n``, a no-break space ``\xa0``, a mark of direction ``\u202e``.
+    """
+    return text if ORDINARY.fullmatch(text) else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character == " " or unicodedata.category(character) not in HIDDEN:
+        return character
+    return character.encode("unicode_escape").decode()

@@ -1,0 +1,1 @@
+"""`strata doctor`: checks of the machine and of every tier."""

@@ -1,0 +1,74 @@
+"""``strata doctor``: what this machine and these tiers have and lack, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from strata.errors import MachineError
+from strata.jobs.doctor.check import Check
+from strata.jobs.doctor.machine import (
+    check_disk,
+    check_java,
+    check_memory,
+    check_packages,
+    check_python,
+    check_worker_python,
+)
+from strata.jobs.runner.options import OutputForm
+from strata.settings import Settings
+
+__all__ = ["Check", "run_checks", "show_checks"]
+
+
+def run_checks(settings: Settings | None) -> list[Check]:
+    """Check the machine and, with settings, the memory they ask for and the places they name.
+
+    Starts no Spark: the only JVM is that of ``java -version``. Every tier is written to, with one
+    small file that is deleted again.
+    """
+    spark = settings.spark if settings is not None else {}
+    checks = [
+        check_java(),
+        check_python(),
+        *check_packages(),
+        check_worker_python(spark),
+        check_memory(spark),
+        check_disk(spark),
+    ]
+    if settings is not None:
+        # Imported late: a machine that lacks a library still gets its other answers.
+        from strata.jobs.doctor.places import check_catalog, check_tiers
+
+        checks += [*check_tiers(settings), check_catalog(settings)]
+    return checks
+
+
+def show_checks(settings: Settings | None, *, output: OutputForm) -> int:
+    """Print the checks, one a line, or as a JSON array.
+
+    Returns:
+        0 when all is well, else the exit code of a machine that lacks something.
+    """
+    checks = run_checks(settings)
+    text = _json_text(checks) if output is OutputForm.JSON else _plain_text(checks)
+    sys.stdout.write(text)
+    return 0 if all(check.ok for check in checks) else MachineError.exit_code
+
+
+def _json_text(checks: Sequence[Check]) -> str:
+    return json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False) + "\n"
+
+
+def _plain_text(checks: Sequence[Check]) -> str:
+    width = max(len(check.name) for check in checks)
+    lines: list[str] = []
+    for check in checks:
+        lines.append(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.detail}")
+        if not check.ok:
+            lines.append(f"{'':{width + 8}}-> {check.remedy}")
+    failed = sum(not check.ok for check in checks)
+    lines.append(f"{failed} of {len(checks)} checks failed" if failed else "all is well")
+    return "\n".join(lines) + "\n"

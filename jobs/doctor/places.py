@@ -1,0 +1,60 @@
+"""Checks of the places that the settings name: every tier, and the catalog."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+from strata.errors import StrataError
+from strata.jobs.doctor.check import Check
+from strata.settings import Settings
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import StorageOptions, Store, open_store
+from strata.storage.writing.tiers import Tier, tiers_of
+
+__all__ = ["check_catalog", "check_tiers"]
+
+PROBE = b"strata doctor"
+GIB = 1 << 30
+# What a filesystem raises when its library or its options are missing.
+FAILURES = (StrataError, OSError, ImportError, ValueError)
+
+
+def check_tiers(settings: Settings) -> list[Check]:
+    """Write, read back and delete one small file in each tier."""
+    store = open_store(StorageOptions.of(settings))
+    return [_check_tier(store, tier) for tier in tiers_of(settings).values()]
+
+
+def _check_tier(store: Store, tier: Tier) -> Check:
+    name, probe = f"tier {tier.name}", tier.url / f".strata-doctor-{uuid.uuid4().hex}"
+    remedy = f"give write access to {tier.url}, or set storage_options for it"
+    try:
+        store.write_bytes(probe, PROBE)
+        answer = store.read_bytes(probe)
+        store.delete(probe)
+    except FAILURES as error:
+        return Check.failed(name, error, remedy)
+    if answer != PROBE:
+        detail = f"{tier.url} gave back {len(answer)} other bytes than were written"
+        return Check(name, ok=False, detail=detail, remedy="check the store behind this URL")
+    return Check(name, ok=True, detail=f"{tier.url} can be written{_free(tier.url)}")
+
+
+def _free(url: Url) -> str:
+    if url.scheme != "file":
+        return ""
+    return f", {shutil.disk_usage(Path(url.path)).free / GIB:.1f} GiB free"
+
+
+def check_catalog(settings: Settings) -> Check:
+    """Open the catalog."""
+    remedy = "check [catalog] of the settings, and that its service can be reached"
+    try:
+        from strata.storage.tables.catalog import open_corpus
+
+        open_corpus(settings)
+    except FAILURES as error:
+        return Check.failed("catalog", error, remedy)
+    return Check("catalog", ok=True, detail=f"the catalog of corpus {settings.corpus!r} opens")

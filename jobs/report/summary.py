@@ -1,0 +1,130 @@
+"""The table that ends a run: what every stage did, and where the results are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from strata.jobs.display.text import MB, size
+from strata.jobs.report.notes import audit_lines, move_lines, store_lines
+from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.stage import StageReport, StageStatus
+
+__all__ = ["compression_ratio", "show_summary"]
+
+WIDTH = 96
+COLUMNS = ("in", "out", "rejected", "removed", "read", "MB/s", "written", "MB/s", "Mtok", "s")
+
+
+def show_summary(report: RunReport, console: Console | None = None) -> None:
+    """Print the stages, the tables and the places of a finished run."""
+    # A narrower terminal wraps the lines; cut figures would be worth nothing.
+    out = console or Console(width=max(WIDTH, Console().width))
+    if report.stages:
+        out.print(_stage_table(report))
+    if report.tables:
+        out.print(_table_table(report.tables))
+    for line in _notes(report):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _stage_table(report: RunReport) -> Table:
+    table = Table(
+        title=f"run {report.run_id} · corpus {report.corpus}",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("stage", no_wrap=True)
+    for name in COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for stage in report.stages:
+        table.add_row(*_stage_row(stage))
+    return table
+
+
+def _stage_row(stage: StageReport) -> tuple[str, ...]:
+    if stage.status is StageStatus.SKIPPED:
+        return (stage.stage, "up to date", *([""] * (len(COLUMNS) - 1)))
+    cost, seconds = stage.counters, max(stage.seconds, 1e-9)
+    tokens = f"{cost.tokens / 1e6:,.1f}" if cost.tokens else ""
+    return (
+        stage.stage,
+        f"{stage.rows_in:,}",
+        f"{stage.rows_out:,}",
+        f"{sum(stage.rejected.values()):,}",
+        f"{sum(stage.removed.values()):,}",
+        f"{cost.bytes_read / MB:,.1f}",
+        f"{cost.bytes_read / MB / seconds:,.0f}",
+        f"{cost.bytes_written / MB:,.1f}",
+        f"{cost.bytes_written / MB / seconds:,.0f}",
+        tokens,
+        f"{stage.seconds:,.1f}",
+    )
+
+
+def _table_table(tables: Mapping[str, Mapping[str, object]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("table", no_wrap=True)
+    for name in ("rows", "files", "MB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("tier", no_wrap=True)
+    for name, facts in tables.items():
+        rows, files, n_bytes = (int(str(facts[key])) for key in ("rows", "files", "bytes"))
+        table.add_row(name, f"{rows:,}", str(files), size(n_bytes), str(facts["tier"]))
+    return table
+
+
+def _notes(report: RunReport) -> list[str]:
+    lines = []
+    ratio = compression_ratio(report)
+    if ratio:
+        lines.append(f"compression: {ratio:.2f} to 1 (text of `documents` to its files on disk)")
+    for reason, number in _skipped(report).items():
+        lines.append(f"note: {number:,} input files passed over ({reason})")
+    unread = sum(int(stage.details.get("dates_unread", 0)) for stage in report.stages)
+    if unread:
+        lines.append(f"note: {unread:,} dates could not be read; `created` is null there")
+    repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
+    if repeated:
+        lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")
+    lines += audit_lines(report)
+    lines += store_lines(report)
+    lines += move_lines(report)
+    lines += [_contamination(stage) for stage in report.stages if _found_items(stage)]
+    start = report.session_seconds
+    session = f", {start:.1f} s of it the start of Spark" if start else ""
+    lines.append(f"total: {report.seconds:.1f} s{session}")
+    folders = [str(facts["location"]) for facts in report.tables.values()]
+    places = {folder.removesuffix("/data").rpartition("/")[0] for folder in folders}
+    lines += [f"tables: {place.removeprefix('file://')}" for place in sorted(places - {""})]
+    lines.append(f"report: {report.location.removeprefix('file://')}")
+    return lines
+
+
+def _skipped(report: RunReport) -> Mapping[str, int]:
+    shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
+    return {} if shard is None else shard.details.get("files_skipped", {})
+
+
+def _found_items(stage: StageReport) -> bool:
+    return stage.stage == "decontaminate" and bool(stage.removed)
+
+
+def _contamination(stage: StageReport) -> str:
+    found = ", ".join(
+        f"{number:,} items of {corpus}" for corpus, number in stage.details["items_found"].items()
+    )
+    return f"note: {sum(stage.removed.values()):,} documents contain {found}"
+
+
+def compression_ratio(report: RunReport) -> float:
+    """Bytes of text that this run read, per byte of `documents` on disk; 0 where unknown."""
+    shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
+    disk = int(report.tables.get("documents", {}).get("bytes", 0))
+    if shard is None or shard.details.get("mode") != "overwrite" or not disk:
+        return 0.0
+    return shard.counters.text_bytes / disk

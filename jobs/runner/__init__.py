@@ -1,0 +1,1 @@
+"""Running stages: progress, failures, exit codes."""

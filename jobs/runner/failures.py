@@ -1,0 +1,109 @@
+"""From exceptions to exit codes: a sentence for people, one JSON line for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TextIO
+
+from strata.errors import MachineError, StrataError, TransientError
+
+__all__ = ["guarded", "report_failure", "translated"]
+
+BUG = 1
+INTERRUPTED = 130
+# As the shell tells of programs that ended by SIGPIPE.
+UNREAD = 141
+# How a worker's transient error reads inside the text of a Spark exception.
+TRANSIENT = re.compile(r"strata\.errors\.TransientError: (?P<reason>[^\n]+)")
+WORKER_DIED = "Python worker exited unexpectedly"
+# By name, so that no command imports Py4J to report its end.
+JVM_GONE = frozenset({"Py4JNetworkError", "ConnectionRefusedError"})
+
+
+def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None = None) -> int:
+    """Run a command; report what ends it on stderr, whose last line is one JSON object.
+
+    Returns:
+        The exit code; 141 where stdout was closed before all was written, with no word of it.
+    """
+    out = stream or sys.stderr
+    try:
+        code = function()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        report_failure(out, INTERRUPTED, "interrupted", "the same command goes on", True, run_id)
+        return INTERRUPTED
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return UNREAD
+        known = translated(error)
+        if known is None:
+            traceback.print_exc(file=out)
+            reason = f"{type(error).__name__}: {error}"
+            report_failure(out, BUG, reason, "this is a defect, please report it", False, run_id)
+            return BUG
+        report_failure(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
+        return known.exit_code
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads stdout any more, as after ``strata … | head``; then it is silenced."""
+    try:
+        stdout = sys.stdout.fileno()
+    except OSError:
+        # Tests put buffers in its place.
+        return False
+    pipe = select.poll()
+    pipe.register(stdout, select.POLLERR)
+    if not pipe.poll(0):
+        return False
+    # The interpreter flushes once more at its exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+    return True
+
+
+def translated(error: BaseException) -> StrataError | None:
+    """The error of Strata's tree that an exception stands for, if there is one."""
+    if isinstance(error, StrataError):
+        return error
+    text = str(error)
+    if match := TRANSIENT.search(text):
+        return TransientError(match["reason"], hint="the store failed again and again; try later")
+    if WORKER_DIED in text:
+        return TransientError(
+            "a Python worker died again and again",
+            hint="usually memory: fewer cores, a smaller shard.split_mb, or more memory",
+        )
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & JVM_GONE:
+        return TransientError(
+            "Spark's JVM ended in the middle of the job",
+            hint="usually memory or a kill: raise spark.driver.memory, then run it again",
+        )
+    if "java.lang.OutOfMemoryError" in text:
+        return MachineError(
+            "Spark's JVM has too little memory", hint="raise spark.driver.memory in [spark]"
+        )
+    if "No space left on device" in text:
+        return MachineError(
+            "a disk is full", hint="free room in the tiers and in Spark's local folder"
+        )
+    return None
+
+
+def report_failure(
+    out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str
+) -> None:
+    """Say what went wrong: a sentence, a hint, and last the same as one JSON object."""
+    print(f"strata: error: {reason}", file=out)
+    if hint:
+        print(f"strata: hint: {hint}", file=out)
+    line = {"code": code, "reason": reason, "hint": hint, "retryable": retryable, "run_id": run_id}
+    print(json.dumps(line), file=out, flush=True)

@@ -1,0 +1,184 @@
+"""Running stages: one context, one report, whatever the outcome."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from strata.errors import StrataError
+from strata.jobs.runner.failures import translated
+from strata.jobs.runner.options import RunOptions
+from strata.jobs.runner.progress import spark_progress
+from strata.jobs.session.spark import LazySession
+from strata.pipelines.execution.stage import (
+    StageContext,
+    StageReport,
+    Stopwatch,
+    add_reads,
+    reports_folder,
+)
+from strata.settings import Settings
+from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
+from strata.storage.lifecycle.accesses import log_reads
+from strata.storage.lifecycle.usage import tier_of_file
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.writing.tiers import Tier, tiers_of
+from strata.version import VERSION
+
+__all__ = ["RunReport", "Stage", "run_stages"]
+
+Stage = Callable[[StageContext], StageReport | None]
+REPORT_VERSION = 1
+
+
+@dataclass(slots=True)
+class RunReport:
+    """The account of a run; it is stored as JSON in the warehouse."""
+
+    run_id: str
+    command: str
+    corpus: str
+    started: str
+    version: str = VERSION
+    report_version: int = REPORT_VERSION
+    status: str = "running"
+    seconds: float = 0.0
+    session_seconds: float = 0.0
+    machine: dict[str, Any] = field(default_factory=dict)
+    stages: list[StageReport] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    location: str = ""
+
+    def to_json(self) -> bytes:
+        """The report as JSON."""
+        facts = asdict(self)
+        for stage in facts["stages"]:
+            # One entry a file: they go into the access log.
+            del stage["counters"]["file_reads"]
+        return msgspec.json.format(msgspec.json.encode(facts), indent=2)
+
+
+def run_stages(
+    settings: Settings,
+    stages: Sequence[Stage],
+    options: RunOptions,
+    session: LazySession,
+) -> RunReport:
+    """Run stages one after the other and store the report, also when one fails.
+
+    Args:
+        settings: the corpus.
+        stages: what is run.
+        options: how the run was asked for.
+        session: begun or not; it is stopped at the end.
+    """
+    watch = Stopwatch()
+    report = _new_report(settings, options)
+    progress = spark_progress(session, options.verbosity)
+    context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
+    try:
+        for stage in stages:
+            before = session.seconds
+            done = stage(context)
+            if done is not None:
+                # The stage that needs Spark first is not charged for its start.
+                done.seconds -= session.seconds - before
+                report.stages.append(done)
+        report.status = "done"
+    except BaseException as error:
+        report.status = "failed"
+        report.error = _error(error)
+        raise
+    finally:
+        progress.finish()
+        report.session_seconds = session.seconds
+        report.machine["parallelism"] = session.parallelism
+        session.stop()
+        report.seconds = watch.seconds
+        _store(context, report)
+    return report
+
+
+def _store(context: StageContext, report: RunReport) -> None:
+    try:
+        if report.status == "done":
+            report.tables = table_facts(context)
+        context.store.write_bytes(Url.parse(report.location), report.to_json())
+        _log_accesses(context, report.stages)
+    except StrataError as error:
+        # What failed the run, such as a full disk, often fails its report too.
+        if report.status == "done":
+            raise
+        report.location = ""
+        sys.stderr.write(f"strata: the report of this run could not be stored: {error}\n")
+
+
+def _log_accesses(context: StageContext, stages: Sequence[StageReport]) -> None:
+    reads = context.meter.file_reads
+    for stage in stages:
+        add_reads(reads, stage.counters.file_reads)
+    log_reads(context.corpus, context.run_id, reads)
+
+
+def _new_report(settings: Settings, options: RunOptions) -> RunReport:
+    machine = {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    return RunReport(
+        run_id=options.run_id,
+        command=options.command,
+        corpus=settings.corpus,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine,
+        location=str(reports_folder(settings) / f"{options.run_id}.json"),
+    )
+
+
+def table_facts(context: StageContext) -> dict[str, dict[str, Any]]:
+    """Rows, bytes, files, tiers and folder of each table that has any."""
+    facts, tiers = {}, tiers_of(context.settings)
+    for name in context.corpus.existing_tables():
+        files = context.corpus.table(name).files()
+        facts[name] = {
+            "rows": sum(file.rows for file in files),
+            "bytes": sum(file.n_bytes for file in files),
+            "files": len(files),
+            "tier": _tiers(files, tiers) or context.settings.tier_of(name),
+            "location": _folder(files[0]) if files else "",
+        }
+    return facts
+
+
+def _folder(file: TableFile) -> str:
+    """The folder of the table's data, above those of its partitions."""
+    folder = file.location.parent
+    for _ in file.partition:
+        folder = folder.parent
+    return str(folder)
+
+
+def _tiers(files: Sequence[TableFile], tiers: Mapping[str, Tier]) -> str:
+    """The tiers that files lie in, those with the most bytes first."""
+    sizes: Counter[str] = Counter()
+    for file in files:
+        sizes[tier_of_file(file, tiers)] += file.n_bytes
+    return ", ".join(name for name, _ in sizes.most_common())
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    known = translated(error)
+    if known is None:
+        return {"type": type(error).__name__, "reason": str(error)[:2000]}
+    return {"type": type(known).__name__, "reason": known.reason, "hint": known.hint}

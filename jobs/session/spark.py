@@ -1,0 +1,283 @@
+"""The one place that builds a SparkSession.
+
+In local mode Strata decides (the settings' ``[spark]`` section first). Under spark-submit the
+operator decides: only SQL defaults that were not given are set, at run time, because a builder's
+configuration would silently override the flags of spark-submit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from strata.errors import MachineError
+from strata.jobs.session.cache_folder import cached_file
+from strata.jobs.session.class_data import ClassData, class_data_of
+from strata.jobs.session.java import Java, find_java
+from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
+from strata.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+__all__ = ["LazySession", "local_master", "under_spark_submit"]
+
+# local[N] alone gives up at the first failed task; so many attempts are a cluster's default.
+MAX_FAILURES = 4
+# Spark's own default tells of host names and native libraries before any flag can stop it; and a
+# gateway without a level of its own sets that of all to "warn".
+LOGGING = """\
+rootLogger.level = {level}
+rootLogger.appenderRef.stderr.ref = stderr
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = {level}
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+LOCAL_DEFAULTS: Mapping[str, str] = {
+    "spark.app.name": "strata",
+    # Kernels and tokenizers keep their state in the worker, which must live as long as the job.
+    "spark.python.worker.reuse": "true",
+    # Otherwise SQL and RDD jobs have workers of their own, each with its start and its memory.
+    "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
+}
+# C2 compiles what is ten times as hot as Java's own default: a short run is over before its effort
+# pays (4 s of processor time of 22), and a long one gets there soon enough.
+COMPILER = (
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+    "-XX:Tier4BackEdgeThreshold=400000",
+)
+DAEMON = "spark.python.daemon.module"
+# Executors of a cluster must reach the driver; those of local mode are the driver.
+LOOPBACK: Mapping[str, str] = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+}
+SQL_DEFAULTS: Mapping[str, str] = {
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+def under_spark_submit() -> bool:
+    """Whether spark-submit started this process."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def local_master(master: str) -> str:
+    """A local master that retries failed tasks: ``local[2]`` becomes ``local[2,4]``."""
+    if master == "local":
+        return f"local[1,{MAX_FAILURES}]"
+    match = re.fullmatch(r"local\[(\d+|\*)\]", master)
+    return f"local[{match[1]},{MAX_FAILURES}]" if match else master
+
+
+class LazySession:
+    """A Spark session that starts when it is first asked for, and is stopped once.
+
+    ``seconds`` is how long its start was waited for; 0 while no JVM was needed.
+    """
+
+    def __init__(
+        self, settings: Settings, master: str | None, run_id: str, log_level: str = "error"
+    ) -> None:
+        self._settings = settings
+        self._master = master
+        self._run_id = run_id
+        self._log_level = log_level
+        self._starting: Future[SparkSession] | None = None
+        self._session: SparkSession | None = None
+        self._class_data: ClassData | None = None
+        self._daemon: WarmDaemon | None = None
+        self.seconds = 0.0
+
+    @property
+    def started(self) -> bool:
+        """Whether a JVM was needed."""
+        return self._session is not None
+
+    def begin(self) -> None:
+        """Start in the background, while the driver does something else.
+
+        What goes wrong is told by the call that first asks for the session. Under spark-submit the
+        JVM runs already, and nothing is gained.
+        """
+        if self._starting is None and not under_spark_submit():
+            self._starting = Future()
+            # As a daemon it does not keep a command that fails meanwhile from ending.
+            threading.Thread(
+                target=self._start_in_background, args=(self._starting,), daemon=True
+            ).start()
+
+    def __call__(self) -> SparkSession:
+        """The session; starts it at the first call.
+
+        Raises:
+            MachineError: Spark cannot start here.
+        """
+        if self._session is None:
+            began = time.monotonic()
+            # So that `stop` knows of a start whose waiting was interrupted.
+            self.begin()
+            self._session = self._starting.result() if self._starting else self._start()
+            self.seconds = time.monotonic() - began
+        return self._session
+
+    @property
+    def parallelism(self) -> int:
+        """Tasks that can run at once; 0 while no JVM was needed."""
+        return self._session.sparkContext.defaultParallelism if self._session else 0
+
+    def stop(self) -> None:
+        """Stop the session, if it was started; a start that is under way is waited for."""
+        starting, session = self._starting, self._session
+        self._session = self._starting = None
+        # What is left to itself would still write to stderr, after the line that tells a failure.
+        if session is None and starting is not None and starting.exception() is None:
+            session = starting.result()
+        try:
+            if session is not None:
+                session.stop()
+        finally:
+            if self._daemon is not None:
+                self._daemon.stop()
+                self._daemon = None
+
+    def keep_class_data(self) -> None:
+        """See to it that the next start is faster, where this one had to go without class data."""
+        if self._class_data is not None:
+            self._class_data.build_in_background()
+
+    def _start_in_background(self, starting: Future[SparkSession]) -> None:
+        try:
+            starting.set_result(self._start())
+        except BaseException as error:
+            starting.set_exception(error)
+
+    def _start(self) -> SparkSession:
+        if under_spark_submit():
+            return _submitted(self._run_id)
+        properties = _local_properties(self._settings, self._master, self._run_id, self._log_level)
+        if properties.get(DAEMON) == DAEMON_MODULE:
+            self._daemon = WarmDaemon.start(properties)
+        java = prepare_environment()
+        if not properties["spark.master"].startswith("local"):
+            return _build(properties)
+        data = class_data_of(java, properties[JAVA_OPTIONS])
+        options = data.options() if data is not None else []
+        properties[JAVA_OPTIONS] = " ".join([*options, properties[JAVA_OPTIONS]])
+        session = _build(properties)
+        if data is not None and not (options and data.is_mapped(_jvm(session))):
+            self._class_data = data
+        return session
+
+
+def _jvm(session: SparkSession) -> int:
+    # The script that Python starts becomes the JVM: their process is the same.
+    gateway = session.sparkContext._gateway
+    return int(gateway.proc.pid) if gateway is not None else os.getpid()
+
+
+def _local_properties(
+    settings: Settings, master: str | None, run_id: str, log_level: str
+) -> dict[str, str]:
+    given = {name: _text(value) for name, value in settings.spark.items()}
+    properties = {**LOCAL_DEFAULTS, **SQL_DEFAULTS, "spark.app.name": f"strata {run_id}", **given}
+    properties["spark.master"] = local_master(
+        master or given.get("spark.master") or os.environ.get("STRATA_MASTER") or "local[*]"
+    )
+    cores = re.match(r"local\[(\d+)", properties["spark.master"])
+    parallel = int(cores[1]) if cores else os.cpu_count() or 2
+    properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
+    if properties["spark.master"].startswith("local"):
+        properties = {**LOOPBACK, **properties}
+        # Another interpreter may lack this package; its tasks tell so better than a daemon does.
+        if os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable:
+            properties.setdefault(DAEMON, DAEMON_MODULE)
+        if sys.platform == "linux":
+            # Arrow's own default gives large buffers back to the system and clears new pages again.
+            properties.setdefault("spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+    properties[JAVA_OPTIONS] = _java_options(properties.get(JAVA_OPTIONS, ""), log_level)
+    return properties
+
+
+def _java_options(given: str, log_level: str) -> str:
+    """The JVM's options; those given come last, where they win."""
+    options = [*COMPILER, given]
+    if "log4j2.configurationFile" not in given:
+        text = LOGGING.replace("{level}", log_level)
+        logging = cached_file(f"log4j2-{log_level}.properties", text).as_uri()
+        options.insert(0, f"-Dlog4j2.configurationFile={logging}")
+    return " ".join(options).strip()
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def prepare_environment() -> Java:
+    """Point Spark at a Java that works and workers at this very interpreter.
+
+    Returns:
+        The Java.
+
+    Raises:
+        MachineError: there is no usable Java.
+    """
+    java = find_java()
+    os.environ["JAVA_HOME"] = str(java.home)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    return java
+
+
+def _build(properties: Mapping[str, str]) -> SparkSession:
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    if properties["spark.master"].startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder = SparkSession.builder
+    for name, value in properties.items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise MachineError(
+            f"Spark did not start with master {properties['spark.master']}: {error}",
+            hint="`strata doctor` says what the machine lacks",
+        ) from error
+    _ship(session)
+    return session
+
+
+def _submitted(run_id: str) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.appName(f"strata {run_id}").getOrCreate()
+    given = dict(session.sparkContext.getConf().getAll())
+    for name, value in SQL_DEFAULTS.items():
+        if name not in given:
+            session.conf.set(name, value)
+    return session
+
+
+def _ship(session: SparkSession) -> None:
+    # Workers of a cluster need the package; those of local mode share this installation.
+    if not str(session.sparkContext.master).startswith("local"):
+        from strata.jobs.session.shipping import build_archive
+
+        session.sparkContext.addPyFile(str(build_archive()))

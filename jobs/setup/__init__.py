@@ -1,0 +1,1 @@
+"""What is made once: the quickstart, compiled kernels, the class archive of the JVM."""

@@ -1,0 +1,274 @@
+"""What `contained` says in all: documents by corpus, the items and documents with most matches.
+
+The rows of `contained` with the users' ids of documents and items, for an export.
+
+The benchmark items that single documents contain, as `contained` has them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.tables.lookup import Row, TableLookup
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+from strata.storage.tables.catalog import Corpus
+
+__all__ = [
+    "NAMED_SCHEMA",
+    "NO_MATCHES",
+    "ContainmentCounts",
+    "Contamination",
+    "ItemMatch",
+    "ItemMatches",
+    "ItemNames",
+    "batches_with_ids",
+    "item_matches",
+    "summarize",
+]
+
+BATCH_BYTES = 16_000_000
+SHOWN = 10
+NAME_BATCH_BYTES = 8_000_000
+NAMED_SCHEMA = pa.schema(
+    [
+        ("doc_id", pa.int64()),
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("other_corpus", pa.string()),
+        ("other_id", pa.string()),
+        ("containment", pa.float32()),
+        ("matched", pa.int64()),
+        ("sample", pa.string()),
+    ]
+)
+COLUMNS = ("doc_id", "other_corpus", "other_id", "containment", "matched", "sample")
+MAX_REPORTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Contamination:
+    """What a report tells of `contained`.
+
+    Attributes:
+        documents: documents that contain an item.
+        documents_by_corpus: the same by the corpus of the item; a document counts in each.
+        items_found: items that a document contains, by corpus.
+        top_items: the items that most documents contain, as ``corpus: id``, with their number.
+        top_documents: the documents with most items, by id.
+    """
+
+    documents: int
+    documents_by_corpus: Mapping[str, int]
+    items_found: Mapping[str, int]
+    top_items: Mapping[str, int]
+    top_documents: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class ContainmentCounts:
+    """The rows of `contained`, counted.
+
+    Attributes:
+        documents: documents that contain an item.
+        by_corpus: the same by the corpus of the item; a document counts in each.
+        items: how many documents contain an item, by corpus and ``doc_id`` of the item.
+        most: documents with the most items, ``doc_id`` to number, the first few.
+    """
+
+    documents: int = 0
+    by_corpus: Counter[str] = field(default_factory=Counter)
+    items: Counter[tuple[str, int]] = field(default_factory=Counter)
+    most: dict[int, int] = field(default_factory=dict)
+
+    def add(self, rows: pa.Table) -> None:
+        """Count the rows of whole documents, each of which has its rows together."""
+        doc_ids = rows["doc_id"].to_numpy()
+        corpora = rows["other_corpus"].to_pylist()
+        names = rows["other_corpus"].combine_chunks().dictionary_encode().indices.to_numpy()
+        first = np.flatnonzero(_changes(doc_ids))
+        self.documents += len(first)
+        self.by_corpus.update(
+            corpora[row] for row in np.flatnonzero(_changes(doc_ids) | _changes(names))
+        )
+        self.items.update(zip(corpora, rows["other_id"].to_pylist(), strict=True))
+        counts = np.diff(first, append=len(doc_ids))
+        best = np.lexsort((doc_ids[first], -counts))[:SHOWN]
+        found = self.most | {int(doc_ids[first[i]]): int(counts[i]) for i in best}
+        ordered = sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))
+        self.most = dict(ordered[:SHOWN])
+
+
+def summarize(context: StageContext) -> Contamination:
+    """Count the rows of `contained`; memory is bounded by the number of items."""
+    total = ContainmentCounts()
+    columns = ["doc_id", "other_corpus", "other_id"]
+    for file in context.corpus.table("contained").files():
+        batches = read_batches(context.store, Url.parse(file.url), columns, None, BATCH_BYTES)
+        for rows in _whole_documents(batches):
+            total.add(rows)
+    top = sorted(total.items.items(), key=lambda entry: (-entry[1], entry[0]))[:SHOWN]
+    found_in = Counter(corpus for corpus, _ in total.items)
+    return Contamination(
+        documents=total.documents,
+        documents_by_corpus=dict(sorted(total.by_corpus.items())),
+        items_found=dict(sorted(found_in.items())),
+        top_items=_item_counts_by_id(context, dict(top)),
+        top_documents=_document_counts_by_id(context, total.most),
+    )
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    changes = np.ones(len(values), bool)
+    changes[1:] = values[1:] != values[:-1]
+    return changes
+
+
+def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in pieces that do not cut the rows of a document in two."""
+    rest: pa.Table | None = None
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        rows = rows if rest is None else pa.concat_tables([rest, rows])
+        last = int(np.flatnonzero(_changes(rows["doc_id"].to_numpy()))[-1]) if len(rows) else 0
+        yield from [rows.slice(0, last)] if last else []
+        rest = rows.slice(last)
+    if rest is not None and len(rest):
+        yield rest
+
+
+def _item_counts_by_id(
+    context: StageContext, counts: Mapping[tuple[str, int], int]
+) -> dict[str, int]:
+    names = ItemNames(context.corpus, context.store).of(list(counts))
+    return {
+        f"{corpus}: {name}": number
+        for ((corpus, _), number), name in zip(counts.items(), names, strict=True)
+    }
+
+
+def _document_counts_by_id(context: StageContext, counts: Mapping[int, int]) -> dict[str, int]:
+    lookup = TableLookup(context.corpus, context.store)
+    rows = lookup.rows("documents", ("doc_id", "id"), counts)
+    return {rows[doc_id]["id"]: count for doc_id, count in counts.items()}
+
+
+class ItemNames:
+    """The users' ids of items; each is looked up once, so memory is bounded by the items."""
+
+    def __init__(self, corpus: Corpus, store: Store) -> None:
+        self._corpus = corpus
+        self._store = store
+        self._known: dict[tuple[str, int], str] = {}
+
+    def of(self, items: Sequence[tuple[str, int]]) -> list[str]:
+        """Ids of items given as corpus and ``doc_id``.
+
+        It is the ``doc_id`` for an item that its corpus does not hold any more.
+        """
+        new = set(items) - self._known.keys()
+        for name in sorted({corpus for corpus, _ in new}):
+            wanted = [doc_id for corpus, doc_id in new if corpus == name]
+            lookup = TableLookup(self._corpus.sibling(name), self._store)
+            rows = lookup.rows("documents", ("doc_id", "id"), wanted)
+            for doc_id in wanted:
+                held = rows.get(doc_id)
+                self._known[name, doc_id] = held["id"] if held else str(doc_id)
+        return [self._known[item] for item in items]
+
+
+def batches_with_ids(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
+    """The rows of `contained` as batches of NAMED_SCHEMA, file by file."""
+    items, documents = ItemNames(corpus, store), TableLookup(corpus, store)
+    for file in corpus.table("contained").files():
+        columns = SCHEMAS["contained"].names
+        for batch in read_batches(store, Url.parse(file.url), columns, None, NAME_BATCH_BYTES):
+            doc_ids = batch.column("doc_id").to_pylist()
+            rows = documents.rows("documents", ("doc_id", "id", "source"), set(doc_ids))
+            pairs = zip(
+                batch.column("other_corpus").to_pylist(),
+                batch.column("other_id").to_pylist(),
+                strict=True,
+            )
+            named = {
+                **{name: batch.column(name) for name in columns},
+                "id": pa.array([rows[each]["id"] for each in doc_ids], pa.string()),
+                "source": pa.array([rows[each]["source"] for each in doc_ids], pa.string()),
+                "other_id": pa.array(items.of(list(pairs)), pa.string()),
+            }
+            arrays = [
+                named[name].cast(NAMED_SCHEMA.field(name).type) for name in NAMED_SCHEMA.names
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=NAMED_SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMatch:
+    """An item that a document contains.
+
+    Attributes:
+        corpus: the corpus of the item.
+        id: the user's id of the item.
+        containment: share of its n-grams that the document has.
+        matched: their number.
+        sample: the beginning of the longest run of matched words.
+    """
+
+    corpus: str
+    id: str
+    containment: float
+    matched: int
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMatches:
+    """The items that a document contains: how many, and the first ten by containment."""
+
+    number: int
+    best: tuple[ItemMatch, ...]
+
+
+NO_MATCHES = ItemMatches(0, ())
+
+
+def item_matches(
+    context: StageContext, tables: TableLookup, doc_ids: Collection[int]
+) -> Mapping[int, ItemMatches]:
+    """What documents contain; those without an item are not in it."""
+    wanted = np.array(sorted(doc_ids), np.int64)
+    found: dict[int, list[Row]] = {}
+    for batch in tables.batches_of("contained", "doc_id", COLUMNS, wanted):
+        for row in batch.to_pylist():
+            found.setdefault(row["doc_id"], []).append(row)
+    names = ItemNames(context.corpus, context.store)
+    return {doc_id: _matches(rows, names) for doc_id, rows in found.items()}
+
+
+def _matches(rows: list[Row], names: ItemNames) -> ItemMatches:
+    ordered = sorted(
+        rows, key=lambda row: (-row["containment"], row["other_corpus"], row["other_id"])
+    )
+    best = ordered[:MAX_REPORTED]
+    ids = names.of([(row["other_corpus"], row["other_id"]) for row in best])
+    return ItemMatches(
+        len(rows),
+        tuple(
+            ItemMatch(
+                corpus=row["other_corpus"],
+                id=name,
+                containment=round(row["containment"], 4),
+                matched=row["matched"],
+                sample=row["sample"],
+            )
+            for row, name in zip(best, ids, strict=True)
+        ),
+    )

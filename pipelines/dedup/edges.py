@@ -1,0 +1,127 @@
+"""The table `edges`: every verified pair once, sorted; the ledger follows from it alone."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA, ScanResult, read_edges
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.execution.tasks import task_stem
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store, open_store
+from strata.storage.writing.parquet import WrittenFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["edge_frame", "edge_urls", "load_edges", "write_edges", "write_frame"]
+
+BATCH_BYTES = 4_000_000
+EDGE_COLUMNS = "a long, b long, similarity float, equal boolean"
+ROWS = 1_000_000
+
+
+def edge_urls(context: StageContext) -> list[str]:
+    """The files of the table."""
+    return [file.url for file in context.corpus.table("edges").files()]
+
+
+def load_edges(store: Store, urls: Sequence[str]) -> pa.Table:
+    """The rows of some files, as one table of EDGE_SCHEMA."""
+    batches = [
+        pa.RecordBatch.from_arrays(batch.columns, schema=EDGE_SCHEMA)
+        for url in urls
+        for batch in read_batches(store, Url.parse(url), EDGE_SCHEMA.names, None, BATCH_BYTES)
+    ]
+    return pa.Table.from_batches(batches, EDGE_SCHEMA)
+
+
+def write_edges(
+    context: StageContext, results: Sequence[ScanResult], known: Sequence[str]
+) -> list[WrittenFile]:
+    """Write what was found as files of the table, without what is known.
+
+    Args:
+        context: the corpus.
+        results: the edges that the scans found; one may be in several of them.
+        known: files of the table that stay in it.
+    """
+    found = sum(result.edges for result in results)
+    before = sum(f.rows for f in context.corpus.table("edges").files()) if known else 0
+    if found + before <= context.settings.dedup.driver_edges:
+        return _on_driver(context, results, known)
+    return _on_spark(context, results, known)
+
+
+def _on_driver(
+    context: StageContext, results: Sequence[ScanResult], known: Sequence[str]
+) -> list[WrittenFile]:
+    fresh = new_edges(read_edges(context.store, results), load_edges(context.store, known))
+    batches = iter(fresh.to_batches(max_chunksize=ROWS))
+    return TableTarget.of(context, "edges").write(batches, "edges-driver").files
+
+
+def new_edges(found: pa.Table, known: pa.Table) -> pa.Table:
+    """Every found pair once, in order of (a, b), without the known ones.
+
+    A pair that was found both as similar and as equal is equal.
+    """
+    a, b = (np.concatenate([found[name].to_numpy(), known[name].to_numpy()]) for name in ("a", "b"))
+    old = np.arange(len(a)) >= found.num_rows
+    equal = np.concatenate(
+        [each["equal"].to_numpy(zero_copy_only=False) for each in (found, known)]
+    )
+    order = np.lexsort((~equal, ~old, b, a))
+    a, b, old = a[order], b[order], old[order]
+    first = np.ones(len(a), bool)
+    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+    return found.take(pa.array(order[first & ~old])).combine_chunks()
+
+
+def _on_spark(
+    context: StageContext, results: Sequence[ScanResult], known: Sequence[str]
+) -> list[WrittenFile]:
+    from pyspark.sql import functions as f
+
+    found = edge_frame(context, [result.url for result in results if result.url is not None])
+    fresh = found.groupBy("a", "b").agg(
+        f.max("similarity").alias("similarity"), f.max("equal").alias("equal")
+    )
+    if known:
+        before = edge_frame(context, known).select("a", "b")
+        fresh = fresh.join(before, ["a", "b"], "left_anti")
+
+    return write_frame(context, fresh)
+
+
+def write_frame(context: StageContext, edges: DataFrame) -> list[WrittenFile]:
+    """Write distinct edges as files of the table, sorted."""
+    target = TableTarget.of(context, "edges")
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        files = target.write(batches, task_stem("edges")).files
+        yield pa.RecordBatch.from_pydict({"files": [pickle.dumps(files)]})
+
+    ordered = edges.repartitionByRange("a", "b").sortWithinPartitions("a", "b")
+    parts = ordered.mapInArrow(write, "files binary").toArrow()["files"].to_pylist()
+    return [file for part in parts for file in pickle.loads(part)]
+
+
+def edge_frame(context: StageContext, urls: Sequence[str]) -> DataFrame:
+    """Files of edges as a DataFrame: a, b (long), similarity (float), equal (boolean)."""
+    storage, spark, paths = context.storage_options, context.spark(), list(urls)
+
+    def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from load_edges(open_store(storage), [paths[number]]).to_batches()
+
+    partitions = max(1, len(paths))
+    return spark.range(0, len(paths), 1, partitions).mapInArrow(read, EDGE_COLUMNS)

@@ -1,0 +1,185 @@
+"""From edges to the ledger: clusters, survivors, and the rows of `clusters`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.kernels.components import components
+from strata.storage.layout.schemas import SCHEMAS
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+__all__ = [
+    "Attributes",
+    "election_keys",
+    "election_order",
+    "ledger_rows",
+    "needs_attributes",
+    "preferred_sources",
+    "rank",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What survivor rules look at: doc_id int64[n], sorted; n_bytes int64[n]; source[n]."""
+
+    doc_id: np.ndarray
+    n_bytes: np.ndarray
+    source: np.ndarray
+
+
+def needs_attributes(rules: Sequence[str]) -> bool:
+    """Whether the rules look at more than the document id."""
+    return rules[0] != "first"
+
+
+def preferred_sources(names: str) -> list[str]:
+    """The sources of a rule "source:a,b", the preferred ones first, each once."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",")))
+
+
+def rank(rules: Sequence[str], attributes: Attributes) -> list[np.ndarray]:
+    """Sort keys of the documents, most important first; the smallest survives.
+
+    The document id decides last, so that the election has one result.
+    """
+    keys: list[np.ndarray] = []
+    for rule in rules:
+        kind, _, names = rule.partition(":")
+        if kind == "first":
+            break
+        if kind == "longest":
+            keys.append(-attributes.n_bytes)
+        else:
+            order = {name: place for place, name in enumerate(preferred_sources(names))}
+            unknown = len(order)
+            keys.append(np.array([order.get(name, unknown) for name in attributes.source]))
+    return [*keys, attributes.doc_id]
+
+
+def ledger_rows(
+    edges: pa.Table, rules: Sequence[str], attributes: Attributes | None
+) -> pa.RecordBatch:
+    """The ledger: a row for every document that has a duplicate, sorted by document id.
+
+    Documents of other corpora (ids below 0) count as members of their clusters and survive before
+    any of ours, but have no rows.
+
+    Args:
+        edges: verified edges a, b, similarity, equal (see dedup_scan.EDGE_SCHEMA).
+        rules: survivor rules.
+        attributes: of every document in an edge, where the rules need them.
+    """
+    a, b = edges["a"].to_numpy(), edges["b"].to_numpy()
+    found = components(a, b)
+    nodes, cluster = found.nodes, np.unique(found.root, return_inverse=True)[1]
+    size = np.bincount(cluster, minlength=1)[cluster] if len(nodes) else cluster
+    kept = _elect(nodes, cluster, rules, attributes)
+    left, right = np.searchsorted(nodes, a), np.searchsorted(nodes, b)
+    strongest = np.zeros(len(nodes), np.float32)
+    similarity = edges["similarity"].to_numpy()
+    np.maximum.at(strongest, left, similarity)
+    np.maximum.at(strongest, right, similarity)
+    exact = _is_exact(a, b, edges["equal"].to_numpy(zero_copy_only=False), nodes, kept)
+    columns = {
+        "doc_id": pa.array(nodes),
+        "kept_id": pa.array(kept),
+        "cluster_size": pa.array(size.astype(np.int64)),
+        "kept": pa.array(kept == nodes),
+        "method": pa.array(np.where(exact, "exact", "fuzzy"), pa.string()),
+        "similarity": pa.array(strongest),
+    }
+    schema = SCHEMAS["clusters"]
+    rows = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    # The nodes are sorted.
+    return rows.slice(int(np.searchsorted(nodes, 0)))
+
+
+def election_order(
+    nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
+) -> np.ndarray:
+    """Order by cluster, and in it by the survivor rules: int64[n], the best of each first.
+
+    Args:
+        nodes: int64[n], documents.
+        cluster: int64[n], the cluster of each.
+        rules: survivor rules.
+        attributes: of all documents of this corpus; None where the ids alone decide.
+    """
+    if attributes is None:
+        keys = [nodes]
+    else:
+        own = nodes >= 0
+        place = np.searchsorted(attributes.doc_id, nodes[own])
+        keys = [_scatter(own, key[place], nodes) for key in rank(rules, attributes)]
+        # Documents of other corpora come first.
+        keys = [own, *keys]
+    return np.lexsort((*reversed(keys), cluster))
+
+
+def _elect(
+    nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
+) -> np.ndarray:
+    order = election_order(nodes, cluster, rules, attributes)
+    first = np.ones(len(nodes), bool)
+    first[1:] = cluster[order][1:] != cluster[order][:-1]
+    survivors = np.empty(int(first.sum()), np.int64)
+    survivors[cluster[order][first]] = nodes[order][first]
+    return survivors[cluster] if len(nodes) else nodes
+
+
+def _scatter(own: np.ndarray, key: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """A key of our own documents as a key of all; others are told apart by their ids alone."""
+    spread = nodes.copy()
+    spread[own] = key
+    return spread
+
+
+def _is_exact(
+    a: np.ndarray, b: np.ndarray, equal: np.ndarray, nodes: np.ndarray, kept: np.ndarray
+) -> np.ndarray:
+    """Whether a removed document is equal to its survivor, or a kept one to all of its cluster."""
+    same = components(a[equal], b[equal])
+    text = nodes.copy()
+    text[np.searchsorted(nodes, same.nodes)] = same.root
+    equals_kept = text == text[np.searchsorted(nodes, kept)]
+    fuzzy_clusters = np.unique(kept[~equals_kept])
+    exact: np.ndarray = equals_kept & ~((nodes == kept) & np.isin(nodes, fuzzy_clusters))
+    return exact
+
+
+def election_keys(rules: Sequence[str]) -> list[Column]:
+    """Sort keys of documents in a cluster, most important first: the smallest survives.
+
+    Needs doc_id, and where the rules ask for more than it, n_bytes and source. Documents of other
+    corpora come first, in the order of their ids alone.
+    """
+    from pyspark.sql import functions as f
+
+    own = f.col("doc_id") >= 0
+    ranks = [f.when(own, key).alias(f"k{number}") for number, key in enumerate(_rank(rules))]
+    return [own.alias("own"), *ranks, f.col("doc_id")]
+
+
+def _rank(rules: Sequence[str]) -> list[Column]:
+    from pyspark.sql import functions as f
+
+    keys = []
+    for rule in rules:
+        kind, _, names = rule.partition(":")
+        if kind == "first":
+            break
+        if kind == "longest":
+            keys.append(-f.col("n_bytes"))
+        else:
+            order = preferred_sources(names)
+            place = f.array_position(f.lit(order), f.col("source"))
+            keys.append(f.when(place == 0, len(order) + 1).otherwise(place))
+    return keys

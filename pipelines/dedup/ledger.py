@@ -1,0 +1,296 @@
+"""Making and writing the ledger: on the driver while the edges fit a bound, else on Spark.
+
+What a new ledger takes back: documents that the one before kept, and that are removed now.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from strata.pipelines.dedup.direct_links import direct_edges, gather_members, member_files
+from strata.pipelines.dedup.edges import edge_frame, edge_urls, load_edges
+from strata.pipelines.dedup.election import Attributes, ledger_rows, needs_attributes
+from strata.pipelines.dedup.ledger_report import LedgerSummary
+from strata.pipelines.dedup.spark_components import PairFolder
+from strata.pipelines.dedup.spark_ledger import (
+    MEMBER_COLUMNS,
+    plain_members,
+    spark_direct_edges,
+    spark_ledger,
+)
+from strata.pipelines.execution.cached_frames import cached
+from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.execution.tasks import run_tasks, task_stem
+from strata.pipelines.tables.inputs import SourceIndex, read_sources
+from strata.pipelines.tables.removals import files_of_ledger, removed_ids
+from strata.settings import LinkRule
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.writing.parquet import WrittenFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = [
+    "DisplacedSurvivors",
+    "WrittenLedger",
+    "displaced_survivors",
+    "ledger_of",
+    "write_ledger",
+]
+
+ATTRIBUTES = pa.schema([("doc_id", pa.int64()), ("n_bytes", pa.int64()), ("source", pa.string())])
+BATCH_BYTES = 4_000_000
+# Two numbers of 64 bits, a similarity, and whether they are equal.
+_EDGE_BYTES = 21
+# Reason of removal, beside the methods of the ledger.
+IN_OTHER_CORPUS = "in_other_corpus"
+SHOWN = 10
+
+
+@dataclass(slots=True)
+class WrittenLedger:
+    """The files of a ledger, and what they hold: documents removed by method, clusters.
+
+    ``rounds`` are those of Spark that the components took; 0 where the driver found them alone.
+    ``kept`` tells where Spark kept edges that it made.
+    """
+
+    summary: LedgerSummary
+    files: list[WrittenFile] = field(default_factory=list)
+    removed: dict[str, int] = field(default_factory=dict)
+    clusters: int = 0
+    largest: int = 0
+    bytes_written: int = 0
+    rounds: int = 0
+    cached: dict[str, object] = field(default_factory=dict)
+
+    def count(self, rows: pa.RecordBatch, sources: SourceIndex) -> None:
+        """Count some rows of the ledger."""
+        self.summary.count(rows, sources)
+        cached, ours = rows.column("kept"), pc.greater_equal(rows.column("kept_id"), 0)
+        reasons = pc.if_else(ours, rows.column("method"), IN_OTHER_CORPUS).filter(pc.invert(cached))
+        for name, number in zip(*reasons.value_counts().flatten(), strict=True):
+            self.removed[name.as_py()] = self.removed.get(name.as_py(), 0) + number.as_py()
+        self.clusters += cached.true_count
+        sizes = rows.column("cluster_size").to_numpy()
+        self.largest = max(self.largest, int(sizes.max(initial=0)))
+
+    def add(self, other: WrittenLedger) -> None:
+        """Add the part of another task."""
+        self.summary.add(other.summary)
+        self.files += other.files
+        for name, number in other.removed.items():
+            self.removed[name] = self.removed.get(name, 0) + number
+        self.clusters += other.clusters
+        self.largest = max(self.largest, other.largest)
+        self.bytes_written += other.bytes_written
+
+
+def write_ledger(context: StageContext) -> WrittenLedger:
+    """Turn the table `edges` into the files of `clusters`, sorted by document id.
+
+    Both ways give the same rows; ``dedup.driver_edges`` chooses.
+    """
+    edges = sum(file.rows for file in context.corpus.table("edges").files())
+    if edges <= context.settings.dedup.driver_edges:
+        return _on_driver(context)
+    return _on_spark(context)
+
+
+def _on_driver(context: StageContext) -> WrittenLedger:
+    rows = ledger_of(context, load_edges(context.store, edge_urls(context)))
+    sources = read_sources(context.corpus, context.store)
+    return _write(TableTarget.of(context, "clusters"), sources, iter([rows]), "dedup-driver")
+
+
+def ledger_of(context: StageContext, edges: pa.Table) -> pa.RecordBatch:
+    """The rows of `clusters` that follow from pairs of EDGE_SCHEMA, sorted by document.
+
+    Clusters are made independently, so the pairs may be those of some of them.
+    """
+    rules = context.settings.dedup.survivor
+    if context.settings.dedup.link is LinkRule.DIRECT:
+        members = gather_members(context, edges)
+        edges = direct_edges(edges, members, rules, context.settings.dedup.threshold)
+    attributes = _attributes(context, edges) if needs_attributes(rules) else None
+    return ledger_rows(edges, rules, attributes)
+
+
+def _attributes(context: StageContext, edges: pa.Table) -> Attributes:
+    nodes = np.unique(np.concatenate([edges["a"].to_numpy(), edges["b"].to_numpy()]))
+    storage = context.storage_options
+    wanted = context.spark().sparkContext.broadcast(nodes)
+
+    def gather(url: str) -> pa.Table:
+        found = [_only(batch, wanted.value) for batch in _attribute_batches(url, storage)]
+        return pa.Table.from_batches(found, ATTRIBUTES)
+
+    tables = run_tasks(context.spark(), gather, _fingerprint_urls(context))
+    table = pa.concat_tables([ATTRIBUTES.empty_table(), *tables]).sort_by("doc_id")
+    source = table["source"].to_numpy(zero_copy_only=False)
+    return Attributes(table["doc_id"].to_numpy(), table["n_bytes"].to_numpy(), source)
+
+
+def _only(batch: pa.RecordBatch, wanted: np.ndarray) -> pa.RecordBatch:
+    return batch.filter(pa.array(np.isin(batch.column("doc_id").to_numpy(), wanted)))
+
+
+def _fingerprint_urls(context: StageContext) -> list[str]:
+    return [file.url for file in context.corpus.table("fingerprints").files()]
+
+
+def _attribute_batches(url: str, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
+    columns = ATTRIBUTES.names
+    for batch in read_batches(open_store(storage), Url.parse(url), columns, None, BATCH_BYTES):
+        # Required fields and field ids are the table's, not the shuffle's.
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=ATTRIBUTES)
+
+
+def _on_spark(context: StageContext) -> WrittenLedger:
+    storage, target, spark = (
+        context.storage_options,
+        TableTarget.of(context, "clusters"),
+        context.spark(),
+    )
+    documents = _fingerprint_urls(context)
+    sources = read_sources(context.corpus, context.store)
+
+    def attributes(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from _attribute_batches(documents[number], storage)
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        part = _write(target, sources, batches, task_stem("dedup"))
+        yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
+
+    folder = PairFolder.of(context, "components")
+    with ExitStack() as stack:
+        edges = _spark_edges(context, folder)
+        kept_facts: dict[str, object] = {}
+        if context.settings.dedup.link is LinkRule.DIRECT:
+            # The ledger asks for the stars several times; those of a table are read again.
+            rows = sum(file.rows for file in context.corpus.table("edges").files())
+            stars = stack.enter_context(cached(edges, rows, _EDGE_BYTES))
+            edges, kept_facts = stars.frame, stars.facts
+        ledger = spark_ledger(
+            edges,
+            spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
+                attributes, "doc_id long, n_bytes long, source string"
+            ),
+            context.settings.dedup.survivor,
+            folder,
+            context.settings.dedup.driver_edges,
+        )
+        sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
+        parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
+    folder.clear()
+    written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds, cached=kept_facts)
+    for part in parts:
+        written.add(pickle.loads(part))
+    return written
+
+
+def _spark_edges(context: StageContext, folder: PairFolder) -> DataFrame:
+    edges, settings = edge_frame(context, edge_urls(context)), context.settings.dedup
+    if settings.link is LinkRule.CLUSTER:
+        return edges
+    files, storage, spark = member_files(context), context.storage_options, context.spark()
+
+    def members(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from plain_members(files[number], storage)
+
+    return spark_direct_edges(
+        edges,
+        spark.range(0, len(files), 1, max(1, len(files))).mapInArrow(members, MEMBER_COLUMNS),
+        settings.survivor,
+        settings.threshold,
+        folder,
+        settings.driver_edges,
+    )
+
+
+def _write(
+    target: TableTarget, sources: SourceIndex, batches: Iterator[pa.RecordBatch], stem: str
+) -> WrittenLedger:
+    """Write and count sorted rows of the ledger."""
+    written = WrittenLedger(LedgerSummary.of(sources))
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                written.count(batch, sources)
+            yield batch
+
+    rows = target.write(counted(), stem)
+    written.files, written.bytes_written = rows.files, rows.bytes_written
+    return written
+
+
+@dataclass(frozen=True, slots=True)
+class DisplacedSurvivors:
+    """Survivors of the ledger before that lost their place.
+
+    Attributes:
+        number: how many.
+        first: the ``doc_id`` of the first few, ascending.
+    """
+
+    number: int
+    first: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    new: LedgerFile
+    old: tuple[LedgerFile, ...]
+    last_doc_id: int
+    storage: StorageOptions
+
+
+def displaced_survivors(
+    context: StageContext, files: Sequence[WrittenFile], last_doc_id: int
+) -> DisplacedSurvivors:
+    """Compare a written ledger with the published one.
+
+    New documents that link two clusters leave one survivor where there were two, and under other
+    rules than "first" a new document may be the better survivor.
+
+    Args:
+        context: the corpus.
+        files: the new ledger, not yet published.
+        last_doc_id: the largest document that the published ledger knows.
+    """
+    old = files_of_ledger(context.corpus.table("clusters").files())
+    tasks = [
+        _Task(LedgerFile(file.url, 0, last_doc_id), old, last_doc_id, context.storage_options)
+        for file in files
+        if last_doc_id >= 0
+    ]
+    found = run_tasks(context.spark(), _compare, tasks)
+    first = sorted(doc_id for each in found for doc_id in each.first)
+    return DisplacedSurvivors(sum(each.number for each in found), tuple(first[:SHOWN]))
+
+
+def _compare(task: _Task) -> DisplacedSurvivors:
+    store = open_store(task.storage)
+    removed = removed_ids([task.new], 0, task.last_doc_id, store)
+    if not len(removed):
+        return DisplacedSurvivors(0, ())
+    before = removed_ids(task.old, int(removed[0]), int(removed[-1]), store)
+    lost = np.setdiff1d(removed, before, assume_unique=True)
+    return DisplacedSurvivors(len(lost), tuple(lost[:SHOWN].tolist()))

@@ -1,0 +1,236 @@
+"""What a ledger looks like as a whole, counted while it is written, in bounded memory.
+
+What the report of dedup tells of the ledger: cluster sizes, largest clusters, sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.execution.stage import Counters, StageContext, StageReport
+from strata.pipelines.execution.tasks import TaskCost, run_tasks
+from strata.pipelines.tables.inputs import SourceIndex, read_sources
+from strata.storage.contracts.url import Url
+from strata.storage.reading.row_lookup import find_rows
+from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+
+__all__ = [
+    "DUPLICATES",
+    "DuplicateFacts",
+    "LargeCluster",
+    "LedgerSummary",
+    "SizeClass",
+    "SourceMatrix",
+    "first_line",
+    "report_duplicates",
+]
+
+MAX_LARGEST_CLUSTERS = 10
+# A cluster of at most 2^63 documents: its size has a power of two below 64.
+POWERS = 64
+MAX_REPORTED_SOURCES = 12
+OTHER = "other sources"
+REFERENCE_CORPORA = "another corpus"
+# The name of the facts in the details of a stage.
+DUPLICATES = "duplicates"
+COLUMNS = ["doc_id", "id", "source", "text"]
+LINE = 120
+# The first line with a word in it is sought in so many characters.
+HEAD = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMatrix:
+    """Who duplicates whom.
+
+    Attributes:
+        names: sources, those with the most removed and keeping documents first.
+        removed: ``removed[i][j]`` documents of source i were removed for one of source j.
+    """
+
+    names: tuple[str, ...]
+    removed: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeClass:
+    """Clusters of ``least`` to ``most`` documents, and the documents removed from them."""
+
+    least: int
+    most: int
+    clusters: int
+    removed: int
+
+
+@dataclass(slots=True)
+class LedgerSummary:
+    """Counts of the rows of a ledger; those of its parts add up exactly.
+
+    Attributes:
+        clusters: int64[64], clusters by the power of two that their size reaches.
+        removed: int64[64], removed documents by the same power of their cluster.
+        pairs: int64[s, s], removed documents by their source and that of the survivor; s places.
+        largest: the largest clusters, as (size, doc_id of the survivor); the smaller id first
+            where sizes are equal.
+    """
+
+    clusters: np.ndarray
+    removed: np.ndarray
+    pairs: np.ndarray
+    largest: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, sources: SourceIndex) -> LedgerSummary:
+        """The summary of no rows."""
+        powers, places = (POWERS,), (sources.places, sources.places)
+        return cls(np.zeros(powers, int), np.zeros(powers, int), np.zeros(places, int), [])
+
+    def count(self, rows: pa.RecordBatch, sources: SourceIndex) -> None:
+        """Count some rows of `clusters`."""
+        kept = rows.column("kept").to_numpy(zero_copy_only=False)
+        size, kept_id = rows.column("cluster_size").to_numpy(), rows.column("kept_id").to_numpy()
+        power = np.frexp(size.astype(float))[1] - 1
+        self.clusters += np.bincount(power[kept], minlength=POWERS)
+        self.removed += np.bincount(power[~kept], minlength=POWERS)
+        own = sources.of(rows.column("doc_id").to_numpy()[~kept])
+        pair = own.astype(np.int64) * sources.places + sources.of(kept_id[~kept])
+        self.pairs += np.bincount(pair, minlength=sources.places**2).reshape(self.pairs.shape)
+        self.largest = _largest_first([*self.largest, *_largest(size[kept], kept_id[kept])])
+
+    def add(self, other: LedgerSummary) -> None:
+        """Add the summary of another part of the ledger."""
+        self.clusters += other.clusters
+        self.removed += other.removed
+        self.pairs += other.pairs
+        self.largest = _largest_first([*self.largest, *other.largest])
+
+    def sizes(self) -> list[SizeClass]:
+        """Clusters by size, up to the largest there is."""
+        filled = np.flatnonzero(self.clusters + self.removed)
+        powers = range(min(1, *filled), max(filled) + 1) if len(filled) else ()
+        return [
+            SizeClass(1 << p, (2 << p) - 1, int(self.clusters[p]), int(self.removed[p]))
+            for p in powers
+        ]
+
+    def matrix(self, sources: SourceIndex) -> SourceMatrix:
+        """The sources with the most removed and keeping documents; the rest of them as one."""
+        weight = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
+        named = [place for place in np.flatnonzero(weight).tolist() if place != sources.other]
+        named.sort(key=lambda place: (-weight[place], place))
+        shown, rest = named[:MAX_REPORTED_SOURCES], [*named[MAX_REPORTED_SOURCES:], sources.other]
+        groups = [[place] for place in shown] + ([rest] if weight[rest].any() else [])
+        names = [REFERENCE_CORPORA if p == sources.reference else sources.names[p] for p in shown]
+        return SourceMatrix(
+            names=(*names, OTHER)[: len(groups)],
+            removed=tuple(
+                tuple(int(self.pairs[np.ix_(mine, theirs)].sum()) for theirs in groups)
+                for mine in groups
+            ),
+        )
+
+
+def _largest_first(clusters: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The largest ten of clusters given as (size, doc_id of the survivor)."""
+    return sorted(clusters, key=lambda cluster: (-cluster[0], cluster[1]))[:MAX_LARGEST_CLUSTERS]
+
+
+def _largest(size: np.ndarray, kept_id: np.ndarray) -> list[tuple[int, int]]:
+    if len(size) > MAX_LARGEST_CLUSTERS:
+        least = np.partition(size, -MAX_LARGEST_CLUSTERS)[-MAX_LARGEST_CLUSTERS]
+        # Most clusters have two members: of the equal ones only the first may count.
+        equal = np.sort(kept_id[size == least])[:MAX_LARGEST_CLUSTERS]
+        larger = size > least
+        size = np.concatenate([size[larger], np.full(len(equal), least)])
+        kept_id = np.concatenate([kept_id[larger], equal])
+    return list(zip(size.tolist(), kept_id.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class LargeCluster:
+    """A cluster: its size, its survivor, and a line of the survivor's text."""
+
+    size: int
+    doc_id: int
+    id: str
+    source: str
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateFacts:
+    """What a ledger looks like: clusters by size, the ten largest ones, who duplicates whom."""
+
+    sizes: tuple[SizeClass, ...]
+    largest: tuple[LargeCluster, ...]
+    sources: SourceMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class _SampleTask:
+    url: str
+    sizes: Mapping[int, int]
+    storage: StorageOptions
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    clusters: tuple[LargeCluster, ...]
+    counters: Counters
+
+
+def report_duplicates(context: StageContext, summary: LedgerSummary, report: StageReport) -> None:
+    """Add the facts of a ledger to the details of dedup's report."""
+    largest: list[LargeCluster] = []
+    for samples in run_tasks(context.spark(), _sample, _tasks(context, summary)):
+        largest += samples.clusters
+        report.counters.add(samples.counters)
+    sources = read_sources(context.corpus, context.store)
+    facts = DuplicateFacts(
+        sizes=tuple(summary.sizes()),
+        largest=tuple(sorted(largest, key=lambda cluster: (-cluster.size, cluster.doc_id))),
+        sources=summary.matrix(sources),
+    )
+    report.details[DUPLICATES] = asdict(facts)
+
+
+def _tasks(context: StageContext, summary: LedgerSummary) -> list[_SampleTask]:
+    """A task for each file that may hold a survivor; text is read by workers alone."""
+    tasks = []
+    for file in context.corpus.table("documents").files() if summary.largest else ():
+        inside = {
+            doc_id: size
+            for size, doc_id in summary.largest
+            if file.min_doc_id <= doc_id <= file.max_doc_id
+        }
+        if inside:
+            tasks.append(_SampleTask(file.url, inside, context.storage_options))
+    return tasks
+
+
+def _sample(task: _SampleTask) -> _Samples:
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
+    wanted = np.array(sorted(task.sizes), np.int64)
+    clusters = tuple(
+        LargeCluster(
+            size=task.sizes[row["doc_id"]],
+            doc_id=row["doc_id"],
+            id=row["id"],
+            source=row["source"],
+            sample=first_line(row["text"]),
+        )
+        for batch in find_rows(store, Url.parse(task.url), "doc_id", COLUMNS, wanted)
+        for row in batch.to_pylist()
+    )
+    return _Samples(clusters, cost.counters(store.meter))
+
+
+def first_line(text: str) -> str:
+    """The first line of a text that has a letter or digit, shortened, its white space single."""
+    lines = (" ".join(line.split()) for line in text[:HEAD].splitlines())
+    worded = (line for line in lines if any(map(str.isalnum, line)))
+    return next(worded, " ".join(text[:HEAD].split()))[:LINE]

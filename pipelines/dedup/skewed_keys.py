@@ -1,0 +1,164 @@
+"""Keys that so many documents have that one reducer would be left alone with them.
+
+A sample tells them. Their first hubs are found in a pass or two over the fingerprints, and given to
+the tasks that make the rows (see :mod:`strata.pipelines.kernels.hubs`). The sample decides what is
+compared where, and never which edges there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from strata.pipelines.dedup.band_rows import KeyedRows, KeyKind, RowTask, keyed_rows, kind_of
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.kernels.banding import SKETCH_WORDS
+from strata.pipelines.kernels.buckets import most_differing
+from strata.pipelines.kernels.hubs import NO_HUBS, Hubs
+from strata.storage.stores.opening import open_store
+
+__all__ = ["SkewPolicy", "find_hubs"]
+
+# A pass costs a thirtieth of the shuffle; after some, what is left of a key is no family.
+MAX_PASSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SkewPolicy:
+    """Which keys are heavy, and how many documents are looked at to know them.
+
+    Attributes:
+        share: a heavy key has one of so many documents. A document has some 25 rows, so a lighter
+            key has less than a partition's mean while there are up to 25 * share partitions.
+        least: documents of a heavy key at least; fewer are sorted sooner than they are looked for.
+        sample: documents in the sample, about.
+        sample_tasks: tasks that read for the sample, at most.
+    """
+
+    share: int = 256
+    least: int = 100_000
+    sample: int = 16_384
+    sample_tasks: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Rows of some documents: int64[n], uint64[n, SKETCH_WORDS]."""
+
+    keys: np.ndarray
+    sketches: np.ndarray
+
+    def chosen(self, rows: np.ndarray) -> _Sample:
+        """Some of the rows: bool[n]."""
+        return _Sample(self.keys[rows], self.sketches[rows])
+
+    def frequent(self, least: float) -> np.ndarray:
+        """Keys that so many of the rows have, ascending."""
+        keys, counts = np.unique(self.keys, return_counts=True)
+        return keys[counts >= least]
+
+
+@dataclass(frozen=True, slots=True)
+class _NextHubs:
+    """Of some heavy keys, the smallest document that joined no hub: int64[m] twice, u64[m, w]."""
+
+    place: np.ndarray
+    doc_ids: np.ndarray
+    sketches: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[_NextHubs]) -> _NextHubs:
+        """The smallest documents of all parts."""
+        nothing = np.empty(0, np.int64)
+        none = cls(nothing, nothing, np.empty((0, SKETCH_WORDS), np.uint64))
+        place, doc_ids, sketches = (
+            np.concatenate([getattr(part, name) for part in (none, *parts)])
+            for name in ("place", "doc_ids", "sketches")
+        )
+        order = np.lexsort((doc_ids, place))
+        chosen = order[np.unique(place[order], return_index=True)[1]]
+        return cls(place[chosen], doc_ids[chosen], sketches[chosen])
+
+
+def find_hubs(
+    context: StageContext, tasks: Sequence[RowTask], documents: int, policy: SkewPolicy
+) -> Hubs:
+    """The first hubs of the heavy keys; none where no key is heavy.
+
+    Args:
+        context: the run.
+        tasks: all fingerprints that are compared.
+        documents: how many these are.
+        policy: what is heavy.
+    """
+    if documents < policy.least:
+        return NO_HUBS
+    context.progress.start("dedup", "look for heavy keys", 0)
+    sample = _sample(context, tasks, documents, policy)
+    drawn = np.count_nonzero(kind_of(sample.keys) == KeyKind.EQUAL)
+    least = max(policy.least / documents, 1 / policy.share) * drawn
+    most = np.zeros(len(KeyKind), np.int64)
+    most[KeyKind.SIMILAR] = most_differing(context.settings.dedup.threshold)
+    hubs = Hubs.unknown(sample.frequent(least), most)
+    sample = sample.chosen(np.isin(sample.keys, hubs.keys))
+    for _ in range(MAX_PASSES):
+        still = np.searchsorted(hubs.keys, sample.frequent(least))
+        if not len(still):
+            break
+        first = _next_hubs(context, tasks, hubs, still)
+        hubs = hubs.with_hubs(first.place, first.doc_ids, first.sketches)
+        sample = _unmatched(sample, hubs, first)
+    context.progress.finish()
+    return hubs
+
+
+def _sample(
+    context: StageContext, tasks: Sequence[RowTask], documents: int, policy: SkewPolicy
+) -> _Sample:
+    """The rows of some documents, evenly from evenly chosen tasks."""
+    number = min(len(tasks), policy.sample_tasks)
+    chosen = [tasks[place * len(tasks) // number] for place in range(number)]
+    every = max(1, documents * number // len(tasks) // policy.sample)
+    storage = context.storage_options
+
+    def draw(task: RowTask) -> list[_Sample]:
+        rows = keyed_rows(task, open_store(storage), every)
+        return [_Sample(keyed.keys, keyed.sketches) for keyed in rows]
+
+    parts = [part for some in run_tasks(context.spark(), draw, chosen) for part in some]
+    return _Sample(
+        np.concatenate([part.keys for part in parts]),
+        np.concatenate([part.sketches for part in parts]),
+    )
+
+
+def _next_hubs(
+    context: StageContext, tasks: Sequence[RowTask], hubs: Hubs, still: np.ndarray
+) -> _NextHubs:
+    """The next hub of the keys at ``still``: their smallest document that joins no hub."""
+    storage = context.storage_options
+
+    def seek(task: RowTask) -> _NextHubs:
+        rows = keyed_rows(task, open_store(storage))
+        return _NextHubs.of([_first_unmatched(keyed, hubs, still) for keyed in rows])
+
+    return _NextHubs.of(run_tasks(context.spark(), seek, tasks))
+
+
+def _first_unmatched(keyed: KeyedRows, hubs: Hubs, still: np.ndarray) -> _NextHubs:
+    joined = hubs.join(keyed.keys, keyed.doc_ids, keyed.sketches)
+    alone = np.flatnonzero((joined.hub < 0) & np.isin(joined.key, still))
+    return _NextHubs.of([_NextHubs(joined.key[alone], keyed.doc_ids[alone], keyed.sketches[alone])])
+
+
+def _unmatched(sample: _Sample, hubs: Hubs, first: _NextHubs) -> _Sample:
+    """The rows that do not join the newest hubs; on the driver, so without numba."""
+    newest = np.full(len(hubs.keys), -1)
+    newest[first.place] = np.arange(len(first.place))
+    hub = newest[np.searchsorted(hubs.keys, sample.keys)]
+    differing = np.bitwise_count(sample.sketches ^ first.sketches[hub]).sum(axis=1)
+    # A key without a newest hub was given up before.
+    return sample.chosen((hub >= 0) & (differing > hubs.most[kind_of(sample.keys)]))

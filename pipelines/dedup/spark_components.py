@@ -1,0 +1,292 @@
+"""Connected components on Spark, for more edges than the driver should hold.
+
+Local contractions (Łącki, Mirrokni, Włodarczyk: "Connected Components at Scale via Local
+Contractions", 2018, section 3): in a round every node joins the neighbour that comes first in a
+random order, if it comes before the node itself, and the graph of the joined nodes is the next one.
+It has about half of the nodes, so all rounds together cost twice the first; a graph small enough is
+finished by the driver. Labels then flow back through the rounds.
+
+Pairs of 64-bit numbers in files of a run's staging folder, between one Spark job and the next.
+
+A local checkpoint is lost with an executor, and a reliable one needs a filesystem of Hadoop. These
+files lie on the store of the warehouse, tell how many rows they have, and go when they are read.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+
+from strata.errors import BalanceError
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.staging import StagedWriter
+from strata.pipelines.execution.tasks import task_stem
+from strata.pipelines.kernels.components import components, scramble, unscramble
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["Change", "ComponentLabels", "PairBatch", "PairFiles", "PairFolder", "spark_components"]
+
+# A round halves the nodes: 2^64 of them are not more than this.
+MAX_ROUNDS = 64
+# So many edges of a partition are reduced to a forest at once, in some 60 bytes each.
+FOREST_EDGES = 1_000_000
+SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.int64())])
+BATCH_BYTES = 4_000_000
+# A task that reads fewer pairs costs more to start than to run.
+TASK_PAIRS = 1_000_000
+"""What a worker makes of pairs on their way from or to a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentLabels:
+    """Which nodes are connected.
+
+    Attributes:
+        files: pairs of a node and a node of its component, the same for the whole component.
+        rounds: rounds that Spark made before the driver took over.
+    """
+
+    files: PairFiles
+    rounds: int
+
+
+def spark_components(edges: DataFrame, folder: PairFolder, driver_edges: int) -> ComponentLabels:
+    """Label the nodes of a graph by component.
+
+    Args:
+        edges: two long columns; direction, repetition and self loops do not matter.
+        folder: where the graph of each round is kept.
+        driver_edges: edges from which on the driver finishes the work.
+
+    Raises:
+        BalanceError: no convergence; a defect.
+    """
+    graph = folder.write(edges, _forests)
+    joins: list[PairFiles] = []
+    while graph.rows > driver_edges:
+        if len(joins) == MAX_ROUNDS:
+            raise BalanceError(
+                f"connected components did not converge in {MAX_ROUNDS} rounds",
+                hint="this is a defect, please report it",
+            )
+        joins.append(_join_neighbours(folder, graph, order=len(joins)))
+        smaller = _contract(folder, graph, joins[-1])
+        folder.delete(graph)
+        graph = smaller
+    labels = _finish_on_driver(folder, graph)
+    folder.delete(graph)
+    return ComponentLabels(_propagate_labels(folder, joins, labels), len(joins))
+
+
+def _join_neighbours(folder: PairFolder, graph: PairFiles, order: int) -> PairFiles:
+    """Pairs of a node and the node that it joins, which may be itself."""
+    from pyspark.sql import functions as f
+
+    edges = folder.read(graph, ("u", "v"), _scrambling(order))
+    both = edges.union(edges.select("v", "u"))
+    first = both.groupBy("u").agg(f.min("v").alias("v"))
+    return folder.write(first.select("u", f.least("u", "v")), _unscrambling(order))
+
+
+def _contract(folder: PairFolder, graph: PairFiles, joins: PairFiles) -> PairFiles:
+    """The graph of the joined nodes."""
+    edges = folder.read(graph, ("u", "v"))
+    left = folder.read(joins, ("u", "a"))
+    right = folder.read(joins, ("v", "b"))
+    smaller = edges.join(left, "u").join(right, "v").select("a", "b").where("a <> b")
+    return folder.write(smaller, _forests)
+
+
+def _finish_on_driver(folder: PairFolder, graph: PairFiles) -> PairFiles:
+    edges = folder.load(graph)
+    found = components(edges.x, edges.y)
+    return folder.save(PairBatch(found.nodes, found.root))
+
+
+def _propagate_labels(folder: PairFolder, joins: list[PairFiles], labels: PairFiles) -> PairFiles:
+    from pyspark.sql import functions as f
+
+    known = folder.read(labels, ("node", "root"))
+    for files in reversed(joins):
+        joined = folder.read(files, ("node", "v"))
+        above = known.select(f.col("node").alias("v"), "root")
+        # A component that was joined to one node is not in the next graph.
+        known = joined.join(above, "v", "left").select(
+            "node", f.coalesce("root", "v").alias("root")
+        )
+    result = folder.write(known) if joins else labels
+    for files in joins:
+        folder.delete(files)
+    if joins:
+        folder.delete(labels)
+    return result
+
+
+def _scrambling(order: int) -> Change:
+    def change(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
+        return (PairBatch(scramble(part.x, order), scramble(part.y, order)) for part in parts)
+
+    return change
+
+
+def _unscrambling(order: int) -> Change:
+    def change(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
+        return (PairBatch(unscramble(part.x, order), unscramble(part.y, order)) for part in parts)
+
+    return change
+
+
+def _forests(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
+    """Fewer edges that connect the same nodes: stars, of so many edges at a time."""
+    waiting: list[PairBatch] = []
+    count = 0
+    for part in parts:
+        waiting.append(part)
+        count += len(part.x)
+        if count >= FOREST_EDGES:
+            yield _forest(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield _forest(waiting)
+
+
+def _forest(parts: list[PairBatch]) -> PairBatch:
+    a, b = (np.concatenate(each) for each in ([p.x for p in parts], [p.y for p in parts]))
+    found = components(a, b)
+    # A node whose only edge is to itself keeps it, or it would be forgotten.
+    leaf = found.nodes != found.root
+    lonely = ~np.isin(found.nodes, found.root[leaf]) & ~leaf
+    kept = leaf | lonely
+    return PairBatch(found.nodes[kept], found.root[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class PairBatch:
+    """Some pairs: int64[n] and int64[n]."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+Change = Callable[[Iterator[PairBatch]], Iterator[PairBatch]]
+
+
+def _unchanged(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class PairFiles:
+    """Files with so many pairs."""
+
+    urls: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairFolder:
+    """A folder for files of pairs, and the session whose workers read and write them.
+
+    Attributes:
+        spark: the session.
+        store: where the folder is.
+        folder: the folder.
+        task_pairs: so many pairs, or more, are read by one task.
+    """
+
+    spark: SparkSession
+    store: Store
+    folder: Url
+    task_pairs: int = TASK_PAIRS
+
+    @classmethod
+    def of(cls, context: StageContext, name: str) -> PairFolder:
+        """A folder of this name for the run."""
+        staging = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+        return cls(context.spark(), context.store, staging / name)
+
+    def write(self, pairs: DataFrame, change: Change = _unchanged) -> PairFiles:
+        """Write the two columns of a DataFrame, changed; each partition becomes a file."""
+        store, folder = self.store, self.folder
+
+        def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            url = folder / f"{task_stem('pairs')}.parquet"
+            rows = _write(store, url, change(_pairs(batches)))
+            yield pa.RecordBatch.from_pydict({"file": [pickle.dumps((str(url), rows))]})
+
+        # One small row a partition.
+        answers = pairs.mapInArrow(write, "file binary").toArrow()["file"].to_pylist()
+        files = [(url, rows) for url, rows in map(pickle.loads, answers) if rows]
+        return PairFiles(tuple(url for url, _ in files), sum(rows for _, rows in files))
+
+    def read(
+        self, files: PairFiles, names: tuple[str, str], change: Change = _unchanged
+    ) -> DataFrame:
+        """The pairs, changed, as two long columns."""
+        store, urls = self.store, files.urls
+
+        def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in numbers:
+                for number in batch.column(0).to_pylist():
+                    for pairs in change(_load(store, urls[number])):
+                        columns = [pa.array(pairs.x), pa.array(pairs.y)]
+                        yield pa.RecordBatch.from_arrays(columns, list(names))
+
+        tasks = max(1, min(len(urls), files.rows // self.task_pairs))
+        numbers = self.spark.range(0, len(urls), 1, tasks)
+        return numbers.mapInArrow(read, ", ".join(f"{name} long" for name in names))
+
+    def load(self, files: PairFiles) -> PairBatch:
+        """All pairs, on the driver."""
+        found = [PairBatch(np.empty(0, np.int64), np.empty(0, np.int64))]
+        found += [pairs for url in files.urls for pairs in _load(self.store, url)]
+        return PairBatch(np.concatenate([p.x for p in found]), np.concatenate([p.y for p in found]))
+
+    def save(self, pairs: PairBatch) -> PairFiles:
+        """Write pairs from the driver, in files small enough to be read in parallel."""
+        urls = []
+        for start in range(0, len(pairs.x), TASK_PAIRS):
+            some = slice(start, start + TASK_PAIRS)
+            urls.append(self.folder / f"pairs-driver-{uuid4().hex}.parquet")
+            _write(self.store, urls[-1], iter([PairBatch(pairs.x[some], pairs.y[some])]))
+        return PairFiles(tuple(map(str, urls)), len(pairs.x))
+
+    def delete(self, files: PairFiles) -> None:
+        """Remove files that nobody reads any more."""
+        for url in files.urls:
+            self.store.delete(Url.parse(url))
+
+    def clear(self) -> None:
+        """Remove all files, those of failed attempts too."""
+        for file in self.store.find(self.folder):
+            self.store.delete(file.url)
+
+
+def _pairs(batches: Iterator[pa.RecordBatch]) -> Iterator[PairBatch]:
+    for batch in batches:
+        if batch.num_rows:
+            yield PairBatch(batch.column(0).to_numpy(), batch.column(1).to_numpy())
+
+
+def _load(store: Store, url: str) -> Iterator[PairBatch]:
+    return _pairs(read_batches(store, Url.parse(url), SCHEMA.names, None, BATCH_BYTES))
+
+
+def _write(store: Store, url: Url, parts: Iterator[PairBatch]) -> int:
+    """Write a file, unless there is nothing to write; how many pairs."""
+    with StagedWriter(store, url, SCHEMA) as file:
+        for pairs in parts:
+            file.write(pa.table([pa.array(pairs.x), pa.array(pairs.y)], schema=SCHEMA))
+    return file.rows

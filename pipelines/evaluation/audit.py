@@ -1,0 +1,267 @@
+"""Printed error bars: what a sample of the documents says of the ledger, by exact Jaccard.
+
+Removed documents tell how often a removal was right, kept ones what was overlooked. A sampled
+document is looked up among all documents of the corpus by its signature, at a similarity so far
+below the threshold that hardly a duplicate is lost; what meets there is compared by its texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from strata.pipelines.dedup.exact_jaccard import CandidatePairs, exact_jaccard
+from strata.pipelines.dedup.ledger import WrittenLedger
+from strata.pipelines.evaluation.intervals import (
+    CONFIDENCE,
+    Estimate,
+    found_share,
+    share_of,
+    total_of,
+    weighted_total,
+)
+from strata.pipelines.evaluation.neighbours import (
+    MARGIN,
+    Candidates,
+    Neighbours,
+    NeighbourTask,
+    agreement,
+    chosen_for_check,
+    find_neighbours,
+)
+from strata.pipelines.evaluation.sample import (
+    AuditSampleTask,
+    Disposition,
+    FingerprintRows,
+    Sample,
+    sample_documents,
+)
+from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile, group_files
+from strata.pipelines.execution.stage import Counters, StageContext, StageReport
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.tables.other_corpora import reference_corpora
+from strata.pipelines.tables.removals import files_written
+from strata.pipelines.tables.texts import own_texts, reference_texts
+
+__all__ = ["audit", "audit_unpublished"]
+
+TASKS_PER_CORE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckedSample:
+    """A sample with the exact similarities of its candidates.
+
+    Attributes:
+        sample: the sampled documents.
+        neighbours: what was found for them.
+        jaccard: float64[k], of the candidates.
+        threshold: from which on a pair is one of duplicates.
+        weight: float64[k], near pairs that a candidate stands for; 0 where it was not chosen for
+            that.
+    """
+
+    sample: Sample
+    neighbours: Neighbours
+    jaccard: np.ndarray
+    threshold: float
+    weight: np.ndarray
+
+    def sampled(self, disposition: Disposition) -> int:
+        """Sampled documents of this fate."""
+        return int(self.sample.copies[self.sample.rows.disposition == disposition].sum())
+
+    def with_duplicate(self, disposition: Disposition, similarity: float) -> int:
+        """Sampled documents with another one at this similarity; of kept ones, another kept one."""
+        own = self.sample.rows.disposition == disposition
+        equal = self.neighbours.equal.sum(axis=1) > 1
+        candidates = self.neighbours.candidates
+        similar = np.zeros(len(own), bool)
+        similar[candidates.member[self.jaccard >= similarity]] = True
+        return int(self.sample.copies[own & (equal | similar)].sum())
+
+    def duplicates(self, disposition: Disposition) -> list[float]:
+        """Pairs of each sampled document, a pair of two removed ones at each of them a half."""
+        share = np.array([1.0, 0.5])
+        equal = self.neighbours.equal.copy()
+        members = np.arange(len(equal))
+        equal[members, self.sample.rows.disposition] -= 1
+        pairs = (equal * share).sum(axis=1)
+        true = self.jaccard >= self.threshold
+        candidates = self.neighbours.candidates
+        np.add.at(pairs, candidates.member, self.weight * true * share[candidates.disposition])
+        own = self.sample.rows.disposition == disposition
+        return np.repeat(pairs[own], self.sample.copies[own]).tolist()
+
+
+def audit_unpublished(
+    context: StageContext, ledger: WrittenLedger, report: StageReport
+) -> dict[str, Any]:
+    """The audit of a ledger that is not published yet, as a detail of the report of its stage."""
+    if not context.settings.dedup.audit_documents:
+        return {}
+    removed = sum(ledger.removed.values())
+    files = files_written(ledger.files)
+    return {"audit": audit(context, files, removed, report.key, report.counters)}
+
+
+def audit(
+    context: StageContext,
+    ledger: Sequence[LedgerFile],
+    removed: int,
+    key: str,
+    counters: Counters,
+) -> dict[str, Any]:
+    """Check a ledger on a sample.
+
+    Args:
+        context: the corpus.
+        ledger: the files of the ledger.
+        removed: how many documents it removes.
+        key: of the ledger; it decides which documents are sampled.
+        counters: what the tasks cost is added here.
+
+    Returns:
+        For the report of the stage: size of the sample, and estimates as value, low and high.
+    """
+    others = reference_corpora(context)
+    elsewhere = reference_texts(context, others)
+    if elsewhere is None:
+        return {"not_made": "another corpus has no longer the texts of its fingerprints"}
+    total = sum(file.rows for file in context.corpus.table("fingerprints").files())
+    population = {Disposition.KEPT: total - removed, Disposition.REMOVED: removed}
+    seed = int(key[:16], 16)
+    sample = _sample(context, ledger, population, seed)
+    reference = [file for corpus in others for file in corpus.files]
+    neighbours = _neighbours(context, ledger, reference, sample, seed, counters)
+    texts, pairs = own_texts(context) + elsewhere, _pairs(sample, neighbours.candidates)
+    context.progress.start("dedup", "audit: compare", 0)
+    jaccard = exact_jaccard(context, texts, pairs, counters)
+    context.progress.finish()
+    threshold = context.settings.dedup.threshold
+    weight = _weights(neighbours, seed, agreement(threshold))
+    checked = _CheckedSample(sample, neighbours, jaccard, threshold, weight)
+    return _result(checked, population)
+
+
+def _sample(
+    context: StageContext,
+    ledger: Sequence[LedgerFile],
+    population: Mapping[Disposition, int],
+    seed: int,
+) -> Sample:
+    wanted = context.settings.dedup.audit_documents
+    kept, removed = (
+        min(1.0, wanted / max(1, population[disposition])) for disposition in Disposition
+    )
+    tasks = [
+        AuditSampleTask(files, tuple(ledger), (kept, removed), seed, context.storage_options)
+        for files in _file_groups(context, [])
+    ]
+    context.progress.start("dedup", "audit: sample", len(tasks))
+    parts = run_tasks(context.spark(), sample_documents, tasks)
+    context.progress.finish()
+    return Sample.of(FingerprintRows.join([FingerprintRows.empty(), *parts]))
+
+
+def _file_groups(
+    context: StageContext, reference: Sequence[FingerprintFile]
+) -> list[tuple[FingerprintFile, ...]]:
+    own = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
+    # The results of all tasks reach the driver at once: they must not become more with the corpus.
+    cores = context.spark().sparkContext.defaultParallelism
+    return group_files([*own, *reference], TASKS_PER_CORE * cores)
+
+
+def _neighbours(
+    context: StageContext,
+    ledger: Sequence[LedgerFile],
+    reference: Sequence[FingerprintFile],
+    sample: Sample,
+    seed: int,
+    counters: Counters,
+) -> Neighbours:
+    threshold = context.settings.dedup.threshold
+    tasks = [
+        NeighbourTask(files, tuple(ledger), threshold, seed, context.storage_options)
+        for files in _file_groups(context, reference)
+    ]
+    shared = context.spark().sparkContext.broadcast(sample)
+
+    def scan(task: NeighbourTask) -> Neighbours:
+        return find_neighbours(task, shared.value)
+
+    found = Neighbours.none(len(sample.copies))
+    context.progress.start("dedup", "audit: look for neighbours", len(tasks))
+    for each in run_tasks(context.spark(), scan, tasks):
+        found.add(each, seed, agreement(threshold))
+    context.progress.finish()
+    counters.add(found.counters)
+    return found
+
+
+def _pairs(sample: Sample, candidates: Candidates) -> CandidatePairs:
+    rows, member = sample.rows, candidates.member
+    together = rows.n_shingles[member] + candidates.n_shingles
+    return CandidatePairs(rows.doc_id[member], candidates.doc_id, together)
+
+
+def _weights(neighbours: Neighbours, seed: int, least: int) -> np.ndarray:
+    candidates = neighbours.candidates
+    chosen = chosen_for_check(candidates, seed, least)
+    near = neighbours.near.sum(axis=1)
+    checked = np.bincount(candidates.member[chosen], minlength=len(near))
+    weight: np.ndarray = (chosen * near[candidates.member]) / np.maximum(
+        checked[candidates.member], 1
+    )
+    return weight
+
+
+def _result(checked: _CheckedSample, population: Mapping[Disposition, int]) -> dict[str, Any]:
+    threshold, near = checked.threshold, round(checked.threshold - MARGIN, 6)
+    sampled = {disposition: checked.sampled(disposition) for disposition in Disposition}
+    result: dict[str, Any] = {
+        "confidence": CONFIDENCE,
+        "threshold": threshold,
+        "near": near,
+        "removed_documents": sampled[Disposition.REMOVED],
+        "kept_documents": sampled[Disposition.KEPT],
+        "compared_pairs": len(checked.jaccard),
+    }
+
+    def share(disposition: Disposition, similarity: float) -> dict[str, float]:
+        hits = checked.with_duplicate(disposition, similarity)
+        return asdict(share_of(hits, sampled[disposition], population[disposition]))
+
+    if sampled[Disposition.REMOVED]:
+        result["precision"] = share(Disposition.REMOVED, threshold)
+        result["precision_near"] = share(Disposition.REMOVED, near)
+        recall = _recall(checked, sampled, population)
+        if recall is not None:
+            result["recall"] = asdict(recall)
+    if sampled[Disposition.KEPT]:
+        result["kept_with_duplicate"] = share(Disposition.KEPT, threshold)
+    return result
+
+
+def _recall(
+    checked: _CheckedSample,
+    sampled: Mapping[Disposition, int],
+    population: Mapping[Disposition, int],
+) -> Estimate | None:
+    """Of the pairs at the threshold, the share of which at most one document was kept."""
+    found = total_of(checked.duplicates(Disposition.REMOVED), population[Disposition.REMOVED])
+    if not found.value:
+        return None
+    if not sampled[Disposition.KEPT]:
+        return Estimate(1.0, 0.0, 1.0)
+    # A missed pair is found at each of its two ends.
+    missed = weighted_total(
+        checked.duplicates(Disposition.KEPT),
+        sampled[Disposition.KEPT],
+        population[Disposition.KEPT],
+    ).times(0.5)
+    return found_share(replace(found, low=max(found.low, 0.5)), missed)

@@ -1,0 +1,1 @@
+"""How a stage runs: its contract (`stage`), its tasks, the files they exchange."""

@@ -1,0 +1,152 @@
+"""A Parquet file of the staging folder, which is there once it has a row.
+
+Files of rows that live as long as one run, in its staging folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.stage import StageContext
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.store import Output
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+
+__all__ = ["StagedFile", "StagedWriter", "read_staged", "staging_folder", "write_staged"]
+
+BATCH_BYTES = 4_000_000
+GROUP_BYTES = 32_000_000
+
+
+class StagedWriter:
+    """Takes tables one after the other; as a context it discards the file where work fails.
+
+    Args:
+        store: where it is written.
+        url: its place, if it comes to be.
+        schema: that of all tables.
+    """
+
+    def __init__(self, store: Store, url: Url, schema: pa.Schema) -> None:
+        self._store = store
+        self._url = url
+        self._schema = schema
+        self._output: Output | None = None
+        self._writer: pq.ParquetWriter | None = None
+        self.rows = 0
+
+    @property
+    def url(self) -> str | None:
+        """Where it is; None without a row."""
+        return str(self._url) if self.rows else None
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows, as a row group of their own."""
+        if not table.num_rows:
+            return
+        if self._writer is None:
+            self._output = self._store.create(self._url)
+            self._writer = pq.ParquetWriter(
+                self._output, self._schema, compression="zstd", compression_level=1
+            )
+        self._writer.write_table(table)
+        self.rows += table.num_rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is None or self._output is None:
+            return
+        if kind is not None:
+            self._output.discard()
+            return
+        self._writer.close()
+        self._output.close()
+
+
+def staging_folder(context: StageContext) -> Url:
+    """Where rows of this run wait."""
+    return Url.parse(context.settings.warehouse) / STAGING / context.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A file of rows with a column ``doc_id``."""
+
+    url: str
+    rows: int
+    min_doc_id: int
+    max_doc_id: int
+
+    @property
+    def lookup(self) -> LedgerFile:
+        """The file as one that is asked for ranges of documents."""
+        return LedgerFile(self.url, self.min_doc_id, self.max_doc_id)
+
+
+def write_staged(
+    store: Store, folder: Url, stem: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+) -> StagedFile | None:
+    """Write rows to a file of their own, if there are any."""
+    url = folder / f"{stem}-{uuid4().hex}.parquet"
+    groups = _groups(batches)
+    first = next(groups, None)
+    if first is None:
+        return None
+    with store.create(url) as sink:
+        return _write(sink, url, schema, first, groups)
+
+
+def _write(
+    sink: Output, url: Url, schema: pa.Schema, first: pa.Table, others: Iterator[pa.Table]
+) -> StagedFile:
+    rows, low, high = 0, np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", compression_level=1, use_dictionary=False
+    ) as writer:
+        for group in (first, *others):
+            writer.write_table(group, row_group_size=group.num_rows)
+            ends = pc.min_max(group["doc_id"])
+            low, high = min(low, ends["min"].as_py()), max(high, ends["max"].as_py())
+            rows += group.num_rows
+    return StagedFile(str(url), rows, int(low), int(high))
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        if batch.num_rows:
+            waiting.append(batch)
+            size += batch.nbytes
+        if size >= GROUP_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def read_staged(
+    store: Store, urls: Sequence[str], columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of some files, file by file."""
+    for url in urls:
+        yield from read_batches(store, Url.parse(url), columns, None, BATCH_BYTES)

@@ -1,0 +1,107 @@
+"""Running tasks on Spark: a picklable specification in, a small picklable result out.
+
+Tasks read and write the stores themselves; what crosses the JVM is only the specification and the
+result (descriptions of files and counters), so text never does.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from strata.errors import StrataError
+from strata.pipelines.execution.stage import Counters
+from strata.storage.stores.opening import IoMeter
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["TaskCost", "run_tasks", "task_stem"]
+
+Spec = TypeVar("Spec")
+Result = TypeVar("Result")
+
+# A worker reports its peak memory in KiB on Linux and in bytes on macOS.
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def run_tasks(
+    spark: SparkSession, function: Callable[[Spec], Result], specs: Sequence[Spec]
+) -> list[Result]:
+    """Run one task per specification and return their results in order.
+
+    Args:
+        spark: the session.
+        function: run in a Python worker.
+        specs: specifications, one a task; each result must stay small (descriptions, counters).
+
+    Raises:
+        StrataError: a task met it; only transient ones are retried by Spark.
+    """
+    if not specs:
+        return []
+
+    def each(partition: Iterable[Spec]) -> Iterable[Result | StrataError]:
+        return (_attempt(function, spec) for spec in partition)
+
+    rdd = spark.sparkContext.parallelize(list(specs), len(specs))
+    results: list[Result] = []
+    # One small result a task: this grows with the number of files, never with that of documents.
+    for result in rdd.mapPartitions(each).collect():
+        if isinstance(result, StrataError):
+            raise result
+        results.append(result)
+    return results
+
+
+def _attempt(function: Callable[[Spec], Result], spec: Spec) -> Result | StrataError:
+    # A retry cannot mend a terminal error, and Spark would lose its type: it travels as a result.
+    try:
+        return function(spec)
+    except StrataError as error:
+        if error.retryable:
+            raise
+        return error
+
+
+def task_stem(stage: str) -> str:
+    """A file-name stem that no other attempt of any task of this run has."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    if context is None:
+        return f"{stage}-driver"
+    return f"{stage}-{context.partitionId():05d}-{context.taskAttemptId()}"
+
+
+class TaskCost:
+    """Measures one task: wall and CPU seconds, peak memory of its worker, bytes and requests."""
+
+    def __init__(self) -> None:
+        self._wall = time.monotonic()
+        self._cpu = time.process_time()
+
+    def counters(self, meter: IoMeter) -> Counters:
+        """The cost up to now."""
+        seconds = time.monotonic() - self._wall
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+        return Counters(
+            bytes_read=meter.bytes_read,
+            bytes_written=meter.bytes_written,
+            read_requests=meter.read_requests,
+            write_requests=meter.write_requests,
+            retries=meter.retries,
+            failovers=meter.failovers,
+            cache_hits=meter.cache_hits,
+            cache_misses=meter.cache_misses,
+            cache_bytes=meter.cache_bytes,
+            cache_faults=meter.cache_faults,
+            task_seconds=seconds,
+            cpu_seconds=time.process_time() - self._cpu,
+            peak_worker_mb=peak / 1e6,
+            peak_task_seconds=seconds,
+            file_reads=meter.file_reads,
+        )

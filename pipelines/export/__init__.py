@@ -1,0 +1,1 @@
+"""Rows and file formats of `strata export`."""

@@ -1,0 +1,100 @@
+"""Which documents an earlier result has taken in already, so that a later one reads only the rest.
+
+A result over `documents` says in its snapshot how far it reached. It still holds while `documents`
+was only appended to since: new input files get higher ordinals, so new documents have higher ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from strata.storage.layout.records import SETTINGS_KEY
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.table import CorpusTable
+
+__all__ = [
+    "EMPTY_WATERMARK",
+    "Watermark",
+    "current_watermark",
+    "watermark_of",
+    "watermark_properties",
+    "watermark_properties_without",
+]
+
+DOCUMENTS_KEY = "strata.documents-key"
+LAST_DOC_ID = "strata.last-doc-id"
+DOCUMENTS = "strata.documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """A state of `documents`.
+
+    Attributes:
+        documents: their number.
+        last_doc_id: the largest of their ids; -1 where there is none.
+    """
+
+    documents: int
+    last_doc_id: int
+
+
+EMPTY_WATERMARK = Watermark(0, -1)
+
+
+def watermark_of(corpus: Corpus, table: CorpusTable, settings_key: str) -> Watermark:
+    """How much of the present documents a table's result covers.
+
+    Args:
+        corpus: the corpus.
+        table: the table with the earlier result.
+        settings_key: key of all that decides the result, but for the documents.
+
+    Returns:
+        NOTHING_COVERED where the result was made with other settings or of other documents.
+    """
+    found = {
+        name: table.latest_property(name)
+        for name in (SETTINGS_KEY, DOCUMENTS_KEY, LAST_DOC_ID, DOCUMENTS)
+    }
+    documents_key = found[DOCUMENTS_KEY]
+    if found[SETTINGS_KEY] != settings_key or documents_key is None:
+        return EMPTY_WATERMARK
+    if not corpus.table("documents").carries(documents_key):
+        return EMPTY_WATERMARK
+    return Watermark(int(found[DOCUMENTS] or 0), int(found[LAST_DOC_ID] or -1))
+
+
+def current_watermark(corpus: Corpus) -> Watermark:
+    """The present state of `documents`."""
+    files = corpus.table("documents").files()
+    return Watermark(
+        sum(file.rows for file in files), max((file.max_doc_id for file in files), default=-1)
+    )
+
+
+def watermark_properties_without(
+    table: CorpusTable, documents_key: str, documents: int
+) -> Mapping[str, str]:
+    """The properties of a result from which so many documents were taken, as from `documents`.
+
+    Args:
+        table: the table with the result.
+        documents_key: key of `documents` without them.
+        documents: how many were taken.
+    """
+    before = int(table.latest_property(DOCUMENTS) or 0)
+    return {DOCUMENTS_KEY: documents_key, DOCUMENTS: str(before - documents)}
+
+
+def watermark_properties(
+    state: Watermark, *, documents_key: str, settings_key: str
+) -> Mapping[str, str]:
+    """The properties of a snapshot whose result covers a state of `documents`."""
+    return {
+        SETTINGS_KEY: settings_key,
+        DOCUMENTS_KEY: documents_key,
+        LAST_DOC_ID: str(state.last_doc_id),
+        DOCUMENTS: str(state.documents),
+    }

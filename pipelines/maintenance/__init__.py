@@ -1,0 +1,1 @@
+"""Work on files that changes no row: move, rewrite, verify, roll back."""

@@ -1,0 +1,183 @@
+"""Returning a corpus to a state that it had: of a tag, or of one of its snapshots.
+
+The tables of a stage go together, those of the shard stage the registry first: after each step the
+tables are as after a crash of the stage, which the next run mends. What was retracted stays away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from strata.errors import ConflictError, SettingsError
+from strata.keys import stage_key
+from strata.pipelines.lineage.guard import RetractionGuard
+from strata.storage.iceberg.catalog_errors import catalog_errors
+from strata.storage.layout.records import TableSnapshot
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.table import CorpusTable
+from strata.storage.tables.tags import tags_of
+
+__all__ = ["RollbackStep", "plan_rollback", "roll_back"]
+
+VERSION = 1
+RETRACTIONS = "retractions"
+# Downstream first, and of the shard stage the registry first.
+ORDER = (
+    *("tokens", "clean", "cuts", "contained", "clusters", "edges"),
+    *("inputs", "rejects", "fingerprints", "documents"),
+)
+PUBLISHED_TOGETHER = (
+    frozenset({"inputs", "rejects", "fingerprints", "documents"}),
+    frozenset({"clean", "tokens"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStep:
+    """What becomes of one table.
+
+    Attributes:
+        table: its name.
+        present: its snapshot now.
+        target: the one that it returns to; None where it had none then, and becomes empty.
+    """
+
+    table: str
+    present: int
+    target: int | None
+
+
+def plan_rollback(corpus: Corpus, target: str) -> list[RollbackStep]:
+    """The tables that differ from a state, in the order in which they return to it.
+
+    Args:
+        corpus: the corpus.
+        target: a tag, or the id of a snapshot of one table; then the tables that its stage
+            published together return, and all others stay.
+
+    Raises:
+        SettingsError: there is no such state.
+        ConflictError: documents were retracted since, or a table of the stage has no such state.
+    """
+    RetractionGuard.begin(corpus)
+    wanted = (
+        _snapshots_at(corpus, int(target))
+        if target.isdecimal()
+        else _snapshots_of_tag(corpus, target)
+    )
+    steps: list[RollbackStep] = []
+    for name in ORDER:
+        present = corpus.table(name).snapshot_id()
+        if name not in wanted or present in (None, wanted[name]):
+            continue
+        if wanted[name] is not None or corpus.table(name).files():
+            steps.append(RollbackStep(name, present, wanted[name]))
+    return steps
+
+
+def roll_back(corpus: Corpus, steps: list[RollbackStep], run_id: str) -> None:
+    """Take the steps; beside other writers none of their results is lost unseen.
+
+    Raises:
+        ConflictError: a table is not as it was when the steps were planned, or a retraction was
+            begun meanwhile.
+        TransientError: the catalog did not answer.
+    """
+    for step in steps:
+        RetractionGuard.begin(corpus)
+        table = corpus.table(step.table)
+        if step.target is None:
+            _empty_table(table, step, run_id)
+        else:
+            _return_table(table, step, step.target)
+
+
+def _snapshots_of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
+    tags = tags_of(corpus)
+    if name not in tags:
+        known = ", ".join(sorted(tags)) or "none"
+        raise SettingsError(
+            f"corpus {corpus.name} has no tag {name!r}", hint=f"its tags are: {known}"
+        )
+    state = tags[name]
+    then = corpus.table(RETRACTIONS)
+    named = _snapshot(then, state[RETRACTIONS]).content_key if RETRACTIONS in state else None
+    if named != then.content_key:
+        raise _retracted(corpus.name, f"the tag {name}")
+    return {table: state.get(table) for table in ORDER}
+
+
+def _snapshots_at(corpus: Corpus, number: int) -> Mapping[str, int | None]:
+    owner = next(
+        (
+            name
+            for name in corpus.existing_tables()
+            if any(each.snapshot_id == number for each in corpus.table(name).snapshots())
+        ),
+        None,
+    )
+    if owner is None or owner == RETRACTIONS:
+        raise SettingsError(
+            f"corpus {corpus.name} has no snapshot {number} that it could return to",
+            hint="see `strata storage snapshots`; what was retracted stays retracted",
+        )
+    meant = _snapshot(corpus.table(owner), number)
+    retracted = corpus.table(RETRACTIONS).snapshots()
+    if any(each.result_ms >= meant.result_ms for each in retracted):
+        raise _retracted(corpus.name, f"snapshot {number}")
+    group = next((each for each in PUBLISHED_TOGETHER if owner in each), frozenset({owner}))
+    wanted: dict[str, int | None] = {owner: number}
+    for name in sorted(group - {owner}):
+        same = [s for s in corpus.table(name).snapshots() if s.content_key == meant.content_key]
+        if not same:
+            raise ConflictError(
+                f"{name} has no snapshot of the result that snapshot {number} of {owner} is of",
+                hint="the tables of a stage return together; it has expired, or its run was "
+                "stopped: name another one, or a tag",
+            )
+        wanted[name] = same[-1].snapshot_id
+    return wanted
+
+
+def _snapshot(table: CorpusTable, number: int) -> TableSnapshot:
+    return next(each for each in table.snapshots() if each.snapshot_id == number)
+
+
+def _retracted(corpus: str, state: str) -> ConflictError:
+    return ConflictError(
+        f"documents of corpus {corpus} were retracted since {state}, and would come back",
+        hint="build the state again from the inputs with `strata run`, which leaves them out",
+    )
+
+
+def _return_table(table: CorpusTable, step: RollbackStep, target: int) -> None:
+    with catalog_errors(table.name):
+        iceberg = table.iceberg()
+        head = iceberg.metadata.current_snapshot_id
+        if head == target:
+            return
+        if head != step.present:
+            raise ConflictError(
+                f"another run published to {table.name} meanwhile",
+                hint="let the other run finish, then run the same command again",
+            )
+        try:
+            # The catalog compares the present snapshot once more when it swaps.
+            iceberg.manage_snapshots().set_current_snapshot(snapshot_id=target).commit()
+        except ValueError as error:
+            raise ConflictError(
+                f"snapshot {target} of {table.name} has just expired: {error}",
+                hint="see `strata storage snapshots` and take another state, or run `strata run`",
+            ) from error
+
+
+def _empty_table(table: CorpusTable, step: RollbackStep, run_id: str) -> None:
+    if table.snapshot_id() != step.present:
+        raise ConflictError(
+            f"another run published to {table.name} meanwhile",
+            hint="let the other run finish, then run the same command again",
+        )
+    key = stage_key("rollback", VERSION, [table.content_key or ""], {"table": table.name})
+    publish(table, [], mode=PublishMode.OVERWRITE, content_key=key, run_id=run_id)

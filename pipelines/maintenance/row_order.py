@@ -1,0 +1,82 @@
+"""Orders of the rows inside a file, in which rows that are alike lie side by side.
+
+A codec sees one page of a column at a time, so only neighbours help each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.tables.removals import files_of_ledger
+from strata.settings import RowOrder
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.stores.opening import Store
+
+__all__ = ["clusters_of", "ledger_for", "row_places"]
+
+_BATCH_BYTES = 8_000_000
+# The keys before doc_id, which makes every order a total one.
+_KEYS = {
+    RowOrder.DOC_ID: (),
+    RowOrder.CLUSTER: (),
+    RowOrder.SOURCE: ("source", "lang"),
+    RowOrder.URL: ("url",),
+}
+
+
+def ledger_for(context: StageContext, order: RowOrder) -> tuple[LedgerFile, ...]:
+    """What an order needs of the ledger; where there is none, all documents stand alone."""
+    if order is not RowOrder.CLUSTER:
+        return ()
+    return files_of_ledger(context.corpus.table("clusters").files())
+
+
+def row_places(
+    rows: pa.RecordBatch, order: RowOrder, ledger: Sequence[LedgerFile], store: Store
+) -> NDArray[np.int64]:
+    """Numbers of the rows in the order asked for, int64[n]; equal rows stay by ``doc_id``.
+
+    Args:
+        rows: rows with a ``doc_id``.
+        order: the order; a column that the table lacks decides nothing.
+        ledger: files of `clusters`, for the order by cluster.
+        store: where they are.
+    """
+    keys = [(name, "ascending") for name in _KEYS[order] if name in rows.schema.names]
+    wanted = pa.Table.from_batches([rows.select(["doc_id", *(name for name, _ in keys)])])
+    if order is RowOrder.CLUSTER:
+        kept = clusters_of(rows.column("doc_id").to_numpy(), ledger, store)
+        wanted = wanted.append_column("kept_id", pa.array(kept))
+        keys = [("kept_id", "ascending")]
+    indices = pc.sort_indices(wanted, [*keys, ("doc_id", "ascending")])
+    places: NDArray[np.int64] = indices.to_numpy().astype(np.int64)
+    return places
+
+
+def clusters_of(
+    doc_ids: NDArray[np.int64], ledger: Sequence[LedgerFile], store: Store
+) -> NDArray[np.int64]:
+    """The document that is kept of each one's cluster, int64[n]; itself where it has none."""
+    kept = doc_ids.copy()
+    if not len(doc_ids):
+        return kept
+    order = np.argsort(doc_ids)
+    known = doc_ids[order]
+    for file in ledger:
+        if file.max_doc_id < known[0] or file.min_doc_id > known[-1]:
+            continue
+        names = ["doc_id", "kept_id"]
+        for batch in read_batches(store, Url.parse(file.url), names, None, _BATCH_BYTES):
+            ids, kept_ids = (batch.column(name).to_numpy() for name in names)
+            place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+            found = known[place] == ids
+            kept[order[place[found]]] = kept_ids[found]
+    return kept

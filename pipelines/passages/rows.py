@@ -1,0 +1,182 @@
+"""The text pass of passage deduplication: passages of the survivors as rows in staged files.
+
+A row is (key, check, doc_id, place, start, stop): hashes of the words of a passage, and where it
+is. No text leaves the worker.
+
+Which passages repeat an earlier one: groups of equal keys, and the first of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pyarrow as pa
+
+from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.execution.stage import Counters
+from strata.pipelines.execution.staging import StagedFile, write_staged
+from strata.pipelines.execution.tasks import TaskCost, task_stem
+from strata.pipelines.tables.removals import rows_between
+from strata.pipelines.tables.survivors import SurvivorCounts, survivors
+from strata.settings import Passage
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+
+__all__ = [
+    "REPEAT_SCHEMA",
+    "ROW_SCHEMA",
+    "PassageKind",
+    "PassageRows",
+    "PassageTask",
+    "RepeatScanner",
+    "find_passage_rows",
+    "repeat_batch",
+    "repeat_matrix",
+]
+
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.int64(), nullable=False),
+        pa.field("check", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("place", pa.int32(), nullable=False),
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("stop", pa.int32(), nullable=False),
+    ]
+)
+REPEAT_SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.int64(), nullable=False)
+        for name in (
+            *("doc_id", "place", "start", "stop"),
+            *("first_id", "first_place", "first_start"),
+        )
+    ]
+)
+"""A repeated passage and the first one with its words; the columns of `joining.RunJoiner`."""
+Columns = dict[str, np.ndarray]
+COLUMNS = ("key", "check", "doc_id", "place", "start", "stop")
+
+
+class PassageKind(StrEnum):
+    """What a pass over the texts looks for."""
+
+    LINE = "line"
+    PARAGRAPH = "paragraph"
+    ANCHOR = "anchor"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class PassageTask:
+    """Row groups of `documents`, and what is looked for in them.
+
+    Attributes:
+        parts: the row groups.
+        ledger: the files of the ledger: only survivors are read.
+        kind: kind of passages.
+        words: least words of a line or paragraph; words of a run.
+        anchors: for runs: the files with the places of repeated anchors.
+        folder: where the rows are staged.
+        storage: options of the store.
+    """
+
+    parts: tuple[Part, ...]
+    ledger: tuple[LedgerFile, ...]
+    kind: PassageKind
+    words: int
+    anchors: tuple[LedgerFile, ...]
+    folder: Url
+    storage: StorageOptions
+
+
+@dataclass(frozen=True, slots=True)
+class PassageRows:
+    """The rows of one task; no file where it found none."""
+
+    file: StagedFile | None
+    documents: int
+    removed: int
+    counters: Counters
+
+
+def find_passage_rows(task: PassageTask) -> PassageRows:
+    """Write the passages of the survivors of some row groups."""
+    cost, store = TaskCost(), MeteredStore(open_store(task.storage))
+    read = SurvivorCounts()
+    batches = (rows for part in task.parts for rows in _part_rows(task, part, store, read))
+    file = write_staged(store, task.folder, task_stem(task.kind), ROW_SCHEMA, batches)
+    return PassageRows(file, read.rows_in, read.removed, cost.counters(store.meter))
+
+
+def _part_rows(
+    task: PassageTask, part: Part, store: Store, read: SurvivorCounts
+) -> Iterator[pa.RecordBatch]:
+    # A driver makes tasks known to workers, but only these have need of numba.
+    from strata.pipelines.kernels.passages import find_passages
+    from strata.pipelines.kernels.substrings import find_anchors, find_runs
+
+    low, high = part.min_doc_id, part.max_doc_id
+    anchors = rows_between(task.anchors, ["place"], low, high, store)
+    for batch in survivors((part,), task.ledger, store, read, columns=["doc_id", "text"]):
+        doc_ids, texts = batch.column("doc_id").to_numpy(), batch.column("text")
+        if task.kind is PassageKind.ANCHOR:
+            found = find_anchors(texts, task.words)
+        elif task.kind is PassageKind.RUN:
+            rows, bounds = anchors.of(doc_ids)
+            found = find_runs(texts, task.words, bounds, anchors.columns["place"][rows])
+        else:
+            found = find_passages(texts, Passage(task.kind), task.words)
+        columns = (found.check, doc_ids[found.text], found.place, found.start, found.stop)
+        yield pa.RecordBatch.from_arrays(
+            [pa.array(found.key.view(np.int64)), *map(pa.array, columns)], schema=ROW_SCHEMA
+        )
+
+
+class RepeatScanner:
+    """Finds repetitions in rows sorted by (key, doc_id, place), cut into batches anywhere.
+
+    The first row of a key stands for it. A later one repeats it where its check is the same too,
+    unless both are in one document and overlap.
+
+    Args:
+        reach: places from which on a passage does not overlap an earlier one of its document.
+    """
+
+    def __init__(self, reach: int) -> None:
+        self._reach = reach
+        self._first: Columns | None = None
+
+    def feed(self, rows: Columns) -> np.ndarray:
+        """Repetitions among rows, each with its first: int64[m, 7], columns of REPEAT_SCHEMA."""
+        if not len(rows["key"]):
+            return np.empty((0, len(REPEAT_SCHEMA)), np.int64)
+        if self._first is not None:
+            rows = {name: np.concatenate([self._first[name], rows[name]]) for name in COLUMNS}
+        starts = np.ones(len(rows["key"]), bool)
+        starts[1:] = rows["key"][1:] != rows["key"][:-1]
+        numbers = np.arange(len(starts))
+        first = np.maximum.accumulate(np.where(starts, numbers, 0))
+        self._first = {name: rows[name][first[-1:]] for name in COLUMNS}
+        later = np.flatnonzero((numbers != first) & (rows["check"] == rows["check"][first]))
+        first = first[later]
+        apart = rows["place"][later] - rows["place"][first] >= self._reach
+        wanted = apart | (rows["doc_id"][later] != rows["doc_id"][first])
+        later, first = later[wanted], first[wanted]
+        own = [rows[name][later] for name in ("doc_id", "place", "start", "stop")]
+        firsts = [rows[name][first] for name in ("doc_id", "place", "start")]
+        return np.stack([*own, *firsts], axis=1).astype(np.int64)
+
+
+def repeat_batch(repeats: np.ndarray) -> pa.RecordBatch:
+    """Rows of REPEAT_SCHEMA of int64[m, 7]."""
+    columns = [pa.array(np.ascontiguousarray(column)) for column in repeats.T]
+    return pa.RecordBatch.from_arrays(columns, schema=REPEAT_SCHEMA)
+
+
+def repeat_matrix(batch: pa.RecordBatch) -> np.ndarray:
+    """int64[m, 7] of rows of REPEAT_SCHEMA."""
+    return np.stack([batch.column(name).to_numpy() for name in REPEAT_SCHEMA.names], axis=1)

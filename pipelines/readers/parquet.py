@@ -1,0 +1,146 @@
+"""Parquet input: the mapped columns as they are, every other one as metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from strata.errors import InputError, InputMissingError, SettingsError
+from strata.pipelines.readers.json_bytes import mark_invalid
+from strata.pipelines.readers.parquet_json import metadata_of, names_of
+from strata.pipelines.readers.parquet_metadata import StringParts
+from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
+from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
+from strata.pipelines.readers.split import InputFile, ReadLimits, Split
+from strata.pipelines.readers.utf8 import are_utf8
+from strata.storage.reading.scan import open_parquet, rows_per_batch
+from strata.storage.stores.opening import Store
+
+__all__ = ["read_split"]
+
+# Of larger batches jemalloc takes most pages anew from the system; that costs more than the calls
+# that smaller batches need.
+BATCH_BYTES = 4_000_000
+STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+
+
+def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
+    """The rows of some row groups; positions are row numbers in the file.
+
+    Raises:
+        BrokenFile: damaged, without the text column, or with one that holds no text.
+    """
+    file, row = split.file, split.first_row
+    try:
+        for batch in _batches(split, store, min(limits.batch_bytes, BATCH_BYTES)):
+            yield _read(file, batch, row, limits.max_document_bytes)
+            row += batch.num_rows
+    except (BrokenFile, InputMissingError, SettingsError):
+        raise
+    except (InputError, pa.ArrowException, ValueError, OverflowError) as error:
+        raise BrokenFile(reject(file, row, RejectReason.CORRUPT_FILE, str(error))) from error
+
+
+def _batches(split: Split, store: Store, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    with open_parquet(store, split.file.url) as scan:
+        columns = _columns(split.file, scan.parquet.schema_arrow)
+        # A file whose footer could not be read while planning is one split of unknown row groups.
+        for group in range(split.start, min(split.end, scan.metadata.num_row_groups)):
+            facts = scan.metadata.row_group(group)
+            missing = facts.num_rows
+            for batch in scan.batches(group, columns, rows_per_batch(facts, columns, batch_bytes)):
+                missing -= batch.num_rows
+                yield batch
+            if missing:
+                # Where a damaged footer disagrees with the pages, Arrow reads what there is.
+                raise InputError(f"row group {group} lacks {missing} of its rows")
+
+
+def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
+    name = file.options.fields.text
+    found = ", ".join(schema.names)
+    if name not in schema.names:
+        raise BrokenFile(reject(file, 0, RejectReason.NO_TEXT_COLUMN, f"columns: {found}"))
+    if len(set(schema.names)) < len(schema.names):
+        raise InputError(f"doubled columns: {found}")
+    kind = schema.field(name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if not any(check(kind) for check in STRING_TYPES):
+        what = f"the column {name} has the type {kind}"
+        raise BrokenFile(reject(file, 0, RejectReason.TEXT_NOT_STRING, what))
+    return list(schema.names)
+
+
+def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadBatch:
+    name = file.options.fields.text
+    bad = dict.fromkeys(
+        np.flatnonzero(batch.column(name).is_null().to_numpy(zero_copy_only=False)).tolist(),
+        RejectReason.NULL_TEXT,
+    )
+    bad |= dict.fromkeys(_invalid_rows(batch), RejectReason.INVALID_UTF8)
+    rejects = [
+        reject(file, row + place, reason, _text_head(batch.column(name)[place]))
+        for place, reason in sorted(bad.items())
+    ]
+    keep = np.ones(batch.num_rows, bool)
+    keep[list(bad)] = False
+    good = batch.filter(pa.array(keep)) if bad else batch
+    columns = _valid_columns(file, good, np.flatnonzero(keep) + row)
+    return build_batch(file, columns, rejects, batch.num_rows, limit)
+
+
+def _valid_columns(
+    file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int64]
+) -> Columns:
+    fields = file.options.fields
+    names = {key: names_of(batch, key) for key in {fields.id, fields.lang, fields.url}}
+    return Columns(
+        positions,
+        batch.column(fields.text).cast(pa.large_string()),
+        names[fields.id],
+        names[fields.lang],
+        names[fields.url],
+        names_of(batch, fields.date),
+        metadata_of(batch, frozenset(names) | {fields.text}),
+    )
+
+
+def _invalid_rows(batch: pa.RecordBatch) -> list[int]:
+    """Rows with a string, in any column, that is no UTF-8."""
+    # Parquet's string type promises UTF-8, and nobody checks it.
+    bad = np.zeros(batch.num_rows, np.bool_)
+    for column in batch.columns:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            parts = StringParts.of(column.cast(pa.large_string()))
+            if not are_utf8(parts.data, parts.offsets):
+                marks = np.zeros(batch.num_rows, np.bool_)
+                mark_invalid(parts.data, parts.offsets, marks)
+                bad |= marks & parts.valid
+        else:
+            bad[_invalid_values(column)] = True
+    return [int(row) for row in np.flatnonzero(bad)]
+
+
+def _invalid_values(column: pa.Array) -> list[int]:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return [row for row in range(len(column)) if not _is_valid(column.slice(row, 1))]
+    return []
+
+
+def _is_valid(value: pa.Array) -> bool:
+    try:
+        value.to_pylist()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text_head(text: pa.Scalar) -> bytes:
+    data = text.cast(pa.large_binary()).as_buffer()
+    return b"" if data is None else memoryview(data)[: 4 * EXCERPT_CHARACTERS].tobytes()

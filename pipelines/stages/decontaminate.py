@@ -1,0 +1,194 @@
+"""The decontamination stage: which documents contain items of a benchmark, as `contained`.
+
+An item is a document of another corpus of the same catalog. What an earlier run searched for the
+same items is not read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from strata.pipelines.decontamination.items import (
+    IndexCounts,
+    IndexFile,
+    IndexTask,
+    write_item_index,
+)
+from strata.pipelines.decontamination.matches import summarize
+from strata.pipelines.decontamination.search import (
+    ContainmentResult,
+    ContainmentTask,
+    find_contained,
+)
+from strata.pipelines.execution.row_groups import deal_parts
+from strata.pipelines.execution.stage import (
+    Counters,
+    StageContext,
+    StageReport,
+    StageStatus,
+    Stopwatch,
+)
+from strata.pipelines.execution.table_target import TableTarget
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.lineage.coverage import (
+    Watermark,
+    current_watermark,
+    watermark_of,
+    watermark_properties,
+)
+from strata.pipelines.lineage.guard import RetractionGuard
+from strata.pipelines.lineage.keys import contained_key, is_contained_current, item_key
+from strata.pipelines.tables.other_corpora import BenchmarkCorpus, benchmark_corpora
+from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.url import Url
+from strata.storage.tables.publish import PublishMode, publish
+
+__all__ = ["run_decontaminate"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What a search found, and how it is published.
+
+    Attributes:
+        counts: what was looked for.
+        results: the results of the tasks.
+        documents: documents that were searched, by earlier runs too.
+        mode: whether the rows come beside those of earlier runs.
+        properties: of the snapshot.
+    """
+
+    counts: IndexCounts
+    results: list[ContainmentResult]
+    documents: int
+    mode: PublishMode
+    properties: Mapping[str, str]
+
+
+_NOTHING = _Search(IndexCounts(0, 0, 0, Counters()), [], 0, PublishMode.OVERWRITE, {})
+
+
+def run_decontaminate(context: StageContext) -> StageReport | None:
+    """Search the documents for benchmark items and publish what contains which.
+
+    Returns:
+        None where no items are named, and none were.
+
+    Raises:
+        SettingsError: a corpus of items does not exist, or the items are too many.
+        InputMissingError: a corpus of items holds nothing.
+        BalanceError: a document was not searched, or twice.
+        ConflictError: a retraction is at work.
+    """
+    watch = Stopwatch()
+    guard = RetractionGuard.begin(context.corpus)
+    corpora = benchmark_corpora(context)
+    if not corpora and is_contained_current(context):
+        return None
+    report = StageReport("decontaminate", contained_key(context))
+    if is_contained_current(context):
+        report.status = StageStatus.SKIPPED
+        return report
+    watch.lap("plan")
+    # Without corpora, what an earlier run found must not remove anything any more.
+    search = _search(context, corpora, watch) if corpora else _NOTHING
+    report.rows_in = current_watermark(context.corpus).documents
+    report.rows_out = search.documents if corpora else report.rows_in
+    report.check_balance()
+    guard.check(["contained"])
+    publish(
+        context.corpus.table("contained"),
+        [file for result in search.results for file in result.files],
+        mode=search.mode,
+        content_key=report.key,
+        run_id=context.run_id,
+        extra=search.properties,
+    )
+    _fill_report(context, search, report)
+    watch.lap("publish")
+    report.seconds, report.phases = watch.seconds, watch.phases
+    return report
+
+
+def _search(context: StageContext, corpora: Sequence[BenchmarkCorpus], watch: Stopwatch) -> _Search:
+    """Search the documents that no earlier run searched for the same items."""
+    settings_key, state = item_key(context, corpora), current_watermark(context.corpus)
+    watermark = watermark_of(context.corpus, context.corpus.table("contained"), settings_key)
+    context.spark()
+    watch.lap("wait for Spark")
+    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    items = IndexFile(folder / "items.npz", context.storage_options)
+    counts = _make_item_index(context, corpora, items)
+    watch.lap("index the items")
+    results = _scan(context, corpora, items, watermark)
+    context.store.delete(items.url)
+    watch.lap("search the documents")
+    return _Search(
+        counts=counts,
+        results=results,
+        documents=watermark.documents + sum(result.documents for result in results),
+        mode=PublishMode.APPEND if watermark.documents else PublishMode.OVERWRITE,
+        properties=watermark_properties(
+            state,
+            documents_key=context.corpus.table("documents").content_key or "",
+            settings_key=settings_key,
+        ),
+    )
+
+
+def _make_item_index(
+    context: StageContext, corpora: Sequence[BenchmarkCorpus], target: IndexFile
+) -> IndexCounts:
+    settings = context.settings.dedup
+    task = IndexTask(
+        corpora=tuple(corpus.urls for corpus in corpora),
+        ngram=settings.contain_ngram,
+        least_words=settings.contain_words,
+        share=settings.containment,
+        limit=settings.contain_limit,
+        target=target,
+    )
+    context.progress.start("decontaminate", "index the items", 1)
+    (counts,) = run_tasks(context.spark(), write_item_index, [task])
+    context.progress.finish()
+    return counts
+
+
+def _scan(
+    context: StageContext,
+    corpora: Sequence[BenchmarkCorpus],
+    items: IndexFile,
+    watermark: Watermark,
+) -> list[ContainmentResult]:
+    files = context.corpus.table("documents").files()
+    new = [file for file in files if file.max_doc_id > watermark.last_doc_id]
+    target = TableTarget.of(context, "contained")
+    names = tuple(corpus.name for corpus in corpora)
+    tasks = [
+        ContainmentTask(parts, watermark.last_doc_id, items, names, target)
+        for parts in deal_parts(context, new, target.layout)
+    ]
+    context.progress.start("decontaminate", "search the documents", len(tasks))
+    results = run_tasks(context.spark(), find_contained, tasks)
+    context.progress.finish()
+    return results
+
+
+def _fill_report(context: StageContext, search: _Search, report: StageReport) -> None:
+    found = summarize(context)
+    report.removed = {"contaminated": found.documents} if found.documents else {}
+    report.rows_out -= found.documents
+    report.check_balance()
+    report.details = {
+        "items": search.counts.items,
+        "items_too_short": search.counts.too_short,
+        "ngrams": search.counts.ngrams,
+        "searched_documents": sum(result.documents for result in search.results),
+        "documents_by_corpus": dict(found.documents_by_corpus),
+        "items_found": dict(found.items_found),
+        "top_items": dict(found.top_items),
+        "top_documents": dict(found.top_documents),
+    }
+    for counters in (search.counts.counters, *(result.counters for result in search.results)):
+        report.counters.add(counters)

@@ -1,0 +1,172 @@
+"""The finer grains of the dedup stage: passages of the survivors that occur before, as `cuts`.
+
+Lines, paragraphs and runs of words are found in passes over the texts of the survivors; what is
+compared are their hashes. The order of documents and places in them decides which one stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.row_groups import token_parts
+from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
+from strata.pipelines.execution.staging import staging_folder
+from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.lineage.guard import RetractionGuard
+from strata.pipelines.lineage.keys import (
+    cuts_are_current,
+    cuts_key,
+    removals_key,
+    wants_cuts,
+)
+from strata.pipelines.lineage.staleness import (
+    CUT_CONTAINED,
+    CUT_DOCUMENTS,
+    CUT_LEDGER,
+    ledger_files,
+)
+from strata.pipelines.passages.collectors import (
+    AnchorCollector,
+    CollectedRows,
+    Collector,
+    RunCollector,
+    UnitCollector,
+)
+from strata.pipelines.passages.regroup import regroup
+from strata.pipelines.passages.rows import PassageKind, PassageRows, PassageTask, find_passage_rows
+from strata.settings import Passage
+from strata.storage.contracts.url import Url
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.writing.tiers import tier_of_table
+
+__all__ = ["add_cuts"]
+
+SUBSTRING = "substring"
+
+
+def add_cuts(context: StageContext, report: StageReport) -> StageReport:
+    """Bring `cuts` up to date with the ledger that a dedup stage has just left.
+
+    Args:
+        context: the corpus.
+        report: that of the ledger; its key is the ledger's.
+
+    Raises:
+        BalanceError: a pass did not see every document.
+        ConflictError: documents were retracted meanwhile.
+    """
+    guard = RetractionGuard.begin(context.corpus)
+    remaining = removals_key(context)
+    if cuts_are_current(context, remaining):
+        return report
+    watch, settings = Stopwatch(), context.settings.dedup
+    collected: list[CollectedRows] = []
+    if wants_cuts(settings):
+        context.spark()
+        watch.lap("wait for Spark")
+    if settings.passages is not Passage.NONE:
+        collected += _units(context, settings.passages, report)
+        watch.lap(f"find repeated {settings.passages}s")
+    if settings.substring_words is not None:
+        collected += _runs(context, settings.substring_words, report)
+        watch.lap("find repeated runs of words")
+    files = [file for each in collected for file in each.cuts]
+    guard.check(["cuts"])
+    publish(
+        context.corpus.table("cuts"),
+        files,
+        mode=PublishMode.OVERWRITE,
+        content_key=cuts_key(settings, remaining),
+        run_id=context.run_id,
+        extra={
+            CUT_DOCUMENTS: context.corpus.table("documents").content_key or "",
+            CUT_LEDGER: report.key,
+            CUT_CONTAINED: context.corpus.table("contained").content_key or "",
+        },
+    )
+    watch.lap("publish cuts")
+    report.status = StageStatus.DONE
+    report.counters.files_written += len(files)
+    report.seconds += watch.seconds
+    for phase, seconds in watch.phases.items():
+        report.phases[phase] = report.phases.get(phase, 0.0) + seconds
+    return report
+
+
+def _units(context: StageContext, granularity: Passage, report: StageReport) -> list[CollectedRows]:
+    tier = tier_of_table(context.settings, "cuts")
+    folder = tier.folder(context.settings.corpus, "cuts")
+    words = context.settings.dedup.passage_words
+    found = _scan(context, PassageKind(granularity), words, (), report)
+    return _compare(context, found, UnitCollector(str(granularity), folder, tier.layout), report)
+
+
+def _runs(context: StageContext, width: int, report: StageReport) -> list[CollectedRows]:
+    tier = tier_of_table(context.settings, "cuts")
+    folder = tier.folder(context.settings.corpus, "cuts")
+    anchors = _scan(context, PassageKind.ANCHOR, width, (), report)
+    places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
+    staged = [each.anchors for each in places if each.anchors is not None]
+    shared = tuple(file.lookup for file in staged)
+    found = _scan(context, PassageKind.RUN, width, shared, report)
+    for file in staged:
+        context.store.delete(Url.parse(file.url))
+    collector = RunCollector(SUBSTRING, folder, tier.layout, width)
+    return _compare(context, found, collector, report)
+
+
+def _scan(
+    context: StageContext,
+    kind: PassageKind,
+    words: int,
+    anchors: tuple[LedgerFile, ...],
+    report: StageReport,
+) -> list[PassageRows]:
+    """Read the survivors, and check that no document was missed."""
+    ledger = ledger_files(context)
+    folder, storage = staging_folder(context), context.storage_options
+    tasks = [
+        PassageTask(parts, ledger, kind, words, anchors, folder, storage)
+        for parts in token_parts(context)
+    ]
+    context.progress.start("dedup", f"read survivors, find {kind}s", len(tasks))
+    found = run_tasks(context.spark(), find_passage_rows, tasks)
+    context.progress.finish()
+    _fill_report(context, found, report)
+    return found
+
+
+def _fill_report(context: StageContext, found: Sequence[PassageRows], report: StageReport) -> None:
+    documents = sum(each.documents for each in found)
+    removed = sum(each.removed for each in found)
+    for each in found:
+        report.counters.add(each.counters)
+    if report.status is StageStatus.SKIPPED:
+        # The ledger was there already: what it removes is not known by method here.
+        report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
+        report.rows_out = documents - removed
+        report.removed = {"duplicate": removed} if removed else {}
+    balance = StageReport("dedup", report.key, rows_in=report.rows_in, rows_out=documents)
+    balance.check_balance()
+
+
+def _compare(
+    context: StageContext,
+    found: Sequence[PassageRows],
+    collector: Collector,
+    report: StageReport,
+) -> list[CollectedRows]:
+    files = [each.file for each in found if each.file is not None]
+    context.progress.start("dedup", "compare passages", 0)
+    done = regroup(context, files, collector)
+    context.progress.finish()
+    for each in done:
+        report.counters.add(each.counters)
+    if isinstance(collector, UnitCollector):
+        report.details.setdefault("passages", {})[collector.granularity] = {
+            "compared": sum(file.rows for file in files),
+            "cut": sum(file.rows for each in done for file in each.cuts),
+            "bytes_cut": sum(each.bytes_cut for each in done),
+        }
+    return done

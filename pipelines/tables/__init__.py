@@ -1,0 +1,1 @@
+"""Reading a corpus back: its inputs, texts, removals, cuts, survivors and names."""

@@ -1,0 +1,253 @@
+"""Other corpora that ours is compared with: their fingerprints, and ids that tell them apart.
+
+A document of another corpus has an id below 0 in `edges` and as `kept_id` of the ledger: its own
+``doc_id`` plus the ``shift`` of its corpus. The shifts stand in the snapshots of both tables.
+
+The corpora whose documents are benchmark items, each at one snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from strata.errors import ConflictError, InputMissingError, SettingsError
+from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.kernels.banding import SKETCH_VERSION
+from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.records import TableSnapshot
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.table import CorpusTable
+
+__all__ = [
+    "AGAINST",
+    "FINGERPRINT_FORMAT",
+    "BenchmarkCorpus",
+    "Origin",
+    "ReferenceCorpus",
+    "ReferenceDocument",
+    "benchmark_corpora",
+    "fingerprint_format",
+    "origins_json",
+    "origins_of",
+    "reference_corpora",
+    "reference_document",
+]
+
+AGAINST = "strata.against"
+FINGERPRINT_FORMAT = "strata.fingerprint-format"
+LOWEST = -(1 << 63)
+MAX_ORDINALS = 1 << (63 - POSITION_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which corpus a range of ids below 0 stands for."""
+
+    corpus: str
+    snapshot: int
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceDocument:
+    """A document of another corpus: its corpus, the snapshot of `fingerprints`, its id there."""
+
+    corpus: str
+    snapshot: int
+    doc_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceCorpus:
+    """Another corpus at one snapshot.
+
+    Attributes:
+        origin: which corpus, which snapshot of its `fingerprints`, and the shift of its ids.
+        key: content key of its documents.
+        files: the files of its `fingerprints`.
+        rows: their documents.
+    """
+
+    origin: Origin
+    key: str
+    files: tuple[FingerprintFile, ...]
+    rows: int
+
+
+def fingerprint_format(ngram: int) -> str:
+    """What makes two fingerprints comparable."""
+    return f"{SKETCH_VERSION}-{ngram}"
+
+
+def reference_corpora(context: StageContext) -> tuple[ReferenceCorpus, ...]:
+    """The corpora that ``dedup.against`` names, in its order.
+
+    Raises:
+        SettingsError: a corpus or snapshot does not exist, or is the corpus itself.
+        InputMissingError: a corpus has no fingerprints.
+        ConflictError: fingerprints cannot be compared with ours.
+    """
+    found: list[ReferenceCorpus] = []
+    ordinals = 0
+    for entry in context.settings.dedup.against:
+        name, _, snapshot = entry.partition("@")
+        if name == context.settings.corpus and not snapshot:
+            raise SettingsError(
+                f"dedup.against names the corpus {name} itself",
+                hint=f"name another corpus, or an earlier state as {name}@SNAPSHOT",
+            )
+        other = context.corpus.sibling(name)
+        shift = LOWEST + (ordinals << POSITION_BITS)
+        found.append(_reference_corpus(context, other, _wanted(other, snapshot), shift))
+        files = other.table("fingerprints").files(found[-1].origin.snapshot)
+        ordinals += max((file.max_doc_id >> POSITION_BITS for file in files), default=-1) + 1
+    if ordinals > MAX_ORDINALS:
+        raise SettingsError(
+            f"the corpora in dedup.against have {ordinals:,} input files, and ids only allow "
+            f"{MAX_ORDINALS:,}",
+            hint="compare with one corpus after the other",
+        )
+    return tuple(found)
+
+
+def _wanted(other: Corpus, name: str) -> int | None:
+    """The snapshot that an id names, or a tag."""
+    if not name or name.isdecimal():
+        return int(name) if name else None
+    return other.table("fingerprints").snapshot_id(name)
+
+
+def _reference_corpus(
+    context: StageContext, other: Corpus, snapshot: int | None, shift: int
+) -> ReferenceCorpus:
+    table = other.table("fingerprints")
+    chosen = _snapshot(other, table, snapshot)
+    if chosen is None or chosen.content_key is None:
+        raise InputMissingError(
+            f"the corpus {other.name} has no fingerprints to compare with",
+            hint=f"run `strata shard` with the settings of {other.name} first",
+        )
+    ours, theirs = (
+        fingerprint_format(context.settings.dedup.ngram),
+        chosen.properties.get(FINGERPRINT_FORMAT),
+    )
+    if theirs != ours:
+        raise ConflictError(
+            f"the fingerprints of {other.name} (format {theirs}) cannot be compared with ours "
+            f"(format {ours}, which is version-ngram)",
+            hint=f"shard {other.name} again with dedup.ngram = {context.settings.dedup.ngram}",
+        )
+    files = table.files(chosen.snapshot_id)
+    return ReferenceCorpus(
+        Origin(other.name, chosen.snapshot_id, shift),
+        chosen.content_key,
+        tuple(FingerprintFile(file.url, shift) for file in files),
+        sum(file.rows for file in files),
+    )
+
+
+def _snapshot(other: Corpus, table: CorpusTable, wanted: int | None) -> TableSnapshot | None:
+    """The snapshot of `fingerprints` that is meant; ``wanted`` may be one of `documents`."""
+    snapshots = table.snapshots()
+    if wanted is None:
+        return snapshots[-1] if snapshots else None
+    listed = [*snapshots, *other.table("documents").snapshots()]
+    meant = next((each for each in listed if each.snapshot_id == wanted), None)
+    if meant is None:
+        known = ", ".join(str(each.snapshot_id) for each in listed) or "none"
+        raise SettingsError(
+            f"{other.name} has no snapshot {wanted} of documents or fingerprints",
+            hint=f"its snapshots are: {known}",
+        )
+    same = [each for each in snapshots if each.content_key == meant.content_key]
+    if not same:
+        raise SettingsError(
+            f"the fingerprints of snapshot {wanted} of {other.name} have expired",
+            hint="name a snapshot that `strata storage snapshots` still lists for fingerprints",
+        )
+    return same[-1]
+
+
+def origins_json(corpora: Iterable[ReferenceCorpus]) -> str:
+    """The shifts as the property AGAINST of a snapshot."""
+    return msgspec.json.encode([corpus.origin for corpus in corpora]).decode()
+
+
+def origins_of(table: CorpusTable) -> tuple[Origin, ...]:
+    """The shifts that hold in the present rows of `edges` or `clusters`."""
+    text = table.latest_property(AGAINST)
+    return msgspec.json.decode(text, type=tuple[Origin, ...]) if text else ()
+
+
+def reference_document(number: int, origins: Sequence[Origin]) -> ReferenceDocument:
+    """Whose document an id below 0 is.
+
+    Raises:
+        ConflictError: no corpus has this id; the table was made by something else.
+    """
+    fitting = [origin for origin in origins if origin.shift <= number < 0]
+    if not fitting:
+        raise ConflictError(
+            f"document {number} is of another corpus that the table does not name",
+            hint="run `strata dedup` again",
+        )
+    origin = max(fitting, key=lambda each: each.shift)
+    return ReferenceDocument(origin.corpus, origin.snapshot, number - origin.shift)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkCorpus:
+    """A corpus of items at one snapshot of its `documents`.
+
+    Attributes:
+        name: the corpus.
+        key: content key of the snapshot; compaction does not change it.
+        urls: the files of the snapshot.
+    """
+
+    name: str
+    key: str
+    urls: tuple[str, ...]
+
+
+def benchmark_corpora(context: StageContext) -> tuple[BenchmarkCorpus, ...]:
+    """The corpora that ``dedup.decontaminate`` names, in its order.
+
+    Raises:
+        SettingsError: a corpus or snapshot does not exist, is named twice, or is the corpus itself.
+        InputMissingError: a corpus holds no documents.
+    """
+    found: dict[str, BenchmarkCorpus] = {}
+    for entry in context.settings.dedup.decontaminate:
+        name, _, snapshot = entry.partition("@")
+        if name == context.settings.corpus or name in found:
+            raise SettingsError(
+                f"dedup.decontaminate names the corpus {name}"
+                + (" twice" if name in found else ", which is the one to decontaminate"),
+                hint="name each corpus of benchmark items once",
+            )
+        found[name] = _at(context.corpus.sibling(name), snapshot)
+    return tuple(found.values())
+
+
+def _at(other: Corpus, name: str) -> BenchmarkCorpus:
+    table = other.table("documents")
+    wanted = table.snapshot_id(name) if name else None
+    snapshots = table.snapshots()
+    files = table.files(wanted)
+    chosen = [each for each in snapshots if each.snapshot_id == wanted] or snapshots[-1:]
+    if not files:
+        raise InputMissingError(
+            f"the corpus {other.name} holds no documents that could be benchmark items",
+            hint=f"run `strata shard` with the settings of {other.name} first",
+        )
+    return BenchmarkCorpus(other.name, _key(table, chosen[0]), tuple(file.url for file in files))
+
+
+def _key(table: CorpusTable, snapshot: TableSnapshot) -> str:
+    # Another engine may have written the snapshot: then only its number tells its content.
+    return snapshot.content_key or f"{table.name}@{snapshot.snapshot_id}"

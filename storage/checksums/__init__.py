@@ -1,0 +1,1 @@
+"""Checksums of rows and digests of files."""

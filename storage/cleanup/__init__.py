@@ -1,0 +1,1 @@
+"""Old snapshots, files that nothing refers to, uploads that were never completed."""

@@ -1,0 +1,153 @@
+"""Garbage collection: finding and deleting files that nothing refers to."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from strata.errors import ConflictError
+from strata.settings import TABLES
+from strata.storage.contracts.store import FileInfo, Store
+from strata.storage.contracts.url import Url
+from strata.storage.reading.scan import read_batches
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.referenced_files import referenced_names
+from strata.storage.writing.tiers import Tier
+
+__all__ = ["STAGING", "Garbage", "collect_garbage", "find_orphans", "refuse_lost_tables"]
+
+STAGING = "_staging"
+"""Folder of the warehouse with one folder a run, for files that no table ever refers to."""
+# What Iceberg and Strata write, by folder of a table.
+_SUFFIXES = {
+    "data": frozenset({".parquet", ".tmp"}),
+    "metadata": frozenset({".avro", ".json", ".gz", ".puffin", ".stats", ".tmp"}),
+}
+_DELETES_IN_FLIGHT = 16
+_BATCH_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What a collection deleted."""
+
+    files: int
+    n_bytes: int
+
+
+def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> list[FileInfo]:
+    """Files of a corpus that no table needs, sorted by URL.
+
+    Looks at the data folders of its tables in every tier, at their metadata folders, and at
+    ``_staging``; a folder there counts as a whole, by its youngest file. Reports, tokenizers, the
+    catalog and files that the corpus was read from are never among them.
+
+    Args:
+        corpus: the corpus.
+        tiers: all tiers that hold files of it. No other warehouse may have a corpus of the same
+            name in them: its files would be nobody's.
+        grace: files younger than this are left alone, as they may belong to a running job; so it
+            must exceed the longest job. Files whose age the store does not tell are left alone.
+
+    Raises:
+        ConflictError: the catalog changed meanwhile, or is not that of the warehouse: it lacks a
+            table whose metadata is there.
+        InputMissingError: metadata of a table is not there, so nothing can be told.
+    """
+    limit = time.time_ns() - round(grace.total_seconds() * 1e9)
+    # Listed before the references are read, so what is published in between is safe.
+    listed = list(_listed(corpus, tiers))
+    staged = _abandoned(corpus, limit)
+    _refuse_unknown_tables(corpus, listed)
+    old = [each.file for each in listed if _is_older(each.file, limit)]
+    needed = referenced_names(corpus) if old else set()
+    orphans = [file for file in old if file.url.name not in needed]
+    inputs = _input_urls(corpus) if orphans else set()
+    return sorted(file for file in [*orphans, *staged] if str(file.url) not in inputs)
+
+
+def collect_garbage(store: Store, orphans: Sequence[FileInfo]) -> Garbage:
+    """Delete what :func:`find_orphans` found; a file that is gone already is no error."""
+    with ThreadPoolExecutor(_DELETES_IN_FLIGHT) as pool:
+        for _ in pool.map(lambda file: store.delete(file.url), orphans):
+            pass
+    return Garbage(len(orphans), sum(file.size for file in orphans))
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    table: str
+    kind: str
+    file: FileInfo
+
+
+def refuse_lost_tables(corpus: Corpus, tiers: Iterable[Tier]) -> None:
+    """Make sure that the catalog knows every table whose files are there.
+
+    Raises:
+        ConflictError: it does not.
+    """
+    known = corpus.existing_tables()
+    unknown = [table for table in TABLES if table not in known]
+    _refuse_unknown_tables(corpus, list(_listed(corpus, tiers, unknown)))
+
+
+def _listed(
+    corpus: Corpus, tiers: Iterable[Tier], tables: Sequence[str] | None = None
+) -> Iterator[_Listed]:
+    home = corpus.warehouse / corpus.name
+    roots = {home, *(tier.url / corpus.name for tier in tiers)}
+    # One listing a tier: object stores answer it a thousand files at a time.
+    asked = [
+        (root, folder)
+        for root in roots
+        for folder in ([root] if tables is None else [root / table for table in tables])
+    ]
+    for root, folder in asked:
+        for file in corpus.store.find(folder):
+            table, _, rest = str(file.url).removeprefix(f"{root}/").partition("/")
+            kind = rest.partition("/")[0]
+            is_ours = table in TABLES and file.url.suffix in _SUFFIXES.get(kind, ())
+            if is_ours and (kind == "data" or root == home):
+                yield _Listed(table, kind, file)
+
+
+def _refuse_unknown_tables(corpus: Corpus, listed: Sequence[_Listed]) -> None:
+    known = corpus.existing_tables()
+    found = {(each.table, each.kind) for each in listed}
+    for table in TABLES:
+        if table not in known and {(table, "data"), (table, "metadata")} <= found:
+            raise ConflictError(
+                f"the catalog has no table {corpus.name}.{table}, but below "
+                f"{corpus.warehouse / corpus.name / table} are its metadata and data",
+                hint="check `warehouse` and [catalog], or restore the catalog's database; if the "
+                "table was dropped on purpose, delete its folder",
+            )
+
+
+def _is_older(file: FileInfo, limit_ns: int) -> bool:
+    return file.modified_ns is not None and file.modified_ns < limit_ns
+
+
+def _abandoned(corpus: Corpus, limit_ns: int) -> Iterator[FileInfo]:
+    folder = corpus.warehouse / STAGING
+    runs: defaultdict[str, list[FileInfo]] = defaultdict(list)
+    for file in corpus.store.find(folder):
+        run = str(file.url).removeprefix(f"{folder}/").partition("/")[0]
+        runs[run].append(file)
+    for run_files in runs.values():
+        if all(_is_older(file, limit_ns) for file in run_files):
+            yield from run_files
+
+
+def _input_urls(corpus: Corpus) -> set[str]:
+    return {
+        str(Url.parse(uri))
+        for file in corpus.table("inputs").files()
+        for batch in read_batches(corpus.store, file.location, ["uri"], None, _BATCH_BYTES)
+        for uri in batch.column(0).to_pylist()
+    }

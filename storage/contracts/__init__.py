@@ -1,0 +1,1 @@
+"""What a store is, and the values that say how files are reached: they travel to the workers."""

@@ -1,0 +1,179 @@
+"""The contract of a store: the one way to files, whatever filesystem they lie on."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+from strata.errors import InputMissingError
+from strata.storage.contracts.url import Url
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["ByteRange", "FileInfo", "Output", "PartUpload", "Store"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileInfo:
+    """What a listing tells about a file.
+
+    Attributes:
+        url: where it is.
+        size: bytes.
+        identity: changes whenever the content does: the ETag, else the time of change in
+            nanoseconds, as text; empty where the store tells neither.
+        modified_ns: time of change, nanoseconds since 1970, UTC; None where the store tells none.
+    """
+
+    url: Url
+    size: int
+    identity: str
+    modified_ns: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ByteRange:
+    """Bytes ``start`` up to, not including, ``end``."""
+
+    start: int
+    end: int
+
+
+class Output(io.BufferedIOBase):
+    """A file being written: it appears when closed, and never when discarded or forgotten."""
+
+    @property
+    def sends_behind(self) -> bool:
+        """Whether bytes are on their way while the caller goes on."""
+        return False
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Drop what was written; the target keeps its former content, if any."""
+
+    def writable(self) -> bool:
+        """True: this is an output."""
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        # io.IOBase would close here, and so publish half a file.
+        self.discard()
+
+
+class PartUpload(ABC):
+    """An object that is written in parts; each call may be repeated without harm.
+
+    The object appears with ``put`` or ``complete``, and never otherwise.
+    """
+
+    @abstractmethod
+    def put(self, data: bytes | bytearray) -> None:
+        """Write the whole object at once."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start an upload in parts."""
+
+    @abstractmethod
+    def send(self, number: int, data: bytes | bytearray) -> str:
+        """Write part ``number``, from 1 on; tells the tag that ``complete`` needs."""
+
+    @abstractmethod
+    def complete(self, tags: Sequence[str]) -> None:
+        """Make the object of its parts, given their tags in order."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop the parts."""
+
+
+class Store(ABC):
+    """Files by URL. Instances are picklable and hold no open connection.
+
+    Every method raises ``InputMissingError`` for a missing file, ``MachineError`` for missing
+    permission or space and ``TransientError`` for what a retry may mend, naming the URL.
+    """
+
+    @abstractmethod
+    def open_input(self, url: Url) -> BinaryIO:
+        """Open a file for reading; the handle is seekable."""
+
+    @abstractmethod
+    def create(self, url: Url) -> Output:
+        """Open a file for writing, making its parent folders; it replaces one of the same name."""
+
+    @abstractmethod
+    def info(self, url: Url) -> FileInfo:
+        """Size and identity of one file."""
+
+    @abstractmethod
+    def find(self, url: Url) -> list[FileInfo]:
+        """All files below a folder, or that match a glob, or the file itself; sorted by URL.
+
+        Nothing there is an empty list.
+        """
+
+    @abstractmethod
+    def delete(self, url: Url) -> None:
+        """Remove one file; one that is not there is no error."""
+
+    @abstractmethod
+    def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Read several ranges of a file, with several requests in flight where that helps."""
+
+    def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
+        """What one file is, and its last ``count`` bytes, or all that it has.
+
+        A reader of a footer begins with it; it is one request where a store can.
+        """
+        info = self.info(url)
+        span = ByteRange(max(0, info.size - count), info.size)
+        return info, self.pinned(info).read_ranges(url, [span])[0]
+
+    def upload(self, url: Url) -> PartUpload | None:  # noqa: ARG002 (for stores that have parts)
+        """An upload in parts, on stores that know them."""
+        return None
+
+    def pinned(self, info: FileInfo) -> Store:  # noqa: ARG002 (for stores that can tell)
+        """The store for reading the one version of a file that ``info`` tells of.
+
+        Stores that can tell raise ``ConflictError`` when the file was replaced meanwhile.
+        """
+        return self
+
+    def exists(self, url: Url) -> bool:
+        """Whether there is a file."""
+        try:
+            self.info(url)
+        except InputMissingError:
+            return False
+        return True
+
+    def read_bytes(self, url: Url) -> bytes:
+        """The content of a file."""
+        with self.open_input(url) as file:
+            return file.read()
+
+    def write_bytes(self, url: Url, data: bytes) -> None:
+        """Replace the content of a file in one step."""
+        with self.create(url) as file:
+            file.write(data)

@@ -1,0 +1,1 @@
+"""PyIceberg's side: snapshots, specs, commits, file access; loaded when first needed."""

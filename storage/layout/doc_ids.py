@@ -1,0 +1,8 @@
+"""How a document id is made: the ordinal of its input file, then its place in the file."""
+
+from __future__ import annotations
+
+__all__ = ["POSITION_BITS"]
+
+POSITION_BITS = 37
+LARGEST_ORDINAL = 2 ** (63 - POSITION_BITS) - 1

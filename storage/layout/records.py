@@ -1,0 +1,101 @@
+"""Plain records of what is in a table, and the names of the properties that say whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from strata.storage.contracts.url import Url
+from strata.storage.layout.partitioning import UNPARTITIONED, Partition
+
+__all__ = [
+    "CONTENT_KEY",
+    "LAST_ID",
+    "PREFIX",
+    "PRESENT",
+    "RESULT_MS",
+    "RUN_ID",
+    "SETTINGS_KEY",
+    "TableFile",
+    "TableSnapshot",
+]
+
+PREFIX = "strata."
+CONTENT_KEY = "strata.content-key"
+RUN_ID = "strata.run-id"
+SETTINGS_KEY = "strata.settings-key"
+RESULT_MS = "strata.result-ms"
+"""Property of a rewrite: when the rows that it holds were published, milliseconds since 1970."""
+PRESENT = "main"
+"""Iceberg's name of the branch that is the table; all others are tags and branches of it."""
+
+LAST_ID = (1 << 63) - 1
+"""The largest document id that there can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A data file of a snapshot of a table.
+
+    Attributes:
+        url: where it is.
+        rows: number of rows.
+        n_bytes: size on disk.
+        min_doc_id: smallest ``doc_id`` (of `edges`: ``a``); 0 where the table has none.
+        max_doc_id: largest ``doc_id``; the largest possible where the table has none.
+        row_groups: number of row groups.
+        codec: Parquet codec as its name tells, or nothing for a file of another writer.
+        level: compression level, where the codec has one.
+        created_ms: when its newest row came into the corpus, milliseconds since 1970, UTC;
+            None for a file of another writer.
+        partition: the values that its rows share, by name of the field.
+    """
+
+    url: str
+    rows: int
+    n_bytes: int
+    min_doc_id: int
+    max_doc_id: int
+    row_groups: int
+    codec: str
+    level: int | None
+    created_ms: int | None = None
+    partition: Partition = UNPARTITIONED
+
+    @property
+    def location(self) -> Url:
+        """The URL as a value."""
+        return Url.parse(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSnapshot:
+    """One published state of a table.
+
+    Attributes:
+        snapshot_id: Iceberg's id.
+        timestamp_ms: milliseconds since 1970, UTC.
+        operation: append, overwrite, replace or delete.
+        properties: the summary, with counts and the ``strata.`` properties.
+        parent_id: the snapshot that it follows.
+    """
+
+    snapshot_id: int
+    timestamp_ms: int
+    operation: str
+    properties: dict[str, str]
+    parent_id: int | None = None
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that published it."""
+        return self.properties.get(RUN_ID)
+
+    @property
+    def result_ms(self) -> int:
+        """When its rows were published, whatever rewrote it since: a tag may move years later."""
+        return int(self.properties.get(RESULT_MS, self.timestamp_ms))
+
+    @property
+    def content_key(self) -> str | None:
+        """The key of the stage whose result it holds."""
+        return self.properties.get(CONTENT_KEY)

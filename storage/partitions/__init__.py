@@ -1,1 +1,0 @@
-"""Partitions: their specs, values, folders, and the writers that keep to them."""

@@ -1,0 +1,1 @@
+"""The stores there are; `opening.open_store` puts one together."""

@@ -1,0 +1,84 @@
+"""Partition evolution: files may come under other fields, and old ones keep their spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionSpec
+from pyiceberg.table.update import (
+    AddPartitionSpecUpdate,
+    AssertDefaultSpecId,
+    AssertLastAssignedPartitionId,
+    SetDefaultSpecUpdate,
+)
+
+from strata.partition_settings import PartitionField
+from strata.storage.iceberg.catalog_errors import retry_lost_races
+from strata.storage.iceberg.partition_specs import iceberg_spec, spec_of
+from strata.storage.tables.table import CorpusTable
+from strata.storage.writing.parquet import WrittenFile
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.update import TableUpdate
+
+__all__ = ["set_default_spec", "table_for_files"]
+
+
+def table_for_files(table: CorpusTable, files: Iterable[WrittenFile]) -> Table:
+    """The Iceberg table, made now if need be, with a spec for each of the files."""
+    wanted = dict.fromkeys(file.partition.fields for file in files)
+    iceberg = table.iceberg(next(iter(wanted), ()))
+    missing = [fields for fields in wanted if spec_of(iceberg.metadata, fields) is None]
+    for fields in missing:
+        set_default_spec(table, fields)
+    return table.iceberg() if missing else iceberg
+
+
+def set_default_spec(table: CorpusTable, fields: tuple[PartitionField, ...]) -> None:
+    """Make the spec with these fields that of the table's next files; old files keep theirs.
+
+    Raises:
+        ConflictError: other writers changed it all the while.
+    """
+    retry_lost_races(lambda: _set_default_spec(table, fields))
+
+
+def _set_default_spec(table: CorpusTable, fields: tuple[PartitionField, ...]) -> None:
+    iceberg = table.iceberg(fields)
+    metadata = iceberg.metadata
+    number = spec_of(metadata, fields)
+    if number == metadata.default_spec_id:
+        return
+    made_default = SetDefaultSpecUpdate.model_validate(
+        {"spec-id": -1 if number is None else number}
+    )
+    updates: tuple[TableUpdate, ...] = (made_default,)
+    if number is None:
+        updates = (AddPartitionSpecUpdate(spec=_next_spec(metadata, fields)), made_default)
+    last = {"last-assigned-partition-id": metadata.last_partition_id}
+    requirements = (
+        AssertLastAssignedPartitionId.model_validate(last),
+        AssertDefaultSpecId.model_validate({"default-spec-id": metadata.default_spec_id}),
+    )
+    with iceberg.transaction() as transaction:
+        transaction._apply(updates, requirements)
+
+
+def _next_spec(metadata: TableMetadata, fields: tuple[PartitionField, ...]) -> PartitionSpec:
+    """A field that a former spec had keeps its id, as the specification asks."""
+    known = {
+        (each.source_id, str(each.transform)): each.field_id
+        for spec in metadata.specs().values()
+        for each in spec.fields
+    }
+    fresh = max(PARTITION_FIELD_ID_START - 1, metadata.last_partition_id or 0)
+    made = []
+    for each in iceberg_spec(metadata.schema(), fields).fields:
+        number = known.get((each.source_id, str(each.transform)))
+        if number is None:
+            number = fresh = fresh + 1
+        made.append(each.model_copy(update={"field_id": number}))
+    return PartitionSpec(*made, spec_id=max(metadata.specs()) + 1)

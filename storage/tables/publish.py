@@ -1,0 +1,97 @@
+"""Publishing written files: one atomic snapshot a stage and table, however often it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from strata.storage.iceberg.catalog_errors import catalog_errors
+from strata.storage.layout.records import CONTENT_KEY, RUN_ID
+from strata.storage.tables.table import CorpusTable
+from strata.storage.writing.parquet import WrittenFile
+from strata.version import VERSION
+
+if TYPE_CHECKING:
+    from strata.storage.iceberg.commits import Commit
+
+__all__ = ["PublishMode", "publish", "run_commit"]
+
+
+class PublishMode(StrEnum):
+    """What a publish does to the rows that are there."""
+
+    APPEND = "append"
+    OVERWRITE = "overwrite"
+
+
+def publish(
+    table: CorpusTable,
+    files: Sequence[WrittenFile],
+    *,
+    mode: PublishMode,
+    content_key: str,
+    run_id: str,
+    extra: Mapping[str, str] | None = None,
+) -> int | None:
+    """Make files part of a table, all at once; safe beside other processes, and to repeat.
+
+    Args:
+        table: where to.
+        files: what ``TableWriter.close`` returned; none still records the key.
+        mode: append, or drop all present files in the same snapshot.
+        content_key: names the result by its causes. Where the table holds it already, nothing is
+            done and ``files`` stay orphans.
+        run_id: the run, for the snapshot's summary.
+        extra: more properties of the snapshot.
+
+    Returns:
+        The id of the new snapshot, or None if the result was there.
+
+    Raises:
+        ConflictError: another process published a different result meanwhile.
+        TransientError: the catalog did not answer; nothing was published.
+    """
+    from strata.storage.iceberg.commits import AppendCommit, OverwriteCommit
+    from strata.storage.iceberg.table_commit import OneChange
+    from strata.storage.tables.partition_evolution import set_default_spec, table_for_files
+
+    properties = {
+        **(extra or {}),
+        CONTENT_KEY: content_key,
+        RUN_ID: run_id,
+        "strata.version": VERSION,
+    }
+    kind = AppendCommit if mode is PublishMode.APPEND else OverwriteCommit
+    with catalog_errors(table.name):
+        if files:
+            set_default_spec(table, files[0].partition.fields)
+        iceberg = table_for_files(table, files)
+        commit = kind(OneChange(iceberg), properties, content_key)
+        if commit.is_published(iceberg.metadata):
+            return None
+        commit.add_files(files)
+        return run_commit(table, commit)
+
+
+def run_commit(table: CorpusTable, commit: Commit) -> int | None:
+    """Carry a commit out.
+
+    Returns:
+        The id of its snapshot, or None if another process published the same result first.
+    """
+    from pyiceberg.exceptions import CommitStateUnknownException
+    from sqlalchemy.exc import DBAPIError
+
+    from strata.storage.iceberg.commits import AlreadyPublishedError
+
+    try:
+        commit.run()
+    except AlreadyPublishedError:
+        return None
+    except (CommitStateUnknownException, DBAPIError):
+        # The answer was lost, or the database locked: only the table knows how it ended.
+        present = table.existing()
+        if present is None or present.metadata.snapshot_by_id(commit.snapshot_id) is None:
+            raise
+    return commit.snapshot_id

@@ -1,0 +1,294 @@
+"""Counting what a store moves: bytes in a wrapper around it, requests where they are sent."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from strata.storage.contracts.store import ByteRange, FileInfo, Output, Store
+from strata.storage.contracts.url import LOCAL, Url
+from strata.storage.layout.file_names import facts_of_name
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = [
+    "Event",
+    "FileReads",
+    "IoMeter",
+    "MeteredStore",
+    "counting",
+    "current_meter",
+    "record",
+]
+
+
+class Event(StrEnum):
+    """What is counted below a store; the value is the field of the meter."""
+
+    READ = "read_requests"
+    WRITE = "write_requests"
+    RETRY = "retries"
+    FAILOVER = "failovers"
+    CACHE_HIT = "cache_hits"
+    CACHE_MISS = "cache_misses"
+    CACHE_BYTES = "cache_bytes"
+    CACHE_FAULT = "cache_faults"
+
+
+@dataclass(frozen=True, slots=True)
+class FileReads:
+    """Reads of one data file; adds up with ``+``.
+
+    Attributes:
+        reads: tasks that read from it.
+        n_bytes: what they read.
+    """
+
+    reads: int = 0
+    n_bytes: int = 0
+
+    def __add__(self, other: FileReads) -> FileReads:
+        return FileReads(self.reads + other.reads, self.n_bytes + other.n_bytes)
+
+
+@dataclass(slots=True)
+class IoMeter:
+    """Bytes and requests that went through a store; adds up with ``+``.
+
+    A request is one to a server, whatever it is for: a part, a listing, the size of a file. On
+    local files it is one call.
+
+    Attributes:
+        bytes_read: bytes that readers got, from the store or its cache.
+        read_requests: requests that read.
+        bytes_written: bytes that writers gave.
+        write_requests: requests that write.
+        retries: requests that failed in a way that passes, and were sent again.
+        failovers: times that another endpoint took over.
+        cache_hits: blocks that the cache had.
+        cache_misses: blocks that it had not.
+        cache_bytes: bytes that came from the cache.
+        cache_faults: blocks that the cache could not keep, or that were damaged.
+        files: bytes read of each data file, by its name.
+    """
+
+    bytes_read: int = 0
+    read_requests: int = 0
+    bytes_written: int = 0
+    write_requests: int = 0
+    retries: int = 0
+    failovers: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_bytes: int = 0
+    cache_faults: int = 0
+    files: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: IoMeter) -> IoMeter:
+        names = self.files.keys() | other.files.keys()
+        total = IoMeter(files={n: self.files.get(n, 0) + other.files.get(n, 0) for n in names})
+        for each in fields(self):
+            if each.name != "files":
+                mine, theirs = getattr(self, each.name), getattr(other, each.name)
+                setattr(total, each.name, mine + theirs)
+        return total
+
+    @property
+    def file_reads(self) -> dict[str, FileReads]:
+        """Each data file that was read, as one read."""
+        return {name: FileReads(1, n_bytes) for name, n_bytes in self.files.items()}
+
+    def count_read(self, url: Url, size: int, *, requests: int) -> None:
+        """Record ``size`` bytes that were read of a file, in so many requests."""
+        name = url.name
+        with _LOCK:
+            self.bytes_read += size
+            self.read_requests += requests
+            if name in self.files or facts_of_name(name).codec:
+                self.files[name] = self.files.get(name, 0) + size
+
+    def count_write(self, size: int, *, requests: int) -> None:
+        """Record ``size`` bytes that were written, in so many requests."""
+        with _LOCK:
+            self.bytes_written += size
+            self.write_requests += requests
+
+
+_METER: ContextVar[IoMeter | None] = ContextVar("strata_io_meter", default=None)
+# Parts are counted by the threads that move them; a finaliser that drops an output may run, and
+# count, while its thread holds the lock.
+_LOCK = threading.RLock()
+
+
+def _renew_lock() -> None:
+    # A thread that held it when the process forked is not there to let it go.
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def counting(meter: IoMeter | None) -> Iterator[None]:
+    """Count what the block sends into ``meter``; threads that work for it ask for the same."""
+    token = _METER.set(meter)
+    try:
+        yield
+    finally:
+        _METER.reset(token)
+
+
+def current_meter() -> IoMeter | None:
+    """The meter of the innermost :func:`counting` block."""
+    return _METER.get()
+
+
+def record(event: Event, number: int = 1) -> None:
+    """Count an event into the meter of the caller, if there is one."""
+    meter = _METER.get()
+    if meter is not None:
+        with _LOCK:
+            setattr(meter, event.value, getattr(meter, event.value) + number)
+
+
+def _calls(url: Url) -> int:
+    # Remote requests are counted where they are sent; a call may take none of them, or many.
+    return 1 if url.scheme == LOCAL else 0
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredStore(Store):
+    """A store that counts into ``meter`` what passes through ``inner``."""
+
+    inner: Store
+    meter: IoMeter = field(default_factory=IoMeter)
+
+    def open_input(self, url: Url) -> BinaryIO:
+        """Open a file whose reads are counted."""
+        with counting(self.meter):
+            inner = self.inner.open_input(url)
+        return cast("BinaryIO", _MeteredInput(inner, self.meter, url))
+
+    def create(self, url: Url) -> Output:
+        """Open an output whose writes are counted."""
+        with counting(self.meter):
+            return _MeteredOutput(self.inner.create(url), self.meter, _calls(url))
+
+    def info(self, url: Url) -> FileInfo:
+        """Size and identity of one file."""
+        with counting(self.meter):
+            return self.inner.info(url)
+
+    def find(self, url: Url) -> list[FileInfo]:
+        """All files below a folder or that match a glob."""
+        with counting(self.meter):
+            return self.inner.find(url)
+
+    def delete(self, url: Url) -> None:
+        """Remove one file."""
+        with counting(self.meter):
+            self.inner.delete(url)
+
+    def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Read several ranges of a file."""
+        with counting(self.meter):
+            parts = self.inner.read_ranges(url, ranges)
+        size = sum(len(part) for part in parts)
+        self.meter.count_read(url, size, requests=len(parts) * _calls(url))
+        return parts
+
+    def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
+        """What one file is, and its last bytes."""
+        with counting(self.meter):
+            info, data = self.inner.read_tail(url, count)
+        self.meter.count_read(url, len(data), requests=_calls(url))
+        return info, data
+
+    def pinned(self, info: FileInfo) -> Store:
+        """The same store and meter, for reading one version of a file."""
+        return replace(self, inner=self.inner.pinned(info))
+
+
+class _MeteredInput(io.BufferedIOBase):
+    def __init__(self, inner: BinaryIO, meter: IoMeter, url: Url) -> None:
+        self._inner = inner
+        self._meter = meter
+        self._url = url
+        self._requests = _calls(url)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        with counting(self._meter):
+            data = self._inner.read(-1 if size is None else size)
+        self._meter.count_read(self._url, len(data), requests=self._requests)
+        return data
+
+    def read1(self, size: int = -1) -> bytes:
+        return self.read(size)
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with counting(self._meter):
+            count: int = cast("Any", self._inner).readinto(buffer)
+        self._meter.count_read(self._url, count, requests=self._requests)
+        return count
+
+    def readline(self, size: int | None = -1) -> bytes:
+        with counting(self._meter):
+            line = self._inner.readline(-1 if size is None else size)
+        self._meter.count_read(self._url, len(line), requests=0)
+        return line
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._inner.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._inner.tell()
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+class _MeteredOutput(Output):
+    def __init__(self, inner: Output, meter: IoMeter, requests: int) -> None:
+        self._inner = inner
+        self._meter = meter
+        self._requests = requests
+
+    @property
+    def sends_behind(self) -> bool:
+        return self._inner.sends_behind
+
+    def write(self, data: ReadableBuffer) -> int:
+        with counting(self._meter):
+            count = self._inner.write(data)
+        self._meter.count_write(count, requests=self._requests)
+        return count
+
+    def tell(self) -> int:
+        return self._inner.tell()
+
+    def close(self) -> None:
+        with counting(self._meter):
+            self._inner.close()
+        super().close()
+
+    def discard(self) -> None:
+        if not self.closed:
+            with counting(self._meter):
+                self._inner.discard()
+            super().close()

@@ -1,0 +1,516 @@
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from strata.errors import ConflictError, InputMissingError, TransientError
+from strata.storage.cleanup.expiry import expirable, expire
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.contracts.url import Url
+from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.replace import Replacement, replace_files
+from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.tiers import tiers_of
+
+LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
+APPEND, OVERWRITE = PublishMode.APPEND, PublishMode.OVERWRITE
+NO_GRACE = timedelta(0)
+CLUSTER = {"cluster_size": 1, "kept": True, "method": "exact", "similarity": 1.0}
+
+
+@pytest.fixture
+def settings(settings, tmp_path):
+    tiers = {
+        "hot": {"url": str(tmp_path / "warehouse" / "hot")},
+        "cold": {"url": str(tmp_path / "cold"), "codec": "zstd", "level": 9},
+    }
+    return settings.model_validate(settings.model_dump() | {"tiers": tiers})
+
+
+@pytest.fixture
+def corpus(settings):
+    with open_corpus(settings) as corpus:
+        yield corpus
+
+
+@pytest.fixture
+def tiers(settings):
+    return tiers_of(settings)
+
+
+@pytest.fixture
+def make(corpus, tiers):
+    def make(*ids, tier="hot", table="clusters"):
+        folder = tiers[tier].folder("web", table)
+        batch = pa.RecordBatch.from_pylist(
+            [{"doc_id": i, "kept_id": i} | CLUSTER for i in ids], schema=SCHEMAS[table]
+        )
+        with TableWriter(corpus.store, folder, table, LAYOUT, "t") as writer:
+            writer.write(batch)
+        return writer.close()
+
+    return make
+
+
+@pytest.fixture
+def table(corpus):
+    return corpus.table("clusters")
+
+
+@pytest.fixture
+def orphans(corpus, tiers):
+    def orphans(grace=NO_GRACE):
+        return [file.url for file in find_orphans(corpus, tiers.values(), grace)]
+
+    return orphans
+
+
+def put(table, files, key, mode=APPEND):
+    return publish(table, files, mode=mode, content_key=key, run_id="r")
+
+
+def ids_of(table, snapshot_id=None):
+    scan = table.iceberg().scan(snapshot_id=snapshot_id)
+    return sorted(scan.to_arrow()["doc_id"].to_pylist())
+
+
+def later():
+    return datetime.now(UTC) + timedelta(hours=1)
+
+
+def touch(url, hours_ago):
+    stamp = time.time() - 3600 * hours_ago
+    os.utime(url.path, (stamp, stamp))
+
+
+def urls_of(files):
+    return {Url.parse(file.url) for file in files}
+
+
+# expiry
+
+
+def test_expire_keeps_the_present_snapshot_alone(table, make):
+    for i in range(3):
+        put(table, make(i), str(i))
+    gone = expire(table, later())
+    assert [snapshot.content_key for snapshot in gone] == ["0", "1"]
+    assert [snapshot.content_key for snapshot in table.snapshots()] == ["2"]
+    assert ids_of(table) == [0, 1, 2]
+    assert expire(table, later()) == []
+
+
+def test_expire_counts_the_age_from_the_successor(table, make):
+    put(table, make(1), "old")
+    put(table, make(2), "new", OVERWRITE)
+    superseded = datetime.fromtimestamp(table.snapshots()[1].timestamp_ms / 1000, UTC)
+    # Until then the first snapshot was the table, however old it is.
+    assert expirable(table, superseded) == []
+    (old,) = expirable(table, superseded + timedelta(milliseconds=1))
+    assert old.content_key == "old"
+
+
+def test_expire_keeps_what_a_tag_names(table, make):
+    tagged = put(table, make(1), "a")
+    table.iceberg().manage_snapshots().create_tag(tagged, "v1").commit()
+    put(table, make(2), "b", OVERWRITE)
+    put(table, make(3), "c", OVERWRITE)
+    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
+    assert ids_of(table, tagged) == [1]
+
+
+def test_expire_of_an_unpublished_table_does_nothing(table):
+    assert expire(table, later()) == []
+    assert table.existing() is None
+
+
+def test_expire_keeps_the_content_key(table, make):
+    put(table, make(1), "a")
+    put(table, make(2), "b")
+    expire(table, later())
+    assert table.content_key == "b"
+    assert put(table, make(2), "b") is None
+
+
+def test_expire_beside_an_append_is_repeated(table, make, monkeypatch):
+    put(table, make(1), "a")
+    put(table, make(2), "b")
+    catalog = type(table._catalog)
+    real, calls = catalog.commit_table, []
+
+    def raced(self, iceberg, *rest):
+        if not calls:
+            calls.append(1)
+            stale = self.load_table(iceberg.name())
+            put(table, make(3), "c")
+            monkeypatch.setattr(catalog, "load_table", lambda *_: stale)
+            try:
+                return real(self, iceberg, *rest)
+            finally:
+                monkeypatch.setattr(catalog, "load_table", load)
+        return real(self, iceberg, *rest)
+
+    load = catalog.load_table
+    monkeypatch.setattr(catalog, "commit_table", raced)
+    assert [snapshot.content_key for snapshot in expire(table, later())] == ["a", "b"]
+    assert ids_of(table) == [1, 2, 3]
+
+
+def before_the_next_commit(table, monkeypatch, other):
+    """Let something else happen between what a change looked at and its commit."""
+    catalog = type(table._catalog)
+    real = catalog.commit_table
+
+    def raced(self, *rest):
+        monkeypatch.setattr(catalog, "commit_table", real)
+        other()
+        return real(self, *rest)
+
+    monkeypatch.setattr(catalog, "commit_table", raced)
+
+
+def test_expire_beside_a_rollback_keeps_the_table_and_its_rows(table, make, monkeypatch):
+    old = put(table, make(1), "a")
+    put(table, make(2), "b", OVERWRITE)
+    put(table, make(3), "c", OVERWRITE)
+    back = table.iceberg().manage_snapshots().set_current_snapshot(snapshot_id=old)
+    before_the_next_commit(table, monkeypatch, back.commit)
+    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
+    assert (table.snapshot_id(), ids_of(table)) == (old, [1])
+
+
+def test_expire_beside_a_branch_that_moves_to_an_old_snapshot_keeps_it(table, make, monkeypatch):
+    old = put(table, make(1), "a")
+    new = put(table, make(2), "b", OVERWRITE)
+    table.iceberg().manage_snapshots().create_branch(new, "side").commit()
+    put(table, make(3), "c", OVERWRITE)
+    move = table.iceberg().manage_snapshots().create_branch(old, "side")
+    before_the_next_commit(table, monkeypatch, move.commit)
+    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
+    assert ids_of(table, old) == [1]
+
+
+def test_expire_locked_catalog_is_transient(table, make, monkeypatch):
+    put(table, make(1), "a")
+    put(table, make(2), "b")
+
+    def locked(*_):
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(type(table._catalog), "commit_table", locked)
+    with pytest.raises(TransientError, match="locked"):
+        expire(table, later())
+
+
+# orphans
+
+
+def test_orphans_of_a_new_corpus_are_none(orphans):
+    assert orphans() == []
+
+
+def test_orphans_are_staged_files_that_were_never_published(table, make, orphans):
+    put(table, make(1), "a")
+    lost = urls_of(make(2) + make(3, tier="cold") + make(4, tier="warehouse"))
+    assert set(orphans()) == lost
+    # A repeated publish leaves its files behind.
+    again = make(1)
+    assert put(table, again, "a") is None
+    assert set(orphans()) == lost | urls_of(again)
+
+
+def test_orphans_younger_than_the_grace_are_left_alone(table, make, orphans):
+    put(table, make(1), "a")
+    young, old = (Url.parse(file.url) for file in make(2) + make(3))
+    touch(young, 23)
+    touch(old, 25)
+    assert orphans(timedelta(hours=24)) == [old]
+
+
+def test_orphans_of_unknown_age_are_left_alone(corpus, tiers, make, monkeypatch):
+    make(1)
+    monkeypatch.setattr("strata.storage.stores.fsspec_store._nanoseconds", lambda _: None)
+    assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
+
+
+def test_orphans_half_written_file_of_a_killed_writer_is_one(corpus, tiers, table, make, orphans):
+    put(table, make(1), "a")
+    writer = TableWriter(
+        corpus.store, tiers["hot"].folder("web", "clusters"), "clusters", LAYOUT, "t"
+    )
+    writer.write(
+        pa.RecordBatch.from_pylist([{"doc_id": 1, "kept_id": 1} | CLUSTER], SCHEMAS["clusters"])
+    )
+    writer.end_row_group()
+    (half,) = orphans()
+    assert half.suffix == ".tmp"
+    writer.abort()
+    assert orphans() == []
+
+
+@pytest.mark.parametrize("mode", PublishMode)
+def test_orphans_replaced_files_count_only_once_expired(table, make, orphans, mode):
+    first, second = make(1), make(2)
+    put(table, first, "a")
+    put(table, second, "b", mode)
+    before = table.iceberg().metadata.snapshots[0].manifest_list
+    replace_files(
+        table,
+        [Replacement(tuple(f.url for f in second), tuple(make(2, tier="cold")))],
+        run_id="compress",
+    )
+    assert orphans() == []
+    expire(table, later())
+    found = set(orphans())
+    assert urls_of(second) <= found
+    assert (urls_of(first) <= found) is (mode is OVERWRITE)
+    assert Url.parse(before) in found
+
+
+def test_orphans_reports_tokenizers_catalog_and_foreign_files_are_none(
+    corpus, tiers, table, make, orphans, settings
+):
+    put(table, make(1), "a")
+    home = corpus.warehouse / "web"
+    for url in (
+        home / "reports/run.json",
+        home / "tokenizers/abc.json",
+        home / "reports/run.parquet",
+        home / "clusters/metadata/version-hint.text",
+        home / "notes/x.parquet",
+        corpus.warehouse / "raw/x.parquet",
+        tiers["cold"].url / "other/clusters/data/x.parquet",
+        tiers["cold"].url / "web/inputs.parquet",
+    ):
+        corpus.store.write_bytes(url, b"keep")
+    assert orphans() == []
+    assert corpus.store.exists(corpus.warehouse / "catalog.db")
+
+
+def test_orphans_an_input_inside_a_data_folder_is_none(corpus, tiers, orphans):
+    folder = tiers["cold"].folder("web", "documents")
+    corpus.store.write_bytes(folder / "raw.parquet", b"input")
+    corpus.store.write_bytes(folder / "lost.parquet", b"lost")
+    row = {
+        "uri": str(folder / "raw.parquet"),
+        "ordinal": 0,
+        "size": 5,
+        "identity": "1",
+        "source": "web",
+        "format": "parquet",
+        "status": "ok",
+        "rows": 1,
+        "rejected": 0,
+        "cause": "",
+    }
+    with TableWriter(
+        corpus.store, tiers["hot"].folder("web", "inputs"), "inputs", LAYOUT, "t"
+    ) as w:
+        w.write(pa.RecordBatch.from_pylist([row], schema=SCHEMAS["inputs"]))
+    put(corpus.table("inputs"), w.close(), "i")
+    assert orphans() == [folder / "lost.parquet"]
+
+
+def test_orphans_staging_of_a_run_counts_as_a_whole(corpus, orphans):
+    staging = corpus.warehouse / "_staging"
+    ages = {"done/a": 30, "done/deep/b.bin": 26, "busy/a": 30, "busy/b": 1}
+    for name, hours in ages.items():
+        corpus.store.write_bytes(staging / name, b"x")
+        touch(staging / name, hours)
+    assert orphans(timedelta(hours=24)) == [staging / "done/a", staging / "done/deep/b.bin"]
+
+
+def test_orphans_files_of_other_corpora_and_namespaces_are_needed(settings, make, orphans):
+    borrowed, lost = make(7), make(8)
+    other = settings.model_copy(update={"corpus": "other"})
+    with open_corpus(other) as neighbour:
+        put(neighbour.table("clusters"), borrowed, "x")
+        catalog = neighbour._catalog
+        catalog.create_namespace(("lab", "deep"))
+        foreign = catalog.create_table(
+            ("lab", "deep", "t"), neighbour.table("clusters").iceberg().schema()
+        )
+        nested = make(9)
+        foreign.add_files([file.url for file in nested])
+    assert set(orphans()) == urls_of(lost)
+    assert not urls_of(borrowed + nested) & set(orphans())
+
+
+def test_orphans_table_that_cannot_be_read_stops_the_search(corpus, table, make, orphans):
+    put(table, make(1), "a")
+    make(2)
+    manifest_list = Url.parse(table.iceberg().current_snapshot().manifest_list)
+    kept = corpus.store.read_bytes(manifest_list)
+    corpus.store.delete(manifest_list)
+    with pytest.raises(InputMissingError, match=manifest_list.name):
+        orphans()
+    corpus.store.write_bytes(manifest_list, kept)
+    assert len(orphans()) == 1
+
+
+def test_orphans_table_dropped_meanwhile_is_a_conflict(corpus, table, make, orphans, monkeypatch):
+    put(table, make(1), "a")
+    listed = [("web", "clusters"), ("web", "gone")]
+    monkeypatch.setattr(type(corpus._catalog), "list_tables", lambda *_: listed)
+    with pytest.raises(ConflictError, match=r"web\.gone"):
+        orphans()
+
+
+def test_orphans_of_a_lost_catalog_are_refused(corpus, tiers, table, settings, make, tmp_path):
+    put(table, make(1), "a")
+    new = settings.model_copy(update={"catalog": {"uri": f"sqlite:///{tmp_path}/new.db"}})
+    with open_corpus(new) as empty, pytest.raises(ConflictError, match=r"web\.clusters"):
+        find_orphans(empty, tiers.values(), NO_GRACE)
+
+
+def test_orphans_published_during_the_search_are_needed(corpus, table, make, orphans, monkeypatch):
+    put(table, make(1), "a")
+    late = make(2)
+    tables = corpus.iceberg_tables
+
+    def published_first():
+        put(table, late, "b")
+        return tables()
+
+    monkeypatch.setattr(corpus, "iceberg_tables", published_first)
+    assert orphans() == []
+
+
+# collection
+
+KILLED = """
+import os, pickle, signal, sys
+from pyiceberg.catalog.sql import SqlCatalog
+from strata.settings import Settings
+from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.publish import PublishMode, publish
+
+write_metadata = SqlCatalog._write_metadata
+
+def die(*arguments, **named):
+    write_metadata(*arguments, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+SqlCatalog._write_metadata = staticmethod(die)
+settings, files = Settings.model_validate_json(sys.argv[1]), pickle.load(open(sys.argv[2], "rb"))
+with open_corpus(settings) as corpus:
+    publish(
+        corpus.table("clusters"), files, mode=PublishMode.OVERWRITE, content_key="b", run_id="r"
+    )
+"""
+
+
+def test_gc_removes_what_a_killed_commit_left(
+    settings, corpus, tiers, table, make, orphans, tmp_path
+):
+    put(table, make(1), "a")
+    before = set(corpus.store.find(corpus.warehouse / "web"))
+    files = make(2)
+    (tmp_path / "files").write_bytes(pickle.dumps(files))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, settings.model_dump_json(), str(tmp_path / "files")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert killed.returncode == -9, killed.stderr
+    left = orphans()
+    assert urls_of(files) < set(left)
+    suffixes = sorted(url.name.rpartition("-")[2].partition(".")[2] for url in left)
+    assert {"avro", "metadata.json"} < {suffix.removeprefix("zstd-1.") for suffix in suffixes}
+    garbage = collect_garbage(corpus.store, find_orphans(corpus, tiers.values(), NO_GRACE))
+    assert garbage.files == len(left)
+    assert set(corpus.store.find(corpus.warehouse / "web")) == before
+    assert (table.content_key, ids_of(table)) == ("a", [1])
+
+
+def test_gc_of_files_gone_meanwhile_is_no_error(corpus, tiers, make):
+    (lost,) = make(1)
+    found = find_orphans(corpus, tiers.values(), NO_GRACE)
+    assert collect_garbage(corpus.store, found).n_bytes == lost.n_bytes
+    assert collect_garbage(corpus.store, found).files == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_gc_never_takes_a_file_that_a_retained_snapshot_needs(corpus, tiers, table, make, seed):
+    dice = random.Random(seed)
+    rows: set[int] = set()
+    expected: dict[int, set[int]] = {}
+
+    def append(i):
+        rows.add(i)
+        return put(table, make(i), str(i))
+
+    def overwrite(i):
+        rows.clear()
+        rows.add(i)
+        return put(table, make(i), str(i), OVERWRITE)
+
+    def compact(i):
+        old = tuple(file.url for file in table.files())
+        new = tuple(make(*rows, tier="cold"))
+        return replace_files(table, [Replacement(old, new)], run_id="r")
+
+    for i in range(8):
+        make(1000 + i)
+        act = append if not rows else dice.choice([append, append, overwrite, compact])
+        snapshot_id = act(i)
+        expected[snapshot_id] = set(rows)
+        if dice.random() < 0.3:
+            table.iceberg().manage_snapshots().create_tag(snapshot_id, f"v{i}").commit()
+        if dice.random() < 0.4:
+            for snapshot in expire(table, later()):
+                del expected[snapshot.snapshot_id]
+        collect_garbage(corpus.store, find_orphans(corpus, tiers.values(), NO_GRACE))
+    assert {s.snapshot_id for s in table.snapshots()} == set(expected)
+    for snapshot_id, wanted in expected.items():
+        assert ids_of(table, snapshot_id) == sorted(wanted)
+    assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
+
+
+def test_gc_works_on_every_kind_of_store(settings, any_folder, tmp_path, request):
+    options = (
+        {"s3://bucket": request.getfixturevalue("s3_options")} if any_folder.scheme == "s3" else {}
+    )
+    remote = settings.model_validate(
+        settings.model_dump()
+        | {
+            "warehouse": str(any_folder / "wh"),
+            "catalog": {"uri": f"sqlite:///{tmp_path}/c.db"},
+            "storage_options": options,
+            "tiers": {"cold": {"url": str(any_folder / "cold")}},
+        }
+    )
+    tiers = tiers_of(remote)
+    with open_corpus(remote) as corpus:
+
+        def make(i, tier):
+            folder = tiers[tier].folder("web", "clusters")
+            with TableWriter(corpus.store, folder, "clusters", LAYOUT, "t") as writer:
+                batch = [{"doc_id": i, "kept_id": i} | CLUSTER]
+                writer.write(pa.RecordBatch.from_pylist(batch, schema=SCHEMAS["clusters"]))
+            return writer.close()
+
+        kept, lost = make(1, "cold"), make(2, "warehouse")
+        corpus.store.write_bytes(corpus.warehouse / "_staging/run/x", b"1")
+        table = corpus.table("clusters")
+        put(table, kept, "a")
+        put(table, make(3, "cold"), "b", OVERWRITE)
+        assert find_orphans(corpus, tiers.values(), timedelta(hours=1)) == []
+        found = {file.url for file in find_orphans(corpus, tiers.values(), NO_GRACE)}
+        assert found == urls_of(lost) | {corpus.warehouse / "_staging/run/x"}
+        expire(table, later())
+        garbage = find_orphans(corpus, tiers.values(), NO_GRACE)
+        assert found | urls_of(kept) < {file.url for file in garbage}
+        collect_garbage(corpus.store, garbage)
+        assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
+        assert ids_of(table) == [3]
