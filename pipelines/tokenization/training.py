@@ -15,13 +15,13 @@ from strata.errors import ConflictError, InputError
 from strata.pipelines.execution.data_files import LedgerFile, Part
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.lineage.keys import removals_key
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
 from strata.pipelines.tokenization.spec import TokenizerSpec, spec_from_json
 from strata.settings import TrainSettings
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
@@ -92,7 +92,7 @@ def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpe
     Raises:
         InputError: there is no survivor to train on.
     """
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     layout = tier_of_table(context.settings, "clean").layout
     ledger, parts = ledger_files(context), token_parts(context)
     cuts = cut_files(context, removals_key(context))
