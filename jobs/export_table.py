@@ -14,9 +14,11 @@ from strata.pipelines.export.rows import (
     export_schema,
 )
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.tables.catalog import open_corpus
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = ["export_table"]
 

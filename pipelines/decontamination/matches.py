@@ -17,10 +17,10 @@ import pyarrow as pa
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.kernels.runs import run_starts
 from strata.pipelines.tables.lookup import Row, TableLookup
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = [

@@ -13,9 +13,10 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, task_stem
 from strata.pipelines.kernels.runs import distinct_pairs
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:

@@ -39,9 +39,10 @@ from strata.pipelines.execution.tasks import (
 from strata.pipelines.tables.inputs import SourceIndex, read_sources
 from strata.pipelines.tables.removals import files_of_ledger, removed_ids
 from strata.settings import LinkRule
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class WrittenLedger:
     """The files of a ledger, and what they hold: documents removed by method, clusters.
 
     ``rounds`` are those of Spark that the components took; 0 where the driver found them alone.
-    ``kept`` tells where Spark kept edges that it made.
+    ``cached`` tells where Spark kept edges that it made.
     """
 
     summary: LedgerSummary

@@ -27,7 +27,8 @@ from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.lineage.coverage import Watermark
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
-from strata.storage.stores.opening import FileReads, MeteredStore, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import FileReads, MeteredStore
 
 __all__ = ["EdgeSearch", "find_edges"]
 

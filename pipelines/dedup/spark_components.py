@@ -28,9 +28,9 @@ from strata.pipelines.execution.staging import StagedWriter, staging_folder
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, task_stem
 from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.kernels.components import components, scramble, unscramble
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,7 +45,6 @@ SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.int64())])
 BATCH_BYTES = 4_000_000
 # A task that reads fewer pairs costs more to start than to run.
 TASK_PAIRS = 1_000_000
-"""What a worker makes of pairs on their way from or to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +179,7 @@ class PairBatch(Columns):
 
 
 Change = Callable[[Iterator[PairBatch]], Iterator[PairBatch]]
+"""What a worker does to pairs on their way from or to a file."""
 
 
 def _unchanged(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:

@@ -19,8 +19,11 @@ from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.kernels.buckets import BucketScanner, Edges
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = [
     "EDGE_SCHEMA",
@@ -46,7 +49,7 @@ WAITING_EDGES = 2_000_000
 class ScanTask:
     """How to verify a bucket, and the folder for the edges.
 
-    Documents up to ``seen_to`` were counted by an earlier run.
+    Documents up to ``watermark_doc_id`` were counted by an earlier run.
     """
 
     threshold: float

@@ -22,7 +22,9 @@ from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.kernels.runs import run_starts
-from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 if TYPE_CHECKING:
     from typing import Self
@@ -60,7 +62,7 @@ class Candidates(Columns):
     Attributes:
         member: index in the sample.
         doc_id: the other document.
-        disposition: its fate, see Fate.
+        disposition: its fate, see Disposition.
         n_shingles: its shingles, repetitions counted.
         agree: places in which the two signatures agree.
     """

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from strata.errors import StrataError
 from strata.pipelines.execution.stage import Counters
-from strata.storage.stores.opening import IoMeter
+from strata.storage.transfer.metering import IoMeter
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -15,11 +15,11 @@ from strata.pipelines.tables.cuts import TextCutter
 from strata.pipelines.tables.names import reference_names
 from strata.pipelines.tables.other_corpora import origins_of
 from strata.pipelines.tables.removals import files_of_contained, files_of_ledger, removed_ids
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = ["export_batches", "export_schema"]

@@ -13,8 +13,8 @@ from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 from strata.pipelines.tables.retractions import SelectorKind, retraction_rows
+from strata.storage.contracts.store import Store
 from strata.storage.layout.doc_ids import POSITION_BITS
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = ["Tombstones"]

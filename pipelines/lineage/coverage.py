@@ -52,7 +52,7 @@ def watermark_of(corpus: Corpus, table: CorpusTable, settings_key: str) -> Water
         settings_key: key of all that decides the result, but for the documents.
 
     Returns:
-        NOTHING_COVERED where the result was made with other settings or of other documents.
+        EMPTY_WATERMARK where the result was made with other settings or of other documents.
     """
     found = {
         name: table.latest_property(name)

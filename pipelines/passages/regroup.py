@@ -23,8 +23,11 @@ from strata.pipelines.execution.tasks import (
 )
 from strata.pipelines.passages.collectors import CollectedRows, Collector
 from strata.pipelines.passages.rows import ROW_SCHEMA, Columns, RepeatScanner
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = ["regroup"]
 

@@ -14,8 +14,8 @@ from strata.errors import InputMissingError, SettingsError
 from strata.pipelines.readers.formats import SUFFIX_FORMATS
 from strata.pipelines.readers.split import Compression, InputFile, ReadOptions
 from strata.settings import InputFormat, InputSettings
+from strata.storage.contracts.store import FileInfo, Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FileInfo, Store
 
 __all__ = ["FoundInput", "Listing", "list_inputs"]
 

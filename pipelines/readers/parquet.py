@@ -16,12 +16,12 @@ from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, re
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
 from strata.pipelines.readers.utf8 import are_utf8
+from strata.storage.contracts.store import Store
 from strata.storage.reading.scan import open_parquet, rows_per_batch
-from strata.storage.stores.opening import Store
 
 __all__ = ["read_split"]
 
-# Of larger batches jemalloc takes most pages anew from the system; that costs more than the calls
+# Of larger batches jemalloc takes most pages from the system again; that costs more than the calls
 # that smaller batches need.
 BATCH_BYTES = 4_000_000
 STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)

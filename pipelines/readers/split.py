@@ -11,9 +11,9 @@ from itertools import pairwise
 from strata.errors import InputError
 from strata.pipelines.readers.formats import FORMATS, Cut
 from strata.settings import FieldMapping, InputFormat
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import open_parquet
-from strata.storage.stores.opening import Store
 
 __all__ = ["Compression", "InputFile", "ReadLimits", "ReadOptions", "Split", "plan_splits"]
 

@@ -26,8 +26,6 @@ from strata.storage.writing.tiers import tier_of_table
 
 __all__ = ["run_tokenize"]
 
-"""Property of a snapshot of `tokens`: fingerprint of the tokenizer that encoded it."""
-
 
 def run_tokenize(context: StageContext) -> StageReport:
     """Encode the survivors and publish them.

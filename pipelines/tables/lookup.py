@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.row_lookup import find_rows
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = ["Row", "TableLookup"]

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from strata.keys import stage_key
 from strata.pipelines.tables.doc_set import DocumentSet
+from strata.storage.contracts.store import Store
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = [

@@ -12,6 +12,8 @@ from strata.storage.contracts.url import Url
 __all__ = ["TOKENIZER", "named_spec", "tokens_key"]
 
 TOKENIZER = "strata.tokenizer"
+"""Property of a snapshot of `tokens`: fingerprint of the tokenizer that encoded it."""
+
 # Raise it when the code changes what is written for the same documents and tokenizer.
 TOKENS_VERSION = 1
 DEFAULT_TRAINING = TrainSettings(vocab_size=32_000)

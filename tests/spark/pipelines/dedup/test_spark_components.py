@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from strata.pipelines.dedup.spark_components import ComponentLabels, PairFolder, spark_components
 from strata.pipelines.kernels.components import components
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 Graph = np.ndarray
 """Edges, int64[m, 2]."""

@@ -11,10 +11,10 @@ from strata.pipelines.maintenance.rewrite_task import (
     balance,
     run_rewrite_task,
 )
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.support.corpora.texts import library_texts
 

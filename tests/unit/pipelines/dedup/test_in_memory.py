@@ -9,7 +9,7 @@ from strata.pipelines.dedup.in_memory import MAX_TASKS, band_tasks, scan_bands
 from strata.pipelines.dedup.verify_buckets import ScanTask, read_edges, scan_partition
 from strata.pipelines.execution.data_files import FingerprintFile
 from strata.pipelines.kernels.banding import Banding
-from strata.storage.stores.opening import StorageOptions
+from strata.storage.contracts.options import StorageOptions
 from tests.support.corpora.fingerprints import fingerprints
 
 BANDING = Banding(9, 3)

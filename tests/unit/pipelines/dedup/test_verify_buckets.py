@@ -14,7 +14,7 @@ from strata.pipelines.dedup.verify_buckets import (
 )
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import acceptance
-from strata.storage.stores.opening import StorageOptions
+from strata.storage.contracts.options import StorageOptions
 
 THRESHOLD = 0.8
 
