@@ -21,7 +21,7 @@ from strata.pipelines.dedup.in_memory import band_tasks, scan_bands
 from strata.pipelines.dedup.verify_buckets import ScanTask
 from strata.pipelines.evaluation.neighbours import NeighbourTask, find_neighbours
 from strata.pipelines.evaluation.sample import AuditSampleTask, Sample, sample_documents
-from strata.pipelines.execution.data_files import FingerprintFile, Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.ingest.task import ShardResult, ShardTask, run_shard_task
 from strata.pipelines.kernels.banding import choose_banding
@@ -59,11 +59,11 @@ def compile_kernels(folder: Path) -> None:
     done = _shard(folder, folders, layouts)
     urls = {table: [file.url for file in done.files if file.table == table] for table in TABLES}
     scan = ScanTask(0.8, Url.parse(folder / "edges"), StorageOptions())
-    fingerprints = [FingerprintFile(url) for url in urls["fingerprints"]]
+    fingerprints = [DataFile(url) for url in urls["fingerprints"]]
     for share in band_tasks(fingerprints, choose_banding(0.8), scan, 1):
         scan_bands(share)
     _audit(tuple(fingerprints))
-    parts = tuple(Part(url, (0,), 0, 0) for url in urls["documents"])
+    parts = tuple(RowGroups(DataFile(url), (0,)) for url in urls["documents"])
     _search_items(folder, parts)
     trained = train_bpe(pa.array(TEXTS, pa.large_string()), 300)
     spec = spec_from_json(trained, TokenizeSettings(eos=True))
@@ -73,7 +73,7 @@ def compile_kernels(folder: Path) -> None:
     _cut(parts, Url.parse(folder / "cuts"))
 
 
-def _cut(parts: tuple[Part, ...], folder: Url) -> None:
+def _cut(parts: tuple[RowGroups, ...], folder: Url) -> None:
     from strata.pipelines.kernels.cutting import cut_texts
 
     for kind in (PassageKind.LINE, PassageKind.PARAGRAPH, PassageKind.ANCHOR, PassageKind.RUN):
@@ -83,7 +83,7 @@ def _cut(parts: tuple[Part, ...], folder: Url) -> None:
     cut_texts(pa.array(TEXTS, pa.large_string()), np.zeros(21, np.int64), nowhere, nowhere)
 
 
-def _audit(fingerprints: tuple[FingerprintFile, ...]) -> None:
+def _audit(fingerprints: tuple[DataFile, ...]) -> None:
     storage = StorageOptions()
     sample = sample_documents(AuditSampleTask(fingerprints, (), (1.0, 1.0), 0, storage))
     find_neighbours(NeighbourTask(fingerprints, (), 0.8, 0, storage), Sample.of(sample))
@@ -101,10 +101,10 @@ def _shard(folder: Path, folders: dict[str, Url], layouts: dict[str, ParquetLayo
     )
 
 
-def _search_items(folder: Path, parts: tuple[Part, ...]) -> None:
+def _search_items(folder: Path, parts: tuple[RowGroups, ...]) -> None:
     """Look for the documents in themselves."""
     items = IndexFile(Url.parse(folder / "items.npz"), StorageOptions())
-    urls = tuple(part.url for part in parts)
+    urls = tuple(part.file.url for part in parts)
     write_item_index(IndexTask((urls,), 8, 8, 0.5, 1_000_000, items))
     target = TableTarget("contained", StorageOptions(), Url.parse(folder / "contained"), LAYOUT)
     find_contained(ContainmentTask(parts, -1, items, ("items",), target))

@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import Edges, edges_of_pairs, pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
@@ -73,7 +73,7 @@ class RowTask:
     matter where they meet one that comes after them.
     """
 
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     banding: Banding
     watermark_doc_id: int = -1
 

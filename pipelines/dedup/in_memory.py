@@ -14,7 +14,7 @@ import numpy as np
 
 from strata.pipelines.dedup.band_rows import KeyKind, hash_to_sketch, key_of
 from strata.pipelines.dedup.verify_buckets import Scan, ScanResult, ScanTask, edge_file
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack_sketches
@@ -47,7 +47,7 @@ class BandTask:
         scan: how buckets are verified, and where the edges go.
     """
 
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     banding: Banding
     watermark_doc_id: int
     bands: tuple[int, ...]
@@ -82,7 +82,7 @@ class _KeyedRows:
 
 
 def band_tasks(
-    files: Sequence[FingerprintFile],
+    files: Sequence[DataFile],
     banding: Banding,
     scan: ScanTask,
     parallelism: int,

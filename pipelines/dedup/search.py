@@ -18,7 +18,7 @@ from strata.pipelines.dedup.band_rows import RowTask, band_rows, new_keys
 from strata.pipelines.dedup.in_memory import band_tasks, scan_bands
 from strata.pipelines.dedup.skewed_keys import SkewPolicy, find_hubs
 from strata.pipelines.dedup.verify_buckets import ScanResult, ScanTask, scan_partition
-from strata.pipelines.execution.data_files import FingerprintFile, group_files
+from strata.pipelines.execution.data_files import DataFile, data_files, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, run_tasks
@@ -52,20 +52,20 @@ class EdgeSearch:
 
     banding: Banding
     own: tuple[TableFile, ...]
-    reference: tuple[FingerprintFile, ...]
+    reference: tuple[DataFile, ...]
     documents: int
     watermark: Watermark
 
     @property
-    def files(self) -> list[FingerprintFile]:
+    def files(self) -> list[DataFile]:
         """All files, those of other corpora first."""
-        return [*self.reference, *(FingerprintFile(file.url) for file in self.own)]
+        return [*self.reference, *data_files(self.own)]
 
     @property
-    def new_files(self) -> list[FingerprintFile]:
+    def new_files(self) -> list[DataFile]:
         """The files that may hold a new document."""
         last = self.watermark.last_doc_id
-        return [FingerprintFile(file.url) for file in self.own if file.max_doc_id > last]
+        return [DataFile.of(file) for file in self.own if file.max_doc_id > last]
 
     @property
     def new_documents(self) -> int:
@@ -139,7 +139,7 @@ def _reads_per_file(tasks: Sequence[RowTask]) -> dict[str, FileReads]:
 
 
 def _row_tasks(
-    context: StageContext, search: EdgeSearch, files: Sequence[FingerprintFile]
+    context: StageContext, search: EdgeSearch, files: Sequence[DataFile]
 ) -> list[RowTask]:
     number = max(len(files), context.spark().sparkContext.defaultParallelism)
     last = search.watermark.last_doc_id

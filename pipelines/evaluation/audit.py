@@ -39,11 +39,10 @@ from strata.pipelines.evaluation.sample import (
     Sample,
     sample_documents,
 )
-from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile, group_files
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files, group_files
 from strata.pipelines.execution.stage import Counters, StageContext, StageReport
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.other_corpora import reference_corpora
-from strata.pipelines.tables.removals import files_written
 from strata.pipelines.tables.texts import own_texts, reference_texts
 
 __all__ = ["audit", "audit_unpublished"]
@@ -104,13 +103,13 @@ def audit_unpublished(
     if not context.settings.dedup.audit_documents:
         return {}
     removed = sum(ledger.removed.values())
-    files = files_written(ledger.files)
+    files = tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in ledger.files)
     return {"audit": audit(context, files, removed, report.key, report.counters)}
 
 
 def audit(
     context: StageContext,
-    ledger: Sequence[LedgerFile],
+    ledger: Sequence[DataFile],
     removed: int,
     key: str,
     counters: Counters,
@@ -149,7 +148,7 @@ def audit(
 
 def _sample(
     context: StageContext,
-    ledger: Sequence[LedgerFile],
+    ledger: Sequence[DataFile],
     population: Mapping[Disposition, int],
     seed: int,
 ) -> Sample:
@@ -168,9 +167,9 @@ def _sample(
 
 
 def _file_groups(
-    context: StageContext, reference: Sequence[FingerprintFile]
-) -> list[tuple[FingerprintFile, ...]]:
-    own = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
+    context: StageContext, reference: Sequence[DataFile]
+) -> list[tuple[DataFile, ...]]:
+    own = data_files(context.corpus.table("fingerprints").files())
     # The results of all tasks reach the driver at once: they must not become more with the corpus.
     cores = context.spark().sparkContext.defaultParallelism
     return group_files([*own, *reference], TASKS_PER_CORE * cores)
@@ -178,8 +177,8 @@ def _file_groups(
 
 def _neighbours(
     context: StageContext,
-    ledger: Sequence[LedgerFile],
-    reference: Sequence[FingerprintFile],
+    ledger: Sequence[DataFile],
+    reference: Sequence[DataFile],
     sample: Sample,
     seed: int,
     counters: Counters,

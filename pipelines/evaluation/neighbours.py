@@ -16,7 +16,7 @@ from strata.pipelines.evaluation.sample import (
     fingerprint_rows,
     sampling_hash,
 )
-from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
@@ -152,8 +152,8 @@ class NeighbourTask:
         storage: options of the stores.
     """
 
-    files: tuple[FingerprintFile, ...]
-    ledger: tuple[LedgerFile, ...]
+    files: tuple[DataFile, ...]
+    ledger: tuple[DataFile, ...]
     threshold: float
     seed: int
     storage: StorageOptions

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.tables.removals import removed_ids
@@ -88,7 +88,7 @@ class FingerprintRows(Columns):
 
 
 def fingerprint_rows(
-    file: FingerprintFile, ledger: Sequence[LedgerFile], store: Store
+    file: DataFile, ledger: Sequence[DataFile], store: Store
 ) -> Iterator[FingerprintRows]:
     """The rows of a file of `fingerprints`, in batches of bounded size."""
     with open_parquet(store, Url.parse(file.url)) as scan:
@@ -123,8 +123,8 @@ class AuditSampleTask:
         storage: options of the stores.
     """
 
-    files: tuple[FingerprintFile, ...]
-    ledger: tuple[LedgerFile, ...]
+    files: tuple[DataFile, ...]
+    ledger: tuple[DataFile, ...]
     share: tuple[float, float]
     seed: int
     storage: StorageOptions

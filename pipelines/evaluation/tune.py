@@ -17,7 +17,7 @@ from strata.pipelines.dedup.verify_buckets import MAX_HUBS
 from strata.pipelines.dedup.verify_texts import UNCERTAIN_ERRORS
 from strata.pipelines.evaluation.sample import fingerprint_rows
 from strata.pipelines.evaluation.tune_sample import TuneSample, draw_sample
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding, band_keys
@@ -71,7 +71,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class _TimedTask:
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     storage: StorageOptions
 
 
@@ -155,7 +155,7 @@ def recommended(outcomes: Sequence[TrialResult], documents: int) -> int:
 def _evaluated(
     context: StageContext, sample: TuneSample, tried: tuple[Choice, ...]
 ) -> tuple[TrialResult, ...]:
-    files = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
+    files = data_files(context.corpus.table("fingerprints").files())
     threshold = context.settings.dedup.threshold
     timed = _TimedTask(tuple(files), context.storage_options)
     shared = context.spark().sparkContext.broadcast(sample)

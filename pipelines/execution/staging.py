@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import StageContext
 from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.store import Output, Store
@@ -88,17 +88,10 @@ def staging_folder(context: StageContext) -> Url:
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A file of rows with a column ``doc_id``."""
+    """A file of the staging folder, and how many rows it has; one column is ``doc_id``."""
 
-    url: str
+    file: DataFile
     rows: int
-    min_doc_id: int
-    max_doc_id: int
-
-    @property
-    def lookup(self) -> LedgerFile:
-        """The file as one that is asked for ranges of documents."""
-        return LedgerFile(self.url, self.min_doc_id, self.max_doc_id)
 
 
 def write_staged(
@@ -126,7 +119,7 @@ def _write(
             ends = pc.min_max(group["doc_id"])
             low, high = min(low, ends["min"].as_py()), max(high, ends["max"].as_py())
             rows += group.num_rows
-    return StagedFile(str(url), rows, int(low), int(high))
+    return StagedFile(DataFile(str(url), int(low), int(high)), rows)
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from strata.errors import InputError
-from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.ingest.task import document_rows, fingerprint_rows
 from strata.pipelines.readers.split import ReadLimits, Split
 from strata.pipelines.repair.affected import MissingRows
@@ -145,9 +145,9 @@ class RowsFromSketching:
 class RowsFromSurvivors:
     """Rows of `clean` from `documents`, the ledger and the cuts."""
 
-    parts: tuple[Part, ...]
-    ledger: tuple[LedgerFile, ...]
-    cuts: tuple[LedgerFile, ...]
+    parts: tuple[RowGroups, ...]
+    ledger: tuple[DataFile, ...]
+    cuts: tuple[DataFile, ...]
     name: str = "documents and clusters"
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from strata.keys import stage_key
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
+from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.coverage import watermark_properties_without
 from strata.pipelines.lineage.guard import RETRACTION
@@ -31,7 +32,7 @@ from strata.pipelines.retraction.reelection import (
 )
 from strata.pipelines.retraction.survivors import tokenizer_of_table
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
-from strata.pipelines.tables.removals import files_of_contained, removed_ids
+from strata.pipelines.tables.removals import removed_ids
 from strata.pipelines.tables.retractions import Retraction
 from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
@@ -147,7 +148,7 @@ def _without_items(context: StageContext, doc_ids: np.ndarray) -> np.ndarray:
     """Those of some documents, int64[n] ascending, that contain no benchmark item."""
     if not len(doc_ids):
         return doc_ids
-    files = files_of_contained(context.corpus.table("contained").files())
+    files = data_files(context.corpus.table("contained").files(), reason=RemovedBy.CONTAINED)
     return np.setdiff1d(
         doc_ids, removed_ids(files, int(doc_ids[0]), int(doc_ids[-1]), context.store)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.staging import staging_folder
@@ -107,10 +107,9 @@ def _runs(context: StageContext, width: int, report: StageReport) -> list[Collec
     folder = tier.folder(context.settings.corpus, "cuts")
     anchors = _scan(context, PassageKind.ANCHOR, width, (), report)
     places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
-    staged = [each.anchors for each in places if each.anchors is not None]
-    shared = tuple(file.lookup for file in staged)
+    shared = tuple(each.anchors.file for each in places if each.anchors is not None)
     found = _scan(context, PassageKind.RUN, width, shared, report)
-    for file in staged:
+    for file in shared:
         context.store.delete(Url.parse(file.url))
     collector = RunCollector(SUBSTRING, folder, tier.layout, width)
     return _compare(context, found, collector, report)
@@ -120,7 +119,7 @@ def _scan(
     context: StageContext,
     kind: PassageKind,
     words: int,
-    anchors: tuple[LedgerFile, ...],
+    anchors: tuple[DataFile, ...],
     report: StageReport,
 ) -> list[PassageRows]:
     """Read the survivors, and check that no document was missed."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.kernels.banding import SKETCH_VERSION
 from strata.storage.layout.doc_ids import POSITION_BITS
@@ -74,7 +74,7 @@ class ReferenceCorpus:
 
     origin: Origin
     key: str
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     rows: int
 
 
@@ -145,7 +145,7 @@ def _reference_corpus(
     return ReferenceCorpus(
         Origin(other.name, chosen.snapshot_id, shift),
         chosen.content_key,
-        tuple(FingerprintFile(file.url, shift) for file in files),
+        data_files(files, shift),
         sum(file.rows for file in files),
     )
 

@@ -11,11 +11,11 @@ from strata.pipelines.dedup.exact_jaccard import CandidatePairs, exact_jaccard
 from strata.pipelines.evaluation import neighbours
 from strata.pipelines.evaluation.audit import audit
 from strata.pipelines.evaluation.neighbours import CHECKED, Neighbours
+from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.kernels import signature_index
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
-from strata.pipelines.tables.removals import files_of_ledger
 from strata.pipelines.tables.texts import own_texts
 from strata.settings import Settings
 from strata.storage.contracts.url import Url
@@ -144,7 +144,7 @@ def audited(context, documents, key):
     )
     sampled = sequential_context(settings, "audit")
     clusters = context.corpus.table("clusters")
-    ledger = files_of_ledger(clusters.files())
+    ledger = data_files(clusters.files(), reason=RemovedBy.CLUSTERS)
     removed = sum(not row["kept"] for row in rows_of(context, "clusters", ["kept"]))
     return audit(sampled, ledger, removed, key, Counters())
 
