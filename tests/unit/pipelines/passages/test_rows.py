@@ -124,7 +124,10 @@ def test_rows_of_documents_in_their_order_and_bounds(store, folder):
         (3, 7, 9),
         (3, 3, 9),
     ]
-    assert sum(b.num_rows for b in read_staged(store, [f.url for f in files], ["place"])) == 6
+    assert (
+        sum(b.num_rows for b in read_staged(store, [each.file.url for each in files], ["place"]))
+        == 6
+    )
 
 
 def test_staged_without_rows_no_file(store, folder):
