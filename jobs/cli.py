@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from strata.jobs.command.arguments import Parser, add_common, add_other_corpora, add_run, number_of
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.pipelines.export.formats import WRITERS
+from strata.tables import DECLARED
 from strata.version import VERSION
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ STAGE_JOBS = {
     "tokenize": ("tokenize_documents", "encode the survivors into tokens"),
     "compress": ("compress_tables", "compact the tables into their tiers"),
 }
-EXPORTS = ("documents", "clusters", "contained", "rejects", "tokens")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,7 +165,9 @@ def _retract(arguments: argparse.Namespace) -> int:
 def _add_export(commands: Commands) -> None:
     summary = "write documents, clusters, contained, rejects or tokens as Parquet or JSON lines"
     parser = commands.add_parser("export", help=summary, description=summary)
-    parser.add_argument("table", choices=EXPORTS)
+    parser.add_argument(
+        "table", choices=[each.name for each in DECLARED.values() if each.is_exported]
+    )
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
     parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
