@@ -190,14 +190,11 @@ def files_of_same_result(
     state: CorpusState, table: str, damaged_urls: Collection[str]
 ) -> list[TableFile]:
     """Other files of the same result: those that were rewritten, or took their place."""
-    from strata.storage.iceberg.snapshots import generation
-
     owner = state.corpus.table(table)
-    iceberg = owner.existing()
-    if iceberg is None:
-        return []
-    same = generation(iceberg.metadata, state.ref)
+    same = owner.snapshots_of_result(state.ref)
     found = {file.url: file for each in same for file in owner.files(each)}
+    if not found:
+        return []
     live = {file.url for file in state.files(table)}
     return [file for url, file in found.items() if url not in live and url not in damaged_urls]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from strata.storage.contracts.url import Url
@@ -15,6 +16,7 @@ __all__ = [
     "RESULT_MS",
     "RUN_ID",
     "SETTINGS_KEY",
+    "SnapshotTotals",
     "TableFile",
     "TableSnapshot",
 ]
@@ -68,6 +70,39 @@ class TableFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotTotals:
+    """Counts in the summary of a snapshot; 0 where its writer gave none.
+
+    Attributes:
+        rows: rows of the table.
+        files: its data files.
+        files_added: data files that the snapshot added.
+        files_removed: data files that it removed.
+        bytes_added: size on disk of those that it added.
+        bytes_removed: size on disk of those that it removed.
+    """
+
+    rows: int
+    files: int
+    files_added: int
+    files_removed: int
+    bytes_added: int
+    bytes_removed: int
+
+    @classmethod
+    def of(cls, summary: Mapping[str, str]) -> SnapshotTotals:
+        """The counts by the names that the specification gives them in a summary."""
+        return cls(
+            rows=int(summary.get("total-records", 0)),
+            files=int(summary.get("total-data-files", 0)),
+            files_added=int(summary.get("added-data-files", 0)),
+            files_removed=int(summary.get("deleted-data-files", 0)),
+            bytes_added=int(summary.get("added-files-size", 0)),
+            bytes_removed=int(summary.get("removed-files-size", 0)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TableSnapshot:
     """One published state of a table.
 
@@ -84,6 +119,11 @@ class TableSnapshot:
     operation: str
     properties: dict[str, str]
     parent_id: int | None = None
+
+    @property
+    def totals(self) -> SnapshotTotals:
+        """The counts of its summary."""
+        return SnapshotTotals.of(self.properties)
 
     @property
     def run_id(self) -> str | None:

@@ -72,10 +72,9 @@ def edit_files(
     from strata.storage.iceberg.commits import EditCommit
     from strata.storage.iceberg.snapshots import live_files, newest_key, properties_of
     from strata.storage.iceberg.table_commit import OneChange
-    from strata.storage.tables.partition_evolution import table_for_files
 
     with catalog_errors(table.name):
-        iceberg = table_for_files(table, (new for edit in edits for new in edit.new))
+        iceberg = table.iceberg_for(new for edit in edits for new in edit.new)
         head = iceberg.metadata.current_snapshot()
         carried = {
             name: value

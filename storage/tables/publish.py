@@ -54,7 +54,6 @@ def publish(
     """
     from strata.storage.iceberg.commits import AppendCommit, OverwriteCommit
     from strata.storage.iceberg.table_commit import OneChange
-    from strata.storage.tables.partition_evolution import set_default_spec, table_for_files
 
     properties = {
         **(extra or {}),
@@ -65,8 +64,8 @@ def publish(
     kind = AppendCommit if mode is PublishMode.APPEND else OverwriteCommit
     with catalog_errors(table.name):
         if files:
-            set_default_spec(table, files[0].partition.fields)
-        iceberg = table_for_files(table, files)
+            table.set_default_spec(files[0].partition.fields)
+        iceberg = table.iceberg_for(files)
         commit = kind(OneChange(iceberg), properties, content_key)
         if commit.is_published(iceberg.metadata):
             return None
