@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from strata.storage.iceberg.table_records import TableRecords
 
-__all__ = ["TABLE_PROPERTIES", "CorpusTable"]
+__all__ = ["TABLE_PROPERTIES", "CorpusTable", "TableReader", "TableState"]
 
 _LONG_COLUMNS = (
     *("text", "metadata", "signature", "content_hash", "excerpt", "sample"),
@@ -46,17 +47,20 @@ TABLE_PROPERTIES = {
 }
 
 
-class CorpusTable:
-    """One table of a corpus; it comes into being when something is first published to it.
+class TableReader(ABC):
+    """What can be asked of a table: its files, its history, its properties."""
 
-    Every question is answered from the present state of the catalog.
-    """
-
-    def __init__(self, catalog: Catalog, corpus: str, name: str, folder: Url) -> None:
-        self._catalog = catalog
+    def __init__(self, corpus: str, name: str) -> None:
         self._identifier = (corpus, name)
-        self._folder = folder
         self.name = name
+
+    @abstractmethod
+    def existing(self) -> Table | None:
+        """The Iceberg table that answers, or None if nothing was ever published.
+
+        Raises:
+            ConflictError: another version of Strata made the table with other columns.
+        """
 
     def exists(self) -> bool:
         """Whether anything was ever published to it."""
@@ -165,6 +169,48 @@ class CorpusTable:
         """The table's own properties."""
         table = self.existing()
         return dict(table.properties) if table else {}
+
+    def _records(self) -> TableRecords | None:
+        from strata.storage.iceberg.table_records import TableRecords
+
+        table = self.existing()
+        return TableRecords(table) if table else None
+
+
+class TableState(TableReader):
+    """A table as it was when it was loaded: each question has the same answer for ever.
+
+    Only the list of its files is read when it is asked for; no snapshot ever changes its files.
+    """
+
+    def __init__(self, corpus: str, name: str, loaded: Table | None) -> None:
+        super().__init__(corpus, name)
+        self._loaded = loaded
+
+    def existing(self) -> Table | None:
+        """The Iceberg table as it was then, or None if nothing had been published."""
+        return self._loaded
+
+
+class CorpusTable(TableReader):
+    """One table of a corpus; it comes into being when something is first published to it.
+
+    Every question is answered from the present state of the catalog.
+    """
+
+    def __init__(self, catalog: Catalog, corpus: str, name: str, folder: Url) -> None:
+        super().__init__(corpus, name)
+        self._catalog = catalog
+        self._folder = folder
+
+    def state(self) -> TableState:
+        """The table as it is now, loaded once for all further questions.
+
+        Raises:
+            ConflictError: another version of Strata made the table with other columns.
+            TransientError: the catalog did not answer.
+        """
+        return TableState(*self._identifier, self.existing())
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set properties of the table.
@@ -277,12 +323,6 @@ class CorpusTable:
                 )
             table = self.existing()
         return table
-
-    def _records(self) -> TableRecords | None:
-        from strata.storage.iceberg.table_records import TableRecords
-
-        table = self.existing()
-        return TableRecords(table) if table else None
 
 
 def _iceberg_schema(name: str) -> Schema:
