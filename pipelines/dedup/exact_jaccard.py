@@ -29,10 +29,10 @@ from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.tables.texts import wanted_texts
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import MeteredStore

@@ -24,8 +24,8 @@ from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.lineage.coverage import Watermark
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.layout.records import TableFile
 from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import FileReads, MeteredStore

@@ -28,9 +28,9 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import task_stem
 from strata.pipelines.kernels.components import components, scramble, unscramble
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 
 if TYPE_CHECKING:

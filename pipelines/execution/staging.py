@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from strata.pipelines.execution.data_files import LedgerFile
 from strata.pipelines.execution.stage import StageContext
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.store import Output, Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 
 __all__ = ["StagedFile", "StagedWriter", "read_staged", "staging_folder", "write_staged"]

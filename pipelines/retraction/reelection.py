@@ -42,9 +42,9 @@ from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import KeyFilter, filter_bits
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, matching_rows
 from strata.pipelines.tables.other_corpora import reference_corpora
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.opening import open_store
 

@@ -37,8 +37,8 @@ from strata.pipelines.tables.retractions import (
     retraction_rows,
     selectors_of,
 )
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.tables.edit import FileEdit, edit_files
 from strata.storage.writing.parquet import WrittenFile
 

@@ -18,8 +18,8 @@ from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import stored_spec
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import group_bounds, open_parquet
 from strata.storage.stores.opening import open_store

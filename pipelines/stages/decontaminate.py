@@ -40,8 +40,8 @@ from strata.pipelines.lineage.coverage import (
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.keys import contained_key, is_contained_current, item_key
 from strata.pipelines.tables.other_corpora import BenchmarkCorpus, benchmark_corpora
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.tables.publish import PublishMode, publish
 
 __all__ = ["run_decontaminate"]

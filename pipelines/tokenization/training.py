@@ -21,9 +21,9 @@ from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
 from strata.pipelines.tokenization.spec import TokenizerSpec, spec_from_json
 from strata.settings import TrainSettings
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
