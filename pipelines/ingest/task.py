@@ -114,7 +114,7 @@ def run_shard_task(task: ShardTask, tombstones: Tombstones | None = None) -> Sha
         # After a broken file, or an error, nothing of this attempt is kept.
         if not result.files:
             for writer in writers.values():
-                writer.abort()
+                writer.discard()
     result.counters = cost.counters(store.meter)
     result.counters.text_bytes = buffer.text_bytes
     result.counters.files_written = len(result.files)

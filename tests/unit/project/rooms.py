@@ -48,7 +48,15 @@ ORDER = (
 
 # Modules that other rooms import; all others are their room's own business.
 PUBLIC = {
-    "storage.contracts": {"cache_options", "faults", "options", "store", "transfer_policy", "url"},
+    "storage.contracts": {
+        "cache_options",
+        "close_or_discard",
+        "faults",
+        "options",
+        "store",
+        "transfer_policy",
+        "url",
+    },
     "storage.checksums": {"file_digest", "hashing", "rows"},
     "storage.layout": {"doc_ids", "file_names", "partitioning", "records", "schemas"},
     "storage.transfer": {"metering", "prefetch", "reading", "store"},
