@@ -24,7 +24,8 @@ from strata.pipelines.tokenization.task import token_rows
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.layout.records import CONTENT_KEY, TableFile
+from strata.storage.layout.properties import CONTENT_KEY
+from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import open_parquet, read_batches
 from strata.storage.writing.tiers import Tier

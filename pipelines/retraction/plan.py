@@ -13,7 +13,6 @@ from strata.keys import stage_key
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.coverage import watermark_properties_without
-from strata.pipelines.lineage.guard import RETRACTION
 from strata.pipelines.lineage.keys import (
     NO_ITEMS,
     banding_of,
@@ -35,13 +34,12 @@ from strata.pipelines.tables.removals import files_of_contained, removed_ids
 from strata.pipelines.tables.retractions import Retraction
 from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.storage.layout.properties import FIRST_PROMOTED, PROMOTED, RETRACTION
 from strata.storage.tables.catalog import Corpus
 
 __all__ = [
-    "FIRST_PROMOTED",
     "OF_SHARD",
     "ORDER",
-    "PROMOTED",
     "RetractionPlan",
     "pending_tables",
     "plan_retraction",
@@ -58,10 +56,6 @@ ORDER = (
 OF_SHARD = ("documents", "fingerprints", "rejects", "inputs")
 BY_STAGE = ("edges", "clusters", "contained", "tokens", "clean")
 SHOWN = 10
-PROMOTED = "strata.retraction-promoted"
-"""Property of a snapshot of `clusters`: number of the documents that survive only since then."""
-FIRST_PROMOTED = "strata.retraction-first-promoted"
-"""The first few of them."""
 
 
 @dataclass(frozen=True, slots=True)

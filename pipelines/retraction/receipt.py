@@ -7,11 +7,16 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.lineage.guard import RETRACTION
-from strata.pipelines.retraction.edit_files import ROWS_ADDED, ROWS_REMOVED
-from strata.pipelines.retraction.plan import FIRST_PROMOTED, ORDER, PROMOTED, stale_tables
+from strata.pipelines.retraction.plan import ORDER, stale_tables
 from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
-from strata.pipelines.tokenization.identity import TOKENIZER
+from strata.storage.layout.properties import (
+    FIRST_PROMOTED,
+    PROMOTED,
+    RETRACTION,
+    ROWS_ADDED,
+    ROWS_REMOVED,
+    TOKENIZER,
+)
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 

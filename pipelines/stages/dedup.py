@@ -39,9 +39,10 @@ from strata.pipelines.lineage.keys import (
     dedup_key,
     edges_key,
 )
-from strata.pipelines.tables.other_corpora import AGAINST, origins_json, reference_corpora
+from strata.pipelines.tables.other_corpora import origins_json, reference_corpora
 from strata.settings import VerifyMethod
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import AGAINST
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import WrittenFile
 

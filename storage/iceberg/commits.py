@@ -40,7 +40,7 @@ from pyiceberg.typedef import EMPTY_DICT
 from strata.storage.iceberg.partition_specs import record_of, spec_of
 from strata.storage.iceberg.snapshots import carries_key, live_files, newest_key, properties_of
 from strata.storage.iceberg.table_commit import SpecCommit
-from strata.storage.layout.records import PREFIX, RESULT_MS, RUN_ID
+from strata.storage.layout.properties import PREFIX, RESULT_MS, RUN_ID
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:

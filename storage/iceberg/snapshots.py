@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
 
-from strata.storage.layout.records import CONTENT_KEY
+from strata.storage.layout.properties import CONTENT_KEY
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO

@@ -1,4 +1,4 @@
-"""Plain records of what is in a table, and the names of the properties that say whose it is."""
+"""Plain records of what is in a table."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ from dataclasses import dataclass
 
 from strata.storage.contracts.url import Url
 from strata.storage.layout.partitioning import UNPARTITIONED, Partition
+from strata.storage.layout.properties import CONTENT_KEY, RESULT_MS, RUN_ID
 
 __all__ = [
-    "CONTENT_KEY",
     "LAST_ID",
-    "PREFIX",
     "PRESENT",
-    "RESULT_MS",
-    "RUN_ID",
-    "SETTINGS_KEY",
     "SnapshotTotals",
     "TableFile",
     "TableSnapshot",
 ]
 
-PREFIX = "strata."
-CONTENT_KEY = "strata.content-key"
-RUN_ID = "strata.run-id"
-SETTINGS_KEY = "strata.settings-key"
-RESULT_MS = "strata.result-ms"
-"""Property of a rewrite: when the rows that it holds were published, milliseconds since 1970."""
 PRESENT = "main"
 """Iceberg's name of the branch that is the table; all others are tags and branches of it."""
 

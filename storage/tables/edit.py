@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from strata.errors import BalanceError, ConflictError
 from strata.storage.iceberg.catalog_errors import catalog_errors
-from strata.storage.layout.records import CONTENT_KEY, PREFIX, RUN_ID
+from strata.storage.layout.properties import CONTENT_KEY, PREFIX, RUN_ID, VERSION_KEY
 from strata.storage.tables.file_lineage import FileLineage
 from strata.storage.tables.publish import run_commit
 from strata.storage.tables.replace import still_there
@@ -81,7 +81,7 @@ def edit_files(
             for name, value in (properties_of(head) if head else {}).items()
             if name.startswith(PREFIX)
         }
-        named = {CONTENT_KEY: content_key, RUN_ID: run_id, "strata.version": VERSION}
+        named = {CONTENT_KEY: content_key, RUN_ID: run_id, VERSION_KEY: VERSION}
         if newest_key(iceberg.metadata) != onto:
             raise ConflictError(
                 f"{table.name} has another result than a moment ago",

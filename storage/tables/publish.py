@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from strata.storage.iceberg.catalog_errors import catalog_errors
-from strata.storage.layout.records import CONTENT_KEY, RUN_ID
+from strata.storage.layout.properties import CONTENT_KEY, RUN_ID, VERSION_KEY
 from strata.storage.tables.table import CorpusTable
 from strata.storage.writing.parquet import WrittenFile
 from strata.version import VERSION
@@ -59,7 +59,7 @@ def publish(
         **(extra or {}),
         CONTENT_KEY: content_key,
         RUN_ID: run_id,
-        "strata.version": VERSION,
+        VERSION_KEY: VERSION,
     }
     kind = AppendCommit if mode is PublishMode.APPEND else OverwriteCommit
     with catalog_errors(table.name):

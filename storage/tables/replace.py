@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from strata.errors import BalanceError, ConflictError
 from strata.storage.iceberg.catalog_errors import catalog_errors
-from strata.storage.layout.records import PRESENT, RUN_ID
+from strata.storage.layout.properties import RUN_ID
+from strata.storage.layout.records import PRESENT
 from strata.storage.tables.file_lineage import FileLineage
 from strata.storage.tables.publish import run_commit
 from strata.storage.tables.table import CorpusTable

@@ -12,7 +12,8 @@ from strata.errors import ConflictError, SettingsError
 from strata.partition_settings import PartitionField
 from strata.storage.contracts.url import Url
 from strata.storage.iceberg.catalog_errors import catalog_errors, retry_lost_races
-from strata.storage.layout.records import CONTENT_KEY, PRESENT, TableFile, TableSnapshot
+from strata.storage.layout.properties import CONTENT_KEY, VERSION_KEY
+from strata.storage.layout.records import PRESENT, TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.predicates import Predicate
 from strata.storage.writing.parquet import WrittenFile
@@ -43,7 +44,7 @@ TABLE_PROPERTIES = {
     "commit.retry.max-wait-ms": "2000",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "10",
-    "strata.version": VERSION,
+    VERSION_KEY: VERSION,
 }
 
 
@@ -296,7 +297,7 @@ class CorpusTable(TableReader):
         except NoSuchTableError:
             return None
         if table.schema().as_struct() != _iceberg_schema(self.name).as_struct():
-            made_by = table.properties.get("strata.version")
+            made_by = table.properties.get(VERSION_KEY)
             raise ConflictError(
                 f"table {'.'.join(self._identifier)} at {table.location()} has other columns than "
                 f"Strata {VERSION} writes: version {made_by} made it",

@@ -25,6 +25,7 @@ from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import file_name
 from strata.storage.layout.partitioning import UNPARTITIONED, Partition
+from strata.storage.layout.properties import VERSION_KEY
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
 from strata.storage.writing.level_chooser import chooser_of
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CODEC_KEY",
     "LEVEL_KEY",
-    "VERSION_KEY",
     "ParquetLayout",
     "RowWriter",
     "TableWriter",
@@ -46,7 +46,6 @@ __all__ = [
     "read_batches",
 ]
 
-VERSION_KEY = "strata.version"
 CODEC_KEY = "strata.codec"
 LEVEL_KEY = "strata.level"
 

@@ -58,7 +58,7 @@ PUBLIC = {
         "url",
     },
     "storage.checksums": {"file_digest", "hashing", "rows"},
-    "storage.layout": {"doc_ids", "file_names", "partitioning", "records", "schemas"},
+    "storage.layout": {"doc_ids", "file_names", "partitioning", "properties", "records", "schemas"},
     "storage.transfer": {"metering", "prefetch", "reading", "store"},
     "storage.cache": {"blocks", "store"},
     "storage.reading": {"conditions", "predicates", "read_plan", "row_lookup", "scan"},
@@ -71,7 +71,7 @@ PUBLIC = {
         "partition_evolution",
         "partition_specs",
         "snapshots",
-        "table_records",
+        "state",
         "table_commit",
     },
     "storage.tables": {
