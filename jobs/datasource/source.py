@@ -108,7 +108,7 @@ class StrataReader(DataSourceReader):
         predicates = parse_condition(options.where, SCHEMAS[options.table])
         with options.open() as corpus:
             files = corpus.table(options.table).files(self._snapshot, predicates)
-            # Tasks cannot tell what they read: what is planned counts as read.
+            # Tasks cannot report what they read: what is planned counts as read.
             planned = IoMeter(files={file.location.name: file.n_bytes for file in files})
             log_driver_reads(corpus, FORMAT, planned)
         storage = StorageOptions.of(options.settings()).to_json()

@@ -26,13 +26,12 @@ import pyarrow.compute as pc
 from strata.errors import ConflictError
 from strata.pipelines.execution.data_files import TextFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
-from strata.pipelines.execution.staging import StagedWriter
+from strata.pipelines.execution.staging import StagedWriter, staging_folder
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.tables.texts import wanted_texts
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import MeteredStore
@@ -158,7 +157,7 @@ def _stage_tasks(
     context: StageContext, texts: Sequence[TextFile], pairs: CandidatePairs
 ) -> list[_StageTask]:
     wanted = np.unique(np.concatenate([pairs.a, pairs.b]))
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     files = [
         file
         for file in texts

@@ -5,10 +5,10 @@ What a new ledger takes back: documents that the one before kept, and that are r
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +30,12 @@ from strata.pipelines.execution.cached_frames import cached
 from strata.pipelines.execution.data_files import LedgerFile
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
-from strata.pipelines.execution.tasks import run_tasks, task_stem
+from strata.pipelines.execution.tasks import (
+    rows_of_tasks,
+    run_on_partitions,
+    run_tasks,
+    task_stem,
+)
 from strata.pipelines.tables.inputs import SourceIndex, read_sources
 from strata.pipelines.tables.removals import files_of_ledger, removed_ids
 from strata.settings import LinkRule
@@ -165,17 +170,10 @@ def _on_spark(context: StageContext) -> WrittenLedger:
         TableTarget.of(context, "clusters"),
         context.spark(),
     )
-    documents = _fingerprint_urls(context)
     sources = read_sources(context.corpus, context.store)
 
-    def attributes(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from _attribute_batches(documents[number], storage)
-
-    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        part = _write(target, sources, batches, task_stem("dedup"))
-        yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
+    def write(batches: Iterator[pa.RecordBatch]) -> WrittenLedger:
+        return _write(target, sources, batches, task_stem("dedup"))
 
     folder = PairFolder.of(context, "components")
     with ExitStack() as stack:
@@ -188,19 +186,22 @@ def _on_spark(context: StageContext) -> WrittenLedger:
             edges, kept_facts = stars.frame, stars.facts
         ledger = spark_ledger(
             edges,
-            spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
-                attributes, "doc_id long, n_bytes long, source string"
+            rows_of_tasks(
+                spark,
+                _fingerprint_urls(context),
+                partial(_attribute_batches, storage=storage),
+                "doc_id long, n_bytes long, source string",
             ),
             context.settings.dedup.survivor,
             folder,
             context.settings.dedup.driver_edges,
         )
         sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
-        parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
+        parts = run_on_partitions(sorted_rows, write)
     folder.clear()
     written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds, cached=kept_facts)
     for part in parts:
-        written.add(pickle.loads(part))
+        written.add(part)
     return written
 
 
@@ -208,16 +209,10 @@ def _spark_edges(context: StageContext, folder: PairFolder) -> DataFrame:
     edges, settings = edge_frame(context, edge_urls(context)), context.settings.dedup
     if settings.link is LinkRule.CLUSTER:
         return edges
-    files, storage, spark = member_files(context), context.storage_options, context.spark()
-
-    def members(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from plain_members(files[number], storage)
-
+    members = partial(plain_members, storage=context.storage_options)
     return spark_direct_edges(
         edges,
-        spark.range(0, len(files), 1, max(1, len(files))).mapInArrow(members, MEMBER_COLUMNS),
+        rows_of_tasks(context.spark(), member_files(context), members, MEMBER_COLUMNS),
         settings.survivor,
         settings.threshold,
         folder,

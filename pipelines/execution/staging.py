@@ -75,7 +75,7 @@ class StagedWriter(CloseOrDiscard):
 
 
 def staging_folder(context: StageContext) -> Url:
-    """Where rows of this run wait."""
+    """Folder of the files that live only as long as this run."""
     return Url.parse(context.settings.warehouse) / STAGING / context.run_id
 
 

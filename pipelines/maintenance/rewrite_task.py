@@ -49,10 +49,10 @@ TEXT_PER_DISK_BYTE = 3
 # A file below this share of the largest is merged, which keeps all within a factor of two with some
 # room for pieces that come out larger or smaller than planned.
 SMALLEST_SHARE = 0.6
-# A task that balances makes about so many files: few enough to run beside others, and from four
-# pieces on, rounding to whole ones leaves each at 80 % of the largest file or more.
+# About as many files as a balancing task makes: few enough to run beside others, and from four on,
+# rounding to whole files leaves each at 80 % of the largest one or more.
 MAX_FILES_PER_GROUP = 4
-# So many batches for each new file let it end within a few percent of the size asked for.
+# This many batches for each new file let it end within a few percent of the size asked for.
 BATCHES_PER_FILE = 24
 _BATCH_BYTES = 8_000_000
 

@@ -210,7 +210,7 @@ class CsvLines:
         self.ended = self._taken > 0
 
     def start_record(self) -> None:
-        """Count anew: the next line begins a record."""
+        """Reset the count: the next line begins a record."""
         self._taken = 0
 
     @property

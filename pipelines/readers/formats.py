@@ -34,7 +34,7 @@ class Format:
         module: the module of this room with its ``read_split``.
         position: what the position of a record counts, in the singular.
         cut: how its files are cut.
-        suffixes: endings of names that tell it, in lower case, without that of a compression.
+        suffixes: endings of file names, in lower case, without that of a compression.
     """
 
     module: str

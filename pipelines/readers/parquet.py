@@ -21,7 +21,7 @@ from strata.storage.reading.scan import open_parquet, rows_per_batch
 
 __all__ = ["read_split"]
 
-# Of larger batches jemalloc takes most pages anew from the system; that costs more than the calls
+# Of larger batches jemalloc takes most pages from the system again; that costs more than the calls
 # that smaller batches need.
 BATCH_BYTES = 4_000_000
 STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)

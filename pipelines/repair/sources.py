@@ -203,7 +203,7 @@ def files_of_same_result(
 def rebuilt_files(state: CorpusState, table: str, damaged_urls: Collection[str]) -> list[TableFile]:
     """The files of the present table, where it is another copy of what a tag names.
 
-    A table that was cleared and made anew from the same documents and settings has the same rows,
+    A table that was cleared and rebuilt from the same documents and settings has the same rows,
     in files that may be cut elsewhere.
     """
     key = state.property(table, CONTENT_KEY)

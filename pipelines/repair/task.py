@@ -1,4 +1,4 @@
-"""Making files of a table anew, in a worker: from one source after the other until all is there."""
+"""Rebuilding files of a table in a worker: source after source, until all rows are there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["RepairTask", "RepairTaskResult", "run_repair_task"]
 
 @dataclass(frozen=True, slots=True)
 class RepairTask:
-    """Broken files of one table whose rows are made anew together.
+    """Broken files of one table whose rows are rebuilt together.
 
     Attributes:
         target: where the new files go.

@@ -29,6 +29,7 @@ from strata.pipelines.execution.stage import (
     StageStatus,
     Stopwatch,
 )
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.coverage import (
@@ -40,8 +41,6 @@ from strata.pipelines.lineage.coverage import (
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.keys import contained_key, is_contained_current, item_key
 from strata.pipelines.tables.other_corpora import BenchmarkCorpus, benchmark_corpora
-from strata.storage.contracts.url import Url
-from strata.storage.layout.file_names import STAGING
 from strata.storage.tables.publish import PublishMode, publish
 
 __all__ = ["run_decontaminate"]
@@ -117,7 +116,7 @@ def _search(context: StageContext, corpora: Sequence[BenchmarkCorpus], watch: St
     watermark = watermark_of(context.corpus, context.corpus.table("contained"), settings_key)
     context.spark()
     watch.lap("wait for Spark")
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     items = IndexFile(folder / "items.npz", context.storage_options)
     counts = _make_item_index(context, corpora, items)
     watch.lap("index the items")

@@ -15,6 +15,7 @@ from strata.errors import ConflictError, InputError
 from strata.pipelines.execution.data_files import LedgerFile, Part
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.lineage.keys import removals_key
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
@@ -23,7 +24,6 @@ from strata.pipelines.tokenization.spec import TokenizerSpec, spec_from_json
 from strata.settings import TrainSettings
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
-from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
@@ -92,7 +92,7 @@ def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpe
     Raises:
         InputError: there is no survivor to train on.
     """
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     layout = tier_of_table(context.settings, "clean").layout
     ledger, parts = ledger_files(context), token_parts(context)
     cuts = cut_files(context, removals_key(context))

@@ -71,7 +71,7 @@ PUBLIC = {
         "partition_evolution",
         "partition_specs",
         "snapshots",
-        "state",
+        "table_records",
         "table_commit",
     },
     "storage.tables": {
@@ -134,7 +134,7 @@ PUBLIC = {
         "other_corpora",
         "removals",
         "retractions",
-        "table_records",
+        "state",
         "survivors",
         "texts",
     },
