@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.ingest.blocklist import Tombstones
+from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
@@ -132,8 +133,6 @@ class _SplitSource:
 
     def batches(self) -> Iterator[ReadBatch]:
         """What is read, without retracted documents."""
-        from strata.pipelines.readers.read import read_split
-
         for batch in read_split(self.store, self.split, self.limits):
             yield self.tombstones.without(batch, self.split.file) if self.tombstones else batch
 

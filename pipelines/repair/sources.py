@@ -15,6 +15,7 @@ import pyarrow as pa
 from strata.errors import InputError
 from strata.pipelines.execution.data_files import LedgerFile, Part
 from strata.pipelines.ingest.task import document_rows, fingerprint_rows
+from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.split import ReadLimits, Split
 from strata.pipelines.repair.affected import MissingRows
 from strata.pipelines.tables.state import CorpusState
@@ -117,8 +118,6 @@ class RowsFromInputs:
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The documents of the files."""
-        from strata.pipelines.readers.read import read_split
-
         for split in self.splits:
             for read in read_split(store, split, self.limits):
                 sought = _wanted_rows(read.documents, wanted)
