@@ -109,5 +109,5 @@ def _written(
     for start in range(0, rows.num_rows, BATCH_ROWS):
         writer.write(rows.slice(start, BATCH_ROWS))
     size = sum(file.n_bytes for file in writer.close())
-    writer.abort()
+    writer.discard()
     return size / 1e6

@@ -25,6 +25,7 @@ from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.ingest.task import ShardResult, ShardTask, run_shard_task
 from strata.pipelines.kernels.banding import choose_banding
+from strata.pipelines.kernels.cutting import cut_texts
 from strata.pipelines.kernels.shingle_sets import jaccard, shingle_sets
 from strata.pipelines.passages.collectors import RunCollector
 from strata.pipelines.passages.rows import PassageKind, PassageTask, find_passage_rows
@@ -74,8 +75,6 @@ def compile_kernels(folder: Path) -> None:
 
 
 def _cut(parts: tuple[RowGroups, ...], folder: Url) -> None:
-    from strata.pipelines.kernels.cutting import cut_texts
-
     for kind in (PassageKind.LINE, PassageKind.PARAGRAPH, PassageKind.ANCHOR, PassageKind.RUN):
         find_passage_rows(PassageTask(parts, (), kind, 8, (), folder, StorageOptions()))
     RunCollector("substring", folder, LAYOUT, 8).collect([], open_store(), "cuts")

@@ -14,6 +14,7 @@ from strata.pipelines.execution.data_files import RowGroups
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import TaskCost, task_stem
+from strata.pipelines.kernels.buffers import text_buffers
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import CONTAINED
@@ -122,7 +123,6 @@ def contained_rows(
 
 def _samples(texts: pa.LargeStringArray, found: ContainmentMatches) -> list[str]:
     """The beginning of the longest run of matched words of each match, as it is written."""
-    from strata.pipelines.kernels.buffers import text_buffers
     from strata.pipelines.kernels.word_offsets import word_offsets
 
     number = len(found.text)

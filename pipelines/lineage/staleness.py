@@ -12,23 +12,17 @@ from strata.pipelines.lineage.keys import (
     dedup_key,
     is_contained_current,
 )
+from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 
 if TYPE_CHECKING:
     from strata.storage.tables.catalog import Corpus
 
 __all__ = [
-    "CUT_CONTAINED",
-    "CUT_DOCUMENTS",
-    "CUT_LEDGER",
     "cut_files",
     "fitting_cuts",
     "ledger_files",
 ]
 
-# Properties of the snapshot of `cuts`: the keys of the tables that the cuts are of.
-CUT_DOCUMENTS = "strata.cut-documents"
-CUT_LEDGER = "strata.cut-ledger"
-CUT_CONTAINED = "strata.cut-contained"
 TABLES_OF_CUTS = (
     (CUT_DOCUMENTS, "documents"),
     (CUT_LEDGER, "clusters"),

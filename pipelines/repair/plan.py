@@ -30,14 +30,15 @@ from strata.pipelines.repair.sources import (
 from strata.pipelines.repair.task import RepairTask
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.pipelines.tables.inputs import read_inputs
-from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
+from strata.pipelines.tables.other_corpora import fingerprint_format
 from strata.pipelines.tables.retractions import retraction_rows
 from strata.pipelines.tables.state import CorpusState
-from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.identity import named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.training import stored_spec
 from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.properties import FINGERPRINT_FORMAT, TOKENIZER
 from strata.storage.layout.records import TableFile
 from strata.storage.writing.tiers import tiers_of
 from strata.tables import DECLARED, RepairRule

@@ -14,7 +14,6 @@ from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
 from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.coverage import watermark_properties_without
-from strata.pipelines.lineage.guard import RETRACTION
 from strata.pipelines.lineage.keys import (
     NO_ITEMS,
     banding_of,
@@ -36,6 +35,7 @@ from strata.pipelines.tables.removals import removed_ids
 from strata.pipelines.tables.retractions import Retraction
 from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.storage.layout.properties import FIRST_PROMOTED, PROMOTED, RETRACTION
 from strata.storage.tables.catalog import Corpus
 from strata.tables import DECLARED, RetractionRule, table_names
 
@@ -52,10 +52,6 @@ __all__ = [
 VERSION = 1
 RETRACTIONS = "retractions"
 SHOWN = 10
-PROMOTED = "strata.retraction-promoted"
-"""Property of a snapshot of `clusters`: number of the documents that survive only since then."""
-FIRST_PROMOTED = "strata.retraction-first-promoted"
-"""The first few of them."""
 
 
 @dataclass(frozen=True, slots=True)

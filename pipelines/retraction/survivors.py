@@ -15,10 +15,11 @@ from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
-from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.identity import named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import stored_spec
+from strata.storage.layout.properties import TOKENIZER
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import group_bounds, open_parquet
 from strata.storage.stores.opening import open_store

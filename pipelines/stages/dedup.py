@@ -39,9 +39,11 @@ from strata.pipelines.lineage.keys import (
     dedup_key,
     edges_key,
 )
-from strata.pipelines.tables.other_corpora import AGAINST, origins_json, reference_corpora
+from strata.pipelines.stages.passages import add_cuts
+from strata.pipelines.tables.other_corpora import origins_json, reference_corpora
 from strata.settings import VerifyMethod
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import AGAINST
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import WrittenFile
 
@@ -54,9 +56,6 @@ def run_dedup(context: StageContext) -> StageReport:
     Raises:
         BalanceError: a document was lost or doubled.
     """
-    # Reading survivors needs the key of the ledger, which is given here.
-    from strata.pipelines.stages.passages import add_cuts
-
     return add_cuts(context, _make_ledger(context))
 
 

@@ -20,12 +20,7 @@ from strata.pipelines.lineage.keys import (
     removals_key,
     wants_cuts,
 )
-from strata.pipelines.lineage.staleness import (
-    CUT_CONTAINED,
-    CUT_DOCUMENTS,
-    CUT_LEDGER,
-    ledger_files,
-)
+from strata.pipelines.lineage.staleness import ledger_files
 from strata.pipelines.passages.collectors import (
     AnchorCollector,
     CollectedRows,
@@ -37,6 +32,7 @@ from strata.pipelines.passages.regroup import regroup
 from strata.pipelines.passages.rows import PassageKind, PassageRows, PassageTask, find_passage_rows
 from strata.settings import Passage
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.tiers import tier_of_table
 

@@ -37,11 +37,11 @@ from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.pipelines.tables.inputs import read_input_manifest
-from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
+from strata.pipelines.tables.other_corpora import fingerprint_format
 from strata.pipelines.tables.retractions import emptied_ordinals
 from strata.storage.contracts.url import Url
 from strata.storage.layout.partitioning import Partition
-from strata.storage.layout.records import SETTINGS_KEY
+from strata.storage.layout.properties import FINGERPRINT_FORMAT, SETTINGS_KEY
 from strata.storage.tables.publish import publish
 from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import WrittenFile

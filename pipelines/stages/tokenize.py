@@ -11,15 +11,16 @@ from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.keys import removals_key
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
-from strata.pipelines.tokenization.identity import (
-    TOKENIZER,
-    _training,
-    named_spec,
-    tokens_key,
-)
+from strata.pipelines.tokenization.identity import _training, named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenResult, TokenTask, run_token_task
 from strata.pipelines.tokenization.training import trained_spec
+from strata.storage.layout.properties import (
+    TOKENIZER,
+    TOKENIZER_FINGERPRINT,
+    TOKENIZER_KIND,
+    TOKENIZER_VOCAB_SIZE,
+)
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import WrittenFile
 from strata.storage.writing.tiers import tier_of_table
@@ -124,8 +125,8 @@ def _fill_report(
 def _describe(context: StageContext, spec: TokenizerSpec) -> None:
     context.corpus.table("tokens").set_properties(
         {
-            "strata.tokenizer.fingerprint": spec.fingerprint,
-            "strata.tokenizer.kind": str(spec.kind),
-            "strata.tokenizer.vocab-size": str(spec.vocab_size),
+            TOKENIZER_FINGERPRINT: spec.fingerprint,
+            TOKENIZER_KIND: str(spec.kind),
+            TOKENIZER_VOCAB_SIZE: str(spec.vocab_size),
         }
     )

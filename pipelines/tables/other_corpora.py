@@ -18,13 +18,12 @@ from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.kernels.banding import SKETCH_VERSION
 from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.properties import AGAINST, FINGERPRINT_FORMAT
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.table import CorpusTable
 
 __all__ = [
-    "AGAINST",
-    "FINGERPRINT_FORMAT",
     "BenchmarkCorpus",
     "Origin",
     "ReferenceCorpus",
@@ -37,8 +36,6 @@ __all__ = [
     "reference_document",
 ]
 
-AGAINST = "strata.against"
-FINGERPRINT_FORMAT = "strata.fingerprint-format"
 LOWEST = -(1 << 63)
 MAX_ORDINALS = 1 << (63 - POSITION_BITS)
 
