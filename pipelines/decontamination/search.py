@@ -72,7 +72,7 @@ def find_contained(task: ContainmentTask) -> ContainmentResult:
     )
     written = task.target.write(rows, task_stem("contained"))
     result.files, result.counters = written.files, cost.counters(store.meter)
-    result.counters.bytes_written = written.bytes_written
+    result.counters.io.bytes_written = written.bytes_written
     result.counters.files_written = len(written.files)
     result.counters.text_bytes = result.text_bytes
     return result

@@ -28,7 +28,7 @@ from strata.pipelines.lineage.coverage import Watermark
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.stores.opening import open_store
-from strata.storage.transfer.metering import FileReads, MeteredStore
+from strata.storage.transfer.metering import FileReads, IoMeter, MeteredStore
 
 __all__ = ["EdgeSearch", "find_edges"]
 
@@ -115,7 +115,7 @@ def _shuffle(
     hubs = spark.sparkContext.broadcast(find_hubs(context, tasks, search.documents, SKEW_POLICY))
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
-    counters.add(Counters(file_reads=_reads_per_file(tasks)))
+    counters.add(Counters(IoMeter(files=_reads_per_file(tasks))))
     requests = spark.sparkContext.accumulator(0)
 
     def make_rows(task: RowTask) -> Iterator[pa.RecordBatch]:
@@ -129,7 +129,8 @@ def _shuffle(
     grouped = rows.repartition("key").sortWithinPartitions("key", "doc_id")
     results = run_on_partitions(grouped, partial(scan_partition, task=scan))
     context.progress.finish()
-    counters.add(Counters(bytes_read=int(read.value), read_requests=int(requests.value)))
+    io = IoMeter(bytes_read=int(read.value), read_requests=int(requests.value))
+    counters.add(Counters(io))
     return results
 
 

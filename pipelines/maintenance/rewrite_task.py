@@ -122,7 +122,7 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
     counters = cost.counters(store.meter)
     counters.files_written = len(files)
     # To put files into shape is no use of them.
-    counters.file_reads.clear()
+    counters.io.files.clear()
     return RewriteResult(task.sources, files, counters)
 
 

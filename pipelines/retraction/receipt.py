@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from strata.pipelines.execution.details import (
+    Receipt,
+    RetainedSnapshots,
+    SelectorResult,
+    TableChange,
+)
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.retraction.plan import edited_tables, stale_tables
 from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
@@ -20,94 +26,7 @@ from strata.storage.layout.properties import (
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 
-__all__ = [
-    "Receipt",
-    "RetainedSnapshots",
-    "SelectorResult",
-    "TableChange",
-    "receipt_of",
-    "retained_snapshots",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class SelectorResult:
-    """One thing that was asked for, and the documents or input files that it named."""
-
-    kind: str
-    value: str
-    documents: int | None
-    input_files: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TableChange:
-    """What became of a table; bytes are those of the files on disk.
-
-    Snapshots are text: JSON readers that know doubles only would change them.
-    """
-
-    table: str
-    rows_removed: int
-    rows_added: int
-    files_replaced: int
-    files_written: int
-    bytes_replaced: int
-    bytes_written: int
-    snapshot_before: str | None
-    snapshot_after: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetainedSnapshots:
-    """Older snapshots that still hold what was retracted.
-
-    Attributes:
-        snapshots: their number, by table.
-        tagged: names of tags and branches that keep one for ever, by table.
-        since_ms: when the last of them was superseded: from then on its age counts.
-    """
-
-    snapshots: dict[str, int]
-    tagged: dict[str, list[str]]
-    since_ms: int
-
-
-@dataclass(slots=True)
-class Receipt:
-    """The receipt.
-
-    Attributes:
-        retraction: key of the retraction.
-        reason: why.
-        asked_ms: when it was asked for, in milliseconds since 1970, UTC.
-        asked: what was asked for.
-        documents: documents that were taken out.
-        tables: what became of each table.
-        new_survivors: documents that survive only since then; None where the ledger was stale.
-        first_new_survivors: the first few of them.
-        stale: tables that the next run makes anew.
-        tokenizer: fingerprint of the tokenizer that was kept.
-        held: older snapshots that still hold the documents.
-        files_deleted: files that were deleted at once.
-        bytes_deleted: their bytes.
-        reports_blanked: stored reports that quoted one of the documents, and do not any more.
-    """
-
-    retraction: str
-    reason: str | None
-    asked_ms: int
-    asked: list[SelectorResult]
-    documents: int
-    tables: list[TableChange]
-    new_survivors: int | None
-    first_new_survivors: list[int]
-    stale: list[str]
-    tokenizer: str | None
-    held: RetainedSnapshots
-    files_deleted: int = 0
-    bytes_deleted: int = 0
-    reports_blanked: int = 0
+__all__ = ["receipt_of", "retained_snapshots"]
 
 
 def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:

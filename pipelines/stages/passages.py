@@ -7,8 +7,10 @@ compared are their hashes. The order of documents and places in them decides whi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from strata.pipelines.execution.data_files import DataFile
+from strata.pipelines.execution.details import DedupDetails, PassageCounts
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.staging import staging_folder
@@ -41,7 +43,7 @@ __all__ = ["add_cuts"]
 SUBSTRING = "substring"
 
 
-def add_cuts(context: StageContext, report: StageReport) -> StageReport:
+def add_cuts(context: StageContext, report: StageReport[DedupDetails]) -> StageReport[DedupDetails]:
     """Bring `cuts` up to date with the ledger that a dedup stage has just left.
 
     Args:
@@ -90,7 +92,9 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
     return report
 
 
-def _units(context: StageContext, granularity: Passage, report: StageReport) -> list[CollectedRows]:
+def _units(
+    context: StageContext, granularity: Passage, report: StageReport[DedupDetails]
+) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
     words = context.settings.dedup.passage_words
@@ -98,7 +102,9 @@ def _units(context: StageContext, granularity: Passage, report: StageReport) -> 
     return _compare(context, found, UnitCollector(str(granularity), folder, tier.layout), report)
 
 
-def _runs(context: StageContext, width: int, report: StageReport) -> list[CollectedRows]:
+def _runs(
+    context: StageContext, width: int, report: StageReport[DedupDetails]
+) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
     anchors = _scan(context, PassageKind.ANCHOR, width, (), report)
@@ -116,7 +122,7 @@ def _scan(
     kind: PassageKind,
     words: int,
     anchors: tuple[DataFile, ...],
-    report: StageReport,
+    report: StageReport[DedupDetails],
 ) -> list[PassageRows]:
     """Read the survivors, and check that no document was missed."""
     ledger = ledger_files(context)
@@ -132,7 +138,9 @@ def _scan(
     return found
 
 
-def _fill_report(context: StageContext, found: Sequence[PassageRows], report: StageReport) -> None:
+def _fill_report(
+    context: StageContext, found: Sequence[PassageRows], report: StageReport[DedupDetails]
+) -> None:
     documents = sum(each.documents for each in found)
     removed = sum(each.removed for each in found)
     for each in found:
@@ -142,15 +150,14 @@ def _fill_report(context: StageContext, found: Sequence[PassageRows], report: St
         report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
         report.rows_out = documents - removed
         report.removed = {"duplicate": removed} if removed else {}
-    balance = StageReport("dedup", report.key, rows_in=report.rows_in, rows_out=documents)
-    balance.check_balance()
+    replace(report, rows_out=documents, rejected={}, removed={}).check_balance()
 
 
 def _compare(
     context: StageContext,
     found: Sequence[PassageRows],
     collector: Collector,
-    report: StageReport,
+    report: StageReport[DedupDetails],
 ) -> list[CollectedRows]:
     files = [each.file for each in found if each.file is not None]
     context.progress.start("dedup", "compare passages", 0)
@@ -159,9 +166,11 @@ def _compare(
     for each in done:
         report.counters.add(each.counters)
     if isinstance(collector, UnitCollector):
-        report.details.setdefault("passages", {})[collector.granularity] = {
-            "compared": sum(file.rows for file in files),
-            "cut": sum(file.rows for each in done for file in each.cuts),
-            "bytes_cut": sum(each.bytes_cut for each in done),
-        }
+        counts = PassageCounts(
+            compared=sum(file.rows for file in files),
+            cut=sum(file.rows for each in done for file in each.cuts),
+            bytes_cut=sum(each.bytes_cut for each in done),
+        )
+        before = report.details.passages or {}
+        report.details.passages = before | {collector.granularity: counts}
     return done

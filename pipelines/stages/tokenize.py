@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from strata.pipelines.execution.data_files import RemovedBy
+from strata.pipelines.execution.details import TokenizeDetails
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.tasks import run_tasks
@@ -28,7 +29,7 @@ from strata.storage.writing.tiers import tier_of_table
 __all__ = ["run_tokenize"]
 
 
-def run_tokenize(context: StageContext) -> StageReport:
+def run_tokenize(context: StageContext) -> StageReport[TokenizeDetails]:
     """Encode the survivors and publish them.
 
     Raises:
@@ -38,7 +39,7 @@ def run_tokenize(context: StageContext) -> StageReport:
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
     loaded = named_spec(context)
-    report = StageReport("tokenize", tokens_key(context, loaded))
+    report = StageReport("tokenize", tokens_key(context, loaded), details=TokenizeDetails())
     if _is_done(context, report.key):
         report.status = StageStatus.SKIPPED
         return report
@@ -50,8 +51,8 @@ def run_tokenize(context: StageContext) -> StageReport:
     results = _encode_all(context, spec)
     watch.lap("tasks")
     files = _fill_report(context, results, report)
-    report.details |= {"tokenizer": spec.fingerprint, "vocab_size": spec.vocab_size}
-    report.details["engine"] = sorted({result.engine for result in results})
+    report.details.tokenizer, report.details.vocab_size = spec.fingerprint, spec.vocab_size
+    report.details.engine = sorted({result.engine for result in results})
     report.check_balance()
     guard.check(["clean", "tokens"])
     for table in ("clean", "tokens"):
@@ -98,7 +99,7 @@ def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]
 
 
 def _fill_report(
-    context: StageContext, results: list[TokenResult], report: StageReport
+    context: StageContext, results: list[TokenResult], report: StageReport[TokenizeDetails]
 ) -> dict[str, list[WrittenFile]]:
     files: dict[str, list[WrittenFile]] = {}
     for result in results:
@@ -114,11 +115,11 @@ def _fill_report(
     }
     report.removed = {reason: number for reason, number in removed.items() if number}
     if bytes_cut := sum(result.survivors.bytes_cut for result in results):
-        report.details["bytes_cut"] = bytes_cut
-    report.details["checked_documents"] = sum(result.checked for result in results)
+        report.details.bytes_cut = bytes_cut
+    report.details.checked_documents = sum(result.checked for result in results)
     if encoding := sum(result.encode_cpu_seconds for result in results):
         rate = report.counters.text_bytes / 1e6 / encoding
-        report.details["encode_mb_per_cpu_second"] = round(rate, 1)
+        report.details.encode_mb_per_cpu_second = round(rate, 1)
     return files
 
 

@@ -121,6 +121,7 @@ PUBLIC = {
     "pipelines.execution": {
         "cached_frames",
         "data_files",
+        "details",
         "row_groups",
         "stage",
         "staging",
