@@ -39,7 +39,6 @@ class Reason(Enum):
 LATE: dict[str, dict[str, Reason]] = {
     "strata.jobs.cli": {
         "strata.jobs.command.entry": Reason.COMMAND,
-        "strata.jobs.command.stages": Reason.COMMAND,
         "strata.jobs.doctor.doctor": Reason.COMMAND,
         "strata.jobs.explain_document": Reason.COMMAND,
         "strata.jobs.export_table": Reason.COMMAND,
