@@ -78,7 +78,7 @@ bench: $(READY) ## Run the benchmarks; they write their figures to benchmarks/re
 .PHONY: wheel
 wheel: $(READY) ## Build dist/corpus_strata-VERSION-py3-none-any.whl
 	@rm -rf build/lib build/bdist.* dist
-	@PIP_CONSTRAINT=constraints.txt $(PY) -m pip wheel --quiet --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PY) -m pip wheel --quiet --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
 .PHONY: pyfiles
