@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # make_venv.sh FOLDER - a virtual environment with Strata, its pinned dependencies and a Java for Spark.
 # PYTHON names the interpreter to use; by default the first of python3, python3.13 ... that is new enough.
+# INSTALLER=pip leaves uv out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=$1
@@ -29,9 +30,11 @@ install() {
   # For pip, as variables, the constraints hold for the isolated build of the project as well.
   local -x PIP_CONSTRAINT=$pins PIP_BUILD_CONSTRAINT=$pins
   # The same packages in a third of the time; pip does it where uv cannot be had, or fails.
-  "$python" scripts/run_uv.py pip install --quiet --python "$python" \
-    --constraint "$pins" --build-constraint "$pins" "$@" && return
-  echo "Installing with pip instead of uv (about 2 minutes the first time)"
+  if [ "${INSTALLER:-uv}" = uv ]; then
+    "$python" scripts/run_uv.py pip install --quiet --python "$python" \
+      --constraint "$pins" --build-constraint "$pins" "$@" && return
+    echo "Installing with pip instead of uv (about 2 minutes the first time)"
+  fi
   "$python" -m pip install --quiet --quiet --disable-pip-version-check --retries 5 "$@"
 }
 
