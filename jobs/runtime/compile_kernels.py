@@ -62,7 +62,7 @@ def compile_kernels(folder: Path) -> None:
     _write_inputs(folder)
     # Forked workers have what this module has imported, and the kernels that an import compiles.
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(len(os.sched_getaffinity(0)), 4), fork) as pool:
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(WORKS)), fork) as pool:
         lines = pool.submit(_shard, folder / "in.jsonl", folder / "lines")
         done = pool.submit(_shard, folder / "in.parquet", folder / "rows").result()
         later = [pool.submit(work, folder, done) for work in WORKS]
