@@ -53,7 +53,7 @@ class Checkout:
             env={name: value for name, value in os.environ.items() if name not in mine},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
