@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "main"]
 
-STAGE_JOBS = {
-    "run": ("run_pipeline", "run every stage: shard, dedup, tokenize, compress"),
-    "shard": ("shard_documents", "read the inputs into documents and fingerprints"),
-    "dedup": ("deduplicate_documents", "find duplicates and elect survivors"),
-    "tokenize": ("tokenize_documents", "encode the survivors into tokens"),
-    "compress": ("compress_tables", "compact the tables into their tiers"),
+STAGE_COMMANDS = {
+    "run": "run every stage: shard, dedup, tokenize, compress",
+    "shard": "read the inputs into documents and fingerprints",
+    "dedup": "find duplicates and elect survivors",
+    "tokenize": "encode the survivors into tokens",
+    "compress": "compact the tables into their tiers",
 }
 EXPORTS = ("documents", "clusters", "contained", "rejects", "tokens")
 
@@ -54,8 +53,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"strata {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, summary) in STAGE_JOBS.items():
-        job = _command(commands, name, summary, _stage_runner(name, module))
+    for name, summary in STAGE_COMMANDS.items():
+        job = _command(commands, name, summary, _stage_runner(name))
         add_run(job)
         add_other_corpora(job)
         if name == "dedup":
@@ -87,14 +86,13 @@ def _command(
     return parser
 
 
-def _stage_runner(name: str, module: str) -> Callable[[argparse.Namespace], int]:
+def _stage_runner(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         from strata.jobs.command.entry import run_command
+        from strata.jobs.runner.launch import stages_of
 
         # The settings are parsed before Spark's and Arrow's modules are imported.
-        return run_command(
-            name, lambda: importlib.import_module(f"strata.jobs.{module}").STAGES, arguments
-        )
+        return run_command(name, lambda: stages_of(name), arguments)
 
     return run
 
