@@ -21,7 +21,6 @@ from strata.jobs.command.arguments import (
     add_run,
     number_of,
 )
-from strata.jobs.command.stages import stage_functions
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.jobs.runner.failures import guarded
 from strata.pipelines.export.formats import WRITERS
@@ -92,9 +91,10 @@ def _command(
 def _stage_runner(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         from strata.jobs.command.entry import run_command
+        from strata.jobs.runner.launch import stages_of
 
         # The settings are parsed before Spark's and Arrow's modules are imported.
-        return run_command(name, partial(stage_functions, name), arguments)
+        return run_command(name, partial(stages_of, name), arguments)
 
     return run
 

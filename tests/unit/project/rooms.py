@@ -173,7 +173,7 @@ PUBLIC = {
     "pipelines.retraction": {"request", "run"},
     "pipelines.stages": {"compress", "decontaminate", "dedup", "shard", "tokenize"},
     "jobs.session": {"class_data", "java", "spark"},
-    "jobs.runner": {"failures", "options", "progress", "read_log", "run"},
+    "jobs.runner": {"failures", "launch", "options", "progress", "read_log", "run"},
     "jobs.display": {"cluster", "facts", "receipt", "text"},
     "jobs.datasource": {"source"},
     "jobs.doctor": {"doctor"},
