@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from strata.pipelines.execution.data_files import LedgerFile
-from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.tables.removals import files_of_ledger
+from strata.pipelines.tables.state import Tables
 from strata.settings import RowOrder
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
@@ -32,11 +32,11 @@ _KEYS = {
 }
 
 
-def ledger_for(context: StageContext, order: RowOrder) -> tuple[LedgerFile, ...]:
+def ledger_for(tables: Tables, order: RowOrder) -> tuple[LedgerFile, ...]:
     """What an order needs of the ledger; where there is none, all documents stand alone."""
     if order is not RowOrder.CLUSTER:
         return ()
-    return files_of_ledger(context.corpus.table("clusters").files())
+    return files_of_ledger(tables.table("clusters").files())
 
 
 def row_places(

@@ -7,25 +7,23 @@ compared are their hashes. The order of documents and places in them decides whi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import LedgerFile, Part
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.pipelines.lineage.keys import (
-    cuts_are_current,
-    cuts_key,
-    removals_key,
-    wants_cuts,
-)
+from strata.pipelines.lineage.keys import wants_cuts
 from strata.pipelines.lineage.staleness import (
     CUT_CONTAINED,
     CUT_DOCUMENTS,
     CUT_LEDGER,
-    ledger_files,
+    contained_files,
+    cuts_are_current,
 )
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.passages.collectors import (
     AnchorCollector,
     CollectedRows,
@@ -35,7 +33,8 @@ from strata.pipelines.passages.collectors import (
 )
 from strata.pipelines.passages.regroup import regroup
 from strata.pipelines.passages.rows import PassageKind, PassageRows, PassageTask, find_passage_rows
-from strata.settings import Passage
+from strata.pipelines.tables.removals import files_of_ledger
+from strata.settings import DedupSettings, Passage
 from strata.storage.contracts.url import Url
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.tiers import tier_of_table
@@ -45,44 +44,50 @@ __all__ = ["add_cuts"]
 SUBSTRING = "substring"
 
 
-def add_cuts(context: StageContext, report: StageReport) -> StageReport:
+@dataclass(frozen=True, slots=True)
+class _Survivors:
+    """The documents whose passages are compared: all row groups, and what removes some of them."""
+
+    parts: Sequence[tuple[Part, ...]]
+    ledger: tuple[LedgerFile, ...]
+
+
+def add_cuts(
+    context: StageContext,
+    upstream: Upstream,
+    guard: RetractionGuard,
+    report: StageReport,
+    clusters: tuple[LedgerFile, ...] | None = None,
+) -> StageReport:
     """Bring `cuts` up to date with the ledger that a dedup stage has just left.
 
     Args:
         context: the corpus.
+        upstream: what the dedup stage stands on.
+        guard: the lock with which it began.
         report: that of the ledger; its key is the ledger's.
+        clusters: the files of the ledger where the stage has made it; else it was there already.
 
     Raises:
         BalanceError: a pass did not see every document.
         ConflictError: documents were retracted meanwhile.
     """
-    guard = RetractionGuard.begin(context.corpus)
-    remaining = removals_key(context)
-    if cuts_are_current(context, remaining):
+    if cuts_are_current(upstream):
         return report
-    watch, settings = Stopwatch(), context.settings.dedup
-    collected: list[CollectedRows] = []
-    if wants_cuts(settings):
-        context.spark()
-        watch.lap("wait for Spark")
-    if settings.passages is not Passage.NONE:
-        collected += _units(context, settings.passages, report)
-        watch.lap(f"find repeated {settings.passages}s")
-    if settings.substring_words is not None:
-        collected += _runs(context, settings.substring_words, report)
-        watch.lap("find repeated runs of words")
+    watch = Stopwatch()
+    collected = _find(context, upstream, clusters, report, watch)
     files = [file for each in collected for file in each.cuts]
     guard.check(["cuts"])
     publish(
         context.corpus.table("cuts"),
         files,
         mode=PublishMode.OVERWRITE,
-        content_key=cuts_key(settings, remaining),
+        content_key=upstream.cuts_key,
         run_id=context.run_id,
         extra={
-            CUT_DOCUMENTS: context.corpus.table("documents").content_key or "",
+            CUT_DOCUMENTS: upstream.documents_key,
             CUT_LEDGER: report.key,
-            CUT_CONTAINED: context.corpus.table("contained").content_key or "",
+            CUT_CONTAINED: upstream.table("contained").content_key or "",
         },
     )
     watch.lap("publish cuts")
@@ -94,22 +99,53 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
     return report
 
 
-def _units(context: StageContext, granularity: Passage, report: StageReport) -> list[CollectedRows]:
+def _find(
+    context: StageContext,
+    upstream: Upstream,
+    clusters: tuple[LedgerFile, ...] | None,
+    report: StageReport,
+    watch: Stopwatch,
+) -> list[CollectedRows]:
+    settings = upstream.settings
+    if not wants_cuts(settings):
+        return []
+    context.spark()
+    watch.lap("wait for Spark")
+    if clusters is None:
+        clusters = files_of_ledger(upstream.table("clusters").files())
+    parts = token_parts(context, upstream.table("documents").files())
+    remaining = _Survivors(parts, (*clusters, *contained_files(upstream)))
+    collected: list[CollectedRows] = []
+    if settings.passages is not Passage.NONE:
+        collected += _units(context, remaining, settings, report)
+        watch.lap(f"find repeated {settings.passages}s")
+    if settings.substring_words is not None:
+        collected += _runs(context, remaining, settings.substring_words, report)
+        watch.lap("find repeated runs of words")
+    return collected
+
+
+def _units(
+    context: StageContext, remaining: _Survivors, settings: DedupSettings, report: StageReport
+) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
-    words = context.settings.dedup.passage_words
-    found = _scan(context, PassageKind(granularity), words, (), report)
+    granularity = settings.passages
+    kind, words = PassageKind(granularity), settings.passage_words
+    found = _scan(context, remaining, kind, words, (), report)
     return _compare(context, found, UnitCollector(str(granularity), folder, tier.layout), report)
 
 
-def _runs(context: StageContext, width: int, report: StageReport) -> list[CollectedRows]:
+def _runs(
+    context: StageContext, remaining: _Survivors, width: int, report: StageReport
+) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
-    anchors = _scan(context, PassageKind.ANCHOR, width, (), report)
+    anchors = _scan(context, remaining, PassageKind.ANCHOR, width, (), report)
     places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
     staged = [each.anchors for each in places if each.anchors is not None]
     shared = tuple(file.lookup for file in staged)
-    found = _scan(context, PassageKind.RUN, width, shared, report)
+    found = _scan(context, remaining, PassageKind.RUN, width, shared, report)
     for file in staged:
         context.store.delete(Url.parse(file.url))
     collector = RunCollector(SUBSTRING, folder, tier.layout, width)
@@ -118,17 +154,17 @@ def _runs(context: StageContext, width: int, report: StageReport) -> list[Collec
 
 def _scan(
     context: StageContext,
+    remaining: _Survivors,
     kind: PassageKind,
     words: int,
     anchors: tuple[LedgerFile, ...],
     report: StageReport,
 ) -> list[PassageRows]:
     """Read the survivors, and check that no document was missed."""
-    ledger = ledger_files(context)
     folder, storage = staging_folder(context), context.storage_options
     tasks = [
-        PassageTask(parts, ledger, kind, words, anchors, folder, storage)
-        for parts in token_parts(context)
+        PassageTask(parts, remaining.ledger, kind, words, anchors, folder, storage)
+        for parts in remaining.parts
     ]
     context.progress.start("dedup", f"read survivors, find {kind}s", len(tasks))
     found = run_tasks(context.spark(), find_passage_rows, tasks)
