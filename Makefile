@@ -60,14 +60,22 @@ test-services: $(READY) ## Run the tests against real storage servers on loopbac
 	$(PYTEST) tests/services
 
 .PHONY: lint
-lint: $(READY) build/typed ## Check style, format and types
+lint: $(READY) types ## Check style, format and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+.PHONY: types
+types: $(READY) build/typed ## Check types
 	MYPYPATH=build/typed:. $(VENV)/bin/mypy
 
-# The folders of the checkout as the package tree that they are installed as, for mypy.
-.PHONY: build/typed
-build/typed:
+.PHONY: docs
+docs: build/api ## Build the documentation site in build/docs; a broken link fails
+	@scripts/build_docs.sh build/docs
+
+# The folders of the checkout as the package tree that they are installed as: for mypy, and for Sphinx,
+# which may run at the same time.
+.PHONY: build/typed build/api
+build/typed build/api:
 	@rm -rf $@ && mkdir -p $@/strata
 	@for part in conf/* storage pipelines jobs; do ln -s "$(CURDIR)/$$part" $@/strata/; done
 

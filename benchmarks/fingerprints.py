@@ -22,7 +22,7 @@ from strata.pipelines.kernels.minhash import sketch
 from strata.settings import Settings
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile

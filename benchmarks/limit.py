@@ -40,7 +40,7 @@ from strata.pipelines.readers.split import ReadLimits, plan_splits  # noqa: E402
 from strata.pipelines.tokenization.encoders import GigatokenEncoder  # noqa: E402
 from strata.pipelines.tokenization.spec import load_spec  # noqa: E402
 from strata.settings import InputSettings, TokenizeSettings  # noqa: E402
-from strata.storage.stores.opening import FsspecStore  # noqa: E402
+from strata.storage.stores.fsspec_store import FsspecStore  # noqa: E402
 
 __all__ = ["Limit", "measure_limit"]
 

@@ -28,7 +28,7 @@ from strata.pipelines.tokenization.formats import without_special_tokens
 from strata.pipelines.tokenization.spec import TokenizerSpec, load_spec
 from strata.settings import InputSettings, TokenizeSettings
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 __all__ = ["YARDSTICK", "Figure", "Part", "Sample", "figures", "measure_parts"]

@@ -353,7 +353,7 @@ def main() -> int:
 def _write(machine: dict[str, object], sections: dict[str, dict[str, Any]]) -> None:
     ordered = {name: sections[name] for name in MEASURES if name in sections}
     RESULTS.mkdir(exist_ok=True)
-    head = f"Corpus `{machine['corpus']}`, {machine['cores']} cores.\n\n"
+    head = f"# Benchmark results\n\nCorpus `{machine['corpus']}`, {machine['cores']} cores.\n\n"
     text = head + "".join(section["text"] for section in ordered.values())
     (RESULTS / "results.md").write_text(text.rstrip() + "\n")
     facts = {"machine": machine, "sections": ordered}

@@ -16,17 +16,14 @@ import s3fs
 from benchmarks.corpus import Corpus
 from benchmarks.slow_link import slow_link
 from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import DOCUMENTS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import (
-    FsspecStore,
-    IoMeter,
-    MeteredStore,
-    StorageOptions,
-    Store,
-    open_store,
-)
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import IoMeter, MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.support.servers.ceph import SECRET, Ceph, running_ceph
 

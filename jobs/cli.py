@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from strata.jobs.command.arguments import Parser, add_common, add_other_corpora, add_run, number_of
 from strata.jobs.manage_storage import ACTIONS, run_action
+from strata.pipelines.export.formats import WRITERS
 from strata.version import VERSION
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _add_export(commands: Commands) -> None:
     parser = commands.add_parser("export", help=summary, description=summary)
     parser.add_argument("table", choices=EXPORTS)
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
-    parser.add_argument("--format", choices=("parquet", "jsonl"), default="parquet")
+    parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
     parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
     add_common(parser)
     parser.set_defaults(run=_export)

@@ -25,12 +25,12 @@ from strata.pipelines.explain.document import (
     TracedDocument,
     trace_document,
 )
-from strata.settings import Settings
+from strata.pipelines.readers.formats import FORMATS
+from strata.settings import InputFormat, Settings
 from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["explain_document"]
 
-UNITS = {"jsonl": "byte", "parquet": "row", "csv": "record", "text": "byte"}
 WIDTH = 11
 
 
@@ -83,7 +83,7 @@ def _document(document: TracedDocument, ledger: LedgerState) -> Iterator[tuple[s
     lang = f", {document.lang}" if document.lang else ""
     yield "doc_id", str(document.doc_id)
     yield "source", f"{document.source}{lang}, {document.n_bytes:,} bytes of text"
-    unit = UNITS.get(document.format, "position")
+    unit = FORMATS[InputFormat(document.format)].position
     yield "read from", f"{document.uri}, {unit} {document.position:,} (file {document.ordinal})"
     yield "dedup", _verdict(document.cluster, ledger)
     if document.items.number:

@@ -10,13 +10,15 @@ from strata.jobs.runner.options import OutputForm
 from strata.jobs.runner.read_log import log_driver_reads
 from strata.pipelines.export.formats import WRITERS
 from strata.pipelines.export.rows import (
-    _schema,
     export_batches,
+    export_schema,
 )
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.tables.catalog import open_corpus
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = ["export_table"]
 
@@ -39,7 +41,7 @@ def export_table(
     with open_corpus(settings) as corpus:
         with store.create(url) as sink:
             batches = export_batches(corpus, store, table)
-            for count in WRITERS[form](sink, batches, _schema(table)):
+            for count in WRITERS[form](sink, batches, export_schema(table)):
                 rows += count
         log_driver_reads(corpus, "export", store.meter)
     facts = {"table": table, "rows": rows, "file": str(url)}

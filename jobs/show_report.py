@@ -14,8 +14,9 @@ from strata.jobs.report.summary import show_summary
 from strata.jobs.runner.options import OutputForm
 from strata.jobs.runner.run import RunReport
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 
 __all__ = ["HISTORY", "show_report"]
 

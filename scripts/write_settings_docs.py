@@ -79,7 +79,7 @@ def _model_of(field: Schema, models: Mapping[str, Schema]) -> Schema | None:
 def _table(header: str, model: Schema, models: Mapping[str, Schema]) -> str:
     title = f"`{header}`" if header else "Top level"
     lines = [
-        f"#### {title}",
+        f"### {title}",
         "",
         "| key | value | default | meaning |",
         "| --- | --- | --- | --- |",

@@ -13,8 +13,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore, StorageOptions, Store, open_store
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.stores.opening import open_store
 
 SCHEMES = ("file", "memory", "s3")
 SECRET = "a-secret-that-moto-takes"

@@ -22,9 +22,11 @@ from pyspark.sql.types import StructType
 from strata.errors import SettingsError
 from strata.jobs.datasource.options import SourceOptions
 from strata.jobs.runner.read_log import log_driver_reads
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.read_plan import ReadPart, pack, read_part
-from strata.storage.stores.opening import IoMeter, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import IoMeter
 
 __all__ = ["FORMAT", "StrataSource"]
 
@@ -106,7 +108,7 @@ class StrataReader(DataSourceReader):
         predicates = parse_condition(options.where, SCHEMAS[options.table])
         with options.open() as corpus:
             files = corpus.table(options.table).files(self._snapshot, predicates)
-            # Tasks cannot tell what they read: what is planned counts as read.
+            # Tasks cannot report what they read: what is planned counts as read.
             planned = IoMeter(files={file.location.name: file.n_bytes for file in files})
             log_driver_reads(corpus, FORMAT, planned)
         storage = StorageOptions.of(options.settings()).to_json()

@@ -23,7 +23,7 @@ COLUMNS = (
     *("bytes_written", "snapshot_before", "snapshot_after"),
 )
 PLANNED = ("table", "rows_removed", "rows_added", "files_replaced")
-# What `strata storage expire` leaves alone unless it is told otherwise.
+# What `strata storage expire` leaves alone by default.
 USUAL_AGE = timedelta(hours=24)
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from strata.errors import StrataError
 from strata.jobs.doctor.check import Check
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.tiers import Tier, tiers_of
 
 __all__ = ["check_catalog", "check_tiers"]

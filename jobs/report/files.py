@@ -11,8 +11,8 @@ from strata.errors import InputError, InputMissingError
 from strata.jobs.runner.run import REPORT_VERSION, RunReport
 from strata.pipelines.execution.stage import reports_folder
 from strata.settings import Settings
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import Store
 
 __all__ = ["ReportFiles"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from strata.jobs.display.text import size
-from strata.jobs.report import figures as figures
+from strata.jobs.report import figures
 from strata.jobs.report.charts import funnel, run_history, time_bars
 from strata.jobs.report.duplicates import duplicates_of
 from strata.jobs.report.notes import error_bars

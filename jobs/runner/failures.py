@@ -17,7 +17,7 @@ __all__ = ["guarded", "report_failure", "translated"]
 
 BUG = 1
 INTERRUPTED = 130
-# As the shell tells of programs that ended by SIGPIPE.
+# The shell's exit code of programs that ended by SIGPIPE.
 UNREAD = 141
 # How a worker's transient error reads inside the text of a Spark exception.
 TRANSIENT = re.compile(r"strata\.errors\.TransientError: (?P<reason>[^\n]+)")

@@ -6,14 +6,14 @@ import sys
 
 from strata.errors import StrataError
 from strata.storage.lifecycle.accesses import log_reads
-from strata.storage.stores.opening import IoMeter
 from strata.storage.tables.catalog import Corpus
+from strata.storage.transfer.metering import IoMeter
 
 __all__ = ["log_driver_reads"]
 
 
 def log_driver_reads(corpus: Corpus, run_id: str, meter: IoMeter) -> None:
-    """Append what was read; who may only read the warehouse is told, and keeps the result."""
+    """Append what was read; where that fails, say so on stderr and let the result stand."""
     try:
         log_reads(corpus, run_id, meter.file_reads)
     except StrataError as error:

@@ -29,7 +29,7 @@ __all__ = ["SWITCH", "ClassData", "class_data_of", "remove_old"]
 SWITCH = "STRATA_CLASS_DATA"
 BUILDER = "strata.jobs.setup.class_data"
 PROCESSES = Path("/proc")
-# Archives of so many pairs of Java and Spark are kept; each is 160 MB.
+# Archives that are kept, one a pair of Java and Spark; each is 160 MB.
 KEPT = 3
 # A build that failed is tried again after a day, and what it left is rubbish after an hour.
 RETRY_SECONDS = 86_400
@@ -77,7 +77,7 @@ class ClassData:
         return ["-Xshare:auto", f"-XX:SharedArchiveFile={os.pathsep.join(files)}", *quiet]
 
     def is_mapped(self, pid: int) -> bool:
-        """Whether a JVM has taken the archive; where the system does not tell, it has."""
+        """Whether a JVM has taken the archive; where the system does not say, it has."""
         try:
             maps = (PROCESSES / str(pid) / "maps").read_text()
         except OSError:

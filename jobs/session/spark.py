@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LazySession", "local_master", "under_spark_submit"]
 
-# local[N] alone gives up at the first failed task; so many attempts are a cluster's default.
+# local[N] alone gives up at the first failed task; this is a cluster's default.
 MAX_FAILURES = 4
-# Spark's own default tells of host names and native libraries before any flag can stop it; and a
+# Spark's own default logs host names and native libraries before any flag can stop it; and a
 # gateway without a level of its own sets that of all to "warn".
 LOGGING = """\
 rootLogger.level = {level}
@@ -112,7 +112,7 @@ class LazySession:
     def begin(self) -> None:
         """Start in the background, while the driver does something else.
 
-        What goes wrong is told by the call that first asks for the session. Under spark-submit the
+        An error is raised by the call that first asks for the session. Under spark-submit the
         JVM runs already, and nothing is gained.
         """
         if self._starting is None and not under_spark_submit():
@@ -145,7 +145,7 @@ class LazySession:
         """Stop the session, if it was started; a start that is under way is waited for."""
         starting, session = self._starting, self._session
         self._session = self._starting = None
-        # What is left to itself would still write to stderr, after the line that tells a failure.
+        # What is left to itself would still write to stderr, after the line that reports a failure.
         if session is None and starting is not None and starting.exception() is None:
             session = starting.result()
         try:
@@ -204,7 +204,7 @@ def _local_properties(
     properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
     if properties["spark.master"].startswith("local"):
         properties = {**LOOPBACK, **properties}
-        # Another interpreter may lack this package; its tasks tell so better than a daemon does.
+        # Another interpreter may lack this package; its tasks say so better than a daemon does.
         if os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable:
             properties.setdefault(DAEMON, DAEMON_MODULE)
         if sys.platform == "linux":

@@ -31,7 +31,7 @@ class WarmDaemon:
 
     @classmethod
     def start(cls, properties: Mapping[str, str]) -> WarmDaemon | None:
-        """Start it and tell the JVM, which inherits the environment; none where that fails.
+        """Start it and announce it to the JVM by the environment; none where that fails.
 
         Args:
             properties: of the session; variables for executors hold while modules are imported.

@@ -68,7 +68,7 @@ def _is_spark_archive(name: str) -> bool:
 def preload() -> None:
     """Import what workers need.
 
-    A module that cannot be imported is left to the task that needs it, whose error tells why.
+    A module that cannot be imported is left to the task that needs it, whose error says why.
     """
     # One worker has one core; and a pool of threads made by an import would not be forked.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -9,9 +9,9 @@ from strata.jobs.storage.rows import iso
 from strata.settings import Settings
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.cleanup.uploads import AbandonedUpload, abandoned_uploads, abort_uploads
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import FileInfo
 from strata.storage.lifecycle.move_cleanup import CleanupResult, clean_up_moves, pending_copies
-from strata.storage.stores.opening import StorageOptions
 from strata.storage.tables.catalog import Corpus
 from strata.storage.writing.tiers import tiers_of
 

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from strata.errors import SettingsError
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 if TYPE_CHECKING:
     from strata.pipelines.kernels.containment import ItemIndex

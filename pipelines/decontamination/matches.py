@@ -18,10 +18,10 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.tables.lookup import Row, TableLookup
 from strata.pipelines.tables.other_corpora import BenchmarkCorpus
 from strata.pipelines.tables.state import Tables, TableStates
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = [

@@ -14,10 +14,12 @@ from strata.pipelines.execution.data_files import Part
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import TaskCost, task_stem
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import CONTAINED
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import MeteredStore, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from strata.pipelines.kernels.buckets import Edges, edges_of_pairs, pack_sketche
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.kernels.hubs import NO_HUBS, HubMatches, Hubs
 from strata.pipelines.kernels.key_filter import KeyFilter
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = [
     "ROW_SCHEMA",
@@ -50,7 +50,7 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 # Odd multipliers spread one hash over the words of a sketch (splitmix64's constant).
-SKETCH_MULTIPLIERS = np.uint64(0x9E3779B97F4A7C15)
+SKETCH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class KeyKind(IntEnum):
@@ -67,8 +67,8 @@ class KeyKind(IntEnum):
 class RowTask:
     """Files of `fingerprints` that one task turns into rows.
 
-    Documents up to ``seen_to`` were compared with each other by an earlier run: they only matter
-    where they meet one that comes after them.
+    Documents up to ``watermark_doc_id`` were compared with each other by an earlier run: they only
+    matter where they meet one that comes after them.
     """
 
     files: tuple[FingerprintFile, ...]
@@ -210,9 +210,9 @@ def key_of(hashes: np.ndarray, kind: KeyKind) -> np.ndarray:
 
 def hash_to_sketch(values: np.ndarray) -> np.ndarray:
     """Hashes, int64[n], as sketches: equal ones give equal sketches, others none that match."""
-    steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SKETCH_MULTIPLIERS
-    words = (values.view(np.uint64)[:, None] ^ steps[None, :]) * SKETCH_MULTIPLIERS
-    mixed: np.ndarray = words ^ (words >> np.uint64(29)) * SKETCH_MULTIPLIERS
+    steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SKETCH_MULTIPLIER
+    words = (values.view(np.uint64)[:, None] ^ steps[None, :]) * SKETCH_MULTIPLIER
+    mixed: np.ndarray = words ^ (words >> np.uint64(29)) * SKETCH_MULTIPLIER
     return mixed
 
 

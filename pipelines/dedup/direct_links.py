@@ -21,9 +21,10 @@ from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import BucketScanner, Edges, pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.kernels.components import components
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 
 __all__ = [
     "MAX_SURVIVORS",

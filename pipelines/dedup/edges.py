@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,11 +12,12 @@ import pyarrow as pa
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA, ScanResult, read_edges
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
-from strata.pipelines.execution.tasks import task_stem
+from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, task_stem
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
@@ -121,23 +121,18 @@ def write_frame(context: StageContext, edges: DataFrame) -> list[WrittenFile]:
     """Write distinct edges as files of the table, sorted."""
     target = TableTarget.of(context, "edges")
 
-    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        files = target.write(batches, task_stem("edges")).files
-        yield pa.RecordBatch.from_pydict({"files": [pickle.dumps(files)]})
+    def write(batches: Iterator[pa.RecordBatch]) -> list[WrittenFile]:
+        return target.write(batches, task_stem("edges")).files
 
     ordered = edges.repartitionByRange("a", "b").sortWithinPartitions("a", "b")
-    parts = ordered.mapInArrow(write, "files binary").toArrow()["files"].to_pylist()
-    return [file for part in parts for file in pickle.loads(part)]
+    return [file for files in run_on_partitions(ordered, write) for file in files]
 
 
 def edge_frame(context: StageContext, urls: Sequence[str]) -> DataFrame:
     """Files of edges as a DataFrame: a, b (long), similarity (float), equal (boolean)."""
-    storage, spark, paths = context.storage_options, context.spark(), list(urls)
+    storage = context.storage_options
 
-    def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from load_edges(open_store(storage), [paths[number]]).to_batches()
+    def read(url: str) -> Iterator[pa.RecordBatch]:
+        yield from load_edges(open_store(storage), [url]).to_batches()
 
-    partitions = max(1, len(paths))
-    return spark.range(0, len(paths), 1, partitions).mapInArrow(read, EDGE_COLUMNS)
+    return rows_of_tasks(context.spark(), urls, read, EDGE_COLUMNS)

@@ -7,7 +7,7 @@ Sets of shingle hashes as rows of a shuffle, and their comparison behind it.
 
 A row is (center, doc_id, level, hashes): the set of a document, on its way to the document that it
 is compared with. The center has the smallest id of its star, so it comes first of all sorted rows.
-Of a set of more than MOST_HASHES only the hashes below 2^(64 - level) travel: both sides of a pair
+Of a set of more than MAX_HASHES only the hashes below 2^(64 - level) travel: both sides of a pair
 are then cut to the same level, and the similarity is that of a sample of 65,536 shingles or more,
 with a standard error of at most 0.002.
 """
@@ -26,13 +26,15 @@ import pyarrow.compute as pc
 from strata.errors import ConflictError
 from strata.pipelines.execution.data_files import TextFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
-from strata.pipelines.execution.staging import StagedWriter
+from strata.pipelines.execution.staging import StagedWriter, staging_folder
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.tables.texts import wanted_texts
-from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 if TYPE_CHECKING:
     from strata.pipelines.kernels.shingle_sets import ShingleSets
@@ -155,7 +157,7 @@ def _stage_tasks(
     context: StageContext, texts: Sequence[TextFile], pairs: CandidatePairs
 ) -> list[_StageTask]:
     wanted = np.unique(np.concatenate([pairs.a, pairs.b]))
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     files = [
         file
         for file in texts

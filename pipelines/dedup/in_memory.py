@@ -19,9 +19,11 @@ from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import MeteredStore, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = ["BandTask", "band_tasks", "scan_bands"]
 

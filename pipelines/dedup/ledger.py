@@ -5,10 +5,10 @@ What a new ledger takes back: documents that the one before kept, and that are r
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,14 +30,20 @@ from strata.pipelines.execution.cached_frames import cached
 from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
-from strata.pipelines.execution.tasks import run_tasks, task_stem
+from strata.pipelines.execution.tasks import (
+    rows_of_tasks,
+    run_on_partitions,
+    run_tasks,
+    task_stem,
+)
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tables.inputs import SourceIndex
 from strata.pipelines.tables.removals import removed_ids
 from strata.settings import LinkRule
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
@@ -65,7 +71,7 @@ class WrittenLedger:
     """The files of a ledger, and what they hold: documents removed by method, clusters.
 
     ``rounds`` are those of Spark that the components took; 0 where the driver found them alone.
-    ``kept`` tells where Spark kept edges that it made.
+    ``cached`` tells where Spark kept edges that it made.
     """
 
     summary: LedgerSummary
@@ -176,16 +182,9 @@ def _on_spark(
         TableTarget.of(context, "clusters"),
         context.spark(),
     )
-    documents = [file.url for file in upstream.own_fingerprints]
 
-    def attributes(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from _attribute_batches(documents[number], storage)
-
-    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        part = _write(target, sources, batches, task_stem("dedup"))
-        yield pa.RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
+    def write(batches: Iterator[pa.RecordBatch]) -> WrittenLedger:
+        return _write(target, sources, batches, task_stem("dedup"))
 
     folder = PairFolder.of(context, "components")
     with ExitStack() as stack:
@@ -197,19 +196,22 @@ def _on_spark(
             frame, kept_facts = stars.frame, stars.facts
         ledger = spark_ledger(
             frame,
-            spark.range(0, len(documents), 1, max(1, len(documents))).mapInArrow(
-                attributes, "doc_id long, n_bytes long, source string"
+            rows_of_tasks(
+                spark,
+                [file.url for file in upstream.own_fingerprints],
+                partial(_attribute_batches, storage=storage),
+                "doc_id long, n_bytes long, source string",
             ),
             settings.survivor,
             folder,
             settings.driver_edges,
         )
         sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
-        parts = sorted_rows.mapInArrow(write, "part binary").toArrow()["part"].to_pylist()
+        parts = run_on_partitions(sorted_rows, write)
     folder.clear()
     written = WrittenLedger(LedgerSummary.of(sources), rounds=ledger.rounds, cached=kept_facts)
     for part in parts:
-        written.add(pickle.loads(part))
+        written.add(part)
     return written
 
 
@@ -219,16 +221,10 @@ def _spark_edges(
     frame, settings = edge_frame(context, edges.urls), upstream.settings
     if settings.link is LinkRule.CLUSTER:
         return frame
-    files, storage, spark = upstream.fingerprints, context.storage_options, context.spark()
-
-    def members(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from plain_members(files[number], storage)
-
+    members = partial(plain_members, storage=context.storage_options)
     return spark_direct_edges(
         frame,
-        spark.range(0, len(files), 1, max(1, len(files))).mapInArrow(members, MEMBER_COLUMNS),
+        rows_of_tasks(context.spark(), upstream.fingerprints, members, MEMBER_COLUMNS),
         settings.survivor,
         settings.threshold,
         folder,

@@ -14,10 +14,12 @@ import pyarrow as pa
 from strata.pipelines.execution.stage import Counters, StageContext, StageReport
 from strata.pipelines.execution.tasks import TaskCost, run_tasks
 from strata.pipelines.tables.inputs import SourceIndex
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.row_lookup import find_rows
-from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = [
     "DUPLICATES",

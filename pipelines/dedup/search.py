@@ -8,9 +8,9 @@ that a run from the start would find.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
@@ -20,15 +20,16 @@ from strata.pipelines.dedup.skewed_keys import SkewPolicy, find_hubs
 from strata.pipelines.dedup.verify_buckets import ScanResult, ScanTask, scan_partition
 from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
-from strata.pipelines.execution.tasks import run_tasks
+from strata.pipelines.execution.staging import staging_folder
+from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, run_tasks
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.lineage.coverage import Watermark
 from strata.settings import DedupSettings
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
-from strata.storage.stores.opening import FileReads, MeteredStore, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import FileReads, MeteredStore
 
 __all__ = ["EdgeSearch", "find_edges"]
 
@@ -88,8 +89,7 @@ def find_edges(
     context: StageContext, search: EdgeSearch, settings: DedupSettings, counters: Counters
 ) -> list[ScanResult]:
     """Compare the new documents; the edges lie in files of the staging folder."""
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-    last = search.watermark.last_doc_id
+    folder, last = staging_folder(context), search.watermark.last_doc_id
     scan = ScanTask(settings.threshold, folder, context.storage_options, last)
     if search.documents > settings.memory_documents:
         return _shuffle(context, search, scan, counters)
@@ -118,27 +118,19 @@ def _shuffle(
     counters.add(Counters(file_reads=_reads_per_file(tasks)))
     requests = spark.sparkContext.accumulator(0)
 
-    def make_rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def make_rows(task: RowTask) -> Iterator[pa.RecordBatch]:
         store = MeteredStore(open_store(storage))
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from band_rows(tasks[number], store, candidate_filter.value, hubs.value)
+        yield from band_rows(task, store, candidate_filter.value, hubs.value)
         read.add(store.meter.bytes_read)
         requests.add(store.meter.read_requests)
 
-    def scan_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return scan_partition(batches, scan)
-
     context.progress.start("dedup", "shuffle bands, verify buckets", 0)
-    rows = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(
-        make_rows, "key long, doc_id long, sketch binary"
-    )
+    rows = rows_of_tasks(spark, tasks, make_rows, "key long, doc_id long, sketch binary")
     grouped = rows.repartition("key").sortWithinPartitions("key", "doc_id")
-    # One small row a partition: the description of its edge file.
-    results = grouped.mapInArrow(scan_rows, "result binary").toArrow()
+    results = run_on_partitions(grouped, partial(scan_partition, task=scan))
     context.progress.finish()
     counters.add(Counters(bytes_read=int(read.value), read_requests=int(requests.value)))
-    return [pickle.loads(value) for value in results["result"].to_pylist()]
+    return results
 
 
 def _reads_per_file(tasks: Sequence[RowTask]) -> dict[str, FileReads]:

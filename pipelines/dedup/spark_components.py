@@ -14,7 +14,6 @@ files lie on the store of the warehouse, tell how many rows they have, and go wh
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,13 +24,12 @@ import pyarrow as pa
 
 from strata.errors import BalanceError
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.execution.staging import StagedWriter
-from strata.pipelines.execution.tasks import task_stem
+from strata.pipelines.execution.staging import StagedWriter, staging_folder
+from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, task_stem
 from strata.pipelines.kernels.components import components, scramble, unscramble
-from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,7 +44,6 @@ SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.int64())])
 BATCH_BYTES = 4_000_000
 # A task that reads fewer pairs costs more to start than to run.
 TASK_PAIRS = 1_000_000
-"""What a worker makes of pairs on their way from or to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +178,7 @@ class PairBatch:
 
 
 Change = Callable[[Iterator[PairBatch]], Iterator[PairBatch]]
+"""What a worker does to pairs on their way from or to a file."""
 
 
 def _unchanged(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
@@ -214,39 +212,33 @@ class PairFolder:
     @classmethod
     def of(cls, context: StageContext, name: str) -> PairFolder:
         """A folder of this name for the run."""
-        staging = Url.parse(context.settings.warehouse) / STAGING / context.run_id
-        return cls(context.spark(), context.store, staging / name)
+        return cls(context.spark(), context.store, staging_folder(context) / name)
 
     def write(self, pairs: DataFrame, change: Change = _unchanged) -> PairFiles:
         """Write the two columns of a DataFrame, changed; each partition becomes a file."""
         store, folder = self.store, self.folder
 
-        def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def write(batches: Iterator[pa.RecordBatch]) -> tuple[str, int]:
             url = folder / f"{task_stem('pairs')}.parquet"
-            rows = _write(store, url, change(_pairs(batches)))
-            yield pa.RecordBatch.from_pydict({"file": [pickle.dumps((str(url), rows))]})
+            return str(url), _write(store, url, change(_pairs(batches)))
 
-        # One small row a partition.
-        answers = pairs.mapInArrow(write, "file binary").toArrow()["file"].to_pylist()
-        files = [(url, rows) for url, rows in map(pickle.loads, answers) if rows]
+        files = [(url, rows) for url, rows in run_on_partitions(pairs, write) if rows]
         return PairFiles(tuple(url for url, _ in files), sum(rows for _, rows in files))
 
     def read(
         self, files: PairFiles, names: tuple[str, str], change: Change = _unchanged
     ) -> DataFrame:
         """The pairs, changed, as two long columns."""
-        store, urls = self.store, files.urls
+        store = self.store
 
-        def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for batch in numbers:
-                for number in batch.column(0).to_pylist():
-                    for pairs in change(_load(store, urls[number])):
-                        columns = [pa.array(pairs.x), pa.array(pairs.y)]
-                        yield pa.RecordBatch.from_arrays(columns, list(names))
+        def read(url: str) -> Iterator[pa.RecordBatch]:
+            for pairs in change(_load(store, url)):
+                columns = [pa.array(pairs.x), pa.array(pairs.y)]
+                yield pa.RecordBatch.from_arrays(columns, list(names))
 
-        tasks = max(1, min(len(urls), files.rows // self.task_pairs))
-        numbers = self.spark.range(0, len(urls), 1, tasks)
-        return numbers.mapInArrow(read, ", ".join(f"{name} long" for name in names))
+        schema = ", ".join(f"{name} long" for name in names)
+        partitions = max(1, min(len(files.urls), files.rows // self.task_pairs))
+        return rows_of_tasks(self.spark, files.urls, read, schema, partitions)
 
     def load(self, files: PairFiles) -> PairBatch:
         """All pairs, on the driver."""

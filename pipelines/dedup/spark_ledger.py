@@ -18,7 +18,7 @@ from strata.pipelines.dedup.election import election_keys
 from strata.pipelines.dedup.spark_components import PairFolder, spark_components
 from strata.pipelines.execution.data_files import FingerprintFile
 from strata.pipelines.kernels.buckets import BucketScanner
-from strata.storage.stores.opening import StorageOptions
+from strata.storage.contracts.options import StorageOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -5,8 +5,7 @@ Edges without repetition, in bounded memory.
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -20,8 +19,11 @@ from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.kernels.buckets import BucketScanner, Edges
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = [
     "EDGE_SCHEMA",
@@ -47,7 +49,7 @@ WAITING_EDGES = 2_000_000
 class ScanTask:
     """How to verify a bucket, and the folder for the edges.
 
-    Documents up to ``seen_to`` were counted by an earlier run.
+    Documents up to ``watermark_doc_id`` were counted by an earlier run.
     """
 
     threshold: float
@@ -134,12 +136,8 @@ class Scan:
         self._file.write(pa.table(columns, schema=EDGE_SCHEMA))
 
 
-def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterator[pa.RecordBatch]:
-    """Verify the buckets of a partition whose rows are sorted by (key, doc_id).
-
-    Yields:
-        One batch with one binary column: the pickled ScanResult.
-    """
+def scan_partition(batches: Iterable[pa.RecordBatch], task: ScanTask) -> ScanResult:
+    """Verify the buckets of a partition whose rows are sorted by (key, doc_id)."""
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     with edge_file(task, store) as file:
         scan = Scan(task.threshold, file)
@@ -154,8 +152,7 @@ def scan_partition(batches: Iterator[pa.RecordBatch], task: ScanTask) -> Iterato
                 _feed(scan, batch, kinds, kind)
             _link(scan, batch, kinds)
         scan.finish()
-    result = scan.result(cost.counters(store.meter))
-    yield pa.RecordBatch.from_pydict({"result": [pickle.dumps(result)]})
+    return scan.result(cost.counters(store.meter))
 
 
 def edge_file(task: ScanTask, store: Store) -> StagedWriter:

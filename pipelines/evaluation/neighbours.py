@@ -20,7 +20,9 @@ from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
-from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 if TYPE_CHECKING:
     from typing import Self
@@ -58,7 +60,7 @@ class Candidates:
     Attributes:
         member: index in the sample.
         doc_id: the other document.
-        disposition: its fate, see Fate.
+        disposition: its fate, see Disposition.
         n_shingles: its shingles, repetitions counted.
         agree: places in which the two signatures agree.
     """

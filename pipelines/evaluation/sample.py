@@ -13,10 +13,13 @@ import pyarrow as pa
 from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.tables.removals import removed_ids
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SIGNATURE_BYTES
 from strata.storage.reading.scan import group_bounds, open_parquet, rows_per_batch
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 if TYPE_CHECKING:
     from typing import Self
@@ -63,7 +66,7 @@ class FingerprintRows:
 
     Attributes:
         doc_id: int64[n].
-        disposition: int64[n], see Fate.
+        disposition: int64[n], see Disposition.
         n_shingles: int64[n], repetitions counted.
         content: int64[n, 2], hash of the bytes of the text.
         signature: uint8[n, 256].

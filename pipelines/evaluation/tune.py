@@ -24,7 +24,8 @@ from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding, band_keys
 from strata.pipelines.kernels.components import components
 from strata.pipelines.lineage.keys import banding_of
 from strata.settings import VerifyMethod
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.stores.opening import open_store
 
 __all__ = ["Choice", "TrialResult", "Tuning", "choices", "evaluate", "recommended", "tune"]
 

@@ -1,7 +1,7 @@
 """The sample that settings are weighed on: some documents, and all that is similar to them.
 
 Whatever settings are tried, a pair of which one document was drawn is there with both. Of a family
-so large that a drawn document has more than MOST_NEIGHBOURS similar ones, those with the smallest
+so large that a drawn document has more than MAX_NEIGHBOURS similar ones, those with the smallest
 hashes are taken, the same ones for every member that was drawn.
 """
 
@@ -26,7 +26,8 @@ from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.texts import own_texts
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.stores.opening import open_store
 
 if TYPE_CHECKING:
     from typing import Self
@@ -74,7 +75,7 @@ class _NearRows:
         return cls(member, FingerprintRows.join(rows))
 
     def top_k(self) -> Self:
-        """Of each member the MOST_NEIGHBOURS documents with the smallest hashes."""
+        """Of each member the MAX_NEIGHBOURS documents with the smallest hashes."""
         order = np.lexsort((self.rows.doc_id, sampling_hash(self.rows.doc_id, 0), self.member))
         member = self.member[order]
         kept = order[np.arange(len(order)) - np.searchsorted(member, member) < MAX_NEIGHBOURS]

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strata.errors import BalanceError
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import (
-    FileReads,
-    IoMeter,
-    MeteredStore,
-    StorageOptions,
-    Store,
-    open_store,
-)
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import FileReads, IoMeter, MeteredStore
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

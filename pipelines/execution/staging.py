@@ -19,10 +19,9 @@ import pyarrow.parquet as pq
 from strata.pipelines.execution.data_files import LedgerFile
 from strata.pipelines.execution.stage import StageContext
 from strata.storage.cleanup.garbage import STAGING
-from strata.storage.contracts.store import Output
+from strata.storage.contracts.store import Output, Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = ["StagedFile", "StagedWriter", "read_staged", "staging_folder", "write_staged"]
 
@@ -83,7 +82,7 @@ class StagedWriter:
 
 
 def staging_folder(context: StageContext) -> Url:
-    """Where rows of this run wait."""
+    """Folder of the files that live only as long as this run."""
     return Url.parse(context.settings.warehouse) / STAGING / context.run_id
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from strata.pipelines.execution.stage import StageContext
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 from strata.storage.writing.tiers import tier_of_table

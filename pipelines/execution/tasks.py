@@ -6,20 +6,23 @@ result (descriptions of files and counters), so text never does.
 
 from __future__ import annotations
 
+import pickle
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
 
 from strata.errors import StrataError
 from strata.pipelines.execution.stage import Counters
-from strata.storage.stores.opening import IoMeter
+from strata.storage.transfer.metering import IoMeter
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["TaskCost", "run_tasks", "task_stem"]
+__all__ = ["TaskCost", "rows_of_tasks", "run_on_partitions", "run_tasks", "task_stem"]
 
 Spec = TypeVar("Spec")
 Result = TypeVar("Result")
@@ -65,6 +68,51 @@ def _attempt(function: Callable[[Spec], Result], spec: Spec) -> Result | StrataE
         if error.retryable:
             raise
         return error
+
+
+def rows_of_tasks(
+    spark: SparkSession,
+    specs: Sequence[Spec],
+    function: Callable[[Spec], Iterable[pa.RecordBatch]],
+    schema: str,
+    partitions: int | None = None,
+) -> DataFrame:
+    """The rows that tasks read or make, as a DataFrame.
+
+    Args:
+        spark: the session.
+        specs: specifications of the tasks.
+        function: the batches of one specification; run in a Python worker.
+        schema: columns of the batches, as Spark spells them.
+        partitions: partitions that share the specifications; by default each has one.
+    """
+
+    def rows(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from function(specs[number])
+
+    # Spark refuses to make no partition, even of no rows.
+    count = max(1, len(specs)) if partitions is None else partitions
+    return spark.range(0, len(specs), 1, count).mapInArrow(rows, schema)
+
+
+def run_on_partitions(
+    rows: DataFrame, function: Callable[[Iterator[pa.RecordBatch]], Result]
+) -> list[Result]:
+    """Run a function on the rows of each partition and return its results in order.
+
+    Args:
+        rows: the rows.
+        function: run in a Python worker; its result must stay small (descriptions, counters).
+    """
+
+    def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"result": [pickle.dumps(function(batches))]})
+
+    # One small row a partition.
+    answers = rows.mapInArrow(answer, "result binary").toArrow()["result"].to_pylist()
+    return [pickle.loads(each) for each in answers]
 
 
 def task_stem(stage: str) -> str:

@@ -17,7 +17,7 @@ from strata.pipelines.tables.lookup import TableLookup
 
 __all__ = ["Cluster", "EdgeArrays", "Link", "chain", "read_cluster"]
 
-# Beyond so many members or pairs, a search among them would take the memory of a worker.
+# With more members or pairs than this, a search among them would take the memory of a worker.
 MAX_MEMBERS = 1_000_000
 MAX_PAIRS = 4_000_000
 MEMBERS = pa.schema([("doc_id", pa.int64()), ("similarity", pa.float32())])
@@ -85,7 +85,7 @@ def _pairs(tables: TableLookup, members: np.ndarray, kept_id: int) -> Iterator[p
 
 
 def _at_most(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> pa.Table:
-    """The rows, or a few more than so many if there are more."""
+    """The rows, or a few more than ``rows`` where there are more."""
     found: list[pa.RecordBatch] = []
     while sum(batch.num_rows for batch in found) <= rows:
         batch = next(batches, None)

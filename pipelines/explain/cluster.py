@@ -103,7 +103,7 @@ def trace_clusters(
         names: of its documents.
         entries: rows of the ledger, by document.
         link: how the ledger links documents to survivors.
-        limit: members and steps that are told of each.
+        limit: the most members and steps that are listed.
     """
     kept_ids = {entry["kept_id"] for entry in entries.values()}
     clusters = {kept_id: read_cluster(tables, kept_id) for kept_id in kept_ids}
@@ -159,7 +159,7 @@ def _compare(
     names: DocumentNames, doc_id: int, kept_id: int, links: Sequence[Link]
 ) -> Comparison | None:
     """Compare with the survivor, or with the next document where more of its text is the same."""
-    # Documents that equal this one would only tell that they do.
+    # Documents equal to this one add nothing to see.
     unlike = [link.doc_id for link in dropwhile(lambda link: link.equal, links)]
     others = dict.fromkeys([kept_id, *unlike[:1]])
     texts = names.texts([doc_id, *others])

@@ -1,4 +1,4 @@
-"""The way of one document through the tables of a corpus, told from their small columns."""
+"""The way of one document through the tables of a corpus, read from their small columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 # An id that is the same in every record must not fill the memory.
 MAX_REPORTED = 100
-# Clusters and texts are read for so many of them.
+# The most documents whose clusters and texts are read.
 MAX_IN_FULL = 5
 LAST_ID = 2**63 - 1
 # Between two publishes of a run that died, one table may not know what another one names.
@@ -150,7 +150,7 @@ def trace_document(context: StageContext, asked: str, members: int = 10) -> Trac
         context: the corpus.
         asked: the user's id, a ``doc_id``, or ``uri:position`` of the record; the end of a URI
             is enough.
-        members: documents of its cluster, and steps of the chain to its survivor, that are told.
+        members: documents of its cluster, and steps of the chain to its survivor, that are listed.
 
     Raises:
         InputMissingError: nothing of that name was read.

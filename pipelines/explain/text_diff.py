@@ -20,12 +20,12 @@ __all__ = ["Alignment", "Gap", "Hunk", "Run", "RunKind", "TextDiff", "align", "t
 
 MAX_GAPS = 8
 CONTEXT = 48
-# A longer run is cut: its beginning tells what it is.
+# A longer run is cut: its beginning is enough to recognise it.
 MAX_SHOWN = 400
 # difflib may take the cube of the number of words: larger pieces are not looked into.
 MAX_WORDS = 250
 MAX_CHARACTERS = 8 * MAX_WORDS
-# Words that agree between two changes, but tell nothing: fewer characters than this.
+# Words between two changes that agree by chance: fewer characters than this.
 SHORT = 6
 WORDS = re.compile(r"\s+|[\u2e80-\U0003ffff]|[^\W\u2e80-\U0003ffff]+|[^\w\s]")
 MAX_ALIGNED_GAPS = 10_000

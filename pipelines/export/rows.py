@@ -15,14 +15,14 @@ from strata.pipelines.tables.cuts import TextCutter
 from strata.pipelines.tables.names import reference_names
 from strata.pipelines.tables.other_corpora import origins_of
 from strata.pipelines.tables.removals import files_of_contained, files_of_ledger, removed_ids
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
-__all__ = ["export_batches"]
+__all__ = ["export_batches", "export_schema"]
 
 BATCH_BYTES = 16_000_000
 CLUSTER_ROWS = 100_000
@@ -57,7 +57,8 @@ def export_batches(corpus: Corpus, store: Store, table: str) -> Iterator[pa.Reco
     return _rows(corpus, store, table, SCHEMAS[table].names)
 
 
-def _schema(table: str) -> pa.Schema:
+def export_schema(table: str) -> pa.Schema:
+    """The columns of an export of a table: the table's own, or those with names in place of ids."""
     return {"clusters": CLUSTER_SCHEMA, "contained": NAMED_SCHEMA}.get(table) or SCHEMAS[table]
 
 

@@ -14,8 +14,8 @@ from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 from strata.pipelines.tables.retractions import SelectorKind, retraction_rows
 from strata.pipelines.tables.state import Tables
+from strata.storage.contracts.store import Store
 from strata.storage.layout.doc_ids import POSITION_BITS
-from strata.storage.stores.opening import Store
 
 __all__ = ["Tombstones"]
 

@@ -19,9 +19,12 @@ from strata.pipelines.ingest.blocklist import Tombstones
 from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, RowWriter, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 

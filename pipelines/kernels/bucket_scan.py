@@ -117,7 +117,7 @@ def join_hubs(
         sketches: uint64[h, SKETCH_WORDS], those of the hubs.
         most: int64[4], bits in which a row may differ from a hub that it joins, by the two low bits
             of its key.
-        place: int64[n], -1; set to the place of a row's key in ``heavy``.
+        place: int64[n], -1; set to the place of a row's key in ``skewed_keys``.
         joined: int64[n], -1; set to the place of the hub that a row joins or is.
         differing: int64[n], -1; set to the bits that differ from the hub that a row joins.
     """

@@ -117,7 +117,7 @@ class BucketScanner:
 def edges_of_pairs(
     a: NDArray[np.int64], b: NDArray[np.int64], differing: NDArray[np.int64]
 ) -> Edges:
-    """Pairs, int64[m] and int64[m], whose sketches differ in so many bits, int64[m], each once."""
+    """Pairs, int64[m] and int64[m], and the number of bits that differ, int64[m]; each once."""
     order = np.lexsort((b, a))
     a, b, differing = a[order], b[order], differing[order]
     first = np.ones(len(a), dtype=np.bool_)

@@ -114,7 +114,7 @@ def _cut_all(
     left: NDArray[np.int64],
     has_words: NDArray[np.bool_],
 ) -> int:
-    """Fill ``out``, its offsets ``left`` and ``worded``; the number of a wrong range, else -1."""
+    """Fill ``out``, its offsets ``left`` and ``has_words``; number of a wrong range, or -1."""
     at = 0
     for i in range(len(offsets) - 1):
         first, stop = offsets[i], offsets[i + 1]

@@ -16,7 +16,7 @@ MAX_BITS = 1 << 29
 
 
 def filter_bits(keys: int) -> int:
-    """Size of a filter for so many keys: a power of two, with a bound."""
+    """Bits of a filter for ``keys`` keys: a bounded power of two."""
     wanted = 1 << max(0, BITS_PER_KEY * keys - 1).bit_length()
     return min(MAX_BITS, max(MIN_BITS, wanted))
 

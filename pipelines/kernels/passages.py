@@ -69,7 +69,7 @@ class Passages:
 
 
 def find_passages(texts: pa.LargeStringArray, granularity: Passage, least_words: int) -> Passages:
-    """The lines or paragraphs of texts that have at least so many words."""
+    """The lines or paragraphs of texts that have at least ``least_words`` words."""
     buffers = text_buffers(texts)
     begins = _line_begins if granularity is Passage.LINE else _paragraph_begins
     bounds = np.zeros(len(texts) + 1, np.int64)

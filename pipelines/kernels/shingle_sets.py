@@ -116,7 +116,7 @@ def _collect(
 
 @numba.njit(cache=True)
 def _sort_hashes(values: NDArray[np.uint64]) -> None:
-    """Sort distinct hashes: they are spread evenly, so their first bits nearly tell their places.
+    """Sort distinct hashes: they are spread evenly, so their first bits nearly give their places.
 
     Into buckets of about one value, then insertion: linear on average (Cormen, Leiserson, Rivest,
     Stein: Introduction to Algorithms, section 8.4), 5 times as fast as a general sort, measured.

@@ -41,7 +41,7 @@ class SignatureIndex:
     Args:
         signatures: uint8[n, 256].
         threshold: Jaccard similarity from which a pair must be found.
-        agree: signature bytes that must agree for a pair to be told.
+        agree: signature bytes that must agree for a pair to be returned.
     """
 
     def __init__(self, signatures: NDArray[np.uint8], threshold: float, agree: int) -> None:

@@ -51,7 +51,7 @@ def watermark_of(documents: TableReader, table: TableReader, settings_key: str) 
         settings_key: key of all that decides the result, but for the documents.
 
     Returns:
-        NOTHING_COVERED where the result was made with other settings or of other documents.
+        EMPTY_WATERMARK where the result was made with other settings or of other documents.
     """
     found = {
         name: table.latest_property(name)

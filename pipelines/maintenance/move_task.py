@@ -13,13 +13,16 @@ from strata.errors import BalanceError, InputError, StrataError
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.integrity.whole_file import checksum_rows
 from strata.storage.layout.file_names import file_name, order_of_name, ordered_stem
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import ParquetScan, open_parquet
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 
 __all__ = ["MoveMethod", "MoveResult", "MoveTask", "run_move_task"]

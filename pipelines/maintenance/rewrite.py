@@ -1,4 +1,4 @@
-"""Writing tables anew: into other partitions, in another order, in files of another size.
+"""Rewriting tables: into other partitions, in another order, in files of another size.
 
 Each batch is one REPLACE snapshot, so a run that dies leaves every table right, and the next one
 goes on with what is left. Other writers may append meanwhile.
@@ -37,7 +37,7 @@ __all__ = ["Rewrite", "RewriteRequest", "plan_rewrites", "run_rewrite_tables"]
 
 # What a kill costs at most.
 BATCH_BYTES = 16_000_000_000
-# A task that sends rows to other partitions reads so many target files: more would make fewer and
+# A task that sends rows to other partitions reads this many target files: more would make fewer and
 # larger ones of each partition, fewer would keep more cores busy.
 ROUTED_FILES = 4
 # Files that another writer took away meanwhile are planned again, so often.

@@ -18,12 +18,15 @@ from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.maintenance.row_order import row_places
 from strata.settings import RowOrder
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import newest_created_ms
 from strata.storage.layout.partitioning import UNPARTITIONED, Partition
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import open_parquet, read_batches, rows_per_batch
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, RowWriter, TableWriter, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 
@@ -46,10 +49,10 @@ TEXT_PER_DISK_BYTE = 3
 # A file below this share of the largest is merged, which keeps all within a factor of two with some
 # room for pieces that come out larger or smaller than planned.
 SMALLEST_SHARE = 0.6
-# A task that balances makes about so many files: few enough to run beside others, and from four
-# pieces on, rounding to whole ones leaves each at 80 % of the largest file or more.
+# About as many files as a balancing task makes: few enough to run beside others, and from four on,
+# rounding to whole files leaves each at 80 % of the largest one or more.
 MAX_FILES_PER_GROUP = 4
-# So many batches for each new file let it end within a few percent of the size asked for.
+# This many batches for each new file let it end within a few percent of the size asked for.
 BATCHES_PER_FILE = 24
 _BATCH_BYTES = 8_000_000
 

@@ -16,9 +16,9 @@ from strata.pipelines.execution.data_files import LedgerFile
 from strata.pipelines.tables.removals import files_of_ledger
 from strata.pipelines.tables.state import Tables
 from strata.settings import RowOrder
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = ["clusters_of", "ledger_for", "row_places"]
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.settings import TABLES
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.integrity.verify import (
     FileCheck,
     Verification,
     VerifyLevel,
     verify_file,
 )
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.tables.held_files import HeldFile, corpus_files
 
 __all__ = ["VerifyTask", "run_verify_task", "verify_on_cluster"]

@@ -12,9 +12,9 @@ import pyarrow as pa
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.staging import StagedFile, write_staged
 from strata.pipelines.passages.rows import REPEAT_SCHEMA, repeat_batch, repeat_matrix
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import Store
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 
 __all__ = ["AnchorCollector", "CollectedRows", "Collector", "RunCollector", "UnitCollector"]

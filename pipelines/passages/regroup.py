@@ -5,7 +5,6 @@ Tasks sort shares of the rows in memory, or Spark shuffles them; both give the s
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,11 +14,20 @@ import pyarrow as pa
 
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.staging import StagedFile, read_staged, staging_folder, write_staged
-from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
+from strata.pipelines.execution.tasks import (
+    TaskCost,
+    rows_of_tasks,
+    run_on_partitions,
+    run_tasks,
+    task_stem,
+)
 from strata.pipelines.passages.collectors import CollectedRows, Collector
 from strata.pipelines.passages.rows import ROW_SCHEMA, Columns, RepeatScanner
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = ["regroup"]
 
@@ -147,12 +155,10 @@ def _collect_range(task: CollectTask) -> CollectedRows:
 def _on_spark(
     context: StageContext, urls: Sequence[str], collector: Collector
 ) -> list[CollectedRows]:
-    spark, storage = context.spark(), context.storage_options
+    storage = context.storage_options
 
-    def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in numbers:
-            for number in batch.column(0).to_pylist():
-                yield from read_staged(open_store(storage), [urls[number]], ROW_SCHEMA.names)
+    def read(url: str) -> Iterator[pa.RecordBatch]:
+        return read_staged(open_store(storage), [url], ROW_SCHEMA.names)
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         scanner = RepeatScanner(collector.reach)
@@ -160,20 +166,17 @@ def _on_spark(
             rows = {name: batch.column(name).to_numpy() for name in ROW_SCHEMA.names}
             yield collector.select(scanner.feed(rows))
 
-    def collect(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def collect(batches: Iterator[pa.RecordBatch]) -> CollectedRows:
         cost, store = TaskCost(), MeteredStore(open_store(storage))
         done = collector.collect(batches, store, task_stem("cuts"))
         done.counters = cost.counters(store.meter)
-        yield pa.RecordBatch.from_pydict({"done": [pickle.dumps(done)]})
+        return done
 
-    rows = spark.range(0, len(urls), 1, len(urls)).mapInArrow(
-        read, "key long, check int, doc_id long, place int, start int, stop int"
-    )
+    columns = "key long, check int, doc_id long, place int, start int, stop int"
+    rows = rows_of_tasks(context.spark(), urls, read, columns)
     grouped = rows.repartition("key").sortWithinPartitions("key", "doc_id", "place")
     repeats = grouped.mapInArrow(
         compare, ", ".join(f"{name} long" for name in collector.schema.names)
     )
     ordered = repeats.repartitionByRange("doc_id").sortWithinPartitions("doc_id", "place")
-    # One small row a partition: the description of the files that it wrote.
-    answers = ordered.mapInArrow(collect, "done binary").toArrow()["done"].to_pylist()
-    return [pickle.loads(answer) for answer in answers]
+    return run_on_partitions(ordered, collect)

@@ -22,8 +22,11 @@ from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.tables.removals import rows_between
 from strata.pipelines.tables.survivors import SurvivorCounts, survivors
 from strata.settings import Passage
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 __all__ = [
     "REPEAT_SCHEMA",

@@ -14,27 +14,35 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from strata.pipelines.readers.decompress import plain_chunks
 from strata.pipelines.readers.lines import BOM, OTHER_FIELDS_BYTES
 from strata.pipelines.readers.records import ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
-from strata.pipelines.readers.split import InputFile
+from strata.pipelines.readers.split import InputFile, ReadLimits, Split
+from strata.storage.contracts.store import Store
 
-__all__ = ["CsvLines", "read_csv"]
+__all__ = ["CsvLines", "read_split"]
 
 # Room for a text of doubled quotes.
 RECORD_OVERHEAD = 2
 HEAD = 800
 
 
-def read_csv(
-    file: InputFile, chunks: Iterator[bytes], max_document_bytes: int, batch_bytes: int
-) -> Iterator[ReadBatch]:
+def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
     """The records of a file; positions are record numbers, the header not counted.
 
     Raises:
         BrokenFile: the header cannot be read, or has no text column; or a quote that never closes
             has swallowed more than one record can be.
     """
+    with store.open_input(split.file.url) as handle:
+        chunks = plain_chunks(handle, split.file.compression)
+        yield from _read(split.file, chunks, limits.max_document_bytes, limits.batch_bytes)
+
+
+def _read(
+    file: InputFile, chunks: Iterator[bytes], max_document_bytes: int, batch_bytes: int
+) -> Iterator[ReadBatch]:
     # A setting of the whole process; here the lines bound a record.
     csv.field_size_limit(sys.maxsize)
     delimiter = file.options.delimiter or ","
@@ -202,7 +210,7 @@ class CsvLines:
         self.ended = self._taken > 0
 
     def start_record(self) -> None:
-        """Count anew: the next line begins a record."""
+        """Reset the count: the next line begins a record."""
         self._taken = 0
 
     @property

@@ -1,7 +1,7 @@
 """Dates and times as inputs write them, to instants: a kernel over the bytes of a column.
 
 Read are ISO 8601 (with parts left out from the right, with or without separators), the dates of
-mail, feeds and HTTP (RFC 5322, section 3.3), and numbers since 1970, whose unit is told by their
+mail, feeds and HTTP (RFC 5322, section 3.3), and numbers since 1970, whose unit follows from their
 size. The calendar is the proleptic Gregorian one of the years 1 to 9999.
 """
 
@@ -137,7 +137,7 @@ def _end_of_digits(data: Bytes, place: int) -> int:
 
 @kernel
 def _digits(data: Bytes, place: int, count: int) -> _Read:
-    """A number of exactly so many digits."""
+    """A number of exactly ``count`` digits."""
     value = NONE
     if place == BROKEN or place + count > len(data):
         return _Read(BROKEN, value)

@@ -85,7 +85,7 @@ class LineTable(NamedTuple):
 
     @classmethod
     def of(cls, lines: int, size: int) -> LineTable:
-        """A table for so many lines of ``size`` bytes together."""
+        """A table with room for ``lines`` lines of ``size`` bytes in total."""
         return cls(
             np.empty(lines, np.int64),
             np.empty((MAPPED - 1, lines, 2), np.int64),

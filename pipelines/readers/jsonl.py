@@ -16,22 +16,46 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from strata.pipelines.readers.decompress import plain_chunks
 from strata.pipelines.readers.json_bytes import WIDTH
 from strata.pipelines.readers.json_record import METADATA, BadRecord, parse_record
 from strata.pipelines.readers.json_scan import LineRules, LineTable, scan_lines, unescape_all
-from strata.pipelines.readers.lines import LineBlock
+from strata.pipelines.readers.lines import (
+    OTHER_FIELDS_BYTES,
+    LineBlock,
+    line_blocks,
+    range_chunks,
+)
 from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import Reject, RejectReason
-from strata.pipelines.readers.split import InputFile
+from strata.pipelines.readers.split import Compression, InputFile, ReadLimits, Split
 from strata.settings import FieldMapping
+from strata.storage.contracts.store import Store
 
-__all__ = ["JsonLines", "LinesRead", "line_rules", "read_lines"]
+__all__ = ["JsonLines", "LinesRead", "line_rules", "read_lines", "read_split"]
+
+# Room for escapes: a letter of two bytes takes six where everything but ASCII is escaped.
+LINE_OVERHEAD = 3
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 # Lines in one table: many tiny ones must not take many times their size.
 MAX_LINES = 1 << 16
 SMALLEST_LINE = len(b'{"":""}\n')
+
+
+def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
+    """The records of the lines that begin in a piece of a file; positions are offsets in bytes."""
+    file = split.file
+    longest = LINE_OVERHEAD * limits.max_document_bytes + OTHER_FIELDS_BYTES
+    lines = JsonLines(file, limits.max_document_bytes, longest)
+    with store.open_input(file.url) as handle:
+        offset, chunks = 0, plain_chunks(handle, file.compression)
+        if file.compression is Compression.NONE:
+            piece = range_chunks(handle, split.start, split.end)
+            offset, chunks = piece.offset, piece.chunks
+        for block in line_blocks(chunks, offset, limits.batch_bytes, longest):
+            yield from lines.read(block)
 
 
 class JsonLines:

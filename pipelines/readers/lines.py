@@ -53,7 +53,7 @@ def line_blocks(
         chunks: the decompressed stream.
         offset: of its first byte.
         block_bytes: bytes at which a block ends with its last whole line.
-        longest_line: a longer line may be passed over, and told of by its beginning.
+        longest_line: a longer line may be skipped; then only its beginning is given.
     """
     for block in _cut(chunks, offset, block_bytes, longest_line):
         if block.offset == 0 and block.data.startswith(BOM):

@@ -11,28 +11,15 @@ from fnmatch import fnmatchcase
 from glob import has_magic
 
 from strata.errors import InputMissingError, SettingsError
+from strata.pipelines.readers.formats import SUFFIX_FORMATS
 from strata.pipelines.readers.split import Compression, InputFile, ReadOptions
 from strata.settings import InputFormat, InputSettings
+from strata.storage.contracts.store import FileInfo, Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FileInfo, Store
 
 __all__ = ["FoundInput", "Listing", "list_inputs"]
 
 HIDDEN = (".", "_")
-SUFFIX_FORMATS: Mapping[str, InputFormat] = {
-    **dict.fromkeys((".jsonl", ".ndjson", ".jsonlines", ".json"), InputFormat.JSONL),
-    **dict.fromkeys((".parquet", ".pq"), InputFormat.PARQUET),
-    **dict.fromkeys((".csv", ".tsv"), InputFormat.CSV),
-    **dict.fromkeys(
-        (".txt", ".text", ".md", ".rst", ".html", ".htm", ".xml", ".tex", ".log", ".org", ".adoc"),
-        InputFormat.TEXT,
-    ),
-    **dict.fromkeys(
-        (".py", ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".java", ".js", ".ts", ".go", ".rs"),
-        InputFormat.TEXT,
-    ),
-    **dict.fromkeys((".rb", ".sh", ".sql", ".scala", ".kt", ".toml", ".yaml"), InputFormat.TEXT),
-}
 
 
 @dataclass(frozen=True, slots=True)

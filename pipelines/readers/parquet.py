@@ -14,22 +14,20 @@ from strata.pipelines.readers.parquet_json import metadata_of, names_of
 from strata.pipelines.readers.parquet_metadata import StringParts
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
-from strata.pipelines.readers.split import InputFile, Split
+from strata.pipelines.readers.split import InputFile, ReadLimits, Split
 from strata.pipelines.readers.utf8 import are_utf8
+from strata.storage.contracts.store import Store
 from strata.storage.reading.scan import open_parquet, rows_per_batch
-from strata.storage.stores.opening import Store
 
-__all__ = ["read_parquet"]
+__all__ = ["read_split"]
 
-# Of larger batches jemalloc takes most pages anew from the system; that costs more than the calls
+# Of larger batches jemalloc takes most pages from the system again; that costs more than the calls
 # that smaller batches need.
 BATCH_BYTES = 4_000_000
 STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
-def read_parquet(
-    split: Split, store: Store, max_document_bytes: int, batch_bytes: int
-) -> Iterator[ReadBatch]:
+def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
     """The rows of some row groups; positions are row numbers in the file.
 
     Raises:
@@ -37,8 +35,8 @@ def read_parquet(
     """
     file, row = split.file, split.first_row
     try:
-        for batch in _batches(split, store, min(batch_bytes, BATCH_BYTES)):
-            yield _read(file, batch, row, max_document_bytes)
+        for batch in _batches(split, store, min(limits.batch_bytes, BATCH_BYTES)):
+            yield _read(file, batch, row, limits.max_document_bytes)
             row += batch.num_rows
     except (BrokenFile, InputMissingError, SettingsError):
         raise

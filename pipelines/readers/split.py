@@ -9,10 +9,11 @@ from enum import StrEnum
 from itertools import pairwise
 
 from strata.errors import InputError
+from strata.pipelines.readers.formats import FORMATS, Cut
 from strata.settings import FieldMapping, InputFormat
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import open_parquet
-from strata.storage.stores.opening import Store
 
 __all__ = ["Compression", "InputFile", "ReadLimits", "ReadOptions", "Split", "plan_splits"]
 
@@ -105,22 +106,22 @@ class Split:
 
 
 def plan_splits(files: Sequence[InputFile], store: Store, split_bytes: int) -> list[Split]:
-    """Cut files into pieces of about ``split_bytes``, in ordinal order.
-
-    Plain JSON lines are cut by byte ranges, Parquet by row groups; other files are read whole.
-    """
-    footers = [file for file in files if file.format is InputFormat.PARQUET]
+    """Cut files into pieces of about ``split_bytes``, in ordinal order, as their formats say."""
+    footers = [file for file in files if _has_row_groups(file)]
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         found = pool.map(lambda file: _by_row_groups(file, store, split_bytes), footers)
         pieces = [
-            next(found) if file.format is InputFormat.PARQUET else _cut(file, split_bytes)
-            for file in files
+            next(found) if _has_row_groups(file) else _cut(file, split_bytes) for file in files
         ]
     return [split for of_file in pieces for split in of_file]
 
 
+def _has_row_groups(file: InputFile) -> bool:
+    return FORMATS[file.format].cut is Cut.ROW_GROUPS
+
+
 def _cut(file: InputFile, split_bytes: int) -> list[Split]:
-    if file.format is InputFormat.JSONL and file.compression is Compression.NONE:
+    if FORMATS[file.format].cut is Cut.BYTES and file.compression is Compression.NONE:
         pieces = max(1, round(file.size / split_bytes))
         bounds = [file.size * piece // pieces for piece in range(pieces + 1)]
         return [Split(file, start, end, 0, end - start) for start, end in pairwise(bounds)]

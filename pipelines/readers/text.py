@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from strata.pipelines.readers.decompress import plain_chunks
 from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import RejectReason
-from strata.pipelines.readers.split import InputFile
+from strata.pipelines.readers.split import InputFile, ReadLimits, Split
+from strata.storage.contracts.store import Store
 
-__all__ = ["read_text"]
+__all__ = ["read_split"]
 
 # UTF-16 has two bytes where UTF-8 has one; both may begin with a byte order mark.
 RAW_OVERHEAD = 2
 LONGEST_MARK = 3
 
 
-def read_text(
-    file: InputFile, chunks: Iterator[bytes], max_document_bytes: int
-) -> Iterator[ReadBatch]:
+def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
     """The document of a file, at position 0; an empty file has none. Its id is the file's URL."""
+    with store.open_input(split.file.url) as handle:
+        chunks = plain_chunks(handle, split.file.compression)
+        yield from _read(split.file, chunks, limits.max_document_bytes)
+
+
+def _read(file: InputFile, chunks: Iterator[bytes], max_document_bytes: int) -> Iterator[ReadBatch]:
     parts: list[bytes] = []
     size = 0
     longest = RAW_OVERHEAD * max_document_bytes + LONGEST_MARK

@@ -19,7 +19,7 @@ Bytes = npt.NDArray[np.uint8]
 
 # Long enough to pay for its start, short enough that a few letters cost little.
 BLOCK = 512
-# The longest sequence has so many bytes behind the first.
+# Continuation bytes of the longest sequence.
 BEHIND = 3
 
 

@@ -1,1 +1,1 @@
-"""What a damaged file costs, and making it anew from what still exists."""
+"""What a damaged file costs, and rebuilding it from what still exists."""

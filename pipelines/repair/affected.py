@@ -17,12 +17,12 @@ from strata.errors import InputError
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.pipelines.tables.inputs import read_inputs
 from strata.pipelines.tables.state import CorpusState
+from strata.storage.contracts.store import Store
 from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import LAST_ID, TableFile
 from strata.storage.reading.row_lookup import find_rows
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = [
@@ -169,7 +169,7 @@ class MissingRows:
         high: largest one.
         present: int64[n], ascending; documents between that are there already.
         known_ids: int64[m], ascending; no others are sought. None where no table knows them.
-        retracted: retracted documents, which never come back; where ``among`` knows, it decides.
+        retracted: documents that never come back; used only where ``known_ids`` is None.
     """
 
     low: int

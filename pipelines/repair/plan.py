@@ -52,7 +52,7 @@ def plan_repairs(
     broken: Sequence[TableFile],
     damaged_urls: Collection[str],
 ) -> list[RepairTask]:
-    """The tasks that make broken files of one table anew.
+    """The tasks that rebuild broken files of one table.
 
     Args:
         context: the corpus.
@@ -89,7 +89,7 @@ def _whole_table(
 
 
 def _groups(table: str, broken: Sequence[TableFile]) -> Iterator[tuple[TableFile, ...]]:
-    """Files whose ranges meet: which of them held a document cannot be told."""
+    """Files whose ranges overlap: which of them held a document is unknown."""
     if table not in DOCUMENT_TABLES:
         yield from ((file,) for file in broken)
         return
@@ -179,7 +179,7 @@ def _sources(
                 yield RowsFromEncoding(
                     RowsFromCopies("clean", tuple(file.url for file in clean)), spec
                 )
-            # Whether the ledger of a tag belongs to its documents, only a checksum can tell.
+            # Only a checksum shows whether the ledger of a tag belongs to its documents.
             if state.is_present or is_known:
                 yield from _of_survivors(context, state, spec, sound("documents"), damaged_urls)
 

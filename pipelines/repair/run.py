@@ -56,7 +56,7 @@ class RepairStatus(StrEnum):
     REBUILT = "rebuilt"
     """Other files hold its rows now."""
     CLEARED = "cleared"
-    """Its table is empty now, and the next run makes it anew from the others."""
+    """Its table is empty now, and the next run rebuilds it from the others."""
     LOST = "lost"
     """Nothing else holds its rows; it is still a part of the table."""
     PLANNED = "planned"
@@ -88,7 +88,7 @@ class RepairResult:
 def repair(
     context: StageContext, findings: Sequence[FileCheck], mode: RepairMode
 ) -> list[RepairResult]:
-    """Make broken files anew where their rows are elsewhere too.
+    """Rebuild broken files whose rows are elsewhere too.
 
     A table changes in one snapshot, in which the same rows are in other files, and so does each tag
     that names just these broken files. What a tag names besides is made from the other tables as
@@ -140,7 +140,7 @@ def _repair_table(
     damaged_urls: frozenset[str],
     mode: RepairMode,
 ) -> list[RepairResult]:
-    """Make all broken files anew that a table has in one state."""
+    """Rebuild all broken files that a table has in one state."""
     tasks = plan_repairs(context, state, table, files, damaged_urls)
     if mode is RepairMode.PLAN:
         done = [_planned(state, table, file, task) for task in tasks for file in task.broken]

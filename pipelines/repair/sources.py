@@ -22,11 +22,11 @@ from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import token_rows
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import CONTENT_KEY, TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import open_parquet, read_batches
-from strata.storage.stores.opening import Store
 from strata.storage.writing.tiers import Tier
 
 __all__ = [
@@ -205,7 +205,7 @@ def files_of_same_result(
 def rebuilt_files(state: CorpusState, table: str, damaged_urls: Collection[str]) -> list[TableFile]:
     """The files of the present table, where it is another copy of what a tag names.
 
-    A table that was cleared and made anew from the same documents and settings has the same rows,
+    A table that was cleared and rebuilt from the same documents and settings has the same rows,
     in files that may be cut elsewhere.
     """
     key = state.property(table, CONTENT_KEY)

@@ -1,4 +1,4 @@
-"""Making files of a table anew, in a worker: from one source after the other until all is there."""
+"""Rebuilding files of a table in a worker: source after source, until all rows are there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from strata.pipelines.readers.rejects import BrokenFile
 from strata.pipelines.repair.affected import MissingRows
 from strata.pipelines.repair.sources import RowSource
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import newest_created_ms
 from strata.storage.layout.records import TableFile
-from strata.storage.stores.opening import Store, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import RowWriter, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 
@@ -27,7 +28,7 @@ __all__ = ["RepairTask", "RepairTaskResult", "run_repair_task"]
 
 @dataclass(frozen=True, slots=True)
 class RepairTask:
-    """Broken files of one table whose rows are made anew together.
+    """Broken files of one table whose rows are rebuilt together.
 
     Attributes:
         target: where the new files go.

@@ -16,6 +16,8 @@ from strata.errors import BalanceError
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.tables.doc_set import RowFilter, count_matching_rows
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import newest_created_ms
 from strata.storage.layout.records import TableFile
@@ -23,8 +25,9 @@ from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import log_file_lineage
 from strata.storage.lifecycle.rules import MOVED, files_by_tier
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import MeteredStore, StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.tables.edit import FileEdit, edit_files
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 from strata.storage.writing.tiers import tier_for_table

@@ -20,11 +20,12 @@ from strata.pipelines.tables.retractions import (
     retraction_rows,
     selectors_of,
 )
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 
 __all__ = ["SelectorMatches", "intent_rows", "match_selectors"]
 

@@ -12,8 +12,6 @@ scanned again without them.
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -37,15 +35,16 @@ from strata.pipelines.dedup.verify_buckets import (
 from strata.pipelines.dedup.verify_texts import verified_on_driver
 from strata.pipelines.execution.data_files import FingerprintFile, group_files
 from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import KeyFilter, filter_bits
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, matching_rows
-from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import Store, open_store
+from strata.storage.stores.opening import open_store
 
 __all__ = ["Reelection", "fits_driver", "new_pairs", "reelect", "replaced_pairs"]
 
@@ -232,7 +231,7 @@ def new_pairs(
     groups = group_files(files, max(len(files), context.spark().sparkContext.defaultParallelism))
     tasks = [RowTask(some, banding, NOTHING_NEW) for some in groups]
     keys = _keys(context, upstream, linked, banding)
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     gather = _GatherTarget(keys, retracted, folder, open_store(context.storage_options))
     context.progress.start("retract", "gather the buckets of what goes", len(tasks))
     staged = run_tasks(context.spark(), partial(_gather, to=gather), tasks)
@@ -339,7 +338,4 @@ def _scan_part(task: _ScanPart) -> ScanResult:
         mine = (rows["key"].to_numpy().view(np.uint64) >> np.uint64(2)) % np.uint64(task.parts)
         tables.append(rows.filter(pa.array(mine == task.part)).cast(ROW_SCHEMA))
     ordered = pa.concat_tables(tables).sort_by([("key", "ascending"), ("doc_id", "ascending")])
-    batches: Iterator[pa.RecordBatch] = iter(ordered.combine_chunks().to_batches())
-    (answer,) = scan_partition(batches, task.scan)
-    result: ScanResult = pickle.loads(answer.column("result")[0].as_py())
-    return result
+    return scan_partition(ordered.combine_chunks().to_batches(), task.scan)

@@ -16,6 +16,7 @@ from strata.pipelines.execution.stage import (
     StageStatus,
     Stopwatch,
 )
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.lineage.guard import RETRACTION, STATE, RetractionState, unfinished
 from strata.pipelines.retraction.edit_files import TableEdit, publish_edit
@@ -37,7 +38,6 @@ from strata.pipelines.tables.retractions import (
     retraction_rows,
     selectors_of,
 )
-from strata.storage.cleanup.garbage import STAGING
 from strata.storage.contracts.url import Url
 from strata.storage.tables.edit import FileEdit, edit_files
 from strata.storage.writing.parquet import WrittenFile
@@ -243,7 +243,7 @@ def _stage(
     """Write the rows that come, table by table, to files that no table refers to."""
     staged: dict[str, list[WrittenFile]] = {}
     added_ids = {edit.table for edit in plan.edits if len(edit.added_ids)}
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     rows = {"edges": plan.added_pairs.to_batches(), "clusters": [plan.reelection.rows]}
     for table in sorted(added_ids & rows.keys()):
         target = replace(TableTarget.of(context, table), folder=folder / table)

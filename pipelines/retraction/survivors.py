@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from strata.errors import BalanceError, InputMissingError
 from strata.pipelines.execution.data_files import Part
 from strata.pipelines.execution.stage import Counters, StageContext
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
 from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import stored_spec
-from strata.storage.cleanup.garbage import STAGING
-from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import group_bounds, open_parquet
 from strata.storage.stores.opening import open_store
@@ -87,7 +86,7 @@ def encode_survivors(
 def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int64]) -> TokenTask:
     settings = context.settings
     tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
-    folder = Url.parse(settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     return TokenTask(
         parts=tuple(parts),
         ledger=(),

@@ -29,6 +29,7 @@ from strata.pipelines.execution.stage import (
     StageStatus,
     Stopwatch,
 )
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.coverage import (
@@ -42,8 +43,6 @@ from strata.pipelines.lineage.keys import contained_key, item_key
 from strata.pipelines.lineage.staleness import is_contained_current
 from strata.pipelines.tables.other_corpora import BenchmarkCorpus, benchmark_corpora
 from strata.pipelines.tables.state import TableStates
-from strata.storage.cleanup.garbage import STAGING
-from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.tables.publish import PublishMode, publish
 
@@ -131,7 +130,7 @@ def _search(
     files = documents.files()
     context.spark()
     watch.lap("wait for Spark")
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     items = IndexFile(folder / "items.npz", context.storage_options)
     counts = _make_item_index(context, corpora, items)
     watch.lap("index the items")

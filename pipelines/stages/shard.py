@@ -43,8 +43,8 @@ from strata.pipelines.tables.state import Tables, TableStates
 from strata.storage.contracts.url import Url
 from strata.storage.layout.partitioning import Partition
 from strata.storage.layout.records import SETTINGS_KEY
-from strata.storage.stores.opening import MeteredStore
 from strata.storage.tables.publish import publish
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 from strata.storage.writing.tiers import Tier, landing_tier, tier_of_table

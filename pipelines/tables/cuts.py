@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from strata.pipelines.execution.data_files import LedgerFile
 from strata.pipelines.tables.removals import DocumentRows, rows_between
-from strata.storage.stores.opening import Store
+from strata.storage.contracts.store import Store
 
 __all__ = ["TextCutter"]
 

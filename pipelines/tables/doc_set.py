@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 
 __all__ = ["DocumentSet", "RowFilter", "count_matching_rows", "matching_rows"]
 

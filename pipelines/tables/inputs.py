@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from strata.pipelines.tables.state import Tables
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = ["KnownInput", "SourceIndex", "read_input_manifest", "read_inputs", "read_sources"]
 

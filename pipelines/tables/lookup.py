@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.pipelines.tables.state import Tables
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.row_lookup import find_rows
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = ["Row", "TableLookup"]
 

@@ -15,8 +15,8 @@ from strata.pipelines.tables.other_corpora import (
     origins_of,
     reference_document,
 )
+from strata.storage.contracts.store import Store
 from strata.storage.layout.doc_ids import POSITION_BITS
-from strata.storage.stores.opening import Store
 from strata.storage.tables.catalog import Corpus
 
 __all__ = ["DocumentName", "DocumentNames", "ReferenceName", "reference_names", "reference_rows"]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from strata.pipelines.execution.data_files import LedgerFile, RemovedBy
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import group_bounds, open_parquet, read_batches, rows_per_batch
-from strata.storage.stores.opening import Store
 from strata.storage.writing.parquet import WrittenFile
 
 __all__ = [

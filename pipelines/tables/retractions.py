@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from strata.keys import stage_key
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.pipelines.tables.state import Tables
+from strata.storage.contracts.store import Store
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = [
     "Retraction",

@@ -11,10 +11,10 @@ import pyarrow as pa
 from strata.pipelines.execution.data_files import LedgerFile, Part, RemovedBy
 from strata.pipelines.tables.cuts import TextCutter
 from strata.pipelines.tables.removals import removed_ids
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import Store
 
 __all__ = ["SurvivorCounts", "SurvivorFiles", "cut_survivors", "survivors"]
 

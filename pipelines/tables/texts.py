@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from strata.pipelines.execution.data_files import TextFile
 from strata.pipelines.tables.other_corpora import ReferenceCorpus
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import group_bounds, open_parquet, rows_per_batch
-from strata.storage.stores.opening import Store
 from strata.storage.tables.table import TableReader
 
 __all__ = ["own_texts", "reference_texts", "wanted_texts"]

@@ -7,13 +7,14 @@ from strata.pipelines.lineage.keys import wants_cuts
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tokenization.spec import TokenizerSpec, load_spec
 from strata.settings import TokenizeSettings, TrainSettings
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import Store
 
 __all__ = ["TOKENIZER", "named_spec", "tokens_key", "training_of"]
 
 TOKENIZER = "strata.tokenizer"
 """Property of a snapshot of `tokens`: fingerprint of the tokenizer that encoded it."""
+
 # Raise it when the code changes what is written for the same documents and tokenizer.
 TOKENS_VERSION = 1
 DEFAULT_TRAINING = TrainSettings(vocab_size=32_000)

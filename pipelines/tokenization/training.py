@@ -15,15 +15,16 @@ import pyarrow.compute as pc
 from strata.errors import ConflictError, InputError
 from strata.pipelines.execution.data_files import LedgerFile, Part
 from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.tables.survivors import SurvivorCounts, SurvivorFiles, cut_survivors
 from strata.pipelines.tokenization.identity import training_of
 from strata.pipelines.tokenization.spec import TokenizerSpec, spec_from_json
 from strata.settings import TokenizeSettings
-from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.writing.tiers import tier_of_table
 
@@ -101,7 +102,7 @@ def trained_spec(
     Raises:
         InputError: there is no survivor to train on.
     """
-    folder = Url.parse(context.settings.warehouse) / STAGING / context.run_id
+    folder = staging_folder(context)
     layout, training = tier_of_table(context.settings, "clean").layout, training_of(settings)
     share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context, fingerprints), 1))
     ledger, cuts = remaining.ledger, remaining.cuts

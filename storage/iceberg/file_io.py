@@ -6,9 +6,10 @@ from typing import cast
 
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
 
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 
 __all__ = ["FILE_IO_CLASS", "STORAGE_OPTIONS", "StoreFileIO", "io_properties"]
 

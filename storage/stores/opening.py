@@ -1,26 +1,14 @@
-"""Opening the store of a corpus, and the names that callers of stores need."""
+"""Opening the store of a corpus."""
 
 from __future__ import annotations
 
 from strata.storage.cache.store import CachedStore
 from strata.storage.contracts.options import StorageOptions
-from strata.storage.contracts.store import ByteRange, FileInfo, Output, Store
+from strata.storage.contracts.store import Store
 from strata.storage.stores.fsspec_store import FsspecStore
-from strata.storage.transfer.metering import FileReads, IoMeter, MeteredStore
 from strata.storage.transfer.store import TransferStore
 
-__all__ = [
-    "ByteRange",
-    "FileInfo",
-    "FileReads",
-    "FsspecStore",
-    "IoMeter",
-    "MeteredStore",
-    "Output",
-    "StorageOptions",
-    "Store",
-    "open_store",
-]
+__all__ = ["open_store"]
 
 
 def open_store(options: StorageOptions | None = None) -> Store:

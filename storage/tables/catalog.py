@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
 from strata.settings import TABLES, Settings
-from strata.storage.contracts.options import from_environment
+from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.tables.table import CorpusTable
 
 if TYPE_CHECKING:

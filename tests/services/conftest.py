@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import StorageOptions, Store, open_store
+from strata.storage.stores.opening import open_store
 from tests.support.servers.ceph import SECRET, SECRET_VARIABLE, Ceph, running_ceph
 from tests.support.servers.hdfs import Hdfs, running_hdfs
 from tests.support.servers.postgres import Postgres, running_postgres

@@ -15,8 +15,8 @@ from strata.pipelines.readers.records import COLUMNS
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split, plan_splits
 from strata.settings import InputSettings
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import Store
 
 LIMITS = ReadLimits(1_000_000)
 

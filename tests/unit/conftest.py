@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import Store
 from tests.support.readers import Reader
 
 

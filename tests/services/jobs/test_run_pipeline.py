@@ -14,8 +14,9 @@ import pytest
 
 from strata.pipelines.export.rows import export_batches
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore, StorageOptions
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from tests.support.processes.commands import Project
 from tests.support.servers.ceph import Ceph

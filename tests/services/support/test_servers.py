@@ -12,7 +12,8 @@ from urllib.request import urlopen
 import psycopg
 import pytest
 
-from strata.storage.stores.opening import FsspecStore, StorageOptions
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.stores.fsspec_store import FsspecStore
 from tests.support.servers.ceph import Ceph
 from tests.support.servers.hdfs import Hdfs
 from tests.support.servers.launch import running

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from strata.pipelines.kernels.content_hash import content_hash, hash64
 from strata.pipelines.kernels.minhash import Sketches, sketch
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import Store
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 

@@ -7,7 +7,7 @@ from strata.errors import ConflictError, SettingsError
 from strata.settings import TABLES
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter

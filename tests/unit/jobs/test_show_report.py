@@ -7,7 +7,7 @@ from strata.jobs.runner.options import OutputForm
 from strata.jobs.runner.run import RunReport
 from strata.jobs.show_report import HISTORY, show_report
 from strata.pipelines.execution.stage import StageReport, reports_folder
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import importlib.util
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -12,14 +13,17 @@ from strata.jobs import cli
 from strata.pipelines.readers.rejects import RejectReason
 from strata.settings import TABLES, Settings
 from strata.storage.layout.schemas import SCHEMAS
+from strata.version import VERSION
 
 ROOT = Path(__file__).parents[3]
 GUIDE = ROOT / "docs" / "user-guide.md"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md"]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 SUBCOMMANDS = re.compile(r"^  (?:COMMAND|ACTION)$", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+RELEASE = re.compile(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})")
+CHANGES = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 
 
 def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -100,7 +104,7 @@ def test_guide_every_table_with_its_columns_is_described():
     guide = GUIDE.read_text("utf-8")
 
     for table in TABLES:
-        section = guide.partition(f"#### `{table}`")[2].partition("\n#")[0]
+        section = guide.partition(f"### `{table}`")[2].partition("\n#")[0]
         for column in SCHEMAS[table].names if table != "clean" else ():
             assert f"`{column}`" in section, f"{table}.{column}"
 
@@ -110,7 +114,22 @@ def test_guide_every_reject_reason_is_explained(reason):
     assert f"| `{reason}` |" in GUIDE.read_text("utf-8")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.exists()], ids=lambda p: p.name)
+def test_changelog_unreleased_on_top_then_releases_down_from_the_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    unreleased, *sections = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    releases = [RELEASE.fullmatch(section) for section in sections]
+
+    assert unreleased == "[Unreleased]"
+    assert all(releases), sections
+    versions = [tuple(map(int, release[1].split("."))) for release in releases if release]
+    assert versions == sorted(set(versions), reverse=True)
+    assert ".".join(map(str, versions[0])) == VERSION
+    dates = [date.fromisoformat(release[2]) for release in releases if release]
+    assert dates == sorted(dates, reverse=True)
+    assert set(re.findall(r"^### (.+)$", changelog, re.MULTILINE)) <= set(CHANGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_every_relative_link_resolves(page):
     for target in LINK.findall(CODE.sub("", page.read_text("utf-8"))):
         if "://" in target or target.startswith("mailto:"):

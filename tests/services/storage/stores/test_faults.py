@@ -19,8 +19,9 @@ import pytest
 
 from strata.errors import MachineError, StrataError, TransientError
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish
 from tests.support.processes.drivers import TABLE, ids_of, write
@@ -291,7 +292,7 @@ def test_disk_mounted_read_only_is_told(corpus_on: Callable[..., Corpus], tmp_pa
 AS_NOBODY = """
 import os, sys
 from strata.errors import StrataError
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.contracts.url import Url
 os.setgid(65534)
 os.setuid(65534)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from strata.errors import InputMissingError, MachineError, SettingsError
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore, StorageOptions, Store
+from strata.storage.stores.fsspec_store import FsspecStore
 from tests.support.servers.ceph import Ceph
 from tests.support.servers.hdfs import Hdfs
 from tests.support.suites.stores import ODD_NAMES, PagingTests, StoreTests

@@ -11,12 +11,14 @@ import pytest
 
 from strata.errors import SettingsError
 from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.tier_hints import TierHints
 from strata.storage.contracts.transfer_policy import TransferPolicy
 from strata.storage.contracts.url import Url
 from strata.storage.stores import webhdfs
 from strata.storage.stores.filesystems import open_filesystem
-from strata.storage.stores.opening import MeteredStore, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from tests.support.servers.ceph import Ceph
 from tests.support.servers.hdfs import Hdfs
 

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from strata.pipelines.dedup.spark_components import Labels, PairFolder, spark_components
+from strata.pipelines.dedup.spark_components import ComponentLabels, PairFolder, spark_components
 from strata.pipelines.kernels.components import components
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 Graph = np.ndarray
 """Edges, int64[m, 2]."""
-Label = Callable[[Graph, int], Labels]
+Label = Callable[[Graph, int], ComponentLabels]
 
 
 def path(nodes: np.ndarray) -> Graph:
@@ -79,7 +79,7 @@ def folder(spark: SparkSession, tmp_path: Path) -> PairFolder:
 
 @pytest.fixture
 def label(spark: SparkSession, folder: PairFolder) -> Label:
-    def label_graph(graph: Graph, driver_edges: int) -> Labels:
+    def label_graph(graph: Graph, driver_edges: int) -> ComponentLabels:
         table = pa.table([pa.array(graph[:, 0]), pa.array(graph[:, 1])], ["a", "b"])
         edges = spark.createDataFrame(table).repartition(12)
         return spark_components(edges, folder, driver_edges)
@@ -87,7 +87,7 @@ def label(spark: SparkSession, folder: PairFolder) -> Label:
     return label_graph
 
 
-def assert_components(folder: PairFolder, labels: Labels, graph: Graph) -> None:
+def assert_components(folder: PairFolder, labels: ComponentLabels, graph: Graph) -> None:
     found = folder.load(labels.files)
     order = np.argsort(found.x)
     expected = components(graph[:, 0], graph[:, 1])

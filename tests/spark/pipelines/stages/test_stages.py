@@ -100,7 +100,7 @@ def test_run_shuffled_other_partitions_same_content(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Two equal documents are enough to make a key heavy.
-    monkeypatch.setattr(edge_search, "HEAVY", SkewPolicy(share=50, least=2))
+    monkeypatch.setattr(edge_search, "SKEW_POLICY", SkewPolicy(share=50, least=2))
     inputs = [{"path": str(write_shards(tmp_path / "in", texts, 4))}]
     usual = context_of(inputs, tokenize=TRAIN)
     run_all(usual)

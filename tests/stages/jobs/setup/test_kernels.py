@@ -10,18 +10,14 @@ from strata.pipelines.kernels import (
     cutting,
     minhash,
     passages,
+    run_merging,
     shingle_sets,
+    signature_index,
     substrings,
     word_offsets,
 )
-from strata.pipelines.kernels import (
-    run_merging as joining,
-)
-from strata.pipelines.kernels import (
-    signature_index as probing,
-)
 from strata.pipelines.readers import dates, json_compose, json_scan, utf8
-from strata.pipelines.tokenization import encoders as tokenizer_frame
+from strata.pipelines.tokenization import encoders
 
 # Kernels that Python calls; those that only other kernels call are compiled with these.
 CALLED = (
@@ -30,8 +26,8 @@ CALLED = (
     containment._scan_all,
     content_hash._hash_all,
     cutting._cut_all,
-    joining._join,
-    joining._flush,
+    run_merging._merge,
+    run_merging._flush,
     dates.scan_instants,
     json_compose.add_members,
     json_compose.bare_members,
@@ -39,8 +35,8 @@ CALLED = (
     json_scan.scan_lines,
     json_scan.unescape_all,
     minhash._sketch_all,
-    probing._insert,
-    probing._probe,
+    signature_index._insert,
+    signature_index._probe,
     shingle_sets._collect_all,
     shingle_sets._count_shared,
     passages._hash_passages,
@@ -48,8 +44,8 @@ CALLED = (
     passages._paragraph_begins,
     substrings._emit_anchors,
     substrings._emit_runs,
-    word_offsets._find_places,
-    tokenizer_frame._copy,
+    word_offsets._find_offsets,
+    encoders._copy,
     utf8.are_utf8,
 )
 

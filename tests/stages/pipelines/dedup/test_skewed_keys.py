@@ -71,7 +71,7 @@ def deduplicated(tmp_path, name, parts, **dedup):
 
 
 def test_heavy_keys_edges_are_those_of_the_sort_in_memory(tmp_path, texts, monkeypatch):
-    monkeypatch.setattr(edge_search, "HEAVY", RULE)
+    monkeypatch.setattr(edge_search, "SKEW_POLICY", RULE)
     memory, (expected,) = deduplicated(tmp_path, "memory", [texts])
     shuffled, (report,) = deduplicated(tmp_path, "shuffle", [texts], memory_documents=0)
 
@@ -83,7 +83,7 @@ def test_heavy_keys_edges_are_those_of_the_sort_in_memory(tmp_path, texts, monke
 
 def test_heavy_keys_rows_do_not_pass_the_shuffle(tmp_path, texts, monkeypatch):
     _, (before,) = deduplicated(tmp_path, "light", [texts], memory_documents=0)
-    monkeypatch.setattr(edge_search, "HEAVY", RULE)
+    monkeypatch.setattr(edge_search, "SKEW_POLICY", RULE)
     _, (after,) = deduplicated(tmp_path, "heavy", [texts], memory_documents=0)
 
     # 150 of 260 documents are banners; each has a row for every hub that it joins, not for 25 keys.
@@ -91,7 +91,7 @@ def test_heavy_keys_rows_do_not_pass_the_shuffle(tmp_path, texts, monkeypatch):
 
 
 def test_heavy_keys_inputs_in_parts_give_the_edges_of_memory(tmp_path, texts, monkeypatch):
-    monkeypatch.setattr(edge_search, "HEAVY", RULE)
+    monkeypatch.setattr(edge_search, "SKEW_POLICY", RULE)
     parts = [texts[:100], texts[100:180], texts[180:]]
     steps, reports = deduplicated(tmp_path, "steps", parts, memory_documents=0)
     memory, _ = deduplicated(tmp_path, "memory", parts)

@@ -8,11 +8,11 @@ import pytest
 
 from strata.errors import ConflictError
 from strata.pipelines.dedup.exact_jaccard import CandidatePairs, exact_jaccard
-from strata.pipelines.evaluation import neighbours as audit_scan
+from strata.pipelines.evaluation import neighbours
 from strata.pipelines.evaluation.audit import audit
 from strata.pipelines.evaluation.neighbours import CHECKED, Neighbours
 from strata.pipelines.execution.stage import Counters
-from strata.pipelines.kernels import signature_index as probing
+from strata.pipelines.kernels import signature_index
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
@@ -215,8 +215,8 @@ def test_audit_is_the_same_however_often_pairs_are_chosen(tmp_path, monkeypatch)
         choose(self, others, seed, least)
         chosen.append(self.candidates.doc_id)
 
-    monkeypatch.setattr(audit_scan, "WAITING_PAIRS", 1)
-    monkeypatch.setattr(probing, "_BLOCK", 2)
+    monkeypatch.setattr(neighbours, "WAITING_PAIRS", 1)
+    monkeypatch.setattr(signature_index, "_BLOCK", 2)
     monkeypatch.setattr(Neighbours, "choose", told)
 
     assert audited(context, 1000, "0f" * 16) == at_once

@@ -21,7 +21,7 @@ from strata.pipelines.evaluation.tune import (
     tune,
 )
 from strata.pipelines.evaluation.tune_sample import MAX_NEIGHBOURS, draw_sample
-from strata.pipelines.kernels import signature_index as probing
+from strata.pipelines.kernels import signature_index
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
@@ -168,7 +168,7 @@ def test_sample_is_the_same_however_often_neighbours_are_thinned(tmp_path, monke
     context = context_of(tmp_path, family)
     at_once = draw_sample(context, 20)
     monkeypatch.setattr(tune_sample, "WAITING_ROWS", 1)
-    monkeypatch.setattr(probing, "_BLOCK", 16)
+    monkeypatch.setattr(signature_index, "_BLOCK", 16)
 
     assert draw_sample(context, 20).rows.doc_id.tolist() == at_once.rows.doc_id.tolist()
 

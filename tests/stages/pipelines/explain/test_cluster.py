@@ -136,7 +136,7 @@ def test_cluster_without_pairs_says_that_they_are_missing(traced):
     assert trace.comparison.name.id == "doc-0"
 
 
-@pytest.mark.parametrize(("bound", "most"), [("MOST_MEMBERS", 3), ("MOST_PAIRS", 2)])
+@pytest.mark.parametrize(("bound", "most"), [("MAX_MEMBERS", 3), ("MAX_PAIRS", 2)])
 def test_cluster_that_is_too_large_is_told_without_chain(traced, monkeypatch, bound, most):
     monkeypatch.setattr(cluster_lookup, bound, most)
     (trace,) = traced({0: [0, 2, 4, 6]}, PATH, [6])

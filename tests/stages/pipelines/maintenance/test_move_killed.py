@@ -9,7 +9,7 @@ import pytest
 
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
-from strata.storage.lifecycle import move_cleanup as settle
+from strata.storage.lifecycle import move_cleanup
 from strata.storage.lifecycle.journal import MoveJournal, moves_folder
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.held_files import held_files
@@ -66,8 +66,8 @@ def check_finished(settings, monkeypatch):
             4: False,
         }
         # Once the killed run must be over, nothing of it is left.
-        monkeypatch.setattr(settle, "LONGEST_MOVE", NO_GRACE)
-        settle.clean_up_moves(corpus, NO_GRACE)
+        monkeypatch.setattr(move_cleanup, "LONGEST_MOVE", NO_GRACE)
+        move_cleanup.clean_up_moves(corpus, NO_GRACE)
         expire(corpus.table("clusters"), datetime.now(UTC) + timedelta(seconds=1))
         tiers = tiers_of(settings)
         orphans = find_orphans(corpus, tiers.values(), timedelta(seconds=-1))

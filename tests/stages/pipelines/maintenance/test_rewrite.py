@@ -9,7 +9,7 @@ from strata.errors import BalanceError, ConflictError
 from strata.partition_settings import partition_fields
 from strata.pipelines.execution.stage import StageStatus
 from strata.pipelines.maintenance import rewrite as rewrite_tables
-from strata.pipelines.maintenance import rewrite_task as verified_rewrite
+from strata.pipelines.maintenance import rewrite_task
 from strata.pipelines.maintenance.rewrite import RewriteRequest, plan_rewrites, run_rewrite_tables
 from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
@@ -253,10 +253,10 @@ def test_files_that_another_run_replaced_are_planned_again(context, monkeypatch)
 
 def test_other_rows_are_never_published(context, monkeypatch):
     before = [file for file, _ in in_files(context)]
-    written = verified_rewrite._written
+    written = rewrite_task._written
     batch = next(read_batches(context.store, before[0].location, ["id"], None, 100))
     other = RowsChecksum.of(batch)
-    monkeypatch.setattr(verified_rewrite, "_written", lambda result: written(result) + other)
+    monkeypatch.setattr(rewrite_task, "_written", lambda result: written(result) + other)
     with pytest.raises(BalanceError, match="other rows"):
         run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     assert [file for file, _ in in_files(context)] == before

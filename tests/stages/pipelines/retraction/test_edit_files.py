@@ -15,10 +15,10 @@ from strata.pipelines.retraction.edit_files import (
 )
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, count_matching_rows
 from strata.settings import Settings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import CLEAN, EDGES
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.support.corpora.complete import rows_of

@@ -4,17 +4,17 @@ import pytest
 
 from strata.errors import BalanceError, InputError, MachineError
 from strata.pipelines.kernels.content_hash import content_hash
-from strata.pipelines.maintenance import rewrite_task as verified_rewrite
+from strata.pipelines.maintenance import rewrite_task
 from strata.pipelines.maintenance.rewrite_task import (
     RewriteTask,
     SourceFile,
     balance,
     run_rewrite_task,
 )
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.support.corpora.texts import library_texts
 
@@ -183,7 +183,7 @@ def test_verified_rewrite_that_cannot_clean_up_tells_its_first_error(folder, sto
     def read_only(*_):
         raise MachineError("read-only")
 
-    monkeypatch.setattr(verified_rewrite, "_read_back", damaged)
+    monkeypatch.setattr(rewrite_task, "_read_back", damaged)
     monkeypatch.setattr("strata.storage.stores.fsspec_store.FsspecStore.delete", read_only)
     with pytest.raises(InputError, match="damaged"):
-        verified_rewrite.run_verified_rewrite(task)
+        rewrite_task.run_verified_rewrite(task)

@@ -18,9 +18,12 @@ from strata.storage.cache import store as cache_store
 from strata.storage.cache.blocks import BlockCache, CacheUsage
 from strata.storage.cache.store import CachedStore
 from strata.storage.contracts.cache_options import CacheOptions
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import ByteRange, Store
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore, MeteredStore, StorageOptions, open_store
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 
 BLOCK = 1000
 HEADER = 24

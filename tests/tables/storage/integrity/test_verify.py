@@ -9,11 +9,11 @@ from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.contracts.url import Url
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify, verify_file
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.stores.opening import MeteredStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.held_files import HeldFile
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.tags import delete_tag, tag_corpus
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("none", None, row_group_bytes=100_000, target_file_bytes=10_000_000)

@@ -10,7 +10,8 @@ from strata.errors import InputError, MachineError, TransientError
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import DOCUMENTS
 from strata.storage.reading.scan import group_bounds, open_parquet, read_batches
-from strata.storage.stores.opening import FsspecStore, MeteredStore
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=32_000_000, target_file_bytes=128_000_000)

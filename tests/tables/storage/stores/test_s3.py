@@ -7,13 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import ConflictError, InputMissingError, MachineError, TransientError
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.store import ByteRange
 from strata.storage.contracts.tier_hints import TierHints
 from strata.storage.contracts.transfer_policy import TransferPolicy
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores import endpoints
-from strata.storage.stores.opening import ByteRange, MeteredStore, StorageOptions, open_store
+from strata.storage.stores.opening import open_store
 from strata.storage.stores.s3 import StrataS3
+from strata.storage.transfer.metering import MeteredStore
 from tests.support.faults.faulty_s3 import Fault, faulty_s3
 
 MB = 1 << 20

@@ -17,11 +17,13 @@ from strata.errors import InputMissingError, MachineError, SettingsError, Transi
 from strata.storage.cache.store import CachedStore
 from strata.storage.contracts.cache_options import CacheOptions
 from strata.storage.contracts.faults import as_strata_error
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import ByteRange
 from strata.storage.contracts.transfer_policy import TransferPolicy
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore, IoMeter, MeteredStore, StorageOptions
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.stores.webhdfs_filesystem import remote_error
+from strata.storage.transfer.metering import IoMeter, MeteredStore
 from tests.support.suites.stores import PagingTests, StoreTests
 
 

@@ -5,7 +5,7 @@ from strata.errors import BalanceError, ConflictError
 from strata.storage.iceberg.commits import EditCommit
 from strata.storage.iceberg.snapshots import live_files
 from strata.storage.layout.schemas import CLUSTERS
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.edit import FileEdit, edit_files
 from strata.storage.tables.publish import PublishMode, publish, run_commit

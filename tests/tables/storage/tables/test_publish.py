@@ -14,7 +14,7 @@ from strata.errors import ConflictError, SettingsError, TransientError
 from strata.storage.iceberg.commits import AppendCommit, OverwriteCommit
 from strata.storage.iceberg.snapshots import live_files
 from strata.storage.layout.schemas import CLUSTERS, SCHEMAS
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish, run_commit
 from strata.storage.writing.parquet import ParquetLayout, TableWriter

@@ -13,7 +13,8 @@ from strata.storage.contracts.transfer_policy import TransferPolicy
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import DOCUMENTS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import FsspecStore, MeteredStore
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.transfer.reading import RangedInput, RangePlan
 from strata.storage.transfer.store import TransferStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter

@@ -8,7 +8,7 @@ from strata.errors import MachineError, TransientError
 from strata.storage.contracts.store import PartUpload
 from strata.storage.contracts.transfer_policy import TransferPolicy
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.transfer.metering import IoMeter, counting
 from strata.storage.transfer.retry import retried
 from strata.storage.transfer.store import TransferStore

@@ -7,9 +7,11 @@ import pytest
 
 from strata.errors import InputError, InputMissingError, MachineError, TransientError
 from strata.settings import TierSettings
+from strata.storage.contracts.store import ByteRange
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import DOCUMENTS, FIELD_ID, TOKENS
-from strata.storage.stores.opening import ByteRange, FsspecStore, MeteredStore
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.transfer.prefetch import coalesce
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, read_batches
 

@@ -96,7 +96,7 @@ def test_disk_of_missing_folder_fails(tmp_path):
 
 
 def test_disk_too_full_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine_checks, "LEAST_FREE", 1 << 62)
+    monkeypatch.setattr(machine_checks, "MIN_FREE_BYTES", 1 << 62)
     assert not check_disk({"spark.local.dir": str(tmp_path)}).ok
 
 

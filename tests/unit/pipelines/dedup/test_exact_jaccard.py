@@ -100,7 +100,7 @@ def test_compared_rows_equal_naive_oracle_for_any_batches(corpus, texts, rows):
 
 
 def test_compared_rows_of_cut_sets_are_near_the_truth(corpus, texts, monkeypatch):
-    monkeypatch.setattr(module, "MOST_HASHES", 64)
+    monkeypatch.setattr(module, "MAX_HASHES", 64)
     pairs = some_pairs(texts)
 
     found = similarities(corpus, pairs)

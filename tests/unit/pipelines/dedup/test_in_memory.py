@@ -1,17 +1,15 @@
 """Buckets found in memory are those of the shuffle, however many tasks share the bands."""
 
-import pickle
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from strata.pipelines.dedup.band_rows import ROW_SCHEMA, RowTask, band_rows
-from strata.pipelines.dedup.in_memory import MOST_SHARES, band_tasks, scan_bands
+from strata.pipelines.dedup.in_memory import MAX_TASKS, band_tasks, scan_bands
 from strata.pipelines.dedup.verify_buckets import ScanTask, read_edges, scan_partition
 from strata.pipelines.execution.data_files import FingerprintFile
 from strata.pipelines.kernels.banding import Banding
-from strata.storage.stores.opening import StorageOptions
+from strata.storage.contracts.options import StorageOptions
 from tests.support.corpora.fingerprints import fingerprints
 
 BANDING = Banding(9, 3)
@@ -50,8 +48,7 @@ def edges_of(store, results):
 def shuffled(store, files, scan):
     table = pa.Table.from_batches(band_rows(RowTask(files, BANDING), store, None), ROW_SCHEMA)
     ordered = table.sort_by([("key", "ascending"), ("doc_id", "ascending")]).combine_chunks()
-    (answer,) = scan_partition(iter(ordered.to_batches()), scan)
-    return pickle.loads(answer.column(0)[0].as_py())
+    return scan_partition(ordered.to_batches(), scan)
 
 
 @pytest.mark.parametrize("parallelism", [1, 2, 5, 100])
@@ -69,7 +66,7 @@ def test_share_any_number_of_tasks_finds_the_edges_of_the_shuffle(
     assert sum(result.documents for result in results) == expected.documents
     assert sum(result.rows for result in results) == expected.rows
     assert sum(result.same_id for result in results) == expected.same_id > 0
-    assert len(tasks) == min(parallelism, MOST_SHARES)
+    assert len(tasks) == min(parallelism, MAX_TASKS)
 
 
 def test_share_no_fingerprints_no_tasks(folder):

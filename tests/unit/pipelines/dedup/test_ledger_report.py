@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from strata.pipelines.dedup.ledger_report import (
-    FOREIGN,
     MAX_LARGEST_CLUSTERS,
     MAX_REPORTED_SOURCES,
     OTHER,
+    REFERENCE_CORPORA,
     LedgerSummary,
 )
 from strata.pipelines.tables.inputs import SourceIndex
@@ -71,7 +71,7 @@ def test_summary_of_random_ledgers_equals_a_naive_count(seed):
     assert all(2 * each.least == each.most + 1 for each in summary.sizes())
     matrix = summary.matrix(sources)
     pairs = Counter((doc_id >> 37, max(kept_id >> 37, -1)) for doc_id, kept_id, _ in removed)
-    name = {-1: FOREIGN, **{n: f"source-{n}" for n in range(5)}}
+    name = {-1: REFERENCE_CORPORA, **{n: f"source-{n}" for n in range(5)}}
     assert {
         (matrix.names[i], matrix.names[j]): number
         for i, row in enumerate(matrix.removed)

@@ -1,4 +1,3 @@
-import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +14,7 @@ from strata.pipelines.dedup.verify_buckets import (
 )
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import acceptance
-from strata.storage.stores.opening import StorageOptions
+from strata.storage.contracts.options import StorageOptions
 
 THRESHOLD = 0.8
 
@@ -62,9 +61,7 @@ def batch_of(rows):
 
 
 def scan(batches, folder):
-    (answer,) = scan_partition(iter(batches), ScanTask(THRESHOLD, folder, StorageOptions({})))
-    assert answer.num_columns == answer.num_rows == 1
-    return pickle.loads(answer.column(0)[0].as_py())
+    return scan_partition(batches, ScanTask(THRESHOLD, folder, StorageOptions({})))
 
 
 def edges_of(store, *results):

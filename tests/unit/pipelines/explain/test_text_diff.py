@@ -4,8 +4,8 @@ import pytest
 
 from strata.pipelines.explain.text_diff import (
     CONTEXT,
+    MAX_GAPS,
     MAX_SHOWN,
-    MOST_GAPS,
     Run,
     RunKind,
     text_diff,
@@ -96,9 +96,9 @@ def test_diff_is_of_bounded_size(unit):
     new = old[: len(old) // 2] + "!" + old[len(old) // 2 + 7 :].replace(unit * 3, unit * 2 + "?")
     found = text_diff(old, new)
     told = [run for hunk in found.hunks for run in hunk.runs]
-    assert sum(len(run.text) for run in told) <= MOST_GAPS * (2 * MAX_SHOWN + 4 * CONTEXT) * 4
+    assert sum(len(run.text) for run in told) <= MAX_GAPS * (2 * MAX_SHOWN + 4 * CONTEXT) * 4
     assert all(run.omitted == 0 or len(run.text) == MAX_SHOWN for run in told)
-    assert found.shown == min(MOST_GAPS, found.differences)
+    assert found.shown == min(MAX_GAPS, found.differences)
 
 
 def test_diff_of_a_long_run_tells_what_it_leaves_out():

@@ -15,9 +15,9 @@ from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import InputSettings, Settings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions
 from strata.storage.writing.parquet import ParquetLayout
 from tests.support.corpora.texts import json_lines, library_texts, write_shards
 from tests.support.sequential import sequential_context

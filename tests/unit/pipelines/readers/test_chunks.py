@@ -10,7 +10,8 @@ import pytest
 import zstandard
 
 from strata.pipelines.readers.split import ReadLimits
-from strata.storage.stores.opening import FsspecStore, Store
+from strata.storage.contracts.store import Store
+from strata.storage.stores.fsspec_store import FsspecStore
 
 JSONL = (
     b'\xef\xbb\xbf{"text":"a"}\r\n\n{"text":"b","n":1}\n{"half\n  \r\n{"text":"\xff"}\n'

@@ -11,7 +11,7 @@ from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.settings import FieldMapping, InputSettings
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 STORE = FsspecStore()
 NOON = dt.datetime(2023, 5, 1, 12, 34, 56, tzinfo=dt.UTC)

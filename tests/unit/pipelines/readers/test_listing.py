@@ -7,7 +7,7 @@ from strata.errors import InputMissingError, SettingsError
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import Compression
 from strata.settings import FieldMapping, InputFormat, InputSettings
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 STORE = FsspecStore()
 

@@ -12,7 +12,7 @@ import pytest
 from strata.errors import SettingsError
 from strata.pipelines.readers.rejects import RejectReason
 from strata.storage.reading.scan import ParquetScan
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 NANOSECONDS = pa.timestamp("ns", tz="Nowhere/Land")
 ONE = "1970-01-01T00:00:00.000000001Z"

@@ -9,7 +9,7 @@ from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.settings import InputSettings
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 STORE = FsspecStore()
 LIMITS = ReadLimits(60, 40)

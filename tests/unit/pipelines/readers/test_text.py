@@ -5,7 +5,7 @@ from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.settings import InputSettings
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 STORE = FsspecStore()
 

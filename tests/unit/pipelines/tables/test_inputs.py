@@ -33,7 +33,7 @@ def test_sources_are_named_by_their_number_of_documents(tmp_path):
 
 
 def test_sources_beyond_the_bound_have_one_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_SOURCES", 2)
+    monkeypatch.setattr(module, "MAX_SOURCES", 2)
     context = corpus_with(tmp_path, {"a": 1, "b": 3, "c": 2})
     sources = read_sources(context.corpus, context.store)
     assert sources.names == ("b", "c")

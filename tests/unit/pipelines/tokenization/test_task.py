@@ -14,10 +14,10 @@ from strata.pipelines.tokenization.spec import spec_from_json
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import TokenizeSettings
+from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.stores.opening import StorageOptions
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.support.corpora.texts import library_texts
 

@@ -5,7 +5,7 @@ import pytest
 from strata.errors import SettingsError
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.url import Url
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 
 def test_options_longest_prefix_wins_at_a_boundary(monkeypatch):

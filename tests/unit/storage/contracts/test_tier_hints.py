@@ -8,7 +8,7 @@ from strata.storage.contracts.tier_hints import TierHints
 from strata.storage.contracts.transfer_policy import TransferPolicy
 from strata.storage.contracts.url import Url
 from strata.storage.stores.filesystems import open_filesystem
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 
 
 @pytest.mark.parametrize(

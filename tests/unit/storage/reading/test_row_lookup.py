@@ -5,7 +5,8 @@ import pytest
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import CLUSTERS, DOCUMENTS
 from strata.storage.reading.row_lookup import find_rows
-from strata.storage.stores.opening import FsspecStore, MeteredStore
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
 SMALL_GROUPS = ParquetLayout("zstd", 1, row_group_bytes=40_000, target_file_bytes=10**9)

@@ -1,6 +1,8 @@
 import pytest
 
-from strata.storage.stores.opening import ByteRange, FsspecStore, IoMeter, MeteredStore
+from strata.storage.contracts.store import ByteRange
+from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.transfer.metering import IoMeter, MeteredStore
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from strata.settings import TierSettings
 from strata.storage.contracts.store import Output
 from strata.storage.layout.schemas import EDGES
-from strata.storage.stores.opening import FsspecStore
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.writing.level_chooser import FileCost, LevelChooser, Trial
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 
