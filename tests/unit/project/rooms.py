@@ -128,7 +128,7 @@ PUBLIC = {
         "survivors",
         "texts",
     },
-    "pipelines.lineage": {"coverage", "guard", "keys", "staleness"},
+    "pipelines.lineage": {"coverage", "guard", "keys", "staleness", "upstream"},
     "pipelines.ingest": {"blocklist", "plan", "task"},
     "pipelines.tokenization": {"engine", "identity", "spec", "task", "training"},
     "pipelines.dedup": {
