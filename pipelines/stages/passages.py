@@ -46,8 +46,15 @@ SUBSTRING = "substring"
 
 @dataclass(frozen=True, slots=True)
 class _Survivors:
-    """The documents whose passages are compared: all row groups, and what removes some of them."""
+    """The documents whose passages are compared.
 
+    Attributes:
+        documents: how many there are before any is removed.
+        parts: their row groups, by task.
+        ledger: what removes some of them.
+    """
+
+    documents: int
     parts: Sequence[tuple[Part, ...]]
     ledger: tuple[LedgerFile, ...]
 
@@ -113,8 +120,12 @@ def _find(
     watch.lap("wait for Spark")
     if clusters is None:
         clusters = files_of_ledger(upstream.table("clusters").files())
-    parts = token_parts(context, upstream.table("documents").files())
-    remaining = _Survivors(parts, (*clusters, *contained_files(upstream)))
+    documents = upstream.table("documents").files()
+    remaining = _Survivors(
+        sum(file.rows for file in documents),
+        token_parts(context, documents),
+        (*clusters, *contained_files(upstream)),
+    )
     collected: list[CollectedRows] = []
     if settings.passages is not Passage.NONE:
         collected += _units(context, remaining, settings, report)
@@ -169,21 +180,21 @@ def _scan(
     context.progress.start("dedup", f"read survivors, find {kind}s", len(tasks))
     found = run_tasks(context.spark(), find_passage_rows, tasks)
     context.progress.finish()
-    _fill_report(context, found, report)
+    _fill_report(found, remaining.documents, report)
     return found
 
 
-def _fill_report(context: StageContext, found: Sequence[PassageRows], report: StageReport) -> None:
-    documents = sum(each.documents for each in found)
+def _fill_report(found: Sequence[PassageRows], documents: int, report: StageReport) -> None:
+    read = sum(each.documents for each in found)
     removed = sum(each.removed for each in found)
     for each in found:
         report.counters.add(each.counters)
     if report.status is StageStatus.SKIPPED:
         # The ledger was there already: what it removes is not known by method here.
-        report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
-        report.rows_out = documents - removed
+        report.rows_in = documents
+        report.rows_out = read - removed
         report.removed = {"duplicate": removed} if removed else {}
-    balance = StageReport("dedup", report.key, rows_in=report.rows_in, rows_out=documents)
+    balance = StageReport("dedup", report.key, rows_in=report.rows_in, rows_out=read)
     balance.check_balance()
 
 

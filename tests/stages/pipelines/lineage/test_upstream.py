@@ -76,15 +76,14 @@ def web(tmp_path, others):
     # Compress has something to do: documents go to another tier, where clusters lie together.
     tiers = {"cold": {"url": str(tmp_path / "cold"), "codec": "gzip"}}
     changed = {
-        "dedup": DEDUP,
         "tokenize": {"train": {"vocab_size": 300}},
         "tiers": tiers,
         "tables": {"documents": "cold"},
         "compress": {"order": {"documents": "cluster"}},
     }
 
-    def surroundings(run_id):
-        return context_of(tmp_path, "web", run_id, **changed)
+    def surroundings(run_id, **dedup):
+        return context_of(tmp_path, "web", run_id, **changed | {"dedup": DEDUP | dedup})
 
     return surroundings
 
@@ -103,6 +102,19 @@ def test_each_stage_asks_the_catalog_once_for_each_table(web):
         assert set(catalog.asked.values()) == {1}, (name, catalog.asked)
         assert catalog.apart["check"] or name == "compress"
         assert catalog.apart["publish"] + catalog.apart["replace_files"], name
+
+
+def test_dedup_that_makes_only_the_cuts_asks_once_for_each_table(web):
+    for name in ("shard", "decontaminate", "dedup"):
+        STAGES[name](web("first"))
+    context, catalog = counted(web("second", passage_words=9))
+
+    report = run_dedup(context)
+
+    assert report.status is StageStatus.DONE
+    assert "clusters" not in report.details
+    assert report.details["passages"]
+    assert set(catalog.asked.values()) == {1}, catalog.asked
 
 
 def test_each_stage_that_has_nothing_to_do_asks_once_and_changes_nothing(web):
