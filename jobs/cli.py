@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.jobs.command.arguments import Parser, add_common, add_other_corpora, add_run, number_of
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.pipelines.export.formats import WRITERS
+from strata.stages import STAGE_COMMANDS
+from strata.tables import DECLARED
 from strata.version import VERSION
 
 if TYPE_CHECKING:
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
 
 __all__ = ["console", "main"]
-
-STAGE_JOBS = {
-    "run": ("run_pipeline", "run every stage: shard, dedup, tokenize, compress"),
-    "shard": ("shard_documents", "read the inputs into documents and fingerprints"),
-    "dedup": ("deduplicate_documents", "find duplicates and elect survivors"),
-    "tokenize": ("tokenize_documents", "encode the survivors into tokens"),
-    "compress": ("compress_tables", "compact the tables into their tiers"),
-}
-EXPORTS = ("documents", "clusters", "contained", "rejects", "tokens")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +47,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"strata {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, summary) in STAGE_JOBS.items():
-        job = _command(commands, name, summary, _stage_runner(name, module))
+    for name, (_, summary) in STAGE_COMMANDS.items():
+        job = _command(commands, name, summary, _stage_runner(name))
         add_run(job)
         add_other_corpora(job)
         if name == "dedup":
@@ -87,14 +80,13 @@ def _command(
     return parser
 
 
-def _stage_runner(name: str, module: str) -> Callable[[argparse.Namespace], int]:
+def _stage_runner(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         from strata.jobs.command.entry import run_command
+        from strata.jobs.command.stages import stage_functions
 
         # The settings are parsed before Spark's and Arrow's modules are imported.
-        return run_command(
-            name, lambda: importlib.import_module(f"strata.jobs.{module}").STAGES, arguments
-        )
+        return run_command(name, partial(stage_functions, name), arguments)
 
     return run
 
@@ -165,7 +157,9 @@ def _retract(arguments: argparse.Namespace) -> int:
 def _add_export(commands: Commands) -> None:
     summary = "write documents, clusters, contained, rejects or tokens as Parquet or JSON lines"
     parser = commands.add_parser("export", help=summary, description=summary)
-    parser.add_argument("table", choices=EXPORTS)
+    parser.add_argument(
+        "table", choices=[each.name for each in DECLARED.values() if each.is_exported]
+    )
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
     parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")

@@ -7,15 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
+from strata.jobs.command.stages import stage_functions
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
 from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
+from strata.stages import STAGE_COMMANDS
 
 if TYPE_CHECKING:
     from strata.jobs.runner.run import RunReport, Stage
@@ -24,12 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["job_main", "new_run_id", "run_command", "write_report"]
 
 
-def job_main(
-    command: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None
-) -> int:
-    """The ``main`` of a job module."""
-    arguments = stage_parser(command, description).parse_args(argv)
-    return run_command(command, lambda: stages, arguments)
+def job_main(command: str, argv: Sequence[str] | None) -> int:
+    """The ``main`` of a script that runs the stages of a command."""
+    _, summary = STAGE_COMMANDS[command]
+    arguments = stage_parser(command, summary).parse_args(argv)
+    return run_command(command, partial(stage_functions, command), arguments)
 
 
 def run_command(

@@ -20,10 +20,10 @@ from strata.jobs.report.summary import compression_ratio
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.dedup.ledger_report import DUPLICATES
 from strata.pipelines.execution.stage import StageReport, StageStatus
+from strata.stages import STAGES
 
 __all__ = ["render_page"]
 
-RUN_STAGES = ("shard", "dedup", "tokenize", "compress")
 TEMPLATE = "report.html.j2"
 
 
@@ -126,7 +126,9 @@ def _failed_stage(report: RunReport) -> str:
     if report.command != "run":
         return f"Stage {report.command}"
     finished = [stage.stage for stage in report.stages]
-    stage = next((name for name in RUN_STAGES if name not in finished), None)
+    # Where a stage shares its command with another, it may have had nothing to do.
+    expected = [each.name for each in STAGES.values() if each.name == each.command]
+    stage = next((name for name in expected if name not in finished), None)
     return f"Stage {stage}" if stage else "The run"
 
 

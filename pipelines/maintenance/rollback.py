@@ -18,20 +18,13 @@ from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.table import CorpusTable
 from strata.storage.tables.tags import tags_of
+from strata.tables import published_with, table_names
 
 __all__ = ["RollbackStep", "plan_rollback", "roll_back"]
 
 VERSION = 1
 RETRACTIONS = "retractions"
-# Downstream first, and of the shard stage the registry first.
-ORDER = (
-    *("tokens", "clean", "cuts", "contained", "clusters", "edges"),
-    *("inputs", "rejects", "fingerprints", "documents"),
-)
-PUBLISHED_TOGETHER = (
-    frozenset({"inputs", "rejects", "fingerprints", "documents"}),
-    frozenset({"clean", "tokens"}),
-)
+INPUTS = "inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +61,7 @@ def plan_rollback(corpus: Corpus, target: str) -> list[RollbackStep]:
         else _snapshots_of_tag(corpus, target)
     )
     steps: list[RollbackStep] = []
-    for name in ORDER:
+    for name in _order():
         present = corpus.table(name).snapshot_id()
         if name not in wanted or present in (None, wanted[name]):
             continue
@@ -94,6 +87,14 @@ def roll_back(corpus: Corpus, steps: list[RollbackStep], run_id: str) -> None:
             _return_table(table, step, step.target)
 
 
+def _order() -> list[str]:
+    """Downstream first, and of the tables that are published with `inputs`, that one first."""
+    names = [name for name in reversed(table_names()) if name != RETRACTIONS]
+    first = names.index(next(name for name in names if name in published_with(INPUTS)))
+    names.remove(INPUTS)
+    return [*names[:first], INPUTS, *names[first:]]
+
+
 def _snapshots_of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
     tags = tags_of(corpus)
     if name not in tags:
@@ -106,7 +107,7 @@ def _snapshots_of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
     named = _snapshot(then, state[RETRACTIONS]).content_key if RETRACTIONS in state else None
     if named != then.content_key:
         raise _retracted(corpus.name, f"the tag {name}")
-    return {table: state.get(table) for table in ORDER}
+    return {table: state.get(table) for table in _order()}
 
 
 def _snapshots_at(corpus: Corpus, number: int) -> Mapping[str, int | None]:
@@ -127,9 +128,8 @@ def _snapshots_at(corpus: Corpus, number: int) -> Mapping[str, int | None]:
     retracted = corpus.table(RETRACTIONS).snapshots()
     if any(each.result_ms >= meant.result_ms for each in retracted):
         raise _retracted(corpus.name, f"snapshot {number}")
-    group = next((each for each in PUBLISHED_TOGETHER if owner in each), frozenset({owner}))
     wanted: dict[str, int | None] = {owner: number}
-    for name in sorted(group - {owner}):
+    for name in sorted({*published_with(owner)} - {owner}):
         same = [s for s in corpus.table(name).snapshots() if s.content_key == meant.content_key]
         if not same:
             raise ConflictError(

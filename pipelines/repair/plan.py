@@ -13,7 +13,7 @@ from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
-from strata.pipelines.repair.affected import DOCUMENT_TABLES, MissingRows, find_missing_rows
+from strata.pipelines.repair.affected import MissingRows, find_missing_rows
 from strata.pipelines.repair.sources import (
     RowsFromClean,
     RowsFromCopies,
@@ -41,6 +41,7 @@ from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import TableFile
 from strata.storage.writing.tiers import tiers_of
+from strata.tables import DECLARED, RepairRule
 
 __all__ = ["plan_repairs"]
 
@@ -71,7 +72,7 @@ def plan_repairs(
         for group in _groups(table, broken)
     ]
     rebuilt = rebuilt_files(state, table, damaged_urls)
-    if table in DOCUMENT_TABLES or not rebuilt or all(task.sources for task in tasks):
+    if DECLARED[table].has_row_a_document or not rebuilt or all(task.sources for task in tasks):
         return tasks
     return [_whole_table(context, state, table, rebuilt)]
 
@@ -90,7 +91,7 @@ def _whole_table(
 
 def _groups(table: str, broken: Sequence[TableFile]) -> Iterator[tuple[TableFile, ...]]:
     """Files whose ranges overlap: which of them held a document is unknown."""
-    if table not in DOCUMENT_TABLES:
+    if not DECLARED[table].has_row_a_document:
         yield from ((file,) for file in broken)
         return
     group: list[TableFile] = []
@@ -121,7 +122,7 @@ def _task(
     if is_known and None not in equal:
         sources.append(RowsFromCopies(table, tuple(url for url in equal if url is not None)))
     wanted = None
-    if table in DOCUMENT_TABLES:
+    if DECLARED[table].has_row_a_document:
         # Files of the table that nobody has looked into may be damaged as well.
         with suppress(InputError):
             wanted = find_missing_rows(state, context.store, table, group, damaged_urls, retracted)
@@ -161,18 +162,19 @@ def _sources(
 
     # A table that belongs to other settings, or an input that is gone, only means one source less.
     with suppress(InputError, ConflictError):
-        if table == "documents":
+        rule = DECLARED[table].repair
+        if rule is RepairRule.INPUTS:
             prints = tuple(file.url for file in sound("fingerprints"))
             yield RowsFromClean(tuple(file.url for file in sound("clean")), prints)
             yield from _inputs(context, state, wanted)
-        elif table == "fingerprints":
+        elif rule is RepairRule.SKETCHES:
             ngram = context.settings.dedup.ngram
             written = state.property(table, FINGERPRINT_FORMAT)
             if written == fingerprint_format(ngram):
                 yield RowsFromSketching(tuple(file.url for file in sound("documents")), ngram)
-        else:
-            spec = _tokenizer(context, state) if table == "tokens" else None
-            if table == "tokens" and spec is None:
+        elif rule in (RepairRule.SURVIVORS, RepairRule.TOKENS):
+            spec = _tokenizer(context, state) if rule is RepairRule.TOKENS else None
+            if rule is RepairRule.TOKENS and spec is None:
                 return
             clean = sound("clean")
             if spec is not None and clean:

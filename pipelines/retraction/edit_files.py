@@ -31,6 +31,7 @@ from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 from strata.storage.writing.tiers import tier_for_table
+from strata.tables import DECLARED
 
 __all__ = [
     "FIRST_ID",
@@ -50,7 +51,6 @@ BATCH_BYTES = 8_000_000
 FIRST_ID, LAST_ID = -(1 << 63), (1 << 63) - 1
 ROWS_REMOVED = "strata.retraction-rows-removed"
 ROWS_ADDED = "strata.retraction-rows-added"
-SORTED_BY: Mapping[str, tuple[str, ...]] = {"edges": ("a", "b")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,7 @@ def _tasks(
         made.append(
             EditTask(
                 table=edit.table,
-                key=SORTED_BY.get(edit.table, ("doc_id",)),
+                key=DECLARED[edit.table].sorted_by,
                 url=url,
                 drop=edit.drop,
                 inserts=inserts,

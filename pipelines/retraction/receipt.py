@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.guard import RETRACTION
 from strata.pipelines.retraction.edit_files import ROWS_ADDED, ROWS_REMOVED
-from strata.pipelines.retraction.plan import FIRST_PROMOTED, ORDER, PROMOTED, stale_tables
+from strata.pipelines.retraction.plan import FIRST_PROMOTED, PROMOTED, edited_tables, stale_tables
 from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
 from strata.pipelines.tokenization.identity import TOKENIZER
 from strata.storage.layout.records import TableSnapshot
@@ -110,7 +110,9 @@ def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:
     corpus = context.corpus
     existing = set(corpus.existing_tables())
     found = {
-        name: _snapshots_of(corpus, name, retraction.key) for name in ORDER if name in existing
+        name: _snapshots_of(corpus, name, retraction.key)
+        for name in edited_tables()
+        if name in existing
     }
     changes = {name: _change(name, pair) for name, pair in found.items() if pair is not None}
     ledger = found.get("clusters")
@@ -183,7 +185,7 @@ def retained_snapshots(corpus: Corpus, key: str) -> RetainedSnapshots:
     numbers: dict[str, int] = {}
     tagged: dict[str, list[str]] = {}
     since = 0
-    for name in [each for each in ORDER if each in corpus.existing_tables()]:
+    for name in [each for each in edited_tables() if each in corpus.existing_tables()]:
         table = corpus.table(name)
         pair = _snapshots_of(corpus, name, key)
         if pair is None or not int(pair.after.properties.get(ROWS_REMOVED, 0)):

@@ -23,7 +23,6 @@ from strata.pipelines.retraction.edit_files import TableEdit, publish_edit
 from strata.pipelines.retraction.forget import blank_samples, purge
 from strata.pipelines.retraction.match import SelectorMatches, intent_rows, match_selectors
 from strata.pipelines.retraction.plan import (
-    OF_SHARD,
     RetractionPlan,
     pending_tables,
     plan_retraction,
@@ -41,6 +40,7 @@ from strata.pipelines.tables.retractions import (
 from strata.storage.contracts.url import Url
 from strata.storage.tables.edit import FileEdit, edit_files
 from strata.storage.writing.parquet import WrittenFile
+from strata.tables import published_with
 
 __all__ = ["Preview", "preview_retraction", "run_retract"]
 
@@ -174,7 +174,7 @@ def _matches(context: StageContext, request: RetractRequest) -> SelectorMatches:
             f"no retraction of corpus {context.corpus.name} is unfinished, and none is asked for",
             hint="name documents with --id, --doc-id, --url, --source, --cluster or --from-file",
         )
-    keys = {context.corpus.table(name).content_key for name in OF_SHARD}
+    keys = {context.corpus.table(name).content_key for name in published_with("documents")}
     if len(keys) > 1 or None in keys:
         raise ConflictError(
             f"the corpus {context.corpus.name} has no finished result of the shard stage",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
-from strata.settings import TABLES, Settings
+from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
@@ -15,6 +15,7 @@ from strata.storage.layout.records import TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.opening import open_store
 from strata.storage.tables.table import CorpusTable
+from strata.tables import table_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ class Corpus:
         """
         if name not in SCHEMAS:
             raise SettingsError(
-                f"there is no table {name!r}", hint=f"use one of {', '.join(TABLES)}"
+                f"there is no table {name!r}", hint=f"use one of {', '.join(table_names())}"
             )
         return CorpusTable(self._catalog, self.name, name, self.warehouse / self.name / name)
 
@@ -78,7 +79,7 @@ class Corpus:
 
         with catalog_errors(self.name):
             present = {identifier[-1] for identifier in self._catalog.list_tables((self.name,))}
-        return [name for name in TABLES if name in present]
+        return [name for name in table_names() if name in present]
 
     def iceberg_tables(self) -> Iterator[Table]:
         """Every Iceberg table of the catalog, whatever its namespace and whoever made it.

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from strata.settings import TABLES
 from strata.storage.layout.records import PRESENT, TableFile
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.table import CorpusTable
@@ -86,9 +85,9 @@ def held_files(table: CorpusTable) -> list[HeldFile]:
     ]
 
 
-def corpus_files(corpus: Corpus, tables: Collection[str] = TABLES) -> list[HeldFile]:
-    """The same of some tables of a corpus, as far as they are there, table by table."""
-    present = [name for name in corpus.existing_tables() if name in tables]
+def corpus_files(corpus: Corpus, tables: Collection[str] | None = None) -> list[HeldFile]:
+    """The same of some tables of a corpus, all by default, as far as they are there."""
+    present = [name for name in corpus.existing_tables() if tables is None or name in tables]
     return [held for name in present for held in held_files(corpus.table(name))]
 
 
