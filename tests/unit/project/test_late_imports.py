@@ -65,7 +65,6 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.jobs.explain_document": Reason.COMMAND,
         "strata.jobs.planning.dry_run": Reason.COMMAND,
         "strata.jobs.report.files": Reason.COMMAND,
-        "strata.jobs.runner.launch": Reason.COMMAND,
         "strata.jobs.runner.read_log": Reason.COMMAND,
         "strata.storage.contracts.options": Reason.COMMAND,
         "strata.storage.layout.schemas": Reason.COMMAND,
