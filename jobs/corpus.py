@@ -28,6 +28,9 @@ from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import RunOptions
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.stores.opening import open_store
+from strata.storage.transfer.metering import MeteredStore
 from strata.toml_text import toml_value
 
 if TYPE_CHECKING:
@@ -177,8 +180,6 @@ class Corpus:
             InputError: it is damaged, or of a newer version.
         """
         from strata.jobs.report.files import ReportFiles
-        from strata.storage.contracts.options import StorageOptions
-        from strata.storage.stores.opening import open_store
 
         store = open_store(StorageOptions.of(self.settings))
         return ReportFiles.of(self.settings, store).run(run_id)
@@ -364,7 +365,6 @@ class Table:
     def _read(self, part: ReadPart) -> Iterator[pa.RecordBatch]:
         from strata.jobs.runner.read_log import log_driver_reads
         from strata.storage.reading.read_plan import read_part
-        from strata.storage.transfer.metering import MeteredStore
 
         store = MeteredStore(self._corpus.store)
         try:

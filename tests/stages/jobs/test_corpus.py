@@ -14,6 +14,7 @@ import pytest
 
 import strata
 from strata.jobs import corpus as corpus_module
+from strata.jobs.runner import launch
 from strata.toml_text import toml_value
 from tests.support.corpora.texts import library_texts, with_copies, write_shards
 from tests.support.sequential import FakeSession

@@ -66,13 +66,10 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.jobs.planning.dry_run": Reason.COMMAND,
         "strata.jobs.report.files": Reason.COMMAND,
         "strata.jobs.runner.read_log": Reason.COMMAND,
-        "strata.storage.contracts.options": Reason.COMMAND,
         "strata.storage.layout.schemas": Reason.COMMAND,
         "strata.storage.reading.conditions": Reason.CATALOG,
         "strata.storage.reading.read_plan": Reason.COMMAND,
-        "strata.storage.stores.opening": Reason.COMMAND,
         "strata.storage.tables.catalog": Reason.COMMAND,
-        "strata.storage.transfer.metering": Reason.COMMAND,
     },
     "strata.jobs.datasource.options": {
         "strata.storage.tables.catalog": Reason.COMMAND,
