@@ -15,7 +15,6 @@ from strata.lifecycle_settings import LifecycleRule, spill_cycle
 from strata.model import NAME, Model
 from strata.partition_settings import PartitionField, WriterSettings, partition_fields
 from strata.storage_settings import (
-    TABLES,
     WAREHOUSE_TIER,
     CacheSettings,
     CompressSettings,
@@ -25,7 +24,6 @@ from strata.storage_settings import (
 )
 
 __all__ = [
-    "TABLES",
     "CacheSettings",
     "CompressSettings",
     "DedupSettings",

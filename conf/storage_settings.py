@@ -8,9 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from strata.choices import RowOrder
 from strata.model import Model
+from strata.tables import DECLARED, table_names
 
 __all__ = [
-    "TABLES",
     "WAREHOUSE_TIER",
     "CacheSettings",
     "CompressSettings",
@@ -19,12 +19,6 @@ __all__ = [
     "known_tables",
 ]
 
-TABLES = (
-    *("inputs", "documents", "rejects", "fingerprints"),
-    *("edges", "clusters", "contained", "cuts"),
-    *("clean", "tokens"),
-    "retractions",
-)
 WAREHOUSE_TIER = "warehouse"
 _HINT_SCHEMES = {
     "storage_class": ("s3", "s3a"),
@@ -32,7 +26,6 @@ _HINT_SCHEMES = {
     "storage_policy": ("webhdfs",),
     "endpoints": ("s3", "s3a", "webhdfs"),
 }
-ORDERABLE = ("documents", "clean", "tokens")
 
 
 def known_tables(tables: tuple[str, ...]) -> tuple[str, ...]:
@@ -42,8 +35,9 @@ def known_tables(tables: tuple[str, ...]) -> tuple[str, ...]:
         ValueError: one of them is no table.
     """
     for table in tables:
-        if table not in TABLES:
-            raise ValueError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
+        if table not in DECLARED:
+            names = ", ".join(table_names())
+            raise ValueError(f"there is no table {table!r}: the tables are {names}")
     return tables
 
 
@@ -69,11 +63,12 @@ class CompressSettings(Model):
     @field_validator("order")
     @classmethod
     def _can_be_ordered(cls, value: dict[str, RowOrder]) -> dict[str, RowOrder]:
+        orderable = [each.name for each in DECLARED.values() if each.can_be_ordered]
         for table in value:
-            if table not in ORDERABLE:
+            if table not in orderable:
                 raise ValueError(
                     f"the rows of {table!r} cannot be ordered: only those of "
-                    f"{', '.join(ORDERABLE)} can"
+                    f"{', '.join(orderable)} can"
                 )
         return value
 

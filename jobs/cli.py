@@ -9,12 +9,23 @@ import argparse
 import gc
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.command.arguments import Parser, add_common, add_other_corpora, add_run, number_of
+from strata.jobs.command.arguments import (
+    Parser,
+    add_common,
+    add_other_corpora,
+    add_retract,
+    add_run,
+    number_of,
+)
 from strata.jobs.manage_storage import ACTIONS, run_action
+from strata.jobs.runner.failures import guarded
 from strata.pipelines.export.formats import WRITERS
+from strata.stages import STAGE_COMMANDS
+from strata.tables import DECLARED
 from strata.version import VERSION
 
 if TYPE_CHECKING:
@@ -23,15 +34,6 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
 
 __all__ = ["console", "main"]
-
-STAGE_COMMANDS = {
-    "run": "run every stage: shard, dedup, tokenize, compress",
-    "shard": "read the inputs into documents and fingerprints",
-    "dedup": "find duplicates and elect survivors",
-    "tokenize": "encode the survivors into tokens",
-    "compress": "compact the tables into their tiers",
-}
-EXPORTS = ("documents", "clusters", "contained", "rejects", "tokens")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +55,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"strata {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in STAGE_COMMANDS.items():
+    for name, (_, summary) in STAGE_COMMANDS.items():
         job = _command(commands, name, summary, _stage_runner(name))
         add_run(job)
         add_other_corpora(job)
@@ -92,7 +94,7 @@ def _stage_runner(name: str) -> Callable[[argparse.Namespace], int]:
         from strata.jobs.runner.launch import stages_of
 
         # The settings are parsed before Spark's and Arrow's modules are imported.
-        return run_command(name, lambda: stages_of(name), arguments)
+        return run_command(name, partial(stages_of, name), arguments)
 
     return run
 
@@ -114,7 +116,6 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 
 def _loaded(arguments: argparse.Namespace, work: Callable[[Settings], None]) -> int:
-    from strata.jobs.runner.failures import guarded
     from strata.layers import load_settings
 
     def run() -> int:
@@ -134,7 +135,6 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    from strata.jobs.runner.failures import guarded
     from strata.layers import load_settings, render
 
     def run() -> int:
@@ -145,8 +145,6 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _add_retract(commands: Commands) -> None:
-    from strata.jobs.command.arguments import add_retract
-
     summary = "take documents out of every table, and print a receipt"
     parser = _command(commands, "retract", summary, _retract)
     add_retract(parser)
@@ -163,7 +161,9 @@ def _retract(arguments: argparse.Namespace) -> int:
 def _add_export(commands: Commands) -> None:
     summary = "write documents, clusters, contained, rejects or tokens as Parquet or JSON lines"
     parser = commands.add_parser("export", help=summary, description=summary)
-    parser.add_argument("table", choices=EXPORTS)
+    parser.add_argument(
+        "table", choices=[each.name for each in DECLARED.values() if each.is_exported]
+    )
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
     parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
@@ -236,8 +236,6 @@ def _storage(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from strata.jobs.runner.failures import guarded
-
     def run() -> int:
         from strata.jobs.doctor.doctor import show_checks
         from strata.layers import load_settings

@@ -9,16 +9,13 @@ import sys
 from collections.abc import Sequence
 
 from strata.jobs.command.entry import job_main
-from strata.pipelines.stages.compress import run_compress
 
-__all__ = ["STAGES", "main"]
-
-STAGES = (run_compress,)
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit code."""
-    return job_main("compress", "compact the tables into their tiers", STAGES, argv)
+    return job_main("compress", argv)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from strata.errors import SettingsError
 from strata.jobs.runner.options import RunOptions
 from strata.layers import load_settings
+from strata.stages import STAGE_COMMANDS
 from strata.toml_text import toml_value
 
 if TYPE_CHECKING:
@@ -121,12 +122,12 @@ class Corpus:
             MachineError: Spark cannot start here, or the machine lacks memory or disk.
             TransientError: a store or a service failed; a retry may succeed.
         """
-        from strata.jobs.runner.launch import STAGE_JOBS, launch, new_run_id, stages_of
+        from strata.jobs.runner.launch import launch, new_run_id, stages_of
 
-        unknown = [stage for stage in stages if stage not in STAGE_JOBS]
+        unknown = [stage for stage in stages if stage not in STAGE_COMMANDS]
         if unknown or not stages or isinstance(stages, str):
             raise SettingsError(
-                f"there are no stages {stages!r}", hint=f"list some of {', '.join(STAGE_JOBS)}"
+                f"there are no stages {stages!r}", hint=f"list some of {', '.join(STAGE_COMMANDS)}"
             )
         options = RunOptions(", ".join(stages), run_id or new_run_id(), master, verbosity)
         return launch(

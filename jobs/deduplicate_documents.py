@@ -9,17 +9,13 @@ import sys
 from collections.abc import Sequence
 
 from strata.jobs.command.entry import job_main
-from strata.pipelines.stages.decontaminate import run_decontaminate
-from strata.pipelines.stages.dedup import run_dedup
 
-__all__ = ["STAGES", "main"]
-
-STAGES = (run_decontaminate, run_dedup)
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit code."""
-    return job_main("dedup", "find duplicates and elect survivors", STAGES, argv)
+    return job_main("dedup", argv)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ import sys
 from collections.abc import Sequence
 
 from strata.jobs.command.entry import job_main
-from strata.pipelines.stages.shard import run_shard
 
-__all__ = ["STAGES", "main"]
-
-STAGES = (run_shard,)
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit code."""
-    return job_main("shard", "read the inputs into documents", STAGES, argv)
+    return job_main("shard", argv)
 
 
 if __name__ == "__main__":

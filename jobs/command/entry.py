@@ -6,14 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runner.failures import guarded
-from strata.jobs.runner.launch import launch, new_run_id
+from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import OutputForm, RunOptions
 from strata.layers import load_settings
+from strata.stages import STAGE_COMMANDS
 
 if TYPE_CHECKING:
     from strata.jobs.runner.run import RunReport, Stage
@@ -21,12 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["job_main", "run_command", "write_report"]
 
 
-def job_main(
-    command: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None
-) -> int:
-    """The ``main`` of a job module."""
-    arguments = stage_parser(command, description).parse_args(argv)
-    return run_command(command, lambda: stages, arguments)
+def job_main(command: str, argv: Sequence[str] | None) -> int:
+    """The ``main`` of a script that runs the stages of a command."""
+    _, summary = STAGE_COMMANDS[command]
+    arguments = stage_parser(command, summary).parse_args(argv)
+    return run_command(command, partial(stages_of, command), arguments)
 
 
 def run_command(

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from strata.errors import SettingsError
 from strata.layers import load_settings
-from strata.settings import TABLES, Settings
+from strata.settings import Settings
 from strata.storage.layout.schemas import SCHEMAS
+from strata.tables import table_names
 from strata.toml_text import Path, is_secret
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SourceOptions:
                 f"format strata has no option {', '.join(unknown)}",
                 hint=f"its options are {', '.join(NAMES)}",
             )
-        table = _one_of(given.get("table", ""), TABLES, "table")
+        table = _one_of(given.get("table", ""), table_names(), "table")
         options = cls(
             conf=given.get("conf", ""),
             corpus=given.get("corpus", ""),

@@ -24,9 +24,10 @@ from strata.pipelines.lineage.keys import (
 from strata.pipelines.readers.split import plan_splits
 from strata.pipelines.stages.compress import plan_compress
 from strata.pipelines.stages.shard import plan_inputs
-from strata.settings import TABLES, Settings
+from strata.settings import Settings
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.writing.tiers import landing_tier, tier_of_table
+from strata.tables import table_names
 
 __all__ = ["plan_facts", "show_plan"]
 
@@ -75,7 +76,7 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
             ),
         },
         "stages": _stages(context, up_to_date=not files),
-        "tables": {name: _table(context, name) for name in TABLES},
+        "tables": {name: _table(context, name) for name in table_names()},
     }
 
 

@@ -81,7 +81,7 @@ class ReportFiles:
 
     def _read(self, url: Url) -> RunReport:
         try:
-            report = msgspec.json.decode(self.store.read_bytes(url), type=RunReport)
+            report = RunReport.from_json(self.store.read_bytes(url))
         except msgspec.MsgspecError as error:
             raise InputError(
                 f"{url} is no report of a run: {error}", hint="delete the file, or restore it"

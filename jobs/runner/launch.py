@@ -8,30 +8,19 @@ from datetime import UTC, datetime
 from glob import iglob
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from strata.errors import SettingsError
 from strata.jobs.runner.failures import translated
 from strata.jobs.session.spark import LazySession
+from strata.stages import STAGE_COMMANDS, stages_of_command
 
 if TYPE_CHECKING:
     from strata.jobs.runner.options import RunOptions
     from strata.jobs.runner.run import RunReport, Stage
     from strata.settings import Settings
 
-__all__ = ["STAGE_JOBS", "launch", "new_run_id", "stages_of"]
-
-STAGE_JOBS = MappingProxyType(
-    {
-        "run": "run_pipeline",
-        "shard": "shard_documents",
-        "dedup": "deduplicate_documents",
-        "tokenize": "tokenize_documents",
-        "compress": "compress_tables",
-    }
-)
-"""The jobs that run stages, by command, in the order of their stages; ``run`` runs them all."""
+__all__ = ["launch", "new_run_id", "stages_of"]
 
 
 def new_run_id() -> str:
@@ -40,17 +29,20 @@ def new_run_id() -> str:
 
 
 def stages_of(command: str) -> Sequence[Stage]:
-    """The stages that a command runs; this imports Spark's and Arrow's modules.
+    """The functions of the stages that a command runs; this imports Spark's and Arrow's modules.
 
     Raises:
         SettingsError: there is no such command.
     """
-    if command not in STAGE_JOBS:
+    if command not in STAGE_COMMANDS:
         raise SettingsError(
-            f"there is no stage {command!r}", hint=f"use some of {', '.join(STAGE_JOBS)}"
+            f"there is no stage {command!r}", hint=f"use some of {', '.join(STAGE_COMMANDS)}"
         )
-    stages: Sequence[Stage] = import_module(f"strata.jobs.{STAGE_JOBS[command]}").STAGES
-    return stages
+    functions = []
+    for stage in stages_of_command(command):
+        module, _, name = stage.function.partition(":")
+        functions.append(cast("Stage", getattr(import_module(module), name)))
+    return functions
 
 
 def launch(

@@ -20,6 +20,7 @@ from strata.errors import MachineError
 from strata.jobs.session.cache_folder import cached_file
 from strata.jobs.session.class_data import ClassData, class_data_of
 from strata.jobs.session.java import Java, find_java
+from strata.jobs.session.shipping import build_archive
 from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
 from strata.settings import Settings
 
@@ -309,6 +310,4 @@ def _submitted(run_id: str) -> SparkSession:
 def _ship(session: SparkSession) -> None:
     # Workers of a cluster need the package; those of local mode share this installation.
     if not str(session.sparkContext.master).startswith("local"):
-        from strata.jobs.session.shipping import build_archive
-
         session.sparkContext.addPyFile(str(build_archive()))

@@ -13,13 +13,14 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from strata.jobs.run_pipeline import STAGES
+from strata.jobs.runner.launch import stages_of
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.run import run_stages
 from strata.jobs.session.class_data import SWITCH, ClassData, class_data_of, remove_old
 from strata.jobs.session.java import find_java
 from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
+from strata.stages import RUN
 
 __all__ = ["build", "main"]
 
@@ -84,7 +85,7 @@ def _run_sample(draft: Path, options: str) -> None:
     settings = load_settings(file, env="local").settings
     asked = RunOptions("run", "class-data", verbosity=-1)
     session = LazySession(settings, "local[2]", asked.run_id, asked.log_level)
-    run_stages(settings, STAGES, asked, session)
+    run_stages(settings, stages_of(RUN), asked, session)
     _end_jvm()
 
 

@@ -14,7 +14,7 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.maintenance.verify import verify_on_cluster
 from strata.pipelines.repair.affected import AffectedRows, find_affected
 from strata.pipelines.repair.run import RepairMode, RepairResult, RepairStatus, repair
-from strata.settings import TABLES, Settings
+from strata.settings import Settings
 from strata.storage.cleanup.garbage import refuse_lost_tables
 from strata.storage.integrity.foreign_files import foreign_files
 from strata.storage.integrity.verify import FileCheck, Finding, Verification, verify_files
@@ -22,6 +22,7 @@ from strata.storage.layout.records import TableFile
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.held_files import corpus_files
 from strata.storage.writing.tiers import tiers_of
+from strata.tables import table_names
 
 __all__ = ["run"]
 
@@ -91,10 +92,10 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
 
 def _tables(arguments: argparse.Namespace) -> Sequence[str]:
     if arguments.table is None:
-        return TABLES
-    if arguments.table not in TABLES:
+        return table_names()
+    if arguments.table not in table_names():
         raise SettingsError(
-            f"there is no table {arguments.table!r}", hint=f"use one of {', '.join(TABLES)}"
+            f"there is no table {arguments.table!r}", hint=f"use one of {', '.join(table_names())}"
         )
     return (arguments.table,)
 

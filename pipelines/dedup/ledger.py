@@ -27,7 +27,7 @@ from strata.pipelines.dedup.spark_ledger import (
     spark_ledger,
 )
 from strata.pipelines.execution.cached_frames import cached
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import (
@@ -37,7 +37,7 @@ from strata.pipelines.execution.tasks import (
     task_stem,
 )
 from strata.pipelines.tables.inputs import SourceIndex, read_sources
-from strata.pipelines.tables.removals import files_of_ledger, removed_ids
+from strata.pipelines.tables.removals import removed_ids
 from strata.settings import LinkRule
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
@@ -252,8 +252,8 @@ class DisplacedSurvivors:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    new: LedgerFile
-    old: tuple[LedgerFile, ...]
+    new: DataFile
+    old: tuple[DataFile, ...]
     last_doc_id: int
     storage: StorageOptions
 
@@ -271,9 +271,10 @@ def displaced_survivors(
         files: the new ledger, not yet published.
         last_doc_id: the largest document that the published ledger knows.
     """
-    old = files_of_ledger(context.corpus.table("clusters").files())
+    old = data_files(context.corpus.table("clusters").files(), reason=RemovedBy.CLUSTERS)
+    storage = context.storage_options
     tasks = [
-        _Task(LedgerFile(file.url, 0, last_doc_id), old, last_doc_id, context.storage_options)
+        _Task(DataFile(file.url, reason=RemovedBy.CLUSTERS), old, last_doc_id, storage)
         for file in files
         if last_doc_id >= 0
     ]

@@ -28,7 +28,7 @@ from strata.pipelines.dedup.exact_jaccard import (
     set_rows,
 )
 from strata.pipelines.execution.cached_frames import cached
-from strata.pipelines.execution.data_files import TextFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.tables.other_corpora import reference_corpora
@@ -161,7 +161,7 @@ def _exact_similarities(context: StageContext, pairs: DataFrame) -> DataFrame:
     return stars.mapInArrow(compared_rows, "a long, b long, jaccard double")
 
 
-def _texts(context: StageContext) -> tuple[TextFile, ...]:
+def _texts(context: StageContext) -> tuple[DataFile, ...]:
     elsewhere = reference_texts(context, reference_corpora(context))
     if elsewhere is None:
         raise ConflictError(

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from strata.errors import ConflictError
+from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.catalog import Corpus
 
-__all__ = ["RETRACTION", "STATE", "RetractionGuard", "RetractionState", "unfinished"]
-
-RETRACTION = "strata.retraction"
-STATE = "strata.retraction-state"
+__all__ = ["RetractionGuard", "RetractionState", "unfinished"]
 
 
 class RetractionState(StrEnum):
@@ -25,7 +23,7 @@ class RetractionState(StrEnum):
 def unfinished(corpus: Corpus) -> str | None:
     """The key of a retraction that was begun and is not finished, if there is one."""
     table = corpus.table("retractions")
-    if table.latest_property(STATE) != RetractionState.OPEN:
+    if table.latest_property(RETRACTION_STATE) != RetractionState.OPEN:
         return None
     return table.latest_property(RETRACTION)
 

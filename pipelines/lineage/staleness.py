@@ -5,34 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.keys import (
     cuts_are_current,
     dedup_key,
     is_contained_current,
 )
-from strata.pipelines.tables.removals import (
-    files_of_contained,
-    files_of_ledger,
-)
+from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 
 if TYPE_CHECKING:
     from strata.storage.tables.catalog import Corpus
 
 __all__ = [
-    "CUT_CONTAINED",
-    "CUT_DOCUMENTS",
-    "CUT_LEDGER",
     "cut_files",
     "fitting_cuts",
     "ledger_files",
 ]
 
-# Properties of the snapshot of `cuts`: the keys of the tables that the cuts are of.
-CUT_DOCUMENTS = "strata.cut-documents"
-CUT_LEDGER = "strata.cut-ledger"
-CUT_CONTAINED = "strata.cut-contained"
 TABLES_OF_CUTS = (
     (CUT_DOCUMENTS, "documents"),
     (CUT_LEDGER, "clusters"),
@@ -40,7 +30,7 @@ TABLES_OF_CUTS = (
 )
 
 
-def cut_files(context: StageContext, removals: str) -> tuple[LedgerFile, ...]:
+def cut_files(context: StageContext, removals: str) -> tuple[DataFile, ...]:
     """The files of the cuts in the documents that remain, given the key of these.
 
     Raises:
@@ -51,17 +41,17 @@ def cut_files(context: StageContext, removals: str) -> tuple[LedgerFile, ...]:
             "the table `cuts` does not belong to the present ledger and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return files_of_ledger(context.corpus.table("cuts").files())
+    return data_files(context.corpus.table("cuts").files())
 
 
-def fitting_cuts(corpus: Corpus) -> tuple[LedgerFile, ...]:
+def fitting_cuts(corpus: Corpus) -> tuple[DataFile, ...]:
     """The files of the cuts, after checking that they are of the present documents and ledger.
 
     Raises:
         ConflictError: they are not.
     """
     cuts = corpus.table("cuts")
-    files = files_of_ledger(cuts.files())
+    files = data_files(cuts.files())
     if files:
         for name, table in TABLES_OF_CUTS:
             if cuts.latest_property(name) != (corpus.table(table).content_key or ""):
@@ -72,7 +62,7 @@ def fitting_cuts(corpus: Corpus) -> tuple[LedgerFile, ...]:
     return files
 
 
-def ledger_files(context: StageContext) -> tuple[LedgerFile, ...]:
+def ledger_files(context: StageContext) -> tuple[DataFile, ...]:
     """The files of the ledger and of `contained`: all that say which documents are removed.
 
     Raises:
@@ -90,4 +80,7 @@ def ledger_files(context: StageContext) -> tuple[LedgerFile, ...]:
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
     contained = context.corpus.table("contained")
-    return (*files_of_ledger(clusters.files()), *files_of_contained(contained.files()))
+    return (
+        *data_files(clusters.files(), reason=RemovedBy.CLUSTERS),
+        *data_files(contained.files(), reason=RemovedBy.CONTAINED),
+    )

@@ -12,26 +12,18 @@ from dataclasses import dataclass
 from strata.errors import ConflictError, SettingsError
 from strata.keys import stage_key
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.storage.iceberg.catalog_errors import catalog_errors
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.table import CorpusTable
 from strata.storage.tables.tags import tags_of
+from strata.tables import published_with, table_names
 
 __all__ = ["RollbackStep", "plan_rollback", "roll_back"]
 
 VERSION = 1
 RETRACTIONS = "retractions"
-# Downstream first, and of the shard stage the registry first.
-ORDER = (
-    *("tokens", "clean", "cuts", "contained", "clusters", "edges"),
-    *("inputs", "rejects", "fingerprints", "documents"),
-)
-PUBLISHED_TOGETHER = (
-    frozenset({"inputs", "rejects", "fingerprints", "documents"}),
-    frozenset({"clean", "tokens"}),
-)
+INPUTS = "inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +60,7 @@ def plan_rollback(corpus: Corpus, target: str) -> list[RollbackStep]:
         else _snapshots_of_tag(corpus, target)
     )
     steps: list[RollbackStep] = []
-    for name in ORDER:
+    for name in _order():
         present = corpus.table(name).snapshot_id()
         if name not in wanted or present in (None, wanted[name]):
             continue
@@ -91,7 +83,15 @@ def roll_back(corpus: Corpus, steps: list[RollbackStep], run_id: str) -> None:
         if step.target is None:
             _empty_table(table, step, run_id)
         else:
-            _return_table(table, step, step.target)
+            table.return_to(step.target, expected=step.present)
+
+
+def _order() -> list[str]:
+    """Downstream first, and of the tables that are published with `inputs`, that one first."""
+    names = [name for name in reversed(table_names()) if name != RETRACTIONS]
+    first = names.index(next(name for name in names if name in published_with(INPUTS)))
+    names.remove(INPUTS)
+    return [*names[:first], INPUTS, *names[first:]]
 
 
 def _snapshots_of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
@@ -106,7 +106,7 @@ def _snapshots_of_tag(corpus: Corpus, name: str) -> Mapping[str, int | None]:
     named = _snapshot(then, state[RETRACTIONS]).content_key if RETRACTIONS in state else None
     if named != then.content_key:
         raise _retracted(corpus.name, f"the tag {name}")
-    return {table: state.get(table) for table in ORDER}
+    return {table: state.get(table) for table in _order()}
 
 
 def _snapshots_at(corpus: Corpus, number: int) -> Mapping[str, int | None]:
@@ -127,9 +127,8 @@ def _snapshots_at(corpus: Corpus, number: int) -> Mapping[str, int | None]:
     retracted = corpus.table(RETRACTIONS).snapshots()
     if any(each.result_ms >= meant.result_ms for each in retracted):
         raise _retracted(corpus.name, f"snapshot {number}")
-    group = next((each for each in PUBLISHED_TOGETHER if owner in each), frozenset({owner}))
     wanted: dict[str, int | None] = {owner: number}
-    for name in sorted(group - {owner}):
+    for name in sorted({*published_with(owner)} - {owner}):
         same = [s for s in corpus.table(name).snapshots() if s.content_key == meant.content_key]
         if not same:
             raise ConflictError(
@@ -150,27 +149,6 @@ def _retracted(corpus: str, state: str) -> ConflictError:
         f"documents of corpus {corpus} were retracted since {state}, and would come back",
         hint="build the state again from the inputs with `strata run`, which leaves them out",
     )
-
-
-def _return_table(table: CorpusTable, step: RollbackStep, target: int) -> None:
-    with catalog_errors(table.name):
-        iceberg = table.iceberg()
-        head = iceberg.metadata.current_snapshot_id
-        if head == target:
-            return
-        if head != step.present:
-            raise ConflictError(
-                f"another run published to {table.name} meanwhile",
-                hint="let the other run finish, then run the same command again",
-            )
-        try:
-            # The catalog compares the present snapshot once more when it swaps.
-            iceberg.manage_snapshots().set_current_snapshot(snapshot_id=target).commit()
-        except ValueError as error:
-            raise ConflictError(
-                f"snapshot {target} of {table.name} has just expired: {error}",
-                hint="see `strata storage snapshots` and take another state, or run `strata run`",
-            ) from error
 
 
 def _empty_table(table: CorpusTable, step: RollbackStep, run_id: str) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
-from strata.settings import TABLES
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.integrity.verify import (
     FileCheck,
@@ -40,14 +39,14 @@ def run_verify_task(task: VerifyTask) -> list[FileCheck]:
 
 
 def verify_on_cluster(
-    context: StageContext, level: VerifyLevel, tables: Collection[str] = TABLES
+    context: StageContext, level: VerifyLevel, tables: Collection[str] | None = None
 ) -> Verification:
     """Check every data file that the tables, their tags or branches refer to, in tasks of Spark.
 
     Args:
         context: the corpus.
         level: how closely.
-        tables: their names.
+        tables: their names; all by default.
 
     Raises:
         MachineError: a file may not be read.

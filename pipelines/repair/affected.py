@@ -21,12 +21,13 @@ from strata.storage.contracts.store import Store
 from strata.storage.integrity.verify import FileCheck, Finding
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import LAST_ID, TableFile
+from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.row_lookup import find_rows
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.catalog import Corpus
+from strata.tables import DECLARED
 
 __all__ = [
-    "DOCUMENT_TABLES",
     "LISTED",
     "AffectedRows",
     "MissingRows",
@@ -36,15 +37,13 @@ __all__ = [
 
 LISTED = 1_000
 """So many documents of a file are listed by name."""
-NAMED = ("documents", "clean")
 BATCH_BYTES = 8_000_000
-DOCUMENT_TABLES: Mapping[str, tuple[str, ...]] = {
-    "documents": ("fingerprints",),
-    "fingerprints": ("documents",),
-    "clean": ("tokens", "documents", "fingerprints"),
-    "tokens": ("clean", "documents", "fingerprints"),
-}
-"""Tables with one row a document; where each of its documents is too, the closest table first."""
+
+
+def _named_tables() -> list[str]:
+    """Tables that hold the user's id of each of their documents."""
+    rows = [each.name for each in DECLARED.values() if each.has_row_a_document]
+    return [name for name in rows if "id" in SCHEMAS[name].names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ class _Lookup:
         )
 
     def _ids(self, state: CorpusState, table: str, file: TableFile) -> NDArray[np.int64]:
-        if table not in DOCUMENT_TABLES:
+        if not DECLARED[table].has_row_a_document:
             return np.empty(0, np.int64)
         try:
             found = find_missing_rows(
@@ -142,7 +141,7 @@ class _Lookup:
 
     def _names(self, state: CorpusState, doc_ids: NDArray[np.int64]) -> dict[int, str]:
         names: dict[int, str] = {}
-        for table in NAMED:
+        for table in _named_tables():
             for file in state.files(table):
                 held = (doc_ids >= file.min_doc_id) & (doc_ids <= file.max_doc_id)
                 rest = doc_ids[held & ~np.isin(doc_ids, list(names))]
@@ -204,7 +203,7 @@ def find_missing_rows(
     Args:
         state: the tables that have the files.
         store: where its files are.
-        table: a key of ``DOCUMENT_TABLES``.
+        table: one with a row a document.
         broken: the files.
         damaged_urls: URLs of all files that cannot be trusted, of every table.
         retracted: retracted documents.
@@ -212,7 +211,7 @@ def find_missing_rows(
     low, high = min(f.min_doc_id for f in broken), max(f.max_doc_id for f in broken)
     sound = [file for file in state.files(table) if file.url not in damaged_urls]
     present = _ids_between(store, sound, low, high)
-    for twin in DOCUMENT_TABLES[table]:
+    for twin in DECLARED[table].twins:
         files = state.files(twin)
         if any(file.url in damaged_urls and _meet(file, low, high) for file in files):
             continue

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from strata.errors import ConflictError, InputError
-from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.lineage.keys import removals_key
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
-from strata.pipelines.repair.affected import DOCUMENT_TABLES, MissingRows, find_missing_rows
+from strata.pipelines.repair.affected import MissingRows, find_missing_rows
 from strata.pipelines.repair.sources import (
     RowsFromClean,
     RowsFromCopies,
@@ -30,17 +30,18 @@ from strata.pipelines.repair.sources import (
 from strata.pipelines.repair.task import RepairTask
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.pipelines.tables.inputs import read_inputs
-from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
-from strata.pipelines.tables.removals import files_of_contained, files_of_ledger
+from strata.pipelines.tables.other_corpora import fingerprint_format
 from strata.pipelines.tables.retractions import retraction_rows
 from strata.pipelines.tables.state import CorpusState
-from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.identity import named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.training import stored_spec
 from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.properties import FINGERPRINT_FORMAT, TOKENIZER
 from strata.storage.layout.records import TableFile
 from strata.storage.writing.tiers import tiers_of
+from strata.tables import DECLARED, RepairRule
 
 __all__ = ["plan_repairs"]
 
@@ -71,7 +72,7 @@ def plan_repairs(
         for group in _groups(table, broken)
     ]
     rebuilt = rebuilt_files(state, table, damaged_urls)
-    if table in DOCUMENT_TABLES or not rebuilt or all(task.sources for task in tasks):
+    if DECLARED[table].has_row_a_document or not rebuilt or all(task.sources for task in tasks):
         return tasks
     return [_whole_table(context, state, table, rebuilt)]
 
@@ -90,7 +91,7 @@ def _whole_table(
 
 def _groups(table: str, broken: Sequence[TableFile]) -> Iterator[tuple[TableFile, ...]]:
     """Files whose ranges overlap: which of them held a document is unknown."""
-    if table not in DOCUMENT_TABLES:
+    if not DECLARED[table].has_row_a_document:
         yield from ((file,) for file in broken)
         return
     group: list[TableFile] = []
@@ -121,7 +122,7 @@ def _task(
     if is_known and None not in equal:
         sources.append(RowsFromCopies(table, tuple(url for url in equal if url is not None)))
     wanted = None
-    if table in DOCUMENT_TABLES:
+    if DECLARED[table].has_row_a_document:
         # Files of the table that nobody has looked into may be damaged as well.
         with suppress(InputError):
             wanted = find_missing_rows(state, context.store, table, group, damaged_urls, retracted)
@@ -161,18 +162,19 @@ def _sources(
 
     # A table that belongs to other settings, or an input that is gone, only means one source less.
     with suppress(InputError, ConflictError):
-        if table == "documents":
+        rule = DECLARED[table].repair
+        if rule is RepairRule.INPUTS:
             prints = tuple(file.url for file in sound("fingerprints"))
             yield RowsFromClean(tuple(file.url for file in sound("clean")), prints)
             yield from _inputs(context, state, wanted)
-        elif table == "fingerprints":
+        elif rule is RepairRule.SKETCHES:
             ngram = context.settings.dedup.ngram
             written = state.property(table, FINGERPRINT_FORMAT)
             if written == fingerprint_format(ngram):
                 yield RowsFromSketching(tuple(file.url for file in sound("documents")), ngram)
-        else:
-            spec = _tokenizer(context, state) if table == "tokens" else None
-            if table == "tokens" and spec is None:
+        elif rule in (RepairRule.SURVIVORS, RepairRule.TOKENS):
+            spec = _tokenizer(context, state) if rule is RepairRule.TOKENS else None
+            if rule is RepairRule.TOKENS and spec is None:
                 return
             clean = sound("clean")
             if spec is not None and clean:
@@ -228,14 +230,11 @@ def _of_survivors(
         ledger = ledger_files(context)
         cuts = cut_files(context, removals_key(context))
     else:
-        contained = files_of_contained(state.files("contained"))
-        ledger = (*files_of_ledger(state.files("clusters")), *contained)
-        cuts = files_of_ledger(state.files("cuts"))
+        contained = data_files(state.files("contained"), reason=RemovedBy.CONTAINED)
+        ledger = (*data_files(state.files("clusters"), reason=RemovedBy.CLUSTERS), *contained)
+        cuts = data_files(state.files("cuts"))
     if any(file.url in damaged_urls for file in (*ledger, *cuts)):
         return
-    parts = tuple(
-        Part(file.url, tuple(range(file.row_groups)), file.min_doc_id, file.max_doc_id)
-        for file in documents
-    )
+    parts = tuple(RowGroups(DataFile.of(file), tuple(range(file.row_groups))) for file in documents)
     survivors = RowsFromSurvivors(parts, ledger, cuts)
     yield survivors if spec is None else RowsFromEncoding(survivors, spec)

@@ -20,25 +20,9 @@ from strata.storage.layout.records import PRESENT, TableFile
 from strata.storage.lifecycle.accesses import log_file_lineage
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.replace import Replacement, replace_everywhere
+from strata.tables import DECLARED, RepairRule
 
 __all__ = ["RepairMode", "RepairResult", "RepairStatus", "repair"]
-
-# Each is made from those before it.
-ORDER = (
-    *("retractions", "inputs", "rejects", "documents", "fingerprints"),
-    *("clusters", "edges", "contained", "cuts", "clean", "tokens"),
-)
-
-CLEARED_WITH: Mapping[str, tuple[str, ...]] = {
-    "edges": ("clusters", "edges"),
-    "clusters": ("clusters",),
-    "contained": ("contained",),
-    "cuts": ("cuts",),
-}
-"""Tables that a run makes anew from others, and which of them it has to find without a result.
-
-The broken one is cleared last: until then a repair that died is done again.
-"""
 
 VERSION = 1
 
@@ -108,7 +92,7 @@ def repair(
     broken = [check for check in findings if check.finding is not Finding.FOREIGN]
     damaged_urls = frozenset(check.file.url for check in broken)
     repairs: list[RepairResult] = []
-    for table in ORDER:
+    for table in _order():
         checks = [check for check in broken if check.table == table]
         found: defaultdict[str, dict[str, RepairResult]] = defaultdict(dict)
         for ref in _refs(checks):
@@ -123,6 +107,17 @@ def repair(
                 found[each.url][ref] = each
         repairs += [_worst_of_states(check, found[check.file.url]) for check in checks]
     return repairs
+
+
+def _order() -> list[str]:
+    """What a table is made from before it, but first what is cleared with it.
+
+    No run rebuilds `retractions`, and all rebuilding asks it which documents must not come back.
+    """
+    names = ["retractions"]
+    for table in DECLARED.values():
+        names += [name for name in (*table.cleared_with, table.name) if name not in names]
+    return names
 
 
 def _refs(checks: Sequence[FileCheck]) -> list[str]:
@@ -172,7 +167,7 @@ def _worst_of_states(check: FileCheck, found: Mapping[str, RepairResult]) -> Rep
 def _planned(state: CorpusState, table: str, file: TableFile, task: RepairTask) -> RepairResult:
     names = ", then ".join(source.name for source in task.sources)
     sentence = f"would be looked for in {names}" if names else "nothing else holds its rows"
-    if not names and state.is_present and table in CLEARED_WITH:
+    if not names and state.is_present and DECLARED[table].repair is RepairRule.CLEAR:
         sentence = "would be cleared, for the next run to make it anew"
     return RepairResult(table, file.url, RepairStatus.PLANNED, sentence)
 
@@ -198,8 +193,9 @@ def _publish(
 ) -> list[RepairResult]:
     done = [(t, r) for t, r in zip(tasks, results, strict=True) if r.files]
     left = [(t, r) for t, r in zip(tasks, results, strict=True) if not r.files]
-    if left and state.is_present and table in CLEARED_WITH:
-        for name in CLEARED_WITH[table]:
+    if left and state.is_present and DECLARED[table].repair is RepairRule.CLEAR:
+        # The broken one last: until then a repair that died is done again.
+        for name in (*DECLARED[table].cleared_with, table):
             _clear(context, name)
         sentence = "cleared; the next `strata run` makes the table anew"
         return [
@@ -219,7 +215,11 @@ def _publish(
             f"{table} has no file {gone[0]} any more",
             hint="another run replaced it; run the same command again",
         )
-    again = "; repair again once a run has made the table anew" if table in CLEARED_WITH else ""
+    again = (
+        "; repair again once a run has made the table anew"
+        if DECLARED[table].repair is RepairRule.CLEAR
+        else ""
+    )
     return [
         *(
             RepairResult(
@@ -242,7 +242,7 @@ def _publish(
 
 def _clear(context: StageContext, name: str) -> None:
     table = context.corpus.table(name)
-    if table.existing() is not None:
+    if table.exists():
         publish(
             table,
             [],

@@ -20,6 +20,7 @@ from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import newest_created_ms
+from strata.storage.layout.properties import ROWS_ADDED, ROWS_REMOVED
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import log_file_lineage
@@ -31,12 +32,11 @@ from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, WrittenFile
 from strata.storage.writing.partitioned_writer import table_writer
 from strata.storage.writing.tiers import tier_for_table
+from strata.tables import DECLARED
 
 __all__ = [
     "FIRST_ID",
     "LAST_ID",
-    "ROWS_ADDED",
-    "ROWS_REMOVED",
     "EditResult",
     "EditTask",
     "Inserts",
@@ -48,9 +48,6 @@ __all__ = [
 
 BATCH_BYTES = 8_000_000
 FIRST_ID, LAST_ID = -(1 << 63), (1 << 63) - 1
-ROWS_REMOVED = "strata.retraction-rows-removed"
-ROWS_ADDED = "strata.retraction-rows-added"
-SORTED_BY: Mapping[str, tuple[str, ...]] = {"edges": ("a", "b")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +305,7 @@ def _tasks(
         made.append(
             EditTask(
                 table=edit.table,
-                key=SORTED_BY.get(edit.table, ("doc_id",)),
+                key=DECLARED[edit.table].sorted_by,
                 url=url,
                 drop=edit.drop,
                 inserts=inserts,

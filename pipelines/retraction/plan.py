@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from strata.keys import stage_key
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
+from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.coverage import watermark_properties_without
-from strata.pipelines.lineage.guard import RETRACTION
 from strata.pipelines.lineage.keys import (
     NO_ITEMS,
     banding_of,
@@ -31,37 +31,27 @@ from strata.pipelines.retraction.reelection import (
 )
 from strata.pipelines.retraction.survivors import tokenizer_of_table
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
-from strata.pipelines.tables.removals import files_of_contained, removed_ids
+from strata.pipelines.tables.removals import removed_ids
 from strata.pipelines.tables.retractions import Retraction
 from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.storage.layout.properties import FIRST_PROMOTED, PROMOTED, RETRACTION
 from strata.storage.tables.catalog import Corpus
+from strata.tables import DECLARED, RetractionRule, table_names
 
 __all__ = [
     "FIRST_PROMOTED",
-    "OF_SHARD",
-    "ORDER",
     "PROMOTED",
     "RetractionPlan",
+    "edited_tables",
     "pending_tables",
     "plan_retraction",
     "stale_tables",
 ]
 
 VERSION = 1
-# What is made from a table comes before it, so that a run that goes on finds all that it needs:
-# the ledger is made from the pairs, the tokens of new survivors from the ledger and `documents`.
-ORDER = (
-    *("clean", "tokens", "cuts", "clusters", "contained", "edges"),
-    *("fingerprints", "rejects", "documents", "inputs"),
-)
-OF_SHARD = ("documents", "fingerprints", "rejects", "inputs")
-BY_STAGE = ("edges", "clusters", "contained", "tokens", "clean")
+RETRACTIONS = "retractions"
 SHOWN = 10
-PROMOTED = "strata.retraction-promoted"
-"""Property of a snapshot of `clusters`: number of the documents that survive only since then."""
-FIRST_PROMOTED = "strata.retraction-first-promoted"
-"""The first few of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +79,15 @@ class RetractionPlan:
     encoded: np.ndarray
 
 
+def edited_tables() -> list[str]:
+    """The tables that a retraction edits, in the order in which they are published.
+
+    What is made from a table comes before it, so that a run that goes on finds all that it needs:
+    the ledger is made from the pairs, the tokens of new survivors from the ledger and `documents`.
+    """
+    return [name for name in reversed(table_names()) if name != RETRACTIONS]
+
+
 def pending_tables(corpus: Corpus, key: str | None) -> list[str]:
     """Tables that a retraction has not been published to, in the order in which it is.
 
@@ -97,7 +96,7 @@ def pending_tables(corpus: Corpus, key: str | None) -> list[str]:
         key: the retraction; None for one that has not begun.
     """
     existing = set(corpus.existing_tables())
-    tables = [corpus.table(name) for name in ORDER if name in existing]
+    tables = [corpus.table(name) for name in edited_tables() if name in existing]
     return [
         table.name
         for table in tables
@@ -125,12 +124,8 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
     if recut or (len(reelection.promoted) and spec is None):
         current -= {"clean", "tokens"}
     encoded = _without_items(context, reelection.promoted)
-    edits = {
-        table: _edit(
-            context, table, retraction.retracted, reelection, added_pairs, encoded, current
-        )
-        for table in pending
-    }
+    change = _Change(context, retraction.retracted, reelection, added_pairs, encoded, current)
+    edits = {table: change.edit(table) for table in pending}
     return RetractionPlan(
         edits=tuple(edits.values()),
         onto=onto,
@@ -147,38 +142,56 @@ def _without_items(context: StageContext, doc_ids: np.ndarray) -> np.ndarray:
     """Those of some documents, int64[n] ascending, that contain no benchmark item."""
     if not len(doc_ids):
         return doc_ids
-    files = files_of_contained(context.corpus.table("contained").files())
+    files = data_files(context.corpus.table("contained").files(), reason=RemovedBy.CONTAINED)
     return np.setdiff1d(
         doc_ids, removed_ids(files, int(doc_ids[0]), int(doc_ids[-1]), context.store)
     )
 
 
-def _edit(
-    context: StageContext,
-    table: str,
-    retracted: DocumentSet,
-    reelection: Reelection,
-    added_pairs: pa.Table,
-    encoded: np.ndarray,
-    current: frozenset[str],
-) -> TableEdit:
-    nothing = np.empty(0, np.int64)
-    if table in ("rejects", "inputs"):
-        return TableEdit(table, RowFilter((), retracted), {}, nothing)
-    if table == "cuts":
-        return plan_edit(context, table, RowFilter(("doc_id", "first_id"), retracted), nothing)
-    if table == "edges":
-        return plan_edit(
-            context, table, RowFilter(("a", "b"), retracted), added_pairs["a"].to_numpy()
-        )
-    if table == "clusters" and table in current:
-        drop = RowFilter(("kept_id",), DocumentSet.of(reelection.clusters))
-        return plan_edit(context, table, drop, reelection.rows.column("doc_id").to_numpy())
-    if table in ("clean", "tokens") and table in current:
-        changed = np.union1d(reelection.promoted, reelection.demoted)
-        added_ids = encoded if _is_written(context, table) else nothing
-        return plan_edit(context, table, RowFilter(("doc_id",), retracted.plus(changed)), added_ids)
-    return plan_edit(context, table, RowFilter(("doc_id",), retracted), nothing)
+NO_ROWS = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a retraction changes, from which the edit of each table follows.
+
+    Attributes:
+        context: the corpus.
+        retracted: the documents that go.
+        reelection: the clusters that change.
+        added_pairs: pairs that come to `edges`.
+        encoded: int64[n], the new survivors that come to `tokens`.
+        current: the tables that stay the result of the documents and settings.
+    """
+
+    context: StageContext
+    retracted: DocumentSet
+    reelection: Reelection
+    added_pairs: pa.Table
+    encoded: np.ndarray
+    current: frozenset[str]
+
+    def edit(self, table: str) -> TableEdit:
+        """The edit of a table, as its declaration says."""
+        rule = DECLARED[table].retraction
+        if rule is RetractionRule.KEEP:
+            return TableEdit(table, RowFilter((), self.retracted), {}, NO_ROWS)
+        if rule is RetractionRule.PAIRS:
+            return self._planned(table, self.retracted, self.added_pairs["a"].to_numpy())
+        if rule is RetractionRule.LEDGER and table in self.current:
+            drop = RowFilter(("kept_id",), DocumentSet.of(self.reelection.clusters))
+            return plan_edit(
+                self.context, table, drop, self.reelection.rows.column("doc_id").to_numpy()
+            )
+        if rule is RetractionRule.SURVIVORS and table in self.current:
+            changed = np.union1d(self.reelection.promoted, self.reelection.demoted)
+            added_ids = self.encoded if _is_written(self.context, table) else NO_ROWS
+            return self._planned(table, self.retracted.plus(changed), added_ids)
+        return self._planned(table, self.retracted, NO_ROWS)
+
+    def _planned(self, table: str, dropped: DocumentSet, added_ids: np.ndarray) -> TableEdit:
+        drop = RowFilter(DECLARED[table].names_documents, dropped)
+        return plan_edit(self.context, table, drop, added_ids)
 
 
 def _is_written(context: StageContext, table: str) -> bool:
@@ -208,7 +221,7 @@ def _extra(
 def stale_tables(context: StageContext, retraction: str) -> list[str]:
     """Tables that are not the result of the documents and settings, so that a run makes them."""
     keys, existing = _Keys.of(context, retraction), context.corpus.existing_tables()
-    return [table for table in BY_STAGE if table in existing and not keys.is_current(table)]
+    return [each for each in keys.by_stage if each in existing and not keys.is_current(each)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +233,8 @@ class _Keys:
         retraction: the retraction's key.
         documents: the present key of `documents`.
         documents_after: its key afterwards.
-        by_stage: the key that documents with some key give, of the tables that have one by stage.
+        by_stage: the key that documents with some key give, of the tables that have one by stage;
+            what a table is made from comes before it.
     """
 
     context: StageContext
@@ -239,8 +253,8 @@ class _Keys:
             "edges": partial(edges_key, context),
             "clusters": partial(dedup_key, context),
             "contained": partial(contained_key, context),
-            "clean": tokens,
             "tokens": tokens,
+            "clean": tokens,
         }
         after = present if is_done else _key_after(present, retraction)
         return cls(context, retraction, present, after, by_stage)
@@ -269,7 +283,7 @@ def _current(
     Each is made from the one before it, so none after a stale one can be.
     """
     current: set[str] = set()
-    for table in BY_STAGE:
+    for table in keys.by_stage:
         if table not in pending:
             continue
         if not keys.is_current(table):

@@ -17,8 +17,8 @@ from strata.pipelines.dedup.ledger_report import report_duplicates
 from strata.pipelines.dedup.search import EdgeSearch, find_edges
 from strata.pipelines.dedup.verify_texts import verified_by_text
 from strata.pipelines.evaluation.audit import audit_unpublished
+from strata.pipelines.execution.details import DedupDetails
 from strata.pipelines.execution.stage import (
-    Counters,
     StageContext,
     StageReport,
     StageStatus,
@@ -39,32 +39,31 @@ from strata.pipelines.lineage.keys import (
     dedup_key,
     edges_key,
 )
-from strata.pipelines.tables.other_corpora import AGAINST, origins_json, reference_corpora
+from strata.pipelines.stages.passages import add_cuts
+from strata.pipelines.tables.other_corpora import origins_json, reference_corpora
 from strata.settings import VerifyMethod
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import AGAINST
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import WrittenFile
 
 __all__ = ["run_dedup"]
 
 
-def run_dedup(context: StageContext) -> StageReport:
+def run_dedup(context: StageContext) -> StageReport[DedupDetails]:
     """Publish the ledger of duplicates, and where it is asked for, what is cut from survivors.
 
     Raises:
         BalanceError: a document was lost or doubled.
     """
-    # Reading survivors needs the key of the ledger, which is given here.
-    from strata.pipelines.stages.passages import add_cuts
-
     return add_cuts(context, _make_ledger(context))
 
 
-def _make_ledger(context: StageContext) -> StageReport:
+def _make_ledger(context: StageContext) -> StageReport[DedupDetails]:
     """Find duplicates, elect survivors and publish the ledger."""
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    report = StageReport("dedup", dedup_key(context))
+    report = StageReport("dedup", dedup_key(context), details=DedupDetails())
     clusters = context.corpus.table("clusters")
     if clusters.content_key == report.key:
         report.status = StageStatus.SKIPPED
@@ -82,9 +81,10 @@ def _make_ledger(context: StageContext) -> StageReport:
     rule_key = stage_key("ledger", LEDGER_VERSION, [_search_key(context)], _election(context))
     before = watermark_of(context.corpus, clusters, rule_key)
     replaced = displaced_survivors(context, ledger.files, before.last_doc_id)
-    report.details |= {"survivors_replaced": replaced.number, "first_replaced": replaced.first}
+    report.details.survivors_replaced = replaced.number
+    report.details.first_replaced = replaced.first
     watch.lap("compare with the ledger before")
-    report.details |= audit_unpublished(context, ledger, report)
+    report.details.audit = audit_unpublished(context, ledger, report)
     watch.lap("audit")
     guard.check(["clusters"])
     publish(
@@ -95,9 +95,8 @@ def _make_ledger(context: StageContext) -> StageReport:
         run_id=context.run_id,
         extra=_watermark_properties(context, rule_key),
     )
-    report.counters.add(
-        Counters(bytes_written=ledger.bytes_written, files_written=len(ledger.files))
-    )
+    report.counters.io.bytes_written += ledger.bytes_written
+    report.counters.files_written += len(ledger.files)
     watch.lap("publish")
     report.seconds, report.phases = watch.seconds, watch.phases
     return report
@@ -113,16 +112,19 @@ def _watermark_properties(context: StageContext, settings_key: str) -> Mapping[s
 
 
 def _publish_edges(
-    context: StageContext, guard: RetractionGuard, report: StageReport, watch: Stopwatch
+    context: StageContext,
+    guard: RetractionGuard,
+    report: StageReport[DedupDetails],
+    watch: Stopwatch,
 ) -> None:
     """Bring `edges` up to date."""
     edges, search_key = context.corpus.table("edges"), _search_key(context)
     watermark = watermark_of(context.corpus, edges, search_key)
     search = _search(context, watermark)
-    report.details |= {"bands": search.banding.bands, "rows": search.banding.rows}
-    report.details["new_documents"] = search.new_documents
+    report.details.bands, report.details.rows = search.banding.bands, search.banding.rows
+    report.details.new_documents = search.new_documents
     others = {corpus.origin.corpus: corpus.rows for corpus in reference_corpora(context)}
-    report.details |= {"against": others} if others else {}
+    report.details.against = others or None
     report.rows_in = current_watermark(context.corpus).documents
     if edges.content_key == edges_key(context):
         report.rows_out = watermark.documents
@@ -147,22 +149,19 @@ def _publish_edges(
         report.counters.add(result.counters)
         if result.url is not None:
             context.store.delete(Url.parse(result.url))
-    report.details |= {
-        "compared_rows": sum(result.rows for result in results),
-        "repeated_ids": sum(result.same_id for result in results),
-    }
+    report.details.compared_rows = sum(result.rows for result in results)
+    report.details.repeated_ids = sum(result.same_id for result in results)
     watch.lap("edges")
 
 
 def _verified_by_text(
-    context: StageContext, files: list[WrittenFile], report: StageReport
+    context: StageContext, files: list[WrittenFile], report: StageReport[DedupDetails]
 ) -> list[WrittenFile]:
     if context.settings.dedup.verify is VerifyMethod.SKETCH:
         return files
     decided = verified_by_text(context, files)
-    report.details |= {"pairs_read": decided.read, "pairs_refuted": decided.refuted}
-    if decided.cached:
-        report.details["kept_pairs"] = decided.cached
+    report.details.pairs_read, report.details.pairs_refuted = decided.read, decided.refuted
+    report.details.kept_pairs = dict(decided.cached) or None
     return decided.files
 
 
@@ -178,14 +177,13 @@ def _search(context: StageContext, watermark: Watermark) -> EdgeSearch:
     )
 
 
-def _fill_report(context: StageContext, ledger: WrittenLedger, report: StageReport) -> None:
+def _fill_report(
+    context: StageContext, ledger: WrittenLedger, report: StageReport[DedupDetails]
+) -> None:
     report.removed = dict(sorted(ledger.removed.items()))
     report.rows_out -= sum(ledger.removed.values())
-    report.details |= {
-        "clusters": ledger.clusters,
-        "largest_cluster": ledger.largest,
-        "component_rounds": ledger.rounds,
-        "edges": sum(file.rows for file in context.corpus.table("edges").files()),
-    }
-    if ledger.cached:
-        report.details["kept_stars"] = ledger.cached
+    details = report.details
+    details.clusters, details.largest_cluster = ledger.clusters, ledger.largest
+    details.component_rounds = ledger.rounds
+    details.edges = sum(file.rows for file in context.corpus.table("edges").files())
+    details.kept_stars = ledger.cached or None

@@ -7,8 +7,10 @@ compared are their hashes. The order of documents and places in them decides whi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile
+from strata.pipelines.execution.details import DedupDetails, PassageCounts
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.staging import staging_folder
@@ -20,12 +22,7 @@ from strata.pipelines.lineage.keys import (
     removals_key,
     wants_cuts,
 )
-from strata.pipelines.lineage.staleness import (
-    CUT_CONTAINED,
-    CUT_DOCUMENTS,
-    CUT_LEDGER,
-    ledger_files,
-)
+from strata.pipelines.lineage.staleness import ledger_files
 from strata.pipelines.passages.collectors import (
     AnchorCollector,
     CollectedRows,
@@ -37,6 +34,7 @@ from strata.pipelines.passages.regroup import regroup
 from strata.pipelines.passages.rows import PassageKind, PassageRows, PassageTask, find_passage_rows
 from strata.settings import Passage
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.tiers import tier_of_table
 
@@ -45,7 +43,7 @@ __all__ = ["add_cuts"]
 SUBSTRING = "substring"
 
 
-def add_cuts(context: StageContext, report: StageReport) -> StageReport:
+def add_cuts(context: StageContext, report: StageReport[DedupDetails]) -> StageReport[DedupDetails]:
     """Bring `cuts` up to date with the ledger that a dedup stage has just left.
 
     Args:
@@ -94,7 +92,9 @@ def add_cuts(context: StageContext, report: StageReport) -> StageReport:
     return report
 
 
-def _units(context: StageContext, granularity: Passage, report: StageReport) -> list[CollectedRows]:
+def _units(
+    context: StageContext, granularity: Passage, report: StageReport[DedupDetails]
+) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
     words = context.settings.dedup.passage_words
@@ -102,15 +102,16 @@ def _units(context: StageContext, granularity: Passage, report: StageReport) -> 
     return _compare(context, found, UnitCollector(str(granularity), folder, tier.layout), report)
 
 
-def _runs(context: StageContext, width: int, report: StageReport) -> list[CollectedRows]:
+def _runs(
+    context: StageContext, width: int, report: StageReport[DedupDetails]
+) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
     anchors = _scan(context, PassageKind.ANCHOR, width, (), report)
     places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
-    staged = [each.anchors for each in places if each.anchors is not None]
-    shared = tuple(file.lookup for file in staged)
+    shared = tuple(each.anchors.file for each in places if each.anchors is not None)
     found = _scan(context, PassageKind.RUN, width, shared, report)
-    for file in staged:
+    for file in shared:
         context.store.delete(Url.parse(file.url))
     collector = RunCollector(SUBSTRING, folder, tier.layout, width)
     return _compare(context, found, collector, report)
@@ -120,8 +121,8 @@ def _scan(
     context: StageContext,
     kind: PassageKind,
     words: int,
-    anchors: tuple[LedgerFile, ...],
-    report: StageReport,
+    anchors: tuple[DataFile, ...],
+    report: StageReport[DedupDetails],
 ) -> list[PassageRows]:
     """Read the survivors, and check that no document was missed."""
     ledger = ledger_files(context)
@@ -137,7 +138,9 @@ def _scan(
     return found
 
 
-def _fill_report(context: StageContext, found: Sequence[PassageRows], report: StageReport) -> None:
+def _fill_report(
+    context: StageContext, found: Sequence[PassageRows], report: StageReport[DedupDetails]
+) -> None:
     documents = sum(each.documents for each in found)
     removed = sum(each.removed for each in found)
     for each in found:
@@ -147,15 +150,14 @@ def _fill_report(context: StageContext, found: Sequence[PassageRows], report: St
         report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
         report.rows_out = documents - removed
         report.removed = {"duplicate": removed} if removed else {}
-    balance = StageReport("dedup", report.key, rows_in=report.rows_in, rows_out=documents)
-    balance.check_balance()
+    replace(report, rows_out=documents, rejected={}, removed={}).check_balance()
 
 
 def _compare(
     context: StageContext,
     found: Sequence[PassageRows],
     collector: Collector,
-    report: StageReport,
+    report: StageReport[DedupDetails],
 ) -> list[CollectedRows]:
     files = [each.file for each in found if each.file is not None]
     context.progress.start("dedup", "compare passages", 0)
@@ -164,9 +166,11 @@ def _compare(
     for each in done:
         report.counters.add(each.counters)
     if isinstance(collector, UnitCollector):
-        report.details.setdefault("passages", {})[collector.granularity] = {
-            "compared": sum(file.rows for file in files),
-            "cut": sum(file.rows for each in done for file in each.cuts),
-            "bytes_cut": sum(each.bytes_cut for each in done),
-        }
+        counts = PassageCounts(
+            compared=sum(file.rows for file in files),
+            cut=sum(file.rows for each in done for file in each.cuts),
+            bytes_cut=sum(each.bytes_cut for each in done),
+        )
+        before = report.details.passages or {}
+        report.details.passages = before | {collector.granularity: counts}
     return done

@@ -9,10 +9,8 @@ from strata.pipelines.tokenization.spec import TokenizerSpec, load_spec
 from strata.settings import TokenizeSettings, TrainSettings
 from strata.storage.contracts.url import Url
 
-__all__ = ["TOKENIZER", "named_spec", "tokens_key"]
+__all__ = ["named_spec", "tokens_key"]
 
-TOKENIZER = "strata.tokenizer"
-"""Property of a snapshot of `tokens`: fingerprint of the tokenizer that encoded it."""
 
 # Raise it when the code changes what is written for the same documents and tokenizer.
 TOKENS_VERSION = 1

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from strata.errors import ConflictError
-from strata.settings import TABLES
 from strata.storage.contracts.store import FileInfo, Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.referenced_files import referenced_names
 from strata.storage.writing.tiers import Tier
+from strata.tables import table_names
 
-__all__ = ["STAGING", "Garbage", "collect_garbage", "find_orphans", "refuse_lost_tables"]
+__all__ = ["Garbage", "collect_garbage", "find_orphans", "refuse_lost_tables"]
 
-STAGING = "_staging"
-"""Folder of the warehouse with one folder a run, for files that no table ever refers to."""
 # What Iceberg and Strata write, by folder of a table.
 _SUFFIXES = {
     "data": frozenset({".parquet", ".tmp"}),
@@ -92,7 +91,7 @@ def refuse_lost_tables(corpus: Corpus, tiers: Iterable[Tier]) -> None:
         ConflictError: it does not.
     """
     known = corpus.existing_tables()
-    unknown = [table for table in TABLES if table not in known]
+    unknown = [table for table in table_names() if table not in known]
     _refuse_unknown_tables(corpus, list(_listed(corpus, tiers, unknown)))
 
 
@@ -111,7 +110,7 @@ def _listed(
         for file in corpus.store.find(folder):
             table, _, rest = str(file.url).removeprefix(f"{root}/").partition("/")
             kind = rest.partition("/")[0]
-            is_ours = table in TABLES and file.url.suffix in _SUFFIXES.get(kind, ())
+            is_ours = table in table_names() and file.url.suffix in _SUFFIXES.get(kind, ())
             if is_ours and (kind == "data" or root == home):
                 yield _Listed(table, kind, file)
 
@@ -119,7 +118,7 @@ def _listed(
 def _refuse_unknown_tables(corpus: Corpus, listed: Sequence[_Listed]) -> None:
     known = corpus.existing_tables()
     found = {(each.table, each.kind) for each in listed}
-    for table in TABLES:
+    for table in table_names():
         if table not in known and {(table, "data"), (table, "metadata")} <= found:
             raise ConflictError(
                 f"the catalog has no table {corpus.name}.{table}, but below "

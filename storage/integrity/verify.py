@@ -16,7 +16,6 @@ from enum import StrEnum
 import pyarrow.parquet as pq
 
 from strata.errors import InputError, InputMissingError
-from strata.settings import TABLES
 from strata.storage.checksums.file_digest import stores_digest
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
 from strata.storage.contracts.store import Store
@@ -123,7 +122,7 @@ def verify(
     store: Store,
     level: VerifyLevel = VerifyLevel.FULL,
     on_check: Callable[[FileCheck], None] | None = None,
-    tables: Collection[str] = TABLES,
+    tables: Collection[str] | None = None,
 ) -> Verification:
     """Check every data file that the tables, their tags or branches refer to, several at a time.
 
@@ -132,7 +131,7 @@ def verify(
         store: where its files are.
         level: how closely.
         on_check: called after each file, in the order of tables and files.
-        tables: their names.
+        tables: their names; all by default.
 
     Raises:
         MachineError: a file may not be read.

@@ -6,9 +6,6 @@ leaves a gap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import pyarrow as pa
 
 __all__ = [
@@ -162,18 +159,17 @@ RETRACTIONS = pa.schema(
     ]
 )
 
-SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
-    {
-        "inputs": INPUTS,
-        "documents": DOCUMENTS,
-        "rejects": REJECTS,
-        "fingerprints": FINGERPRINTS,
-        "edges": EDGES,
-        "clusters": CLUSTERS,
-        "cuts": CUTS,
-        "contained": CONTAINED,
-        "clean": CLEAN,
-        "tokens": TOKENS,
-        "retractions": RETRACTIONS,
-    }
-)
+SCHEMAS: dict[str, pa.Schema] = {
+    "inputs": INPUTS,
+    "documents": DOCUMENTS,
+    "rejects": REJECTS,
+    "fingerprints": FINGERPRINTS,
+    "edges": EDGES,
+    "clusters": CLUSTERS,
+    "cuts": CUTS,
+    "contained": CONTAINED,
+    "clean": CLEAN,
+    "tokens": TOKENS,
+    "retractions": RETRACTIONS,
+}
+"""By name of the table, as in :data:`strata.tables.DECLARED`."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from strata.errors import SettingsError
-from strata.settings import TABLES, Settings
+from strata.settings import Settings
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
 from strata.storage.lifecycle.journal import MoveJournal, Throughput, moves_folder, throughputs
@@ -18,6 +18,7 @@ from strata.storage.lifecycle.usage import usage_of
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.held_files import HeldFile, corpus_files
 from strata.storage.writing.tiers import tiers_of
+from strata.tables import table_names
 
 __all__ = ["MovePlan", "Route", "plan_of_corpus"]
 
@@ -98,7 +99,7 @@ def plan_of_corpus(settings: Settings, corpus: Corpus) -> MovePlan:
 def _check_columns(settings: Settings, files: Sequence[HeldFile]) -> None:
     fields = {name for held in files for name in held.partition}
     for number, rule in enumerate(settings.lifecycle, start=1):
-        columns = {name for table in rule.tables or TABLES for name in SCHEMAS[table].names}
+        columns = {name for table in rule.tables or table_names() for name in SCHEMAS[table].names}
         wanted = [*rule.partition, *(bound.column for bound in rule.bounds)]
         known = fields if files else fields | set(rule.partition)
         for name in wanted:

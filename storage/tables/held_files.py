@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from strata.settings import TABLES
 from strata.storage.layout.records import PRESENT, TableFile
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.table import CorpusTable
@@ -61,7 +60,7 @@ def files_by_ref(iceberg: Table) -> dict[str, dict[str, DataFile]]:
 
 def held_files(table: CorpusTable) -> list[HeldFile]:
     """All files that the table, one of its tags or of its branches refers to, sorted by URL."""
-    from strata.storage.iceberg.partition_specs import fields_by_spec
+    from strata.storage.iceberg.table_records import TableRecords
 
     iceberg = table.existing()
     if iceberg is None:
@@ -72,8 +71,7 @@ def held_files(table: CorpusTable) -> list[HeldFile]:
         files |= listed
         for url in listed:
             refs[url].add(name)
-    specs = fields_by_spec(iceberg.metadata)
-    described = {url: table.describe(file, specs) for url, file in files.items()}
+    described = dict(zip(files, TableRecords(iceberg).described(files.values()), strict=True))
     return [
         HeldFile(
             table.name,
@@ -86,9 +84,9 @@ def held_files(table: CorpusTable) -> list[HeldFile]:
     ]
 
 
-def corpus_files(corpus: Corpus, tables: Collection[str] = TABLES) -> list[HeldFile]:
-    """The same of some tables of a corpus, as far as they are there, table by table."""
-    present = [name for name in corpus.existing_tables() if name in tables]
+def corpus_files(corpus: Corpus, tables: Collection[str] | None = None) -> list[HeldFile]:
+    """The same of some tables of a corpus, all by default, as far as they are there."""
+    present = [name for name in corpus.existing_tables() if tables is None or name in tables]
     return [held for name in present for held in held_files(corpus.table(name))]
 
 

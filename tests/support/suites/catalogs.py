@@ -4,13 +4,13 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import ConflictError, SettingsError
-from strata.settings import TABLES
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.tables import table_names
 
 LAYOUT = ParquetLayout("zstd", 3, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 
@@ -40,7 +40,7 @@ def write_one(folder, name, layout=LAYOUT):
 class CatalogTests:
     """What every catalog keeps; the lane gives ``settings`` that name one."""
 
-    @pytest.mark.parametrize("name", TABLES)
+    @pytest.mark.parametrize("name", table_names())
     def test_catalog_every_table_can_be_published_and_read_by_pyiceberg(
         self, settings, folder, name
     ):

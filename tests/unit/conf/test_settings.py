@@ -2,7 +2,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from strata import settings as module
-from strata.settings import TABLES, Settings, TierSettings, TokenizeSettings
+from strata.settings import Settings, TierSettings, TokenizeSettings
+from strata.tables import table_names
 
 MINIMAL = {"corpus": "web", "inputs": [{"path": "a"}]}
 
@@ -84,4 +85,4 @@ def test_tokenize_tiktoken_with_encoding_is_accepted():
 
 
 def test_tables_have_names_of_their_own():
-    assert len(set(TABLES)) == len(TABLES)
+    assert len(set(table_names())) == len(table_names())
