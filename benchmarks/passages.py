@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from benchmarks.corpus import Corpus
 from strata.jobs.runner.progress import QuietProgress
 from strata.jobs.session.spark import LazySession
+from strata.pipelines.execution.details import DedupDetails
 from strata.pipelines.execution.stage import StageContext, StageReport
 from strata.pipelines.export.rows import export_batches
 from strata.pipelines.kernels.buffers import text_buffers
@@ -118,7 +119,7 @@ def _context(settings: Settings, session: LazySession) -> StageContext:
 
 
 def _ours(name: str, megabytes: float, context: StageContext) -> PassageFigure:
-    report: StageReport | None = None
+    report: StageReport[DedupDetails] | None = None
 
     def work() -> None:
         nonlocal report
@@ -126,15 +127,17 @@ def _ours(name: str, megabytes: float, context: StageContext) -> PassageFigure:
 
     seconds, jvm = _timed(context.spark, work)
     assert report is not None
-    told = report.details["passages"][name]
+    passages = report.details.passages
+    assert passages is not None
+    told = passages[name]
     cost = report.counters
     return PassageFigure(
         f"{name}s" if name != "substring" else f"runs of {WIDTH} words",
         megabytes,
         seconds,
         jvm + cost.cpu_seconds,
-        told["cut"],
-        told["bytes_cut"] / 1e6,
+        told.cut,
+        told.bytes_cut / 1e6,
         cost.peak_worker_mb,
     )
 

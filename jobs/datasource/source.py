@@ -26,7 +26,7 @@ from strata.storage.contracts.options import StorageOptions
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.read_plan import ReadPart, pack, read_part
 from strata.storage.stores.opening import open_store
-from strata.storage.transfer.metering import IoMeter
+from strata.storage.transfer.metering import FileReads, IoMeter
 
 __all__ = ["FORMAT", "StrataSource"]
 
@@ -109,7 +109,9 @@ class StrataReader(DataSourceReader):
         with options.open() as corpus:
             files = corpus.table(options.table).files(self._snapshot, predicates)
             # Tasks cannot report what they read: what is planned counts as read.
-            planned = IoMeter(files={file.location.name: file.n_bytes for file in files})
+            planned = IoMeter(
+                files={file.location.name: FileReads(1, file.n_bytes) for file in files}
+            )
             log_driver_reads(corpus, FORMAT, planned)
         storage = StorageOptions.of(options.settings()).to_json()
         total = sum(file.n_bytes for file in files)

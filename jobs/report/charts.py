@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from strata.jobs.report.figures import per
 from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.details import StageDetails
 from strata.pipelines.execution.stage import StageReport, StageStatus
 
 __all__ = ["Bar", "FunnelStep", "HistoryRow", "funnel", "run_history", "time_bars"]
@@ -76,17 +77,21 @@ def funnel(report: RunReport) -> tuple[FunnelStep, ...]:
     )
 
 
-def _contaminated(done: Mapping[str, StageReport], last: StageReport) -> dict[str, int]:
+def _contaminated(
+    done: Mapping[str, StageReport[StageDetails]], last: StageReport[StageDetails]
+) -> dict[str, int]:
     """What tokenize removed of the survivors of dedup, where both ran."""
     number = done["tokenize"].removed.get("contaminated", 0) if "tokenize" in done else 0
     return {"contaminated": number} if number and last is not done["tokenize"] else {}
 
 
-def _survivors(done: Mapping[str, StageReport], last: StageReport) -> int:
+def _survivors(
+    done: Mapping[str, StageReport[StageDetails]], last: StageReport[StageDetails]
+) -> int:
     return last.rows_out - sum(_contaminated(done, last).values())
 
 
-def _done(report: RunReport) -> dict[str, StageReport]:
+def _done(report: RunReport) -> dict[str, StageReport[StageDetails]]:
     return {stage.stage: stage for stage in report.stages if stage.status is StageStatus.DONE}
 
 

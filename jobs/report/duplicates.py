@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,12 +18,7 @@ from strata.jobs.display.text import escape_control_chars
 from strata.jobs.report.figures import compact, per
 from strata.jobs.report.summary import WIDTH
 from strata.jobs.runner.run import RunReport
-from strata.pipelines.dedup.ledger_report import (
-    DUPLICATES,
-    DuplicateFacts,
-    LargeCluster,
-    SourceMatrix,
-)
+from strata.pipelines.execution.details import DedupDetails, LargeCluster, SourceMatrix
 
 __all__ = ["Duplicates", "MatrixRow", "SizeBar", "duplicates_of", "show_duplicates"]
 
@@ -78,10 +72,10 @@ class Duplicates:
 
 def duplicates_of(report: RunReport) -> Duplicates | None:
     """What the dedup stage of a run tells; None where it did not run, or found nothing."""
-    told = [stage.details[DUPLICATES] for stage in report.stages if DUPLICATES in stage.details]
-    if not told:
+    dedup = report.details_of(DedupDetails)
+    if dedup is None or dedup.duplicates is None:
         return None
-    facts = msgspec.convert(told[0], DuplicateFacts)
+    facts = dedup.duplicates
     most = max((each.removed for each in facts.sizes), default=0)
     bars = (
         SizeBar(_span(e.least, e.most), e.clusters, e.removed, per(e.removed, most) or 0.0)

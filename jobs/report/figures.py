@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from strata.jobs.display.text import MB
 from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.details import StageDetails
 from strata.pipelines.execution.stage import StageReport, StageStatus
+from strata.storage.transfer.metering import IoMeter
 
 __all__ = [
+    "STORE_METRICS",
     "MetricRow",
+    "StoreMetric",
     "clock",
     "compact",
     "count",
@@ -43,11 +47,33 @@ class MetricRow:
     part: bool = False
 
 
+def _no_note(_: IoMeter) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMetric:
+    """One measure of the stores: a line of the table of stages, and perhaps a note.
+
+    Attributes:
+        label: what is measured, with its unit.
+        value: the figure of a stage; None where there is nothing to show.
+        write: the figure as text.
+        note: a line below the summary, from the sums of all stages; empty where there is nothing
+            worth a line.
+    """
+
+    label: str
+    value: Callable[[IoMeter], float | None]
+    write: Callable[[float | None], str]
+    note: Callable[[IoMeter], str] = _no_note
+
+
 @dataclass(frozen=True, slots=True)
 class _Metric:
     group: str
     label: str
-    value: Callable[[StageReport, int], float | None]
+    value: Callable[[StageReport[StageDetails], int], float | None]
     write: Callable[[float | None], str]
 
 
@@ -106,36 +132,74 @@ def clock(seconds: float | None) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02} min"
 
 
+def _resent(io: IoMeter) -> str:
+    if not io.retries and not io.failovers:
+        return ""
+    return (
+        f"note: {io.retries:,} requests were sent again, {io.failovers:,} times at another endpoint"
+    )
+
+
+def _blocks_found(io: IoMeter) -> str:
+    blocks = io.cache_hits + io.cache_misses
+    if not blocks:
+        return ""
+    return (
+        f"cache: {io.cache_hits:,} of {blocks:,} blocks ({io.cache_hits / blocks:.0%}), "
+        f"{io.cache_bytes / MB:,.1f} MB came from it"
+    )
+
+
+def _faults(io: IoMeter) -> str:
+    if not io.cache_faults:
+        return ""
+    return f"note: {io.cache_faults:,} blocks could not be kept, or were damaged"
+
+
+def _hit_share(io: IoMeter) -> float | None:
+    return per(io.cache_hits, io.cache_hits + io.cache_misses)
+
+
+STORE_METRICS = (
+    StoreMetric("requests sent again", lambda io: io.retries or None, count, _resent),
+    StoreMetric("changes of endpoint", lambda io: io.failovers or None, count),
+    StoreMetric("MB from the cache", lambda io: io.cache_bytes or None, megabytes),
+    StoreMetric("cache hits", _hit_share, percent, _blocks_found),
+    StoreMetric("cache faults", lambda io: io.cache_faults or None, count, _faults),
+)
+"""What a report says of its stores beside the plain traffic, in the order in which it says it."""
+
+
+def _of_store(metric: StoreMetric) -> Callable[[StageReport[StageDetails], int], float | None]:
+    return lambda stage, _: metric.value(stage.counters.io)
+
+
 METRICS = (
     _Metric("Rows", "in", lambda s, _: s.rows_in, count),
     _Metric("Rows", "out", lambda s, _: s.rows_out, count),
     _Metric("Rows", "rejected", lambda s, _: sum(s.rejected.values()), count),
     _Metric("Rows", "removed", lambda s, _: sum(s.removed.values()), count),
     _Metric("Rows", "unaccounted for", lambda s, _: _unaccounted(s), count),
-    _Metric("Reading", "MB", lambda s, _: s.counters.bytes_read, megabytes),
-    _Metric("Reading", "MB/s", lambda s, _: per(s.counters.bytes_read, s.seconds), megabytes),
-    _Metric("Reading", "requests", lambda s, _: s.counters.read_requests, count),
+    _Metric("Reading", "MB", lambda s, _: s.counters.io.bytes_read, megabytes),
+    _Metric("Reading", "MB/s", lambda s, _: per(s.counters.io.bytes_read, s.seconds), megabytes),
+    _Metric("Reading", "requests", lambda s, _: s.counters.io.read_requests, count),
     _Metric(
         "Reading",
         "requests per MB",
-        lambda s, _: per(s.counters.read_requests, s.counters.bytes_read / MB),
+        lambda s, _: per(s.counters.io.read_requests, s.counters.io.bytes_read / MB),
         decimal,
     ),
-    _Metric("Writing", "MB", lambda s, _: s.counters.bytes_written, megabytes),
-    _Metric("Writing", "MB/s", lambda s, _: per(s.counters.bytes_written, s.seconds), megabytes),
+    _Metric("Writing", "MB", lambda s, _: s.counters.io.bytes_written, megabytes),
+    _Metric("Writing", "MB/s", lambda s, _: per(s.counters.io.bytes_written, s.seconds), megabytes),
     _Metric("Writing", "files", lambda s, _: s.counters.files_written, count),
-    _Metric("Writing", "requests", lambda s, _: s.counters.write_requests, count),
+    _Metric("Writing", "requests", lambda s, _: s.counters.io.write_requests, count),
     _Metric(
         "Writing",
         "requests per MB",
-        lambda s, _: per(s.counters.write_requests, s.counters.bytes_written / MB),
+        lambda s, _: per(s.counters.io.write_requests, s.counters.io.bytes_written / MB),
         decimal,
     ),
-    _Metric("Stores", "requests sent again", lambda s, _: s.counters.retries or None, count),
-    _Metric("Stores", "changes of endpoint", lambda s, _: s.counters.failovers or None, count),
-    _Metric("Stores", "MB from the cache", lambda s, _: s.counters.cache_bytes or None, megabytes),
-    _Metric("Stores", "cache hits", lambda s, _: _hit_share(s), percent),
-    _Metric("Stores", "cache faults", lambda s, _: s.counters.cache_faults or None, count),
+    *(_Metric("Stores", each.label, _of_store(each), each.write) for each in STORE_METRICS),
     _Metric("Text", "MB of text", lambda s, _: s.counters.text_bytes or None, megabytes),
     _Metric(
         "Text",
@@ -174,7 +238,7 @@ def metric_rows(report: RunReport) -> tuple[MetricRow, ...]:
     )
 
 
-def _metric_rows(stages: Sequence[StageReport], cores: int) -> Iterator[MetricRow]:
+def _metric_rows(stages: Sequence[StageReport[StageDetails]], cores: int) -> Iterator[MetricRow]:
     for metric in METRICS:
         cells = (
             NOTHING if _is_skipped(stage) else metric.write(metric.value(stage, cores))
@@ -195,15 +259,10 @@ def _parts(group: str, counts: Sequence[Mapping[str, int]]) -> Iterator[MetricRo
         yield MetricRow(group, name.replace("_", " "), cells, part=True)
 
 
-def _unaccounted(stage: StageReport) -> int:
+def _unaccounted(stage: StageReport[StageDetails]) -> int:
     lost = sum(stage.rejected.values()) + sum(stage.removed.values())
     return stage.rows_in - stage.rows_out - lost
 
 
-def _is_skipped(stage: StageReport) -> bool:
+def _is_skipped(stage: StageReport[StageDetails]) -> bool:
     return stage.status is StageStatus.SKIPPED
-
-
-def _hit_share(stage: StageReport) -> float | None:
-    hits = stage.counters.cache_hits
-    return per(hits, hits + stage.counters.cache_misses)

@@ -50,13 +50,15 @@ class ReportFiles:
             )
         return cls(store, folder, urls)
 
-    def run(self, run_id: str) -> RunReport:
-        """The report of one run.
+    def run(self, run_id: str | None) -> RunReport:
+        """The report of one run; of the newest where it is None.
 
         Raises:
             InputMissingError: there is none of that name.
             InputError: it is damaged, or of a newer version.
         """
+        if run_id is None:
+            return self.newest(1)[0]
         url = next((url for url in self.urls if url.name == f"{run_id}.json"), None)
         if url is None:
             known = ", ".join(run.run_id for run in self.newest(3))
@@ -79,7 +81,7 @@ class ReportFiles:
 
     def _read(self, url: Url) -> RunReport:
         try:
-            report = msgspec.json.decode(self.store.read_bytes(url), type=RunReport)
+            report = RunReport.from_json(self.store.read_bytes(url))
         except msgspec.MsgspecError as error:
             raise InputError(
                 f"{url} is no report of a run: {error}", hint="delete the file, or restore it"

@@ -18,13 +18,15 @@ from strata.jobs.report.duplicates import duplicates_of
 from strata.jobs.report.notes import error_bars
 from strata.jobs.report.summary import compression_ratio
 from strata.jobs.runner.run import RunReport
-from strata.pipelines.dedup.ledger_report import DUPLICATES
+from strata.pipelines.execution.details import MoveDetails, ShardDetails, StageDetails
 from strata.pipelines.execution.stage import StageReport, StageStatus
 from strata.stages import STAGES
 
 __all__ = ["render_page"]
 
 TEMPLATE = "report.html.j2"
+# Details that have a section of their own on the page.
+OWN_SECTION = frozenset({"duplicates"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class StageDetails:
+class StageFacts:
     """What a stage tells about itself, by name."""
 
     stage: str
@@ -79,7 +81,7 @@ def render_page(report: RunReport, history: Sequence[RunReport]) -> str:
         bars=time_bars(report),
         duplicates=duplicates_of(report),
         tables=_tables(report),
-        details=tuple(_details(stage) for stage in report.stages if stage.details or stage.key),
+        details=tuple(map(_details, filter(_has_details, report.stages))),
         past=run_history(history, report),
     )
 
@@ -111,8 +113,8 @@ def verdict(report: RunReport) -> str:
     steps = funnel(report)
     tokens = sum(stage.counters.tokens for stage in report.stages)
     rows = " became ".join(f"{step.rows:,} {step.label}" for step in (steps[:1] + steps[-1:]))
-    moves = [pair for stage in report.stages for pair in stage.details.get("moves", ())]
-    moved = sum(int(pair["files"]) for pair in moves)
+    move = report.details_of(MoveDetails) or MoveDetails()
+    moved = sum(pair.files for pair in move.moves or ())
     facts = (
         rows,
         f"{figures.compact(tokens)} tokens" if tokens else "",
@@ -164,8 +166,8 @@ def _token_tile(report: RunReport) -> Iterator[Tile]:
 
 
 def _appended(report: RunReport) -> int:
-    shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
-    return shard.rows_out if shard and shard.details.get("mode") == "append" else 0
+    shard, details = report.stage("shard"), report.details_of(ShardDetails)
+    return shard.rows_out if shard and details and details.mode == "append" else 0
 
 
 def _tables(report: RunReport) -> tuple[TableRow, ...]:
@@ -180,12 +182,16 @@ def _table(name: str, facts: Mapping[str, Any], whole: int) -> TableRow:
     return TableRow(name, rows, n_files, n_bytes, share, str(facts["tier"]), place)
 
 
-def _details(stage: StageReport) -> StageDetails:
+def _has_details(stage: StageReport[StageDetails]) -> bool:
+    return bool(stage.key or stage.details_by_name())
+
+
+def _details(stage: StageReport[StageDetails]) -> StageFacts:
     key = (("content key", stage.key),) if stage.key else ()
     phases = {"seconds": stage.phases} if stage.phases else {}
-    # Duplicates have a section of their own.
-    plain = {name: value for name, value in stage.details.items() if name != DUPLICATES}
-    return StageDetails(stage.stage, key + tuple(_flat({**plain, **phases})))
+    told = stage.details_by_name()
+    plain = {name: value for name, value in told.items() if name not in OWN_SECTION}
+    return StageFacts(stage.stage, key + tuple(_flat({**plain, **phases})))
 
 
 def _flat(details: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

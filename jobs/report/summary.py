@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich import box
 from rich.console import Console
@@ -11,6 +11,12 @@ from rich.table import Table
 from strata.jobs.display.text import MB, size
 from strata.jobs.report.notes import audit_lines, move_lines, store_lines
 from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.details import (
+    DecontaminateDetails,
+    DedupDetails,
+    ShardDetails,
+    StageDetails,
+)
 from strata.pipelines.execution.stage import StageReport, StageStatus
 
 __all__ = ["compression_ratio", "show_summary"]
@@ -46,7 +52,7 @@ def _stage_table(report: RunReport) -> Table:
     return table
 
 
-def _stage_row(stage: StageReport) -> tuple[str, ...]:
+def _stage_row(stage: StageReport[StageDetails]) -> tuple[str, ...]:
     if stage.status is StageStatus.SKIPPED:
         return (stage.stage, "up to date", *([""] * (len(COLUMNS) - 1)))
     cost, seconds = stage.counters, max(stage.seconds, 1e-9)
@@ -57,10 +63,10 @@ def _stage_row(stage: StageReport) -> tuple[str, ...]:
         f"{stage.rows_out:,}",
         f"{sum(stage.rejected.values()):,}",
         f"{sum(stage.removed.values()):,}",
-        f"{cost.bytes_read / MB:,.1f}",
-        f"{cost.bytes_read / MB / seconds:,.0f}",
-        f"{cost.bytes_written / MB:,.1f}",
-        f"{cost.bytes_written / MB / seconds:,.0f}",
+        f"{cost.io.bytes_read / MB:,.1f}",
+        f"{cost.io.bytes_read / MB / seconds:,.0f}",
+        f"{cost.io.bytes_written / MB:,.1f}",
+        f"{cost.io.bytes_written / MB / seconds:,.0f}",
         tokens,
         f"{stage.seconds:,.1f}",
     )
@@ -83,18 +89,22 @@ def _notes(report: RunReport) -> list[str]:
     ratio = compression_ratio(report)
     if ratio:
         lines.append(f"compression: {ratio:.2f} to 1 (text of `documents` to its files on disk)")
-    for reason, number in _skipped(report).items():
+    shard = report.details_of(ShardDetails) or ShardDetails()
+    for reason, number in (shard.files_skipped or {}).items():
         lines.append(f"note: {number:,} input files passed over ({reason})")
-    unread = sum(int(stage.details.get("dates_unread", 0)) for stage in report.stages)
-    if unread:
-        lines.append(f"note: {unread:,} dates could not be read; `created` is null there")
-    repeated = sum(int(stage.details.get("repeated_ids", 0)) for stage in report.stages)
-    if repeated:
-        lines.append(f"note: {repeated:,} documents repeat an id; their doc_ids tell them apart")
+    if shard.dates_unread:
+        lines.append(
+            f"note: {shard.dates_unread:,} dates could not be read; `created` is null there"
+        )
+    dedup = report.details_of(DedupDetails) or DedupDetails()
+    if dedup.repeated_ids:
+        lines.append(
+            f"note: {dedup.repeated_ids:,} documents repeat an id; their doc_ids tell them apart"
+        )
     lines += audit_lines(report)
     lines += store_lines(report)
     lines += move_lines(report)
-    lines += [_contamination(stage) for stage in report.stages if _found_items(stage)]
+    lines += _contamination(report)
     start = report.session_seconds
     session = f", {start:.1f} s of it the start of Spark" if start else ""
     lines.append(f"total: {report.seconds:.1f} s{session}")
@@ -105,26 +115,19 @@ def _notes(report: RunReport) -> list[str]:
     return lines
 
 
-def _skipped(report: RunReport) -> Mapping[str, int]:
-    shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
-    return {} if shard is None else shard.details.get("files_skipped", {})
-
-
-def _found_items(stage: StageReport) -> bool:
-    return stage.stage == "decontaminate" and bool(stage.removed)
-
-
-def _contamination(stage: StageReport) -> str:
-    found = ", ".join(
-        f"{number:,} items of {corpus}" for corpus, number in stage.details["items_found"].items()
-    )
-    return f"note: {sum(stage.removed.values()):,} documents contain {found}"
+def _contamination(report: RunReport) -> Iterator[str]:
+    stage, details = report.stage("decontaminate"), report.details_of(DecontaminateDetails)
+    if stage is None or details is None or not stage.removed:
+        return
+    items = (details.items_found or {}).items()
+    found = ", ".join(f"{number:,} items of {corpus}" for corpus, number in items)
+    yield f"note: {sum(stage.removed.values()):,} documents contain {found}"
 
 
 def compression_ratio(report: RunReport) -> float:
     """Bytes of text that this run read, per byte of `documents` on disk; 0 where unknown."""
-    shard = next((stage for stage in report.stages if stage.stage == "shard"), None)
+    shard, details = report.stage("shard"), report.details_of(ShardDetails)
     disk = int(report.tables.get("documents", {}).get("bytes", 0))
-    if shard is None or shard.details.get("mode") != "overwrite" or not disk:
+    if shard is None or details is None or details.mode != "overwrite" or not disk:
         return 0.0
     return shard.counters.text_bytes / disk

@@ -15,6 +15,6 @@ __all__ = ["log_driver_reads"]
 def log_driver_reads(corpus: Corpus, run_id: str, meter: IoMeter) -> None:
     """Append what was read; where that fails, say so on stderr and let the result stand."""
     try:
-        log_reads(corpus, run_id, meter.file_reads)
+        log_reads(corpus, run_id, meter.files)
     except StrataError as error:
         sys.stderr.write(f"strata: what was read could not be noted: {error}\n")

@@ -7,9 +7,9 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,12 +18,13 @@ from strata.jobs.runner.failures import translated
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession
+from strata.pipelines.execution.details import StageDetails
 from strata.pipelines.execution.stage import (
     StageContext,
     StageReport,
     Stopwatch,
-    add_reads,
     reports_folder,
+    restore,
 )
 from strata.settings import Settings
 from strata.storage.contracts.url import Url
@@ -36,7 +37,8 @@ from strata.version import VERSION
 
 __all__ = ["RunReport", "Stage", "run_stages"]
 
-Stage = Callable[[StageContext], StageReport | None]
+Stage = Callable[[StageContext], StageReport[StageDetails] | None]
+Details = TypeVar("Details", bound=StageDetails)
 REPORT_VERSION = 1
 
 
@@ -54,18 +56,37 @@ class RunReport:
     seconds: float = 0.0
     session_seconds: float = 0.0
     machine: dict[str, Any] = field(default_factory=dict)
-    stages: list[StageReport] = field(default_factory=list)
+    stages: list[StageReport[StageDetails]] = field(default_factory=list)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     location: str = ""
 
+    def stage(self, name: str) -> StageReport[StageDetails] | None:
+        """The report of a stage; None where the run did not come to it."""
+        return next((stage for stage in self.stages if stage.stage == name), None)
+
+    def details_of(self, kind: type[Details]) -> Details | None:
+        """The details of the stage that has this kind; None where the run did not come to it."""
+        return next((s.details for s in self.stages if isinstance(s.details, kind)), None)
+
     def to_json(self) -> bytes:
         """The report as JSON."""
-        facts = asdict(self)
-        for stage in facts["stages"]:
-            # One entry a file: they go into the access log.
-            del stage["counters"]["file_reads"]
+        facts = {each.name: getattr(self, each.name) for each in fields(self)}
+        facts["stages"] = [stage.to_stored() for stage in self.stages]
         return msgspec.json.format(msgspec.json.encode(facts), indent=2)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> RunReport:
+        """Read a report that this version, an older or a newer one has stored.
+
+        Raises:
+            msgspec.MsgspecError: it is damaged.
+        """
+        report = msgspec.json.decode(data, type=cls)
+        stored = msgspec.json.decode(data).get("stages", ())
+        for stage, each in zip(report.stages, stored, strict=True):
+            restore(stage, each)
+        return report
 
 
 def run_stages(
@@ -123,11 +144,9 @@ def _store(context: StageContext, report: RunReport) -> None:
         sys.stderr.write(f"strata: the report of this run could not be stored: {error}\n")
 
 
-def _log_accesses(context: StageContext, stages: Sequence[StageReport]) -> None:
-    reads = context.meter.file_reads
-    for stage in stages:
-        add_reads(reads, stage.counters.file_reads)
-    log_reads(context.corpus, context.run_id, reads)
+def _log_accesses(context: StageContext, stages: Sequence[StageReport[StageDetails]]) -> None:
+    total = sum((stage.counters.io for stage in stages), context.meter)
+    log_reads(context.corpus, context.run_id, total.files)
 
 
 def _new_report(settings: Settings, options: RunOptions) -> RunReport:

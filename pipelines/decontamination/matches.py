@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.kernels.runs import run_starts
 from strata.pipelines.tables.lookup import Row, TableLookup
 from strata.pipelines.tables.other_corpora import BenchmarkCorpus
 from strata.pipelines.tables.state import Tables, TableStates
@@ -96,11 +97,9 @@ class ContainmentCounts:
         doc_ids = rows["doc_id"].to_numpy()
         corpora = rows["other_corpus"].to_pylist()
         names = rows["other_corpus"].combine_chunks().dictionary_encode().indices.to_numpy()
-        first = np.flatnonzero(_changes(doc_ids))
+        first = np.flatnonzero(run_starts(doc_ids))
         self.documents += len(first)
-        self.by_corpus.update(
-            corpora[row] for row in np.flatnonzero(_changes(doc_ids) | _changes(names))
-        )
+        self.by_corpus.update(corpora[row] for row in np.flatnonzero(run_starts(doc_ids, names)))
         self.items.update(zip(corpora, rows["other_id"].to_pylist(), strict=True))
         counts = np.diff(first, append=len(doc_ids))
         best = np.lexsort((doc_ids[first], -counts))[:SHOWN]
@@ -137,19 +136,13 @@ def summarize(
     )
 
 
-def _changes(values: np.ndarray) -> np.ndarray:
-    changes = np.ones(len(values), bool)
-    changes[1:] = values[1:] != values[:-1]
-    return changes
-
-
 def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """The same rows in pieces that do not cut the rows of a document in two."""
     rest: pa.Table | None = None
     for batch in batches:
         rows = pa.Table.from_batches([batch])
         rows = rows if rest is None else pa.concat_tables([rest, rows])
-        last = int(np.flatnonzero(_changes(rows["doc_id"].to_numpy()))[-1]) if len(rows) else 0
+        last = int(np.flatnonzero(run_starts(rows["doc_id"].to_numpy()))[-1]) if len(rows) else 0
         yield from [rows.slice(0, last)] if last else []
         rest = rows.slice(last)
     if rest is not None and len(rest):

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from strata.pipelines.dedup.election import Attributes, election_order
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import SKETCH_WORDS
@@ -50,7 +50,7 @@ MEMBERS = pa.schema(
 )
 
 
-def member_batches(file: FingerprintFile, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
+def member_batches(file: DataFile, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
     """The documents of a file of fingerprints, in batches of MEMBERS."""
     store = open_store(storage)
     for batch in read_batches(store, Url.parse(file.url), COLUMNS, None, BATCH_BYTES):
@@ -67,7 +67,7 @@ def member_batches(file: FingerprintFile, storage: StorageOptions) -> Iterator[p
 
 
 def gather_members(
-    context: StageContext, edges: pa.Table, fingerprints: Sequence[FingerprintFile]
+    context: StageContext, edges: pa.Table, fingerprints: Sequence[DataFile]
 ) -> pa.Table:
     """The documents in an edge, as a table of MEMBERS sorted by id.
 
@@ -80,7 +80,7 @@ def gather_members(
     storage = context.storage_options
     wanted = context.spark().sparkContext.broadcast(nodes)
 
-    def gather(file: FingerprintFile) -> pa.Table:
+    def gather(file: DataFile) -> pa.Table:
         found = [
             batch.filter(pa.array(np.isin(batch.column("doc_id").to_numpy(), wanted.value)))
             for batch in member_batches(file, storage)

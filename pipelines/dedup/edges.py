@@ -13,6 +13,7 @@ from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA, ScanResult, read_
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, task_stem
+from strata.pipelines.kernels.runs import distinct_pairs
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
@@ -94,11 +95,8 @@ def new_edges(found: pa.Table, known: pa.Table) -> pa.Table:
     equal = np.concatenate(
         [each["equal"].to_numpy(zero_copy_only=False) for each in (found, known)]
     )
-    order = np.lexsort((~equal, ~old, b, a))
-    a, b, old = a[order], b[order], old[order]
-    first = np.ones(len(a), bool)
-    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
-    return found.take(pa.array(order[first & ~old])).combine_chunks()
+    rows = distinct_pairs(a, b, ~old, ~equal)
+    return found.take(pa.array(rows[~old[rows]])).combine_chunks()
 
 
 def _on_spark(

@@ -27,7 +27,7 @@ from strata.pipelines.dedup.spark_ledger import (
     spark_ledger,
 )
 from strata.pipelines.execution.cached_frames import cached
-from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
+from strata.pipelines.execution.data_files import DataFile, RemovedBy
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import (
@@ -82,6 +82,11 @@ class WrittenLedger:
     bytes_written: int = 0
     rounds: int = 0
     cached: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def removing(self) -> tuple[DataFile, ...]:
+        """The files as those that say which documents are removed."""
+        return tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in self.files)
 
     def count(self, rows: pa.RecordBatch, sources: SourceIndex) -> None:
         """Count some rows of the ledger."""
@@ -146,13 +151,13 @@ def ledger_of(context: StageContext, upstream: Upstream, edges: pa.Table) -> pa.
 
 
 def _attributes(
-    context: StageContext, edges: pa.Table, fingerprints: Sequence[FingerprintFile]
+    context: StageContext, edges: pa.Table, fingerprints: Sequence[DataFile]
 ) -> Attributes:
     nodes = np.unique(np.concatenate([edges["a"].to_numpy(), edges["b"].to_numpy()]))
     storage = context.storage_options
     wanted = context.spark().sparkContext.broadcast(nodes)
 
-    def gather(file: FingerprintFile) -> pa.Table:
+    def gather(file: DataFile) -> pa.Table:
         found = [_only(batch, wanted.value) for batch in _attribute_batches(file.url, storage)]
         return pa.Table.from_batches(found, ATTRIBUTES)
 
@@ -264,8 +269,8 @@ class DisplacedSurvivors:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    new: LedgerFile
-    old: tuple[LedgerFile, ...]
+    new: DataFile
+    old: tuple[DataFile, ...]
     last_doc_id: int
     storage: StorageOptions
 
@@ -273,7 +278,7 @@ class _Task:
 def displaced_survivors(
     context: StageContext,
     files: Sequence[WrittenFile],
-    before: tuple[LedgerFile, ...],
+    before: tuple[DataFile, ...],
     last_doc_id: int,
 ) -> DisplacedSurvivors:
     """Compare a written ledger with the one before.
@@ -287,8 +292,9 @@ def displaced_survivors(
         before: the files of the published one.
         last_doc_id: the largest document that the published ledger knows.
     """
+    storage = context.storage_options
     tasks = [
-        _Task(LedgerFile(file.url, 0, last_doc_id), before, last_doc_id, context.storage_options)
+        _Task(DataFile(file.url, reason=RemovedBy.CLUSTERS), before, last_doc_id, storage)
         for file in files
         if last_doc_id >= 0
     ]

@@ -6,11 +6,18 @@ What the report of dedup tells of the ledger: cluster sizes, largest clusters, s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from strata.pipelines.execution.details import (
+    DedupDetails,
+    DuplicateFacts,
+    LargeCluster,
+    SizeClass,
+    SourceMatrix,
+)
 from strata.pipelines.execution.stage import Counters, StageContext, StageReport
 from strata.pipelines.execution.tasks import TaskCost, run_tasks
 from strata.pipelines.tables.inputs import SourceIndex
@@ -21,16 +28,7 @@ from strata.storage.reading.row_lookup import find_rows
 from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import MeteredStore
 
-__all__ = [
-    "DUPLICATES",
-    "DuplicateFacts",
-    "LargeCluster",
-    "LedgerSummary",
-    "SizeClass",
-    "SourceMatrix",
-    "first_line",
-    "report_duplicates",
-]
+__all__ = ["LedgerSummary", "first_line", "report_duplicates"]
 
 MAX_LARGEST_CLUSTERS = 10
 # A cluster of at most 2^63 documents: its size has a power of two below 64.
@@ -38,35 +36,10 @@ POWERS = 64
 MAX_REPORTED_SOURCES = 12
 OTHER = "other sources"
 REFERENCE_CORPORA = "another corpus"
-# The name of the facts in the details of a stage.
-DUPLICATES = "duplicates"
 COLUMNS = ["doc_id", "id", "source", "text"]
 LINE = 120
 # The first line with a word in it is sought in so many characters.
 HEAD = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class SourceMatrix:
-    """Who duplicates whom.
-
-    Attributes:
-        names: sources, those with the most removed and keeping documents first.
-        removed: ``removed[i][j]`` documents of source i were removed for one of source j.
-    """
-
-    names: tuple[str, ...]
-    removed: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SizeClass:
-    """Clusters of ``least`` to ``most`` documents, and the documents removed from them."""
-
-    least: int
-    most: int
-    clusters: int
-    removed: int
 
 
 @dataclass(slots=True)
@@ -154,26 +127,6 @@ def _largest(size: np.ndarray, kept_id: np.ndarray) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class LargeCluster:
-    """A cluster: its size, its survivor, and a line of the survivor's text."""
-
-    size: int
-    doc_id: int
-    id: str
-    source: str
-    sample: str
-
-
-@dataclass(frozen=True, slots=True)
-class DuplicateFacts:
-    """What a ledger looks like: clusters by size, the ten largest ones, who duplicates whom."""
-
-    sizes: tuple[SizeClass, ...]
-    largest: tuple[LargeCluster, ...]
-    sources: SourceMatrix
-
-
-@dataclass(frozen=True, slots=True)
 class _SampleTask:
     url: str
     sizes: Mapping[int, int]
@@ -191,7 +144,7 @@ def report_duplicates(
     summary: LedgerSummary,
     documents: Sequence[TableFile],
     sources: SourceIndex,
-    report: StageReport,
+    report: StageReport[DedupDetails],
 ) -> None:
     """Add the facts of a ledger to the details of dedup's report.
 
@@ -211,7 +164,7 @@ def report_duplicates(
         largest=tuple(sorted(largest, key=lambda cluster: (-cluster.size, cluster.doc_id))),
         sources=summary.matrix(sources),
     )
-    report.details[DUPLICATES] = asdict(facts)
+    report.details.duplicates = facts
 
 
 def _tasks(

@@ -18,7 +18,7 @@ from strata.pipelines.dedup.band_rows import RowTask, band_rows, new_keys
 from strata.pipelines.dedup.in_memory import band_tasks, scan_bands
 from strata.pipelines.dedup.skewed_keys import SkewPolicy, find_hubs
 from strata.pipelines.dedup.verify_buckets import ScanResult, ScanTask, scan_partition
-from strata.pipelines.execution.data_files import FingerprintFile, group_files
+from strata.pipelines.execution.data_files import DataFile, data_files, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, run_tasks
@@ -29,7 +29,7 @@ from strata.settings import DedupSettings
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.stores.opening import open_store
-from strata.storage.transfer.metering import FileReads, MeteredStore
+from strata.storage.transfer.metering import FileReads, IoMeter, MeteredStore
 
 __all__ = ["EdgeSearch", "find_edges"]
 
@@ -53,20 +53,20 @@ class EdgeSearch:
 
     banding: Banding
     own: tuple[TableFile, ...]
-    reference: tuple[FingerprintFile, ...]
+    reference: tuple[DataFile, ...]
     documents: int
     watermark: Watermark
 
     @property
-    def files(self) -> list[FingerprintFile]:
+    def files(self) -> list[DataFile]:
         """All files, those of other corpora first."""
-        return [*self.reference, *(FingerprintFile(file.url) for file in self.own)]
+        return [*self.reference, *data_files(self.own)]
 
     @property
-    def new_files(self) -> list[FingerprintFile]:
+    def new_files(self) -> list[DataFile]:
         """The files that may hold a new document."""
         last = self.watermark.last_doc_id
-        return [FingerprintFile(file.url) for file in self.own if file.max_doc_id > last]
+        return [DataFile.of(file) for file in self.own if file.max_doc_id > last]
 
     @property
     def new_documents(self) -> int:
@@ -115,7 +115,7 @@ def _shuffle(
     )
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
-    counters.add(Counters(file_reads=_reads_per_file(tasks)))
+    counters.add(Counters(IoMeter(files=_reads_per_file(tasks))))
     requests = spark.sparkContext.accumulator(0)
 
     def make_rows(task: RowTask) -> Iterator[pa.RecordBatch]:
@@ -129,7 +129,8 @@ def _shuffle(
     grouped = rows.repartition("key").sortWithinPartitions("key", "doc_id")
     results = run_on_partitions(grouped, partial(scan_partition, task=scan))
     context.progress.finish()
-    counters.add(Counters(bytes_read=int(read.value), read_requests=int(requests.value)))
+    io = IoMeter(bytes_read=int(read.value), read_requests=int(requests.value))
+    counters.add(Counters(io))
     return results
 
 
@@ -139,7 +140,7 @@ def _reads_per_file(tasks: Sequence[RowTask]) -> dict[str, FileReads]:
 
 
 def _row_tasks(
-    context: StageContext, search: EdgeSearch, files: Sequence[FingerprintFile]
+    context: StageContext, search: EdgeSearch, files: Sequence[DataFile]
 ) -> list[RowTask]:
     number = max(len(files), context.spark().sparkContext.defaultParallelism)
     last = search.watermark.last_doc_id

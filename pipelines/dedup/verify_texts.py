@@ -28,7 +28,7 @@ from strata.pipelines.dedup.exact_jaccard import (
     set_rows,
 )
 from strata.pipelines.execution.cached_frames import cached
-from strata.pipelines.execution.data_files import TextFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
 from strata.pipelines.lineage.upstream import Upstream
@@ -160,7 +160,7 @@ def _exact_similarities(context: StageContext, upstream: Upstream, pairs: DataFr
     return stars.mapInArrow(compared_rows, "a long, b long, jaccard double")
 
 
-def _texts(upstream: Upstream) -> tuple[TextFile, ...]:
+def _texts(upstream: Upstream) -> tuple[DataFile, ...]:
     elsewhere = reference_texts(upstream.references)
     if elsewhere is None:
         raise ConflictError(

@@ -8,8 +8,7 @@ below the threshold that hardly a duplicate is lost; what meets there is compare
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,11 +38,14 @@ from strata.pipelines.evaluation.sample import (
     Sample,
     sample_documents,
 )
-from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile, group_files
+from strata.pipelines.execution.data_files import (
+    DataFile,
+    group_files,
+)
+from strata.pipelines.execution.details import Audit, AuditedShare, DedupDetails
 from strata.pipelines.execution.stage import Counters, StageContext, StageReport
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.upstream import Upstream
-from strata.pipelines.tables.removals import files_written
 from strata.pipelines.tables.texts import own_texts, reference_texts
 
 __all__ = ["audit", "audit_unpublished"]
@@ -98,24 +100,26 @@ class _CheckedSample:
 
 
 def audit_unpublished(
-    context: StageContext, upstream: Upstream, ledger: WrittenLedger, report: StageReport
-) -> dict[str, Any]:
-    """The audit of a ledger that is not published yet, as a detail of the report of its stage."""
+    context: StageContext,
+    upstream: Upstream,
+    ledger: WrittenLedger,
+    report: StageReport[DedupDetails],
+) -> Audit | None:
+    """The audit of a ledger that is not published yet; None where none is asked for."""
     if not upstream.settings.audit_documents:
-        return {}
+        return None
     removed = sum(ledger.removed.values())
-    files = files_written(ledger.files)
-    return {"audit": audit(context, upstream, files, removed, report.key, report.counters)}
+    return audit(context, upstream, ledger.removing, removed, report.key, report.counters)
 
 
 def audit(
     context: StageContext,
     upstream: Upstream,
-    ledger: Sequence[LedgerFile],
+    ledger: Sequence[DataFile],
     removed: int,
     key: str,
     counters: Counters,
-) -> dict[str, Any]:
+) -> Audit:
     """Check a ledger on a sample.
 
     Args:
@@ -127,11 +131,11 @@ def audit(
         counters: what the tasks cost is added here.
 
     Returns:
-        For the report of the stage: size of the sample, and estimates as value, low and high.
+        Size of the sample, and estimates as value, low and high.
     """
     elsewhere = reference_texts(upstream.references)
     if elsewhere is None:
-        return {"not_made": "another corpus has no longer the texts of its fingerprints"}
+        return Audit(not_made="another corpus has no longer the texts of its fingerprints")
     settings, own = upstream.settings, upstream.own_fingerprints
     total = sum(file.rows for file in upstream.table("fingerprints").files())
     population = {Disposition.KEPT: total - removed, Disposition.REMOVED: removed}
@@ -154,7 +158,7 @@ def audit(
 class _Scope:
     """The ledger that is checked, the similarity of its duplicates, and the seed of the sample."""
 
-    ledger: tuple[LedgerFile, ...]
+    ledger: tuple[DataFile, ...]
     threshold: float
     seed: int
 
@@ -162,7 +166,7 @@ class _Scope:
 def _sample(
     context: StageContext,
     scope: _Scope,
-    fingerprints: Sequence[FingerprintFile],
+    fingerprints: Sequence[DataFile],
     population: Mapping[Disposition, int],
     wanted: int,
 ) -> Sample:
@@ -180,8 +184,8 @@ def _sample(
 
 
 def _file_groups(
-    context: StageContext, fingerprints: Sequence[FingerprintFile]
-) -> list[tuple[FingerprintFile, ...]]:
+    context: StageContext, fingerprints: Sequence[DataFile]
+) -> list[tuple[DataFile, ...]]:
     # The results of all tasks reach the driver at once: they must not become more with the corpus.
     cores = context.spark().sparkContext.defaultParallelism
     return group_files(fingerprints, TASKS_PER_CORE * cores)
@@ -190,7 +194,7 @@ def _file_groups(
 def _neighbours(
     context: StageContext,
     scope: _Scope,
-    fingerprints: Sequence[FingerprintFile],
+    fingerprints: Sequence[DataFile],
     sample: Sample,
     counters: Counters,
 ) -> Neighbours:
@@ -229,31 +233,34 @@ def _weights(neighbours: Neighbours, seed: int, least: int) -> np.ndarray:
     return weight
 
 
-def _result(checked: _CheckedSample, population: Mapping[Disposition, int]) -> dict[str, Any]:
+def _result(checked: _CheckedSample, population: Mapping[Disposition, int]) -> Audit:
     threshold, near = checked.threshold, round(checked.threshold - MARGIN, 6)
     sampled = {disposition: checked.sampled(disposition) for disposition in Disposition}
-    result: dict[str, Any] = {
-        "confidence": CONFIDENCE,
-        "threshold": threshold,
-        "near": near,
-        "removed_documents": sampled[Disposition.REMOVED],
-        "kept_documents": sampled[Disposition.KEPT],
-        "compared_pairs": len(checked.jaccard),
-    }
+    result = Audit(
+        confidence=CONFIDENCE,
+        threshold=threshold,
+        near=near,
+        removed_documents=sampled[Disposition.REMOVED],
+        kept_documents=sampled[Disposition.KEPT],
+        compared_pairs=len(checked.jaccard),
+    )
 
-    def share(disposition: Disposition, similarity: float) -> dict[str, float]:
+    def share(disposition: Disposition, similarity: float) -> AuditedShare:
         hits = checked.with_duplicate(disposition, similarity)
-        return asdict(share_of(hits, sampled[disposition], population[disposition]))
+        return _share(share_of(hits, sampled[disposition], population[disposition]))
 
     if sampled[Disposition.REMOVED]:
-        result["precision"] = share(Disposition.REMOVED, threshold)
-        result["precision_near"] = share(Disposition.REMOVED, near)
+        result.precision = share(Disposition.REMOVED, threshold)
+        result.precision_near = share(Disposition.REMOVED, near)
         recall = _recall(checked, sampled, population)
-        if recall is not None:
-            result["recall"] = asdict(recall)
+        result.recall = None if recall is None else _share(recall)
     if sampled[Disposition.KEPT]:
-        result["kept_with_duplicate"] = share(Disposition.KEPT, threshold)
+        result.kept_with_duplicate = share(Disposition.KEPT, threshold)
     return result
+
+
+def _share(estimate: Estimate) -> AuditedShare:
+    return AuditedShare(estimate.value, estimate.low, estimate.high)
 
 
 def _recall(

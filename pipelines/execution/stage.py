@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
+
+import msgspec
 
 from strata.errors import BalanceError
+from strata.pipelines.execution.details import StageDetails, read_details
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.stores.opening import open_store
-from strata.storage.transfer.metering import FileReads, IoMeter, MeteredStore
+from strata.storage.transfer.metering import IoMeter, MeteredStore
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,9 +32,14 @@ __all__ = [
     "StageReport",
     "StageStatus",
     "Stopwatch",
-    "add_reads",
     "reports_folder",
+    "restore",
 ]
+
+Details_co = TypeVar("Details_co", bound=StageDetails, covariant=True)
+
+# How the counters of two tasks become one, in the metadata of a field; without it they add up.
+_COMBINE: Final = "combine"
 
 
 class StageStatus(StrEnum):
@@ -54,51 +63,37 @@ class Progress(Protocol):
 class Counters:
     """What the tasks of a stage did; counters of several tasks add up.
 
-    ``file_reads`` has the data files that they read, by name; it goes into the access log, not into
-    the report.
+    A report has the counts of ``io`` beside the other counters; its files go into the access log.
     """
 
-    bytes_read: int = 0
-    bytes_written: int = 0
-    read_requests: int = 0
-    write_requests: int = 0
-    retries: int = 0
-    failovers: int = 0
-    cache_hits: int = 0
-    cache_misses: int = 0
-    cache_bytes: int = 0
-    cache_faults: int = 0
+    io: IoMeter = field(default_factory=IoMeter)
     text_bytes: int = 0
     tokens: int = 0
     files_written: int = 0
     task_seconds: float = 0.0
     cpu_seconds: float = 0.0
-    peak_worker_mb: float = 0.0
-    peak_task_seconds: float = 0.0
-    file_reads: dict[str, FileReads] = field(default_factory=dict)
+    peak_worker_mb: float = field(default=0.0, metadata={_COMBINE: max})
+    peak_task_seconds: float = field(default=0.0, metadata={_COMBINE: max})
 
     def add(self, other: Counters) -> None:
         """Add the counters of one more task; of a peak the larger counts."""
-        add_reads(self.file_reads, other.file_reads)
-        for name in self.__slots__:
-            if name == "file_reads":
-                continue
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, max(mine, theirs) if name.startswith("peak") else mine + theirs)
+        for each in fields(self):
+            combine = each.metadata.get(_COMBINE, operator.iadd)
+            setattr(self, each.name, combine(getattr(self, each.name), getattr(other, each.name)))
 
-
-def add_reads(reads: dict[str, FileReads], more: Mapping[str, FileReads]) -> None:
-    """Add reads of data files to others."""
-    for name, each in more.items():
-        reads[name] = reads.get(name, FileReads()) + each
+    def by_name(self) -> dict[str, float]:
+        """Every number by its name, as a report has it."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "io"}
+        return self.io.counts() | own
 
 
 @dataclass(slots=True)
-class StageReport:
+class StageReport(Generic[Details_co]):
     """The account of one stage.
 
     ``rows_in = rows_out + sum(rejected) + sum(removed)`` holds, or the stage has failed.
-    Seconds are wall-clock time, in all and by phase; bytes are bytes on the stores.
+    Seconds are wall-clock time, in all and by phase; bytes are bytes on the stores. ``unknown`` has
+    the details of a stored report that this version does not know.
     """
 
     stage: str
@@ -111,7 +106,20 @@ class StageReport:
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details_co = field(default_factory=cast("Callable[[], Details_co]", StageDetails))
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    def details_by_name(self) -> dict[str, Any]:
+        """The details as a report has them: plain values, and nothing that is None."""
+        known: dict[str, Any] = msgspec.to_builtins(self.details)
+        return known | dict(self.unknown)
+
+    def to_stored(self) -> dict[str, Any]:
+        """The report as plain values, fit for JSON; :func:`restore` is the way back."""
+        facts = {each.name: getattr(self, each.name) for each in fields(self)}
+        del facts["unknown"]
+        own = {"counters": self.counters.by_name(), "details": self.details_by_name()}
+        return facts | own
 
     def check_balance(self) -> None:
         """Raise unless every row is accounted for.
@@ -127,6 +135,17 @@ class StageReport:
                 f"+ {sum(self.removed.values()):,} removed",
                 hint="nothing was published; this is a defect, please report it with the run's log",
             )
+
+
+def restore(report: StageReport[StageDetails], stored: Mapping[str, Any]) -> None:
+    """Fill in what a stored report has in another shape: counts of I/O, and details.
+
+    Raises:
+        msgspec.ValidationError: a count is no number.
+    """
+    report.counters.io = msgspec.convert(stored.get("counters", {}), IoMeter)
+    read = read_details(report.stage, stored.get("details", {}))
+    report.details, report.unknown = read.details, read.unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,19 +137,10 @@ class TaskCost:
         seconds = time.monotonic() - self._wall
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
         return Counters(
-            bytes_read=meter.bytes_read,
-            bytes_written=meter.bytes_written,
-            read_requests=meter.read_requests,
-            write_requests=meter.write_requests,
-            retries=meter.retries,
-            failovers=meter.failovers,
-            cache_hits=meter.cache_hits,
-            cache_misses=meter.cache_misses,
-            cache_bytes=meter.cache_bytes,
-            cache_faults=meter.cache_faults,
+            # A copy: the meter may go on counting.
+            io=IoMeter() + meter,
             task_seconds=seconds,
             cpu_seconds=time.process_time() - self._cpu,
             peak_worker_mb=peak / 1e6,
             peak_task_seconds=seconds,
-            file_reads=meter.file_reads,
         )

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from strata.storage.layout.records import SETTINGS_KEY, TableFile
+from strata.storage.layout.properties import (
+    DOCUMENT_COUNT,
+    DOCUMENTS_KEY,
+    LAST_DOC_ID,
+    SETTINGS_KEY,
+)
+from strata.storage.layout.records import TableFile
 from strata.storage.tables.table import TableReader
 
 __all__ = [
@@ -20,10 +26,6 @@ __all__ = [
     "watermark_properties",
     "watermark_properties_without",
 ]
-
-DOCUMENTS_KEY = "strata.documents-key"
-LAST_DOC_ID = "strata.last-doc-id"
-DOCUMENTS = "strata.documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,14 @@ def watermark_of(documents: TableReader, table: TableReader, settings_key: str) 
     """
     found = {
         name: table.latest_property(name)
-        for name in (SETTINGS_KEY, DOCUMENTS_KEY, LAST_DOC_ID, DOCUMENTS)
+        for name in (SETTINGS_KEY, DOCUMENTS_KEY, LAST_DOC_ID, DOCUMENT_COUNT)
     }
     documents_key = found[DOCUMENTS_KEY]
     if found[SETTINGS_KEY] != settings_key or documents_key is None:
         return EMPTY_WATERMARK
     if not documents.carries(documents_key):
         return EMPTY_WATERMARK
-    return Watermark(int(found[DOCUMENTS] or 0), int(found[LAST_DOC_ID] or -1))
+    return Watermark(int(found[DOCUMENT_COUNT] or 0), int(found[LAST_DOC_ID] or -1))
 
 
 def current_watermark(files: Iterable[TableFile]) -> Watermark:
@@ -83,8 +85,8 @@ def watermark_properties_without(
         documents_key: key of `documents` without them.
         documents: how many were taken.
     """
-    before = int(table.latest_property(DOCUMENTS) or 0)
-    return {DOCUMENTS_KEY: documents_key, DOCUMENTS: str(before - documents)}
+    before = int(table.latest_property(DOCUMENT_COUNT) or 0)
+    return {DOCUMENTS_KEY: documents_key, DOCUMENT_COUNT: str(before - documents)}
 
 
 def watermark_properties(
@@ -95,5 +97,5 @@ def watermark_properties(
         SETTINGS_KEY: settings_key,
         DOCUMENTS_KEY: documents_key,
         LAST_DOC_ID: str(state.last_doc_id),
-        DOCUMENTS: str(state.documents),
+        DOCUMENT_COUNT: str(state.documents),
     }

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from strata.errors import ConflictError
+from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.table import TableReader, TableState
 
-__all__ = ["RETRACTION", "STATE", "RetractionGuard", "RetractionState", "unfinished"]
-
-RETRACTION = "strata.retraction"
-STATE = "strata.retraction-state"
+__all__ = ["RetractionGuard", "RetractionState", "unfinished"]
 
 
 class RetractionState(StrEnum):
@@ -29,7 +27,7 @@ def unfinished(corpus: Corpus) -> str | None:
 
 
 def _open_key(retractions: TableReader) -> str | None:
-    if retractions.latest_property(STATE) != RetractionState.OPEN:
+    if retractions.latest_property(RETRACTION_STATE) != RetractionState.OPEN:
         return None
     return retractions.latest_property(RETRACTION)
 

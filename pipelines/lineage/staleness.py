@@ -8,17 +8,14 @@ it joins are of one another, which the properties of `cuts` say.
 from __future__ import annotations
 
 from strata.errors import ConflictError
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
 from strata.pipelines.lineage.keys import NO_ITEMS, wants_cuts
 from strata.pipelines.lineage.upstream import Upstream
-from strata.pipelines.tables.removals import files_of_contained, files_of_ledger
 from strata.pipelines.tables.state import Tables
+from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 from strata.storage.tables.table import TableReader
 
 __all__ = [
-    "CUT_CONTAINED",
-    "CUT_DOCUMENTS",
-    "CUT_LEDGER",
     "contained_files",
     "cut_files",
     "cuts_are_current",
@@ -27,10 +24,6 @@ __all__ = [
     "ledger_files",
 ]
 
-# Properties of the snapshot of `cuts`: the keys of the tables that the cuts are of.
-CUT_DOCUMENTS = "strata.cut-documents"
-CUT_LEDGER = "strata.cut-ledger"
-CUT_CONTAINED = "strata.cut-contained"
 TABLES_OF_CUTS = (
     (CUT_DOCUMENTS, "documents"),
     (CUT_LEDGER, "clusters"),
@@ -50,7 +43,7 @@ def cuts_are_current(upstream: Upstream) -> bool:
     return present == upstream.cuts_key or (present is None and not wants_cuts(upstream.settings))
 
 
-def cut_files(upstream: Upstream) -> tuple[LedgerFile, ...]:
+def cut_files(upstream: Upstream) -> tuple[DataFile, ...]:
     """The files of the cuts in the documents that remain.
 
     Raises:
@@ -61,17 +54,17 @@ def cut_files(upstream: Upstream) -> tuple[LedgerFile, ...]:
             "the table `cuts` does not belong to the present ledger and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return files_of_ledger(upstream.table("cuts").files())
+    return data_files(upstream.table("cuts").files())
 
 
-def fitting_cuts(tables: Tables) -> tuple[LedgerFile, ...]:
+def fitting_cuts(tables: Tables) -> tuple[DataFile, ...]:
     """The files of the cuts, after checking that they are of the documents and ledger beside them.
 
     Raises:
         ConflictError: they are not.
     """
     cuts = tables.table("cuts")
-    files = files_of_ledger(cuts.files())
+    files = data_files(cuts.files())
     if files:
         for name, table in TABLES_OF_CUTS:
             if cuts.latest_property(name) != (tables.table(table).content_key or ""):
@@ -82,7 +75,7 @@ def fitting_cuts(tables: Tables) -> tuple[LedgerFile, ...]:
     return files
 
 
-def ledger_files(upstream: Upstream) -> tuple[LedgerFile, ...]:
+def ledger_files(upstream: Upstream) -> tuple[DataFile, ...]:
     """The files of the ledger and of `contained`: all that say which documents are removed.
 
     Raises:
@@ -94,10 +87,11 @@ def ledger_files(upstream: Upstream) -> tuple[LedgerFile, ...]:
             "the ledger does not belong to the present documents and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return (*files_of_ledger(clusters.files()), *contained_files(upstream))
+    ledger = data_files(clusters.files(), reason=RemovedBy.CLUSTERS)
+    return (*ledger, *contained_files(upstream))
 
 
-def contained_files(upstream: Upstream) -> tuple[LedgerFile, ...]:
+def contained_files(upstream: Upstream) -> tuple[DataFile, ...]:
     """The files of `contained`.
 
     Raises:
@@ -109,4 +103,4 @@ def contained_files(upstream: Upstream) -> tuple[LedgerFile, ...]:
             "the table `contained` does not belong to the present documents and items",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return files_of_contained(contained.files())
+    return data_files(contained.files(), reason=RemovedBy.CONTAINED)

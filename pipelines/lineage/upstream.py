@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.keys import (
     contained_key,
@@ -145,16 +145,16 @@ class Upstream:
         return cuts_key(self.settings, self.removals_key)
 
     @property
-    def own_fingerprints(self) -> list[FingerprintFile]:
+    def own_fingerprints(self) -> tuple[DataFile, ...]:
         """The files of our `fingerprints`."""
-        return [FingerprintFile(file.url) for file in self.table("fingerprints").files()]
+        return data_files(self.table("fingerprints").files())
 
     @property
-    def reference_fingerprints(self) -> list[FingerprintFile]:
+    def reference_fingerprints(self) -> list[DataFile]:
         """Those of the corpora that ours is compared with."""
         return [file for corpus in self.references for file in corpus.files]
 
     @property
-    def fingerprints(self) -> list[FingerprintFile]:
+    def fingerprints(self) -> list[DataFile]:
         """Those of all documents that can be in a cluster, other corpora first."""
         return [*self.reference_fingerprints, *self.own_fingerprints]

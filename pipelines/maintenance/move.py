@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from strata.errors import BalanceError, ConflictError, InputError
+from strata.pipelines.execution.details import MoveDetails, MovedFiles, SettledMoves
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
@@ -67,7 +68,7 @@ class _RouteTotals:
 class _MoveTotals:
     """What a run has moved so far, and what it could not."""
 
-    report: StageReport
+    report: StageReport[MoveDetails]
     pairs: defaultdict[tuple[str, str], _RouteTotals] = field(
         default_factory=lambda: defaultdict(_RouteTotals)
     )
@@ -92,11 +93,11 @@ class _MoveTotals:
         self.report.rows_in = sum(pair.rows_before for pair in self.pairs.values())
         self.report.rows_out = sum(pair.rows_after for pair in self.pairs.values())
         self.report.check_balance()
-        self.report.details["overtaken"] = self.superseded
-        self.report.details["moves"] = [
-            {"from": source, "to": target} | asdict(pair)
+        self.report.details.overtaken = self.superseded
+        self.report.details.moves = tuple(
+            MovedFiles(source, target, **asdict(pair))
             for (source, target), pair in self.pairs.items()
-        ]
+        )
         if self.failures:
             first = next(
                 (f for f in self.failures if isinstance(f, BalanceError)), self.failures[0]
@@ -108,7 +109,7 @@ class _MoveTotals:
             )
 
 
-def run_move(context: StageContext, grace: timedelta) -> StageReport:
+def run_move(context: StageContext, grace: timedelta) -> StageReport[MoveDetails]:
     """Move what is not where it belongs, and delete old copies of earlier moves.
 
     Args:
@@ -125,10 +126,10 @@ def run_move(context: StageContext, grace: timedelta) -> StageReport:
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    report = StageReport("move", "")
+    report = StageReport("move", "", details=MoveDetails())
     followed = finish_moves(context.corpus, run_id=context.run_id)
     settled = clean_up_moves(context.corpus, grace)
-    report.details["settled"] = asdict(settled) | {"tags_followed": followed}
+    report.details.settled = SettledMoves(**asdict(settled), tags_followed=followed)
     watch.lap("settle")
     plan = plan_of_corpus(context.settings, context.corpus)
     watch.lap("plan")

@@ -110,7 +110,7 @@ def run_move_task(task: MoveTask) -> MoveResult:
     counters = cost.counters(store.meter)
     counters.files_written = int(written is not None)
     # To move a file is no use of it.
-    counters.file_reads.clear()
+    counters.io.files.clear()
     return MoveResult(task, written, counters, failure)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from strata.choices import PARTITIONABLE
 from strata.partition_settings import PartitionField
+from strata.pipelines.execution.details import RewriteDetails, RewriteStep, RewrittenTable
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
@@ -78,7 +79,9 @@ class Rewrite:
         return sum(file.n_bytes for file in self.files)
 
 
-def run_rewrite_tables(context: StageContext, request: RewriteRequest) -> StageReport:
+def run_rewrite_tables(
+    context: StageContext, request: RewriteRequest
+) -> StageReport[RewriteDetails]:
     """Bring tables into the partitions, the order and the sizes asked for.
 
     Raises:
@@ -88,7 +91,7 @@ def run_rewrite_tables(context: StageContext, request: RewriteRequest) -> StageR
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    report = StageReport("rewrite", "", StageStatus.SKIPPED, details={"tables": {}})
+    report = StageReport("rewrite", "", StageStatus.SKIPPED, details=RewriteDetails())
     for table in request.tables:
         # First into the partitions, which leaves small files; these are joined then.
         for _ in range(_ROUNDS):
@@ -195,7 +198,7 @@ def _run_batch(
     guard: RetractionGuard,
     batch: Sequence[Rewrite],
     request: RewriteRequest,
-    report: StageReport,
+    report: StageReport[RewriteDetails],
 ) -> None:
     table = batch[0].table
     order = request.order or context.settings.compress.order.get(table, RowOrder.DOC_ID)
@@ -241,7 +244,10 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
 
 
 def _fill_report(
-    table: str, results: Sequence[RewriteResult], done: frozenset[str], report: StageReport
+    table: str,
+    results: Sequence[RewriteResult],
+    done: frozenset[str],
+    report: StageReport[RewriteDetails],
 ) -> None:
     ours = [result for result in results if result.sources[0].url in done]
     before = [source for result in ours for source in result.sources]
@@ -250,14 +256,14 @@ def _fill_report(
     report.rows_out += sum(file.rows for file in after)
     for result in results:
         report.counters.add(result.counters)
-    told = report.details["tables"].setdefault(table, {"overtaken": 0, "steps": []})
-    told["overtaken"] += len(results) - len(ours)
-    told["steps"].append(
-        {
-            "files_before": len(before),
-            "files_after": len(after),
-            "bytes_before": sum(source.n_bytes for source in before),
-            "bytes_after": sum(file.n_bytes for file in after),
-            "partitions": len({file.partition for file in after}),
-        }
+    rewritten = report.details.tables.setdefault(table, RewrittenTable())
+    rewritten.overtaken += len(results) - len(ours)
+    rewritten.steps.append(
+        RewriteStep(
+            files_before=len(before),
+            files_after=len(after),
+            bytes_before=sum(source.n_bytes for source in before),
+            bytes_after=sum(file.n_bytes for file in after),
+            partitions=len({file.partition for file in after}),
+        )
     )

@@ -5,20 +5,21 @@ The stored reports of a corpus, which quote the first line of some documents.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
 
+from strata.pipelines.execution.details import PurgeResult
 from strata.pipelines.execution.stage import StageContext, reports_folder
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.storage.cleanup.expiry import expire
-from strata.storage.cleanup.garbage import STAGING, collect_garbage, find_orphans
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.writing.tiers import tiers_of
 
-__all__ = ["PurgeResult", "blank_samples", "purge"]
+__all__ = ["blank_samples", "purge"]
 
 # Staged files are also those of runs on other corpora, which go on.
 STAGING_GRACE = timedelta(hours=24)
@@ -26,15 +27,6 @@ STAGING_GRACE = timedelta(hours=24)
 ANY_AGE = timedelta(days=1)
 # How a report quotes a document: an object with its number and a sample of its text.
 NUMBER, SAMPLE = "doc_id", "sample"
-
-
-@dataclass(frozen=True, slots=True)
-class PurgeResult:
-    """What was forgotten and deleted."""
-
-    snapshots: int
-    files: int
-    n_bytes: int
 
 
 def purge(context: StageContext) -> PurgeResult:

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from strata.keys import stage_key
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
+from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.coverage import watermark_properties_without
-from strata.pipelines.lineage.guard import RETRACTION
 from strata.pipelines.lineage.keys import NO_ITEMS, banding_of, wants_cuts
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.retraction.edit_files import TableEdit, plan_edit
@@ -24,10 +24,11 @@ from strata.pipelines.retraction.reelection import (
 )
 from strata.pipelines.retraction.survivors import tokenizer_of_table
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
-from strata.pipelines.tables.removals import files_of_contained, removed_ids
+from strata.pipelines.tables.removals import removed_ids
 from strata.pipelines.tables.retractions import Retraction
 from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
+from strata.storage.layout.properties import FIRST_PROMOTED, PROMOTED, RETRACTION
 from strata.storage.tables.catalog import Corpus
 from strata.tables import DECLARED, RetractionRule, table_names
 
@@ -44,10 +45,6 @@ __all__ = [
 VERSION = 1
 RETRACTIONS = "retractions"
 SHOWN = 10
-PROMOTED = "strata.retraction-promoted"
-"""Property of a snapshot of `clusters`: number of the documents that survive only since then."""
-FIRST_PROMOTED = "strata.retraction-first-promoted"
-"""The first few of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ def _without_items(context: StageContext, doc_ids: np.ndarray) -> np.ndarray:
     """Those of some documents, int64[n] ascending, that contain no benchmark item."""
     if not len(doc_ids):
         return doc_ids
-    files = files_of_contained(context.corpus.table("contained").files())
+    files = data_files(context.corpus.table("contained").files(), reason=RemovedBy.CONTAINED)
     return np.setdiff1d(
         doc_ids, removed_ids(files, int(doc_ids[0]), int(doc_ids[-1]), context.store)
     )

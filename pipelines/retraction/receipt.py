@@ -6,103 +6,27 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from strata.pipelines.execution.details import (
+    Receipt,
+    RetainedSnapshots,
+    SelectorResult,
+    TableChange,
+)
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.lineage.guard import RETRACTION
-from strata.pipelines.retraction.edit_files import ROWS_ADDED, ROWS_REMOVED
-from strata.pipelines.retraction.plan import FIRST_PROMOTED, PROMOTED, edited_tables, stale_tables
+from strata.pipelines.retraction.plan import edited_tables, stale_tables
 from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
-from strata.pipelines.tokenization.identity import TOKENIZER
+from strata.storage.layout.properties import (
+    FIRST_PROMOTED,
+    PROMOTED,
+    RETRACTION,
+    ROWS_ADDED,
+    ROWS_REMOVED,
+    TOKENIZER,
+)
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 
-__all__ = [
-    "Receipt",
-    "RetainedSnapshots",
-    "SelectorResult",
-    "TableChange",
-    "receipt_of",
-    "retained_snapshots",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class SelectorResult:
-    """One thing that was asked for, and the documents or input files that it named."""
-
-    kind: str
-    value: str
-    documents: int | None
-    input_files: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TableChange:
-    """What became of a table; bytes are those of the files on disk.
-
-    Snapshots are text: JSON readers that know doubles only would change them.
-    """
-
-    table: str
-    rows_removed: int
-    rows_added: int
-    files_replaced: int
-    files_written: int
-    bytes_replaced: int
-    bytes_written: int
-    snapshot_before: str | None
-    snapshot_after: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetainedSnapshots:
-    """Older snapshots that still hold what was retracted.
-
-    Attributes:
-        snapshots: their number, by table.
-        tagged: names of tags and branches that keep one for ever, by table.
-        since_ms: when the last of them was superseded: from then on its age counts.
-    """
-
-    snapshots: dict[str, int]
-    tagged: dict[str, list[str]]
-    since_ms: int
-
-
-@dataclass(slots=True)
-class Receipt:
-    """The receipt.
-
-    Attributes:
-        retraction: key of the retraction.
-        reason: why.
-        asked_ms: when it was asked for, in milliseconds since 1970, UTC.
-        asked: what was asked for.
-        documents: documents that were taken out.
-        tables: what became of each table.
-        new_survivors: documents that survive only since then; None where the ledger was stale.
-        first_new_survivors: the first few of them.
-        stale: tables that the next run makes anew.
-        tokenizer: fingerprint of the tokenizer that was kept.
-        held: older snapshots that still hold the documents.
-        files_deleted: files that were deleted at once.
-        bytes_deleted: their bytes.
-        reports_blanked: stored reports that quoted one of the documents, and do not any more.
-    """
-
-    retraction: str
-    reason: str | None
-    asked_ms: int
-    asked: list[SelectorResult]
-    documents: int
-    tables: list[TableChange]
-    new_survivors: int | None
-    first_new_survivors: list[int]
-    stale: list[str]
-    tokenizer: str | None
-    held: RetainedSnapshots
-    files_deleted: int = 0
-    bytes_deleted: int = 0
-    reports_blanked: int = 0
+__all__ = ["receipt_of", "retained_snapshots"]
 
 
 def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:
@@ -166,15 +90,15 @@ def _snapshots_of(corpus: Corpus, table: str, key: str) -> _SnapshotPair | None:
 
 
 def _change(table: str, pair: _SnapshotPair) -> TableChange:
-    told = pair.after.properties
+    told, totals = pair.after.properties, pair.after.totals
     return TableChange(
         table=table,
         rows_removed=int(told.get(ROWS_REMOVED, 0)),
         rows_added=int(told.get(ROWS_ADDED, 0)),
-        files_replaced=int(told.get("deleted-data-files", 0)),
-        files_written=int(told.get("added-data-files", 0)),
-        bytes_replaced=int(told.get("removed-files-size", 0)),
-        bytes_written=int(told.get("added-files-size", 0)),
+        files_replaced=totals.files_removed,
+        files_written=totals.files_added,
+        bytes_replaced=totals.bytes_removed,
+        bytes_written=totals.bytes_added,
         snapshot_before=str(pair.before.snapshot_id) if pair.before else None,
         snapshot_after=str(pair.after.snapshot_id),
     )
@@ -199,8 +123,6 @@ def retained_snapshots(corpus: Corpus, key: str) -> RetainedSnapshots:
         }
         if older:
             numbers[name], since = len(older), max(since, limit)
-        iceberg = table.existing()
-        refs = iceberg.refs() if iceberg else {}
-        if names := sorted(ref for ref, at in refs.items() if at.snapshot_id in older):
+        if names := sorted(ref for ref, snapshot in table.refs().items() if snapshot in older):
             tagged[name] = names
     return RetainedSnapshots(numbers, tagged, since)

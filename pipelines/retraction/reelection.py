@@ -33,7 +33,7 @@ from strata.pipelines.dedup.verify_buckets import (
     scan_partition,
 )
 from strata.pipelines.dedup.verify_texts import verified_on_driver
-from strata.pipelines.execution.data_files import FingerprintFile, group_files
+from strata.pipelines.execution.data_files import data_files, group_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
@@ -268,7 +268,7 @@ def _keys(
             found.add(batch.column("key").to_numpy()[row_filter.rows(batch)])
         return found
 
-    groups = group_files([FingerprintFile(file.url) for file in files], MAX_FILTER_TASKS)
+    groups = group_files(data_files(files), MAX_FILTER_TASKS)
     keys = KeyFilter.empty(n_bits)
     context.progress.start("retract", "gather the keys of what goes", len(groups))
     for found in run_tasks(context.spark(), collect, [RowTask(some, banding) for some in groups]):

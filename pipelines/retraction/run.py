@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.keys import stage_key
+from strata.pipelines.execution.details import RetractDetails
 from strata.pipelines.execution.stage import (
     Counters,
     StageContext,
@@ -18,7 +19,7 @@ from strata.pipelines.execution.stage import (
 )
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.table_target import TableTarget
-from strata.pipelines.lineage.guard import RETRACTION, STATE, RetractionState, unfinished
+from strata.pipelines.lineage.guard import RetractionState, unfinished
 from strata.pipelines.retraction.edit_files import TableEdit, publish_edit
 from strata.pipelines.retraction.forget import blank_samples, purge
 from strata.pipelines.retraction.match import SelectorMatches, intent_rows, match_selectors
@@ -38,6 +39,7 @@ from strata.pipelines.tables.retractions import (
     selectors_of,
 )
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.edit import FileEdit, edit_files
 from strata.storage.writing.parquet import WrittenFile
 from strata.tables import published_with
@@ -48,7 +50,7 @@ VERSION = 1
 SHOWN = 20
 
 
-def run_retract(context: StageContext, request: RetractRequest) -> StageReport:
+def run_retract(context: StageContext, request: RetractRequest) -> StageReport[RetractDetails]:
     """Take out what is asked for, or finish what was begun.
 
     A run that dies at any moment leaves the retraction open: other stages refuse to work, and the
@@ -62,7 +64,7 @@ def run_retract(context: StageContext, request: RetractRequest) -> StageReport:
         SettingsError: nothing is asked for, and nothing was begun.
     """
     watch = Stopwatch()
-    report = StageReport("retract", "")
+    report = StageReport("retract", "", details=RetractDetails())
     retraction = _begin(context, request)
     watch.lap("find documents")
     if retraction is not None:
@@ -78,9 +80,9 @@ def run_retract(context: StageContext, request: RetractRequest) -> StageReport:
             receipt.files_deleted, receipt.bytes_deleted = forgotten.files, forgotten.n_bytes
             watch.lap("delete older files")
         report.removed = {"retracted": receipt.documents}
-        report.details["receipt"] = asdict(receipt)
+        report.details.receipt = receipt
     elif request.expiry is ExpiryPolicy.NOW:
-        report.details["deleted"] = asdict(purge(context))
+        report.details.deleted = purge(context)
     else:
         report.status = StageStatus.SKIPPED
     report.rows_out = sum(file.rows for file in context.corpus.table("documents").files())
@@ -148,7 +150,7 @@ def _begin(context: StageContext, request: RetractRequest) -> Retraction | None:
         onto=onto,
         content_key=retraction.key,
         run_id=context.run_id,
-        extra={STATE: RetractionState.OPEN, RETRACTION: retraction.key},
+        extra={RETRACTION_STATE: RetractionState.OPEN, RETRACTION: retraction.key},
     )
     return retraction
 
@@ -215,7 +217,10 @@ def _retraction(
 
 
 def _remove_documents(
-    context: StageContext, retraction: Retraction, report: StageReport, watch: Stopwatch
+    context: StageContext,
+    retraction: Retraction,
+    report: StageReport[RetractDetails],
+    watch: Stopwatch,
 ) -> None:
     plan = plan_retraction(context, retraction)
     watch.lap("plan")
@@ -268,5 +273,5 @@ def _finish(context: StageContext, retraction: Retraction) -> None:
         onto=retraction.key,
         content_key=retraction.done_key,
         run_id=context.run_id,
-        extra={STATE: RetractionState.DONE, RETRACTION: retraction.key},
+        extra={RETRACTION_STATE: RetractionState.DONE, RETRACTION: retraction.key},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from strata.pipelines.execution.details import CompressDetails, CompressedTable
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
@@ -44,7 +45,7 @@ class RewriteGroup:
         return self.files[0].partition
 
 
-def run_compress(context: StageContext) -> StageReport:
+def run_compress(context: StageContext) -> StageReport[CompressDetails]:
     """Compact and rewrite what is not yet as its tier wants it, and publish it table by table.
 
     Raises:
@@ -54,13 +55,12 @@ def run_compress(context: StageContext) -> StageReport:
     watch = Stopwatch()
     # What it rewrites is compared with what is there at the end, so nothing comes back by it.
     RetractionGuard.begin(context.corpus)
-    report = StageReport("compress", "")
+    report = StageReport("compress", "", details=CompressDetails())
     tables = TableStates.load(context.corpus, _tables_read(context.settings.compress))
     plans = plan_compress(context.settings, tables)
     if not any(plans.values()):
         report.status = StageStatus.SKIPPED
         return report
-    report.details["tables"] = {}
     for table, groups in plans.items():
         if groups:
             _rewrite(context, tables, table, groups, report)
@@ -144,7 +144,7 @@ def _rewrite(
     tables: Tables,
     table: str,
     groups: list[RewriteGroup],
-    report: StageReport,
+    report: StageReport[CompressDetails],
 ) -> None:
     tier = tier_of_table(context.settings, table)
     order = context.settings.compress.order.get(table, RowOrder.DOC_ID)
@@ -182,7 +182,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
 
 
 def _fill_report(
-    table: str, tier: Tier, results: Sequence[RewriteResult], report: StageReport
+    table: str, tier: Tier, results: Sequence[RewriteResult], report: StageReport[CompressDetails]
 ) -> None:
     before = [source for result in results for source in result.sources]
     after = [file for result in results for file in result.files]
@@ -190,10 +190,11 @@ def _fill_report(
     report.rows_out += sum(file.rows for file in after)
     for result in results:
         report.counters.add(result.counters)
-    report.details["tables"][table] = {
-        "tier": tier.name,
-        "files_before": len(before),
-        "files_after": len(after),
-        "bytes_before": sum(source.n_bytes for source in before),
-        "bytes_after": sum(file.n_bytes for file in after),
-    }
+    rewritten = CompressedTable(
+        tier=tier.name,
+        files_before=len(before),
+        files_after=len(after),
+        bytes_before=sum(source.n_bytes for source in before),
+        bytes_after=sum(file.n_bytes for file in after),
+    )
+    report.details.tables = (report.details.tables or {}) | {table: rewritten}

@@ -21,6 +21,7 @@ from strata.pipelines.decontamination.search import (
     ContainmentTask,
     find_contained,
 )
+from strata.pipelines.execution.details import DecontaminateDetails
 from strata.pipelines.execution.row_groups import deal_parts
 from strata.pipelines.execution.stage import (
     Counters,
@@ -71,7 +72,7 @@ class _Search:
 _NOTHING = _Search(IndexCounts(0, 0, 0, Counters()), [], 0, PublishMode.OVERWRITE, {})
 
 
-def run_decontaminate(context: StageContext) -> StageReport | None:
+def run_decontaminate(context: StageContext) -> StageReport[DecontaminateDetails] | None:
     """Search the documents for benchmark items and publish what contains which.
 
     Returns:
@@ -89,7 +90,8 @@ def run_decontaminate(context: StageContext) -> StageReport | None:
     tables = TableStates.load(context.corpus, ("documents", "contained"))
     corpora = benchmark_corpora(context.corpus, settings)
     documents_key = tables.table("documents").content_key or ""
-    report = StageReport("decontaminate", contained_key(documents_key, settings, corpora))
+    key = contained_key(documents_key, settings, corpora)
+    report = StageReport("decontaminate", key, details=DecontaminateDetails())
     if is_contained_current(tables.table("contained"), report.key):
         report.status = StageStatus.SKIPPED
         return report if corpora else None
@@ -188,19 +190,21 @@ def _scan(
     return results
 
 
-def _fill_report(found: Contamination, search: _Search, report: StageReport) -> None:
+def _fill_report(
+    found: Contamination, search: _Search, report: StageReport[DecontaminateDetails]
+) -> None:
     report.removed = {"contaminated": found.documents} if found.documents else {}
     report.rows_out -= found.documents
     report.check_balance()
-    report.details = {
-        "items": search.counts.items,
-        "items_too_short": search.counts.too_short,
-        "ngrams": search.counts.ngrams,
-        "searched_documents": sum(result.documents for result in search.results),
-        "documents_by_corpus": dict(found.documents_by_corpus),
-        "items_found": dict(found.items_found),
-        "top_items": dict(found.top_items),
-        "top_documents": dict(found.top_documents),
-    }
+    report.details = DecontaminateDetails(
+        items=search.counts.items,
+        items_too_short=search.counts.too_short,
+        ngrams=search.counts.ngrams,
+        searched_documents=sum(result.documents for result in search.results),
+        documents_by_corpus=dict(found.documents_by_corpus),
+        items_found=dict(found.items_found),
+        top_items=dict(found.top_items),
+        top_documents=dict(found.top_documents),
+    )
     for counters in (search.counts.counters, *(result.counters for result in search.results)):
         report.counters.add(counters)

@@ -16,8 +16,9 @@ from strata.pipelines.dedup.ledger_report import report_duplicates
 from strata.pipelines.dedup.search import EdgeSearch, find_edges
 from strata.pipelines.dedup.verify_texts import verified_by_text
 from strata.pipelines.evaluation.audit import audit_unpublished
+from strata.pipelines.execution.data_files import RemovedBy, data_files
+from strata.pipelines.execution.details import DedupDetails
 from strata.pipelines.execution.stage import (
-    Counters,
     StageContext,
     StageReport,
     StageStatus,
@@ -34,17 +35,17 @@ from strata.pipelines.lineage.keys import banding_of
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.passages import add_cuts
 from strata.pipelines.tables.inputs import read_sources
-from strata.pipelines.tables.other_corpora import AGAINST, origins_json
-from strata.pipelines.tables.removals import files_of_ledger, files_written
+from strata.pipelines.tables.other_corpora import origins_json
 from strata.settings import VerifyMethod
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import AGAINST
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import WrittenFile
 
 __all__ = ["run_dedup"]
 
 
-def run_dedup(context: StageContext) -> StageReport:
+def run_dedup(context: StageContext) -> StageReport[DedupDetails]:
     """Publish the ledger of duplicates, and where it is asked for, what is cut from survivors.
 
     Raises:
@@ -54,21 +55,21 @@ def run_dedup(context: StageContext) -> StageReport:
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
     upstream = Upstream.of_dedup(context)
-    report = StageReport("dedup", upstream.ledger_key)
+    report = StageReport("dedup", upstream.ledger_key, details=DedupDetails())
     if upstream.table("clusters").content_key == report.key:
         report.status = StageStatus.SKIPPED
         return add_cuts(context, upstream, guard, report)
     watch.lap("plan")
     ledger = _make_ledger(context, upstream, guard, report, watch)
     report.seconds, report.phases = watch.seconds, watch.phases
-    return add_cuts(context, upstream, guard, report, files_written(ledger.files))
+    return add_cuts(context, upstream, guard, report, ledger.removing)
 
 
 def _make_ledger(
     context: StageContext,
     upstream: Upstream,
     guard: RetractionGuard,
-    report: StageReport,
+    report: StageReport[DedupDetails],
     watch: Stopwatch,
 ) -> WrittenLedger:
     """Find duplicates, elect survivors and publish the ledger."""
@@ -85,7 +86,7 @@ def _make_ledger(
     report.check_balance()
     _report_displaced(context, upstream, ledger, report)
     watch.lap("compare with the ledger before")
-    report.details |= audit_unpublished(context, upstream, ledger, report)
+    report.details.audit = audit_unpublished(context, upstream, ledger, report)
     watch.lap("audit")
     guard.check(["clusters"])
     publish(
@@ -96,21 +97,24 @@ def _make_ledger(
         run_id=context.run_id,
         extra=_snapshot_properties(upstream, upstream.ledger_settings_key),
     )
-    report.counters.add(
-        Counters(bytes_written=ledger.bytes_written, files_written=len(ledger.files))
-    )
+    report.counters.io.bytes_written += ledger.bytes_written
+    report.counters.files_written += len(ledger.files)
     watch.lap("publish")
     return ledger
 
 
 def _report_displaced(
-    context: StageContext, upstream: Upstream, ledger: WrittenLedger, report: StageReport
+    context: StageContext,
+    upstream: Upstream,
+    ledger: WrittenLedger,
+    report: StageReport[DedupDetails],
 ) -> None:
     clusters, documents = upstream.table("clusters"), upstream.table("documents")
     known = watermark_of(documents, clusters, upstream.ledger_settings_key)
-    before = files_of_ledger(clusters.files())
+    before = data_files(clusters.files(), reason=RemovedBy.CLUSTERS)
     displaced = displaced_survivors(context, ledger.files, before, known.last_doc_id)
-    report.details |= {"survivors_replaced": displaced.number, "first_replaced": displaced.first}
+    report.details.survivors_replaced = displaced.number
+    report.details.first_replaced = displaced.first
 
 
 def _snapshot_properties(upstream: Upstream, settings_key: str) -> Mapping[str, str]:
@@ -126,17 +130,17 @@ def _publish_edges(
     context: StageContext,
     upstream: Upstream,
     guard: RetractionGuard,
-    report: StageReport,
+    report: StageReport[DedupDetails],
     watch: Stopwatch,
 ) -> EdgeFiles:
     """Bring `edges` up to date; its files are then these."""
     table, documents = upstream.table("edges"), upstream.table("documents")
     watermark = watermark_of(documents, table, upstream.search_key)
     search = _search(upstream, watermark)
-    report.details |= {"bands": search.banding.bands, "rows": search.banding.rows}
-    report.details["new_documents"] = search.new_documents
+    report.details.bands, report.details.rows = search.banding.bands, search.banding.rows
+    report.details.new_documents = search.new_documents
     others = {corpus.origin.corpus: corpus.rows for corpus in upstream.references}
-    report.details |= {"against": others} if others else {}
+    report.details.against = others or None
     report.rows_in = current_watermark(documents.files()).documents
     if table.content_key == upstream.edges_key:
         report.rows_out = watermark.documents
@@ -162,23 +166,23 @@ def _publish_edges(
         report.counters.add(result.counters)
         if result.url is not None:
             context.store.delete(Url.parse(result.url))
-    report.details |= {
-        "compared_rows": sum(result.rows for result in results),
-        "repeated_ids": sum(result.same_id for result in results),
-    }
+    report.details.compared_rows = sum(result.rows for result in results)
+    report.details.repeated_ids = sum(result.same_id for result in results)
     watch.lap("edges")
     return known.plus(files)
 
 
 def _verified_by_text(
-    context: StageContext, upstream: Upstream, files: list[WrittenFile], report: StageReport
+    context: StageContext,
+    upstream: Upstream,
+    files: list[WrittenFile],
+    report: StageReport[DedupDetails],
 ) -> list[WrittenFile]:
     if upstream.settings.verify is VerifyMethod.SKETCH:
         return files
     decided = verified_by_text(context, upstream, files)
-    report.details |= {"pairs_read": decided.read, "pairs_refuted": decided.refuted}
-    if decided.cached:
-        report.details["kept_pairs"] = decided.cached
+    report.details.pairs_read, report.details.pairs_refuted = decided.read, decided.refuted
+    report.details.kept_pairs = dict(decided.cached) or None
     return decided.files
 
 
@@ -193,14 +197,12 @@ def _search(upstream: Upstream, watermark: Watermark) -> EdgeSearch:
     )
 
 
-def _fill_report(ledger: WrittenLedger, edges: EdgeFiles, report: StageReport) -> None:
+def _fill_report(
+    ledger: WrittenLedger, edges: EdgeFiles, report: StageReport[DedupDetails]
+) -> None:
     report.removed = dict(sorted(ledger.removed.items()))
     report.rows_out -= sum(ledger.removed.values())
-    report.details |= {
-        "clusters": ledger.clusters,
-        "largest_cluster": ledger.largest,
-        "component_rounds": ledger.rounds,
-        "edges": edges.rows,
-    }
-    if ledger.cached:
-        report.details["kept_stars"] = ledger.cached
+    details = report.details
+    details.clusters, details.largest_cluster = ledger.clusters, ledger.largest
+    details.component_rounds, details.edges = ledger.rounds, edges.rows
+    details.kept_stars = ledger.cached or None

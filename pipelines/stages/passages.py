@@ -7,22 +7,17 @@ compared are their hashes. The order of documents and places in them decides whi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups, data_files
+from strata.pipelines.execution.details import DedupDetails, PassageCounts
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.keys import wants_cuts
-from strata.pipelines.lineage.staleness import (
-    CUT_CONTAINED,
-    CUT_DOCUMENTS,
-    CUT_LEDGER,
-    contained_files,
-    cuts_are_current,
-)
+from strata.pipelines.lineage.staleness import contained_files, cuts_are_current
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.passages.collectors import (
     AnchorCollector,
@@ -33,9 +28,9 @@ from strata.pipelines.passages.collectors import (
 )
 from strata.pipelines.passages.regroup import regroup
 from strata.pipelines.passages.rows import PassageKind, PassageRows, PassageTask, find_passage_rows
-from strata.pipelines.tables.removals import files_of_ledger
 from strata.settings import DedupSettings, Passage
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.tiers import tier_of_table
 
@@ -55,17 +50,17 @@ class _Survivors:
     """
 
     documents: int
-    parts: Sequence[tuple[Part, ...]]
-    ledger: tuple[LedgerFile, ...]
+    parts: Sequence[tuple[RowGroups, ...]]
+    ledger: tuple[DataFile, ...]
 
 
 def add_cuts(
     context: StageContext,
     upstream: Upstream,
     guard: RetractionGuard,
-    report: StageReport,
-    clusters: tuple[LedgerFile, ...] | None = None,
-) -> StageReport:
+    report: StageReport[DedupDetails],
+    clusters: tuple[DataFile, ...] | None = None,
+) -> StageReport[DedupDetails]:
     """Bring `cuts` up to date with the ledger that a dedup stage has just left.
 
     Args:
@@ -109,8 +104,8 @@ def add_cuts(
 def _find(
     context: StageContext,
     upstream: Upstream,
-    clusters: tuple[LedgerFile, ...] | None,
-    report: StageReport,
+    clusters: tuple[DataFile, ...] | None,
+    report: StageReport[DedupDetails],
     watch: Stopwatch,
 ) -> list[CollectedRows]:
     settings = upstream.settings
@@ -119,7 +114,7 @@ def _find(
     context.spark()
     watch.lap("wait for Spark")
     if clusters is None:
-        clusters = files_of_ledger(upstream.table("clusters").files())
+        clusters = data_files(upstream.table("clusters").files(), reason=RemovedBy.CLUSTERS)
     documents = upstream.table("documents").files()
     remaining = _Survivors(
         sum(file.rows for file in documents),
@@ -137,7 +132,10 @@ def _find(
 
 
 def _units(
-    context: StageContext, remaining: _Survivors, settings: DedupSettings, report: StageReport
+    context: StageContext,
+    remaining: _Survivors,
+    settings: DedupSettings,
+    report: StageReport[DedupDetails],
 ) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
@@ -148,16 +146,15 @@ def _units(
 
 
 def _runs(
-    context: StageContext, remaining: _Survivors, width: int, report: StageReport
+    context: StageContext, remaining: _Survivors, width: int, report: StageReport[DedupDetails]
 ) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
     anchors = _scan(context, remaining, PassageKind.ANCHOR, width, (), report)
     places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
-    staged = [each.anchors for each in places if each.anchors is not None]
-    shared = tuple(file.lookup for file in staged)
+    shared = tuple(each.anchors.file for each in places if each.anchors is not None)
     found = _scan(context, remaining, PassageKind.RUN, width, shared, report)
-    for file in staged:
+    for file in shared:
         context.store.delete(Url.parse(file.url))
     collector = RunCollector(SUBSTRING, folder, tier.layout, width)
     return _compare(context, found, collector, report)
@@ -168,8 +165,8 @@ def _scan(
     remaining: _Survivors,
     kind: PassageKind,
     words: int,
-    anchors: tuple[LedgerFile, ...],
-    report: StageReport,
+    anchors: tuple[DataFile, ...],
+    report: StageReport[DedupDetails],
 ) -> list[PassageRows]:
     """Read the survivors, and check that no document was missed."""
     folder, storage = staging_folder(context), context.storage_options
@@ -184,7 +181,9 @@ def _scan(
     return found
 
 
-def _fill_report(found: Sequence[PassageRows], documents: int, report: StageReport) -> None:
+def _fill_report(
+    found: Sequence[PassageRows], documents: int, report: StageReport[DedupDetails]
+) -> None:
     read = sum(each.documents for each in found)
     removed = sum(each.removed for each in found)
     for each in found:
@@ -194,15 +193,14 @@ def _fill_report(found: Sequence[PassageRows], documents: int, report: StageRepo
         report.rows_in = documents
         report.rows_out = read - removed
         report.removed = {"duplicate": removed} if removed else {}
-    balance = StageReport("dedup", report.key, rows_in=report.rows_in, rows_out=read)
-    balance.check_balance()
+    replace(report, rows_out=read, rejected={}, removed={}).check_balance()
 
 
 def _compare(
     context: StageContext,
     found: Sequence[PassageRows],
     collector: Collector,
-    report: StageReport,
+    report: StageReport[DedupDetails],
 ) -> list[CollectedRows]:
     files = [each.file for each in found if each.file is not None]
     context.progress.start("dedup", "compare passages", 0)
@@ -211,9 +209,11 @@ def _compare(
     for each in done:
         report.counters.add(each.counters)
     if isinstance(collector, UnitCollector):
-        report.details.setdefault("passages", {})[collector.granularity] = {
-            "compared": sum(file.rows for file in files),
-            "cut": sum(file.rows for each in done for file in each.cuts),
-            "bytes_cut": sum(each.bytes_cut for each in done),
-        }
+        counts = PassageCounts(
+            compared=sum(file.rows for file in files),
+            cut=sum(file.rows for each in done for file in each.cuts),
+            bytes_cut=sum(each.bytes_cut for each in done),
+        )
+        before = report.details.passages or {}
+        report.details.passages = before | {collector.granularity: counts}
     return done

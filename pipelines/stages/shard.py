@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from strata.errors import RejectLimitError
+from strata.pipelines.execution.details import ShardDetails
 from strata.pipelines.execution.stage import (
     Counters,
     StageContext,
@@ -37,12 +38,12 @@ from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.pipelines.tables.inputs import read_input_manifest
-from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
+from strata.pipelines.tables.other_corpora import fingerprint_format
 from strata.pipelines.tables.retractions import emptied_ordinals
 from strata.pipelines.tables.state import Tables, TableStates
 from strata.storage.contracts.url import Url
 from strata.storage.layout.partitioning import Partition
-from strata.storage.layout.records import SETTINGS_KEY
+from strata.storage.layout.properties import FINGERPRINT_FORMAT, SETTINGS_KEY
 from strata.storage.tables.publish import publish
 from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import WrittenFile
@@ -88,7 +89,7 @@ class _ShardTotals:
             self.files.setdefault(file.table, []).append(file)
 
 
-def run_shard(context: StageContext) -> StageReport:
+def run_shard(context: StageContext) -> StageReport[ShardDetails]:
     """Read what is new and publish it.
 
     Raises:
@@ -102,7 +103,8 @@ def run_shard(context: StageContext) -> StageReport:
     tables = TableStates({**states, "retractions": guard.retractions})
     planned = plan_inputs(context, tables)
     plan = planned.plan
-    report = StageReport("shard", plan.key, details={"files_skipped": dict(planned.skipped)})
+    details = ShardDetails(files_skipped=dict(planned.skipped))
+    report = StageReport("shard", plan.key, details=details)
     if plan.done:
         report.status = StageStatus.SKIPPED
         return report
@@ -210,7 +212,7 @@ def _parallelism(context: StageContext, splits: list[Split]) -> int:
     return context.spark().sparkContext.defaultParallelism if splits else 1
 
 
-def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport) -> None:
+def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport[ShardDetails]) -> None:
     for count in totals.inputs.values():
         report.rows_in += count.records
         for reason, number in count.rejected.items():
@@ -221,17 +223,16 @@ def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport) -> 
         reason = str(reject.reason)
         report.rejected[reason] = report.rejected.get(reason, 0) + 1
     report.rows_out = sum(file.rows for file in totals.files.get("documents", []))
-    report.details |= {
-        "input_files": len(plan.files),
-        "input_bytes": sum(file.size for file in plan.files),
-        "broken_files": len(totals.broken),
-        "dates_unread": sum(count.dates_unread for count in totals.inputs.values()),
-        "mode": str(plan.mode),
-    }
+    details = report.details
+    details.input_files = len(plan.files)
+    details.input_bytes = sum(file.size for file in plan.files)
+    details.broken_files = len(totals.broken)
+    details.dates_unread = sum(count.dates_unread for count in totals.inputs.values())
+    details.mode = str(plan.mode)
 
 
 def _check_reject_ratio(
-    context: StageContext, plan: ShardPlan, totals: _ShardTotals, report: StageReport
+    context: StageContext, plan: ShardPlan, totals: _ShardTotals, report: StageReport[ShardDetails]
 ) -> None:
     limit = context.settings.shard.max_reject_ratio
     harmful = {
@@ -244,7 +245,7 @@ def _check_reject_ratio(
     ratio = max(
         sum(harmful.values()) / max(report.rows_in, 1), lost_bytes / max(sum(sizes.values()), 1)
     )
-    report.details["reject_ratio"] = round(ratio, 6)
+    report.details.reject_ratio = round(ratio, 6)
     if ratio > limit:
         seen = [*totals.broken.values(), *totals.samples]
         shown = [reject for reject in seen if not reject.reason.harmless][:SHOWN]
@@ -294,4 +295,4 @@ def _write_driver_rows(context: StageContext, plan: ShardPlan, totals: _ShardTot
         writer = table_writer(store, folder, table, tier.layout, "shard-driver")
         writer.write(batch)
         totals.keep(writer.close())
-    totals.counters.bytes_written += store.meter.bytes_written
+    totals.counters.io.bytes_written += store.meter.bytes_written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from strata.pipelines.execution.data_files import RemovedBy
+from strata.pipelines.execution.details import TokenizeDetails
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.tasks import run_tasks
@@ -12,10 +13,16 @@ from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tables.survivors import SurvivorFiles
-from strata.pipelines.tokenization.identity import TOKENIZER, named_spec, tokens_key
+from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenResult, TokenTask, run_token_task
 from strata.pipelines.tokenization.training import trained_spec
+from strata.storage.layout.properties import (
+    TOKENIZER,
+    TOKENIZER_FINGERPRINT,
+    TOKENIZER_KIND,
+    TOKENIZER_VOCAB_SIZE,
+)
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import WrittenFile
 from strata.storage.writing.tiers import tier_of_table
@@ -23,7 +30,7 @@ from strata.storage.writing.tiers import tier_of_table
 __all__ = ["run_tokenize"]
 
 
-def run_tokenize(context: StageContext) -> StageReport:
+def run_tokenize(context: StageContext) -> StageReport[TokenizeDetails]:
     """Encode the survivors and publish them.
 
     Raises:
@@ -34,7 +41,8 @@ def run_tokenize(context: StageContext) -> StageReport:
     guard = RetractionGuard.begin(context.corpus)
     upstream, settings = Upstream.of_tokenize(context), context.settings.tokenize
     loaded = named_spec(settings, context.store)
-    report = StageReport("tokenize", tokens_key(upstream, settings, loaded))
+    key = tokens_key(upstream, settings, loaded)
+    report = StageReport("tokenize", key, details=TokenizeDetails())
     if all(upstream.table(table).content_key == report.key for table in ("clean", "tokens")):
         report.status = StageStatus.SKIPPED
         return report
@@ -51,8 +59,8 @@ def run_tokenize(context: StageContext) -> StageReport:
     watch.lap("tasks")
     report.rows_in = sum(file.rows for file in documents)
     files = _fill_report(results, report)
-    report.details |= {"tokenizer": spec.fingerprint, "vocab_size": spec.vocab_size}
-    report.details["engine"] = sorted({result.engine for result in results})
+    report.details.tokenizer, report.details.vocab_size = spec.fingerprint, spec.vocab_size
+    report.details.engine = sorted({result.engine for result in results})
     report.check_balance()
     guard.check(["clean", "tokens"])
     for table in ("clean", "tokens"):
@@ -99,7 +107,9 @@ def _encode_all(
     return results
 
 
-def _fill_report(results: list[TokenResult], report: StageReport) -> dict[str, list[WrittenFile]]:
+def _fill_report(
+    results: list[TokenResult], report: StageReport[TokenizeDetails]
+) -> dict[str, list[WrittenFile]]:
     files: dict[str, list[WrittenFile]] = {}
     for result in results:
         report.counters.add(result.counters)
@@ -113,19 +123,19 @@ def _fill_report(results: list[TokenResult], report: StageReport) -> dict[str, l
     }
     report.removed = {reason: number for reason, number in removed.items() if number}
     if bytes_cut := sum(result.survivors.bytes_cut for result in results):
-        report.details["bytes_cut"] = bytes_cut
-    report.details["checked_documents"] = sum(result.checked for result in results)
+        report.details.bytes_cut = bytes_cut
+    report.details.checked_documents = sum(result.checked for result in results)
     if encoding := sum(result.encode_cpu_seconds for result in results):
         rate = report.counters.text_bytes / 1e6 / encoding
-        report.details["encode_mb_per_cpu_second"] = round(rate, 1)
+        report.details.encode_mb_per_cpu_second = round(rate, 1)
     return files
 
 
 def _describe(context: StageContext, spec: TokenizerSpec) -> None:
     context.corpus.table("tokens").set_properties(
         {
-            "strata.tokenizer.fingerprint": spec.fingerprint,
-            "strata.tokenizer.kind": str(spec.kind),
-            "strata.tokenizer.vocab-size": str(spec.vocab_size),
+            TOKENIZER_FINGERPRINT: spec.fingerprint,
+            TOKENIZER_KIND: str(spec.kind),
+            TOKENIZER_VOCAB_SIZE: str(spec.vocab_size),
         }
     )

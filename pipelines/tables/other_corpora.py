@@ -14,17 +14,16 @@ from dataclasses import dataclass
 import msgspec
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.kernels.banding import SKETCH_VERSION
 from strata.settings import DedupSettings
 from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.properties import AGAINST, FINGERPRINT_FORMAT
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.table import TableReader, TableState
 
 __all__ = [
-    "AGAINST",
-    "FINGERPRINT_FORMAT",
     "BenchmarkCorpus",
     "Origin",
     "ReferenceCorpus",
@@ -37,8 +36,6 @@ __all__ = [
     "reference_document",
 ]
 
-AGAINST = "strata.against"
-FINGERPRINT_FORMAT = "strata.fingerprint-format"
 LOWEST = -(1 << 63)
 MAX_ORDINALS = 1 << (63 - POSITION_BITS)
 
@@ -75,7 +72,7 @@ class ReferenceCorpus:
 
     origin: Origin
     key: str
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     rows: int
     documents: TableState
 
@@ -114,7 +111,7 @@ def reference_corpora(corpus: Corpus, settings: DedupSettings) -> tuple[Referenc
             ReferenceCorpus(
                 Origin(name, chosen.snapshot_id, shift),
                 chosen.content_key or "",
-                tuple(FingerprintFile(file.url, shift) for file in files),
+                data_files(files, shift),
                 sum(file.rows for file in files),
                 other.documents,
             )

@@ -10,10 +10,8 @@ from strata.settings import TokenizeSettings, TrainSettings
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 
-__all__ = ["TOKENIZER", "named_spec", "tokens_key", "training_of"]
+__all__ = ["named_spec", "tokens_key", "training_of"]
 
-TOKENIZER = "strata.tokenizer"
-"""Property of a snapshot of `tokens`: fingerprint of the tokenizer that encoded it."""
 
 # Raise it when the code changes what is written for the same documents and tokenizer.
 TOKENS_VERSION = 1

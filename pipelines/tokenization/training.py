@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.errors import ConflictError, InputError
-from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
@@ -76,9 +76,9 @@ def train_bpe(texts: pa.LargeStringArray, vocab_size: int) -> bytes:
 class TrainingSampleTask:
     """Row groups to take a sample of: the documents whose hash is below ``share`` of all hashes."""
 
-    parts: tuple[Part, ...]
-    ledger: tuple[LedgerFile, ...]
-    cuts: tuple[LedgerFile, ...]
+    parts: tuple[RowGroups, ...]
+    ledger: tuple[DataFile, ...]
+    cuts: tuple[DataFile, ...]
     share: float
     folder: Url
     layout: ParquetLayout

@@ -156,7 +156,7 @@ def record_accesses(
         store: where the log is.
         folder: what :func:`accesses_folder` tells.
         run_id: the run.
-        reads: by name of the file, as ``IoMeter.files`` and ``Counters.file_reads`` have it.
+        reads: by name of the file, as ``IoMeter.files`` has it.
 
     Returns:
         The file that was written; None where nothing was read.

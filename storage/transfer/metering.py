@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from strata.storage.contracts.store import ByteRange, FileInfo, Output, Store
 from strata.storage.contracts.url import LOCAL, Url
@@ -61,15 +61,15 @@ class FileReads:
 
 @dataclass(slots=True)
 class IoMeter:
-    """Bytes and requests that went through a store; adds up with ``+``.
+    """Bytes and requests that went through a store; all of them add up, with ``+``.
 
     A request is one to a server, whatever it is for: a part, a listing, the size of a file. On
     local files it is one call.
 
     Attributes:
         bytes_read: bytes that readers got, from the store or its cache.
-        read_requests: requests that read.
         bytes_written: bytes that writers gave.
+        read_requests: requests that read.
         write_requests: requests that write.
         retries: requests that failed in a way that passes, and were sent again.
         failovers: times that another endpoint took over.
@@ -77,12 +77,12 @@ class IoMeter:
         cache_misses: blocks that it had not.
         cache_bytes: bytes that came from the cache.
         cache_faults: blocks that the cache could not keep, or that were damaged.
-        files: bytes read of each data file, by its name.
+        files: reads of each data file, by its name; all of one meter count as one read.
     """
 
     bytes_read: int = 0
-    read_requests: int = 0
     bytes_written: int = 0
+    read_requests: int = 0
     write_requests: int = 0
     retries: int = 0
     failovers: int = 0
@@ -90,21 +90,26 @@ class IoMeter:
     cache_misses: int = 0
     cache_bytes: int = 0
     cache_faults: int = 0
-    files: dict[str, int] = field(default_factory=dict)
+    files: dict[str, FileReads] = field(default_factory=dict)
 
     def __add__(self, other: IoMeter) -> IoMeter:
-        names = self.files.keys() | other.files.keys()
-        total = IoMeter(files={n: self.files.get(n, 0) + other.files.get(n, 0) for n in names})
-        for each in fields(self):
-            if each.name != "files":
-                mine, theirs = getattr(self, each.name), getattr(other, each.name)
-                setattr(total, each.name, mine + theirs)
+        total = IoMeter()
+        total += self
+        total += other
         return total
 
-    @property
-    def file_reads(self) -> dict[str, FileReads]:
-        """Each data file that was read, as one read."""
-        return {name: FileReads(1, n_bytes) for name, n_bytes in self.files.items()}
+    def __iadd__(self, other: IoMeter) -> Self:
+        for name, number in other.counts().items():
+            setattr(self, name, getattr(self, name) + number)
+        for name, reads in other.files.items():
+            self.files[name] = self.files.get(name, FileReads()) + reads
+        return self
+
+    def counts(self) -> dict[str, int]:
+        """Every number of the meter by its name; the files are not among them."""
+        return {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name != "files"
+        }
 
     def count_read(self, url: Url, size: int, *, requests: int) -> None:
         """Record ``size`` bytes that were read of a file, in so many requests."""
@@ -113,7 +118,8 @@ class IoMeter:
             self.bytes_read += size
             self.read_requests += requests
             if name in self.files or facts_of_name(name).codec:
-                self.files[name] = self.files.get(name, 0) + size
+                before = self.files.get(name, FileReads(1))
+                self.files[name] = FileReads(before.reads, before.n_bytes + size)
 
     def count_write(self, size: int, *, requests: int) -> None:
         """Record ``size`` bytes that were written, in so many requests."""

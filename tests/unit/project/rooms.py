@@ -48,9 +48,17 @@ ORDER = (
 
 # Modules that other rooms import; all others are their room's own business.
 PUBLIC = {
-    "storage.contracts": {"cache_options", "faults", "options", "store", "transfer_policy", "url"},
+    "storage.contracts": {
+        "cache_options",
+        "close_or_discard",
+        "faults",
+        "options",
+        "store",
+        "transfer_policy",
+        "url",
+    },
     "storage.checksums": {"file_digest", "hashing", "rows"},
-    "storage.layout": {"doc_ids", "file_names", "partitioning", "records", "schemas"},
+    "storage.layout": {"doc_ids", "file_names", "partitioning", "properties", "records", "schemas"},
     "storage.transfer": {"metering", "prefetch", "reading", "store"},
     "storage.cache": {"blocks", "store"},
     "storage.reading": {"conditions", "predicates", "read_plan", "row_lookup", "scan"},
@@ -60,8 +68,10 @@ PUBLIC = {
         "catalog_errors",
         "commits",
         "file_io",
+        "partition_evolution",
         "partition_specs",
         "snapshots",
+        "table_records",
         "table_commit",
     },
     "storage.tables": {
@@ -90,6 +100,7 @@ PUBLIC = {
         "banding",
         "buckets",
         "buffers",
+        "columns",
         "components",
         "containment",
         "content_hash",
@@ -99,6 +110,7 @@ PUBLIC = {
         "minhash",
         "passages",
         "run_merging",
+        "runs",
         "shingle_sets",
         "signature_index",
         "star_links",
@@ -109,6 +121,7 @@ PUBLIC = {
     "pipelines.execution": {
         "cached_frames",
         "data_files",
+        "details",
         "row_groups",
         "stage",
         "staging",
@@ -160,7 +173,7 @@ PUBLIC = {
     "pipelines.retraction": {"request", "run"},
     "pipelines.stages": {"compress", "decontaminate", "dedup", "shard", "tokenize"},
     "jobs.session": {"class_data", "java", "spark"},
-    "jobs.runner": {"failures", "options", "progress", "read_log", "run"},
+    "jobs.runner": {"failures", "launch", "options", "progress", "read_log", "run"},
     "jobs.display": {"cluster", "facts", "receipt", "text"},
     "jobs.datasource": {"source"},
     "jobs.doctor": {"doctor"},

@@ -52,7 +52,7 @@ def test_retract_on_spark_same_tables_as_without_the_documents(
     pairs = {(row["a"], row["b"]) for row in ours.pop("edges")}
     assert pairs >= {(row["a"], row["b"]) for row in theirs.pop("edges")}
     assert ours == theirs
-    assert report.details["receipt"]["held"]["snapshots"] == {}
+    assert report.details.receipt.held.snapshots == {}
     assert {each.status for each in run_all(context_of(inputs, **sections))} == {
         StageStatus.SKIPPED
     }

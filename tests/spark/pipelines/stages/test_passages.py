@@ -75,7 +75,7 @@ def test_cuts_shuffled_same_as_in_memory(
 
     assert cuts(wide) == cuts(memory)
     assert {row["grain"] for row in rows(wide, "cuts")} == {"line", "substring"}
-    assert reports[1].details["passages"] == reports[0].details["passages"]
+    assert reports[1].details.passages == reports[0].details.passages
     assert reports[1].rows_out == reports[0].rows_out
 
 

@@ -133,10 +133,10 @@ def test_dedup_ledger_made_by_spark_same_as_in_memory(
     told = []
     for context in (by_driver, by_spark):
         run_shard(context)
-        told.append(run_dedup(context).details["duplicates"])
+        told.append(run_dedup(context).details.duplicates)
 
     assert told[0] == told[1]
-    assert sum(size["removed"] for size in told[0]["sizes"]) >= 19
+    assert sum(size.removed for size in told[0].sizes) >= 19
 
     assert ledger(by_spark) == ledger(by_driver)
     assert min(row["kept_id"] for row in ledger(by_spark)) < 0 < len(ledger(by_spark))
@@ -164,11 +164,11 @@ def test_dedup_audit_same_for_other_partitions_and_files(
     for context in (usual, other):
         run_shard(context)
 
-    audits = [run_dedup(context).details["audit"] for context in (usual, other)]
+    audits = [run_dedup(context).details.audit for context in (usual, other)]
 
     assert audits[0] == audits[1]
-    assert audits[0]["precision"]["value"] == 1
-    assert audits[0]["removed_documents"] >= 19
+    assert audits[0].precision.value == 1
+    assert audits[0].removed_documents >= 19
     assert len(other.corpus.table("documents").files()) > 2
 
 
@@ -199,8 +199,8 @@ def test_dedup_exact_only_true_pairs_stay(
     assert {(row["a"], row["b"]) for row in found["e"]} == true
     assert len(found["s"]) > len(true) > 10
     details = reports[1].details
-    assert details["pairs_read"] >= details["pairs_refuted"] == len(found["s"]) - len(true)
-    assert reports[1].details["audit"]["precision"]["value"] == 1
+    assert details.pairs_read >= details.pairs_refuted == len(found["s"]) - len(true)
+    assert reports[1].details.audit.precision.value == 1
     assert found["e"] == sorted(found["e"], key=lambda row: (row["a"], row["b"]))
 
 
@@ -356,7 +356,7 @@ def test_compress_tiers_files_moved_keys_kept(
     report = run_compress(moved)
     again = [stage(moved) for stage in (run_shard, run_dedup, run_tokenize, run_compress)]
 
-    assert set(report.details["tables"]) == {"documents", "tokens"}
+    assert set(report.details.tables) == {"documents", "tokens"}
     (document_file,) = {file.codec for file in moved.corpus.table("documents").files()}
     assert document_file == "zstd"
     assert all(

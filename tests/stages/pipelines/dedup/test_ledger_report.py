@@ -1,6 +1,7 @@
 import pytest
 
 from strata.pipelines.dedup.ledger_report import LINE, first_line
+from strata.pipelines.execution.details import DuplicateFacts, SizeClass, SourceMatrix
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
@@ -43,31 +44,31 @@ def test_dedup_report_tells_sizes_largest_clusters_and_sources(tmp_path):
     context = context_of(tmp_path, sources)
     run_shard(context)
     report = run_dedup(context)
-    told = report.details["duplicates"]
-    assert told["sizes"] == (
-        {"least": 2, "most": 3, "clusters": 2, "removed": 2},
-        {"least": 4, "most": 7, "clusters": 1, "removed": 3},
+    told = report.details.duplicates
+    assert told.sizes == (
+        SizeClass(2, 3, 2, 2),
+        SizeClass(4, 7, 1, 3),
     )
-    assert [(each["size"], each["id"]) for each in told["largest"]] == [
+    assert [(each.size, each.id) for each in told.largest] == [
         (4, "doc-0"),
         (2, "doc-1"),
         (2, "doc-2"),
     ]
-    assert told["largest"][0]["source"] == "web"
-    assert told["largest"][0]["sample"] == first_line(TEXTS[0])
-    assert told["sources"] == {"names": ("web", "wiki"), "removed": ((1, 0), (4, 0))}
-    assert sum(map(sum, told["sources"]["removed"])) == sum(report.removed.values())
+    assert told.largest[0].source == "web"
+    assert told.largest[0].sample == first_line(TEXTS[0])
+    assert told.sources == SourceMatrix(("web", "wiki"), ((1, 0), (4, 0)))
+    assert sum(map(sum, told.sources.removed)) == sum(report.removed.values())
 
 
 def test_dedup_report_counts_what_reading_samples_costs(tmp_path):
     context = context_of(tmp_path, {"web": [TEXTS[0], TEXTS[0]]})
     run_shard(context)
     (documents,) = context.corpus.table("documents").files()
-    assert run_dedup(context).counters.bytes_read >= documents.n_bytes
+    assert run_dedup(context).counters.io.bytes_read >= documents.n_bytes
 
 
 def test_dedup_report_of_a_corpus_without_duplicates_is_empty(tmp_path):
     context = context_of(tmp_path, {"web": TEXTS})
     run_shard(context)
-    told = run_dedup(context).details["duplicates"]
-    assert told == {"sizes": (), "largest": (), "sources": {"names": (), "removed": ()}}
+    told = run_dedup(context).details.duplicates
+    assert told == DuplicateFacts((), (), SourceMatrix((), ()))

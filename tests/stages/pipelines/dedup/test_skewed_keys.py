@@ -78,7 +78,7 @@ def test_heavy_keys_edges_are_those_of_the_sort_in_memory(tmp_path, texts, monke
     assert rows_of(shuffled, "edges") == rows_of(memory, "edges")
     assert rows_of(shuffled, "clusters") == rows_of(memory, "clusters")
     assert report.removed == expected.removed
-    assert report.details["repeated_ids"] == expected.details["repeated_ids"]
+    assert report.details.repeated_ids == expected.details.repeated_ids
 
 
 def test_heavy_keys_rows_do_not_pass_the_shuffle(tmp_path, texts, monkeypatch):
@@ -87,7 +87,7 @@ def test_heavy_keys_rows_do_not_pass_the_shuffle(tmp_path, texts, monkeypatch):
     _, (after,) = deduplicated(tmp_path, "heavy", [texts], memory_documents=0)
 
     # 150 of 260 documents are banners; each has a row for every hub that it joins, not for 25 keys.
-    assert after.details["compared_rows"] < 0.85 * before.details["compared_rows"]
+    assert after.details.compared_rows < 0.85 * before.details.compared_rows
 
 
 def test_heavy_keys_inputs_in_parts_give_the_edges_of_memory(tmp_path, texts, monkeypatch):

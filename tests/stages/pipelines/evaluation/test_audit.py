@@ -11,12 +11,13 @@ from strata.pipelines.dedup.exact_jaccard import CandidatePairs, exact_jaccard
 from strata.pipelines.evaluation import neighbours
 from strata.pipelines.evaluation.audit import audit
 from strata.pipelines.evaluation.neighbours import CHECKED, Neighbours
+from strata.pipelines.execution.data_files import RemovedBy, data_files
+from strata.pipelines.execution.details import AuditedShare
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.kernels import signature_index
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
-from strata.pipelines.tables.removals import files_of_ledger
 from strata.pipelines.tables.texts import own_texts
 from strata.settings import Settings
 from strata.storage.contracts.url import Url
@@ -126,17 +127,17 @@ def true_values(truth):
 
 
 def test_audit_of_all_documents_is_the_truth(report, truth):
-    found = report.details["audit"]
+    found = report.details.audit
 
-    assert found["removed_documents"] == len(truth[2]) > 50
-    assert found["kept_documents"] == len(truth[0]) - len(truth[2])
+    assert found.removed_documents == len(truth[2]) > 50
+    assert found.kept_documents == len(truth[0]) - len(truth[2])
     expected = true_values(truth)
     assert expected["precision"] < 1
     assert expected["recall"] < 1
     for name, value in expected.items():
-        assert found[name]["value"] == pytest.approx(value), name
+        assert getattr(found, name).value == pytest.approx(value), name
     for name in ("precision", "precision_near", "kept_with_duplicate"):
-        assert found[name]["low"] == found[name]["high"] == found[name]["value"]
+        assert getattr(found, name).low == getattr(found, name).high == getattr(found, name).value
 
 
 def audited(context, documents, key):
@@ -145,7 +146,7 @@ def audited(context, documents, key):
     )
     sampled = sequential_context(settings, "audit")
     clusters = context.corpus.table("clusters")
-    ledger = files_of_ledger(clusters.files())
+    ledger = data_files(clusters.files(), reason=RemovedBy.CLUSTERS)
     removed = sum(not row["kept"] for row in rows_of(context, "clusters", ["kept"]))
     return audit(sampled, Upstream.of_dedup(sampled), ledger, removed, key, Counters())
 
@@ -157,7 +158,7 @@ def test_audit_intervals_cover_the_truth_for_most_keys(context, report, truth):
     for number in range(rounds):
         found = audited(context, 40, f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}" * 2)
         for name, value in expected.items():
-            covered[name] += found[name]["low"] <= value <= found[name]["high"]
+            covered[name] += getattr(found, name).low <= value <= getattr(found, name).high
 
     assert min(covered[name] for name in expected) >= 0.9 * rounds
 
@@ -194,12 +195,12 @@ def test_audit_large_family_compares_few_of_its_pairs(tmp_path):
     words = [f"w{place}" for place in range(60)]
     family = [" ".join([*words[:place], f"x{place}", *words[place + 1 :]]) for place in range(60)]
 
-    found = deduplicated(tmp_path, family, threshold=THRESHOLD, ngram=NGRAM)["audit"]
+    found = deduplicated(tmp_path, family, threshold=THRESHOLD, ngram=NGRAM).audit
 
-    assert found["removed_documents"] == 59
-    assert found["compared_pairs"] <= 60 * (CHECKED + 1)
-    assert found["precision"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert found["recall"]["value"] == 1.0
+    assert found.removed_documents == 59
+    assert found.compared_pairs <= 60 * (CHECKED + 1)
+    assert found.precision == AuditedShare(1.0, 1.0, 1.0)
+    assert found.recall.value == 1.0
 
 
 def test_audit_is_the_same_however_often_pairs_are_chosen(tmp_path, monkeypatch):
@@ -224,10 +225,10 @@ def test_audit_is_the_same_however_often_pairs_are_chosen(tmp_path, monkeypatch)
 
 
 def test_audit_without_duplicates_only_kept_documents(tmp_path):
-    found = deduplicated(tmp_path, ["one two three", "four five six", "!"])["audit"]
+    found = deduplicated(tmp_path, ["one two three", "four five six", "!"]).audit
 
-    assert "precision" not in found
-    assert found["kept_with_duplicate"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert found.precision is None
+    assert found.kept_with_duplicate == AuditedShare(0.0, 0.0, 0.0)
 
 
 def test_audit_of_what_another_corpus_has_reads_its_texts(tmp_path):
@@ -236,14 +237,14 @@ def test_audit_of_what_another_corpus_has_reads_its_texts(tmp_path):
     sharded(tmp_path, "old", near, ngram=NGRAM)
     context = sharded(tmp_path, "web", texts, ngram=NGRAM, against=["old"])
 
-    found = run_dedup(context).details["audit"]
+    found = run_dedup(context).details.audit
 
-    assert found["removed_documents"] > 5
-    assert found["precision"]["low"] == found["recall"]["value"] == 1
+    assert found.removed_documents > 5
+    assert found.precision.low == found.recall.value == 1
 
 
 def test_audit_off_nothing_told(tmp_path):
-    assert "audit" not in deduplicated(tmp_path, ["one", "one"], audit_documents=0)
+    assert deduplicated(tmp_path, ["one", "one"], audit_documents=0).audit is None
 
 
 def test_exact_jaccard_equals_naive_oracle_in_any_order(context, report, truth):

@@ -112,8 +112,8 @@ def test_dedup_that_makes_only_the_cuts_asks_once_for_each_table(web):
     report = run_dedup(context)
 
     assert report.status is StageStatus.DONE
-    assert "clusters" not in report.details
-    assert report.details["passages"]
+    assert report.details.clusters is None
+    assert report.details.passages
     assert set(catalog.asked.values()) == {1}, catalog.asked
 
 
@@ -165,7 +165,7 @@ def test_tag_of_a_reference_corpus_that_moves_in_mid_stage_is_the_one_of_the_beg
 
     assert progress.acted
     assert report.key == begun.ledger_key
-    assert report.details["against"] == {"old": 3}
+    assert report.details.against == {"old": 3}
     tables = {name: context.corpus.table(name) for name in ("edges", "clusters", "cuts")}
     origin = begun.references[0].origin
     assert origins_of(tables["edges"]) == origins_of(tables["clusters"]) == (origin,)
@@ -177,7 +177,7 @@ def test_tag_of_a_reference_corpus_that_moves_in_mid_stage_is_the_one_of_the_beg
     # Only what the next run is compared with has the texts that came meanwhile.
     again = run_dedup(web("second"))
     assert again.key != report.key
-    assert again.details["against"] == {"old": 7}
+    assert again.details.against == {"old": 7}
     assert again.removed["in_other_corpus"] > report.removed["in_other_corpus"]
 
 
@@ -190,9 +190,9 @@ def test_tag_of_benchmark_items_that_moves_in_mid_stage_is_the_one_of_the_beginn
     report = run_decontaminate(replace(web("first"), progress=progress))
 
     assert progress.acted
-    assert (report.details["items"], report.removed) == (1, {"contaminated": 1})
+    assert (report.details.items, report.removed) == (1, {"contaminated": 1})
     again = run_decontaminate(web("second"))
-    assert (again.details["items"], again.removed) == (2, {"contaminated": 3})
+    assert (again.details.items, again.removed) == (2, {"contaminated": 3})
     assert again.key != report.key
 
 

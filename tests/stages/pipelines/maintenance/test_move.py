@@ -83,8 +83,8 @@ def test_move_recompresses_what_a_rule_wants_elsewhere(settings, corpus):
     assert corpus.table("clusters").snapshots()[-1].operation == "replace"
     assert corpus.table("clusters").content_key == key
     assert (report.rows_in, report.rows_out, report.status) == (3, 3, StageStatus.DONE)
-    (pair,) = report.details["moves"]
-    assert (pair["from"], pair["to"], pair["files"], pair["bytes_after"]) == (
+    (pair,) = report.details.moves
+    assert (pair.source, pair.target, pair.files, pair.bytes_after) == (
         *("hot", "cold"),
         1,
         new.n_bytes,
@@ -230,7 +230,7 @@ def test_move_that_died_between_the_tags_is_finished_with_the_same_files(
             move(settings)
     assert len(held_files(corpus.table("clusters"))) == 2
     report = move(settings)
-    assert report.details["settled"]["tags_followed"] == 2
+    assert report.details.settled.tags_followed == 2
     (held,) = held_files(corpus.table("clusters"))
     assert held.refs == {"main", "v1", "v2"}
     assert [ids_of(corpus, name) for name in sorted(held.refs)] == [[1], [1], [1]]
@@ -246,12 +246,12 @@ def test_move_old_copies_stay_for_the_grace_and_then_go(settings, corpus):
     move(settings)
     assert corpus.store.exists(old.location)
     report = move(settings)
-    assert report.details["settled"]["waiting"] == 1
+    assert report.details.settled.waiting == 1
     # Until then the table can be read as it was.
     assert len(corpus.table("clusters").iceberg().scan(snapshot_id=before).to_arrow()) == 2
     time.sleep(0.002)
     report = move(settings, grace=NO_GRACE)
-    assert report.details["settled"]["files"] == 1
+    assert report.details.settled.files == 1
     assert not corpus.store.exists(old.location)
     assert (ids_of(corpus), ids_of(corpus, "v1")) == ([1, 2], [1, 2])
     assert before not in {s.snapshot_id for s in corpus.table("clusters").snapshots()}
@@ -504,7 +504,7 @@ def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
     report = move(settings)
     assert ids_of(corpus) == [1, 2, 3]
     assert tiers_used(corpus) == ["cold", "hot"]
-    assert report.details["overtaken"] == 1
+    assert report.details.overtaken == 1
     assert len(corpus.store.find(Url.parse(settings.tiers["cold"].url))) == 1
 
 
@@ -524,7 +524,7 @@ def test_move_whose_commit_is_told_to_have_lost_keeps_its_copies(settings, corpu
     monkeypatch.setattr(SqlCatalog, "commit_table", lost)
     report = move(settings)
     assert ids_by_ref(corpus) == {"main": [1, 2], "v1": [1, 2]}
-    assert (tiers_used(corpus), report.details["overtaken"]) == (["cold"], 0)
+    assert (tiers_used(corpus), report.details.overtaken) == (["cold"], 0)
 
 
 def test_move_beside_a_retraction_publishes_nothing(settings, corpus, monkeypatch):

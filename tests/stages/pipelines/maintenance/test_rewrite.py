@@ -246,7 +246,7 @@ def test_files_that_another_run_replaced_are_planned_again(context, monkeypatch)
 
     monkeypatch.setattr(rewrite_tables, "_publish", beside)
     report = run_rewrite_tables(context, RewriteRequest(("documents",), BY))
-    assert report.details["tables"]["documents"]["overtaken"] > 0
+    assert report.details.tables["documents"].overtaken > 0
     assert rows_of(context, "documents") == before
     assert {file.partition.fields for file, _ in in_files(context)} == {BY}
 

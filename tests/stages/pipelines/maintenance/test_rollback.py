@@ -8,7 +8,7 @@ import pytest
 from strata.errors import ConflictError, SettingsError
 from strata.jobs.cli import main
 from strata.pipelines.execution.stage import StageStatus
-from strata.pipelines.lineage.guard import RETRACTION, STATE, RetractionState
+from strata.pipelines.lineage.guard import RetractionState
 from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
 from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
@@ -18,6 +18,7 @@ from strata.pipelines.tables.other_corpora import reference_corpora
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
 from strata.storage.cleanup.expiry import expire
+from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.tags import delete_tag, tag_corpus, tags_of
 from tests.support.corpora.complete import contents, rows_of, run_all, write_records
@@ -165,7 +166,7 @@ def test_rollback_beside_a_retraction_that_has_begun_is_refused(context, tmp_pat
         mode=PublishMode.APPEND,
         content_key="begun",
         run_id="retract",
-        extra={RETRACTION: "key", STATE: RetractionState.OPEN},
+        extra={RETRACTION: "key", RETRACTION_STATE: RetractionState.OPEN},
     )
     with pytest.raises(ConflictError, match="is not finished"):
         roll_back(context.corpus, steps, "back")

@@ -10,7 +10,7 @@ import pytest
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.pipelines.execution.stage import StageStatus, reports_folder
-from strata.pipelines.lineage.guard import RETRACTION, RetractionGuard, unfinished
+from strata.pipelines.lineage.guard import RetractionGuard, unfinished
 from strata.pipelines.retraction import run as retraction_run
 from strata.pipelines.retraction.request import (
     ExpiryPolicy,
@@ -26,6 +26,7 @@ from strata.pipelines.stages.tokenize import run_tokenize
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import Settings
+from strata.storage.layout.properties import RETRACTION
 from strata.storage.tables import edit
 from tests.support.corpora.complete import contents, rows_of, run_all, survivors, write_records
 from tests.support.sequential import sequential_context
@@ -191,38 +192,36 @@ def test_retract_one_snapshot_a_table_and_a_receipt_that_adds_up(project):
     rows = {name: len(rows_of(context, name)) for name in TABLES if name != "inputs"}
     gone = ["f4-0", "f4-1", "f9-3"]
 
-    receipt = run_retract(context, by_ids(*gone, reason="asked for")).details["receipt"]
+    receipt = run_retract(context, by_ids(*gone, reason="asked for")).details.receipt
 
-    assert [table["table"] for table in receipt["tables"]] == [
+    assert [table.table for table in receipt.tables] == [
         *("clean", "tokens", "clusters", "edges", "fingerprints", "rejects", "documents"),
         "inputs",
     ]
-    for table in receipt["tables"]:
-        name = table["table"]
+    for table in receipt.tables:
+        name = table.table
         after = context.corpus.table(name).snapshots()
         assert len(after) == len(before[name]) + 1
-        assert table["snapshot_before"] == str(before[name][-1].snapshot_id)
-        assert table["snapshot_after"] == str(after[-1].snapshot_id)
+        assert table.snapshot_before == str(before[name][-1].snapshot_id)
+        assert table.snapshot_after == str(after[-1].snapshot_id)
         if name != "inputs":
-            expected = rows[name] - table["rows_removed"] + table["rows_added"]
+            expected = rows[name] - table.rows_removed + table.rows_added
             assert len(rows_of(context, name)) == expected
-    assert receipt["documents"] == 3
-    assert receipt["reason"] == "asked for"
-    assert [(each["value"], each["documents"]) for each in receipt["asked"]] == [
-        (name, 1) for name in gone
-    ]
-    assert receipt["stale"] == []
-    assert set(receipt["held"]["snapshots"]) >= {"documents", "fingerprints"}
+    assert receipt.documents == 3
+    assert receipt.reason == "asked for"
+    assert [(each.value, each.documents) for each in receipt.asked] == [(name, 1) for name in gone]
+    assert receipt.stale == []
+    assert set(receipt.held.snapshots) >= {"documents", "fingerprints"}
 
 
 def test_retract_survivor_its_successor_is_encoded(project):
     context = project.built()
     kept = next(row["kept_id"] for row in rows_of(context, "clusters"))
     family = {r["doc_id"] for r in rows_of(context, "clusters") if r["kept_id"] == kept}
-    receipt = run_retract(context, request(("doc_id", str(kept)))).details["receipt"]
+    receipt = run_retract(context, request(("doc_id", str(kept)))).details.receipt
     successor = min(family - {kept})
-    assert receipt["new_survivors"] == 1
-    assert receipt["first_new_survivors"] == [successor]
+    assert receipt.new_survivors == 1
+    assert receipt.first_new_survivors == [successor]
     (tokens,) = [row for row in rows_of(context, "tokens") if row["doc_id"] == successor]
     assert tokens["n_tokens"] == len(tokens["tokens"]) > 50
     for table in ("documents", "clean", "tokens", "clusters", "fingerprints"):
@@ -270,13 +269,13 @@ def test_retract_only_touched_files_are_rewritten(project):
     (gone,) = [row for row in rows_of(context, "documents") if row["id"] == "f0-0"]
     assert len(before["documents"]) >= 3
 
-    receipt = run_retract(context, by_ids("f0-0")).details["receipt"]
+    receipt = run_retract(context, by_ids("f0-0")).details.receipt
 
-    for table in receipt["tables"]:
-        old = before[table["table"]]
-        lost = old.keys() - {file.url for file in context.corpus.table(table["table"]).files()}
+    for table in receipt.tables:
+        old = before[table.table]
+        lost = old.keys() - {file.url for file in context.corpus.table(table.table).files()}
         holders = {u for u, f in old.items() if f.min_doc_id <= gone["doc_id"] <= f.max_doc_id}
-        assert len(lost) == table["files_replaced"] == min(table["rows_removed"], 1)
+        assert len(lost) == table.files_replaced == min(table.rows_removed, 1)
         assert lost <= holders
 
 
@@ -430,16 +429,16 @@ def test_retract_publish_of_another_process_in_between_is_told_and_mended(projec
         patch.setattr(retraction_run, "pending_tables", meanwhile)
         with pytest.raises(ConflictError, match="published to clean while"):
             run_retract(context, by_ids("f4-0"))
-    receipt = run_retract(context, by_ids("f4-0")).details["receipt"]
-    assert receipt["stale"] == ["clean"]
+    receipt = run_retract(context, by_ids("f4-0")).details.receipt
+    assert receipt.stale == ["clean"]
 
 
 def test_retract_stale_ledger_rows_go_and_the_next_run_mends_it(project):
     context = project.built()
     other = {"dedup": {"survivor": ["longest", "first"]}}
-    receipt = run_retract(project.context(**other), by_ids("f4-0", "f9-0")).details["receipt"]
-    assert receipt["stale"] == ["clusters", "tokens", "clean"]
-    assert receipt["new_survivors"] is None
+    receipt = run_retract(project.context(**other), by_ids("f4-0", "f9-0")).details.receipt
+    assert receipt.stale == ["clusters", "tokens", "clean"]
+    assert receipt.new_survivors is None
     for table in ("documents", "clusters", "clean", "tokens", "fingerprints"):
         assert len(rows_of(context, table)) > 0
     run_all(project.context(**other))
@@ -449,8 +448,8 @@ def test_retract_stale_ledger_rows_go_and_the_next_run_mends_it(project):
 def test_retract_clusters_beyond_the_bound_are_left_to_the_next_run(project):
     few = {"dedup": {"driver_edges": 2, "memory_documents": 0}}
     context = project.built()
-    receipt = run_retract(project.context(**few), by_ids("f4-0")).details["receipt"]
-    assert receipt["stale"] == ["edges", "clusters", "tokens", "clean"]
+    receipt = run_retract(project.context(**few), by_ids("f4-0")).details.receipt
+    assert receipt.stale == ["edges", "clusters", "tokens", "clean"]
     run_all(project.context())
     assert_same(context, project.scratch(["f4-0"]))
 
@@ -459,9 +458,9 @@ def test_retract_trained_tokenizer_is_kept(project):
     train = {"tokenize": {"train": {"vocab_size": 400, "sample_mb": 0.1}}}
     context = project.built(**train)
     fingerprint = context.corpus.table("tokens").properties["strata.tokenizer.fingerprint"]
-    receipt = run_retract(context, by_ids(first_survivor(context))).details["receipt"]
-    assert receipt["tokenizer"] == fingerprint
-    assert receipt["new_survivors"] == 1
+    receipt = run_retract(context, by_ids(first_survivor(context))).details.receipt
+    assert receipt.tokenizer == fingerprint
+    assert receipt.new_survivors == 1
     assert {report.status for report in run_all(project.context(**train))} == {StageStatus.SKIPPED}
 
 
@@ -470,8 +469,8 @@ def test_retract_trained_tokenizer_that_is_gone_tokens_are_made_anew(project):
     context = project.built(**train)
     for file in (project.folder / "wh" / "web" / "tokenizers").iterdir():
         file.unlink()
-    receipt = run_retract(context, by_ids(first_survivor(context))).details["receipt"]
-    assert receipt["stale"] == ["tokens", "clean"]
+    receipt = run_retract(context, by_ids(first_survivor(context))).details.receipt
+    assert receipt.stale == ["tokens", "clean"]
     run_all(project.context(**train))
     assert len(rows_of(context, "tokens")) == len(survivors(context))
 
@@ -527,7 +526,7 @@ def test_new_inputs_after_a_retraction_are_appended_without_its_documents(projec
 
     report = run_all(project.context())[0]
 
-    assert report.details["mode"] == "append"
+    assert report.details.mode == "append"
     assert report.rows_out == 3
     assert report.rejected == {"retracted": 7}
     assert len(rows_of(context, "documents")) == before + 3
@@ -548,20 +547,20 @@ def texts_on_disk(folder):
     for file in folder.rglob("*.parquet"):
         table = pq.read_table(file)
         if "text" in table.schema.names:
-            found |= set(table["text"].to_pylist())
+            found |= set(table.text.to_pylist())
     return found
 
 
 def test_expire_now_no_file_holds_the_text_any_more(project):
     context = project.built()
     gone = next(r for part in project.files.values() for r in part if r["id"] == "f4-0")
-    receipt = run_retract(context, by_ids("f4-0")).details["receipt"]
+    receipt = run_retract(context, by_ids("f4-0")).details.receipt
     assert gone["text"] in texts_on_disk(project.folder / "wh")
-    assert receipt["held"]["snapshots"]["documents"] > 0
+    assert receipt.held.snapshots["documents"] > 0
 
     report = run_retract(project.context(), by_ids("f4-0", expiry=ExpiryPolicy.NOW))
 
-    assert report.details["deleted"]["files"] > 0
+    assert report.details.deleted.files > 0
     assert gone["text"] not in texts_on_disk(project.folder / "wh")
     assert_same(context, project.scratch(["f4-0"]))
     assert {r.status for r in run_all(project.context())} == {StageStatus.SKIPPED}
@@ -572,10 +571,10 @@ def test_expire_now_with_the_retraction_tells_what_tags_still_hold(project):
     table = context.corpus.table("documents").iceberg()
     snapshot = table.current_snapshot().snapshot_id
     table.manage_snapshots().create_tag(snapshot, "v1").commit()
-    receipt = run_retract(context, by_ids("f4-0", expiry=ExpiryPolicy.NOW)).details["receipt"]
-    assert receipt["files_deleted"] > 0
-    assert receipt["held"]["snapshots"] == {"documents": 1}
-    assert receipt["held"]["tagged"] == {"documents": ["v1"]}
+    receipt = run_retract(context, by_ids("f4-0", expiry=ExpiryPolicy.NOW)).details.receipt
+    assert receipt.files_deleted > 0
+    assert receipt.held.snapshots == {"documents": 1}
+    assert receipt.held.tagged == {"documents": ["v1"]}
 
 
 def test_stored_reports_do_not_quote_what_was_retracted(project):
@@ -589,9 +588,9 @@ def test_stored_reports_do_not_quote_what_was_retracted(project):
     context.store.write_bytes(folder / "half.json", b'{"stages": [')
     before = context.store.info(folder / "other.json").identity
 
-    receipt = run_retract(context, by_ids("f4-0")).details["receipt"]
+    receipt = run_retract(context, by_ids("f4-0")).details.receipt
 
-    assert receipt["reports_blanked"] == 1
+    assert receipt.reports_blanked == 1
     left = json.loads(context.store.read_bytes(folder / "old.json"))
     samples = [each["sample"] for each in left["stages"][0]["details"]["duplicates"]["largest"]]
     assert samples == ["", "line of f4-1"]
@@ -605,11 +604,11 @@ def test_preview_tells_what_would_happen_and_writes_nothing(project):
     preview = preview_retraction(context, by_ids("f4-0", "f9-0"))
     assert sorted(project.folder.rglob("*.parquet")) == files
     assert contents(context) == before
-    receipt = run_retract(context, by_ids("f4-0", "f9-0")).details["receipt"]
-    assert preview.documents == receipt["documents"] == 2
-    assert preview.new_survivors == receipt["new_survivors"]
+    receipt = run_retract(context, by_ids("f4-0", "f9-0")).details.receipt
+    assert preview.documents == receipt.documents == 2
+    assert preview.new_survivors == receipt.new_survivors
     planned = {e.table: (e.rows_dropped, len(e.added_ids)) for e in preview.edits}
-    assert planned == {t["table"]: (t["rows_removed"], t["rows_added"]) for t in receipt["tables"]}
+    assert planned == {t.table: (t.rows_removed, t.rows_added) for t in receipt.tables}
 
 
 def test_request_doubled_values_count_once_and_bad_ones_are_refused():

@@ -103,15 +103,15 @@ def test_decontaminate_documents_with_items_are_told_and_removed(tmp_path, bench
 
     assert pairs(context) == FOUND
     assert (report.rows_in, report.rows_out, report.removed) == (6, 3, {"contaminated": 3})
-    assert (report.details["items"], report.details["items_too_short"]) == (6, 2)
-    assert report.details["documents_by_corpus"] == {"bench": 3}
-    assert report.details["items_found"] == {"bench": 3}
-    assert report.details["top_items"] == {
+    assert (report.details.items, report.details.items_too_short) == (6, 2)
+    assert report.details.documents_by_corpus == {"bench": 3}
+    assert report.details.items_found == {"bench": 3}
+    assert report.details.top_items == {
         "bench: doc-0": 2,
         "bench: doc-1": 1,
         "bench: doc-2": 1,
     }
-    assert report.details["top_documents"] == {"doc-3": 2, "doc-1": 1, "doc-4": 1}
+    assert report.details.top_documents == {"doc-3": 2, "doc-1": 1, "doc-4": 1}
     run_dedup(context)
     tokens = run_tokenize(context)
     assert tokens.removed == {"contaminated": 3}
@@ -149,7 +149,7 @@ def test_decontaminate_again_skipped_and_new_documents_alone_are_searched(tmp_pa
     report = run_decontaminate(context)
 
     assert again.status is StageStatus.SKIPPED
-    assert report.details["searched_documents"] == 3
+    assert report.details.searched_documents == 3
     assert (report.rows_in, report.removed) == (6, {"contaminated": 3})
     assert pairs(context) == [
         ("doc-1", "doc-0"),
@@ -163,7 +163,7 @@ def test_decontaminate_after_compaction_of_documents_and_items_skipped(tmp_path,
     run_decontaminate(web(tmp_path, texts))
     tier = {"tiers": {"t": {"url": str(tmp_path / "t"), "codec": "lz4"}}}
     moved = context_of(tmp_path, "bench", "move", **tier, tables={"documents": "t"})
-    assert "documents" in run_compress(moved).details["tables"]
+    assert "documents" in run_compress(moved).details.tables
 
     assert run_decontaminate(web(tmp_path, [], "again")).status is StageStatus.SKIPPED
 
@@ -177,7 +177,7 @@ def test_decontaminate_other_items_or_settings_everything_searched(tmp_path, ben
 
     report = run_decontaminate(context)
 
-    assert strict.details["searched_documents"] == report.details["searched_documents"] == 6
+    assert strict.details.searched_documents == report.details.searched_documents == 6
     assert strict.removed == {"contaminated": 4}
     assert pairs(context) == [*FOUND, ("doc-5", "doc-100")]
 
@@ -220,7 +220,7 @@ def test_decontaminate_short_items_if_asked_for(tmp_path, bench, texts):
     report = run_decontaminate(context)
 
     assert pairs(context) == [("doc-0", "doc-6")]
-    assert report.details["items_too_short"] == 1
+    assert report.details.items_too_short == 1
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_against_what_others_have_is_removed_whatever_the_rules(tmp_path, memory
     }
     assert named == {0: ("old", 0), 1: ("old", 1), 4: ("bench", 1)}
     assert {place for place in ledger if place not in named} == {2, 3}
-    assert report.details["against"] == {"old": 3, "bench": 2}
+    assert report.details.against == {"old": 3, "bench": 2}
 
 
 def test_against_export_names_the_document_and_its_corpus(tmp_path):
@@ -116,12 +116,12 @@ def test_against_new_inputs_on_either_side(tmp_path):
 
     report = run_dedup(grown)
 
-    assert report.details["new_documents"] == 2
+    assert report.details.new_documents == 2
     assert report.removed == {"exact": 1, "in_other_corpus": 2}
     assert run_dedup(grown).status is StageStatus.SKIPPED
     corpus(tmp_path, "old", [TEXTS[4]])
     again = run_dedup(grown)
-    assert again.details["new_documents"] == 4
+    assert again.details.new_documents == 4
     assert again.removed == {"in_other_corpus": 4}
 
 

@@ -90,7 +90,7 @@ def test_parts_give_the_edges_and_the_ledger_of_all_at_once(tmp_path, parts, mem
     assert sorted(rows_of(context, "edges")) == rows_of(whole, "edges")
     assert rows_of(context, "clusters") == rows_of(whole, "clusters")
     assert len(rows_of(whole, "clusters")) > 30
-    assert [report.details["new_documents"] for report in reports] == [len(p) for p in parts]
+    assert [report.details.new_documents for report in reports] == [len(p) for p in parts]
     for report in reports:
         report.check_balance()
 
@@ -107,9 +107,9 @@ def test_new_part_only_what_can_meet_it_is_compared(tmp_path):
 
     second = run_dedup(later)
 
-    a_document = first.details["bands"] + 2
-    assert first.details["compared_rows"] == a_document * len(old)
-    assert second.details["compared_rows"] < a_document * 20
+    a_document = first.details.bands + 2
+    assert first.details.compared_rows == a_document * len(old)
+    assert second.details.compared_rows < a_document * 20
     assert second.rows_in == len(old) + 2
 
 
@@ -131,8 +131,8 @@ def test_survivors_that_a_new_document_replaces_are_told(tmp_path):
 
     assert sum(report.removed.values()) == 2
     second = rows_of(later, "clusters")[1][0]
-    assert report.details["survivors_replaced"] == 1
-    assert report.details["first_replaced"] == (second,)
+    assert report.details.survivors_replaced == 1
+    assert report.details.first_replaced == (second,)
 
 
 def test_other_survivor_rule_no_search_again(tmp_path, parts):
@@ -145,9 +145,9 @@ def test_other_survivor_rule_no_search_again(tmp_path, parts):
     report = run_dedup(other)
 
     assert report.status is StageStatus.DONE
-    assert "compared_rows" not in report.details
+    assert report.details.compared_rows is None
     assert report.rows_in == len(parts[0])
-    assert report.details["survivors_replaced"] == 0
+    assert report.details.survivors_replaced == 0
 
 
 def test_other_search_settings_everything_anew(tmp_path, parts):
@@ -157,7 +157,7 @@ def test_other_search_settings_everything_anew(tmp_path, parts):
 
     report = run_dedup(context_of(home, "other", **change))
 
-    assert report.details["new_documents"] == len(parts[0]) + len(parts[1])
+    assert report.details.new_documents == len(parts[0]) + len(parts[1])
     whole = at_once(tmp_path, **change)
     assert rows_of(context, "edges") == rows_of(whole, "edges")
 
@@ -176,7 +176,7 @@ def test_documents_overwritten_since_everything_anew(tmp_path, parts):
 
     report = run_dedup(context_of(tmp_path / "steps", "other"))
 
-    assert (report.rows_in, report.details["new_documents"]) == (0, 0)
+    assert (report.rows_in, report.details.new_documents) == (0, 0)
     assert rows_of(context, "edges") == []
 
 
@@ -195,5 +195,5 @@ def test_run_that_died_before_the_ledger_is_finished_without_a_search(tmp_path, 
 
     report = run_dedup(context_of(tmp_path / "wh", "again"))
 
-    assert "compared_rows" not in report.details
+    assert report.details.compared_rows is None
     assert sum(report.removed.values()) > 0

@@ -114,10 +114,10 @@ def test_cuts_units_are_those_of_the_oracle(context_of, texts, grain, split):
     assert len(kept) < len(texts)
     assert len(expected) > 8
     assert {row["grain"] for row in rows} == {grain}
-    details = report.details["passages"][grain]
-    assert details["cut"] == len(rows)
-    assert details["bytes_cut"] == sum(row["end"] - row["start"] for row in rows)
-    assert details["compared"] > details["cut"]
+    details = report.details.passages[grain]
+    assert details.cut == len(rows)
+    assert details.bytes_cut == sum(row["end"] - row["start"] for row in rows)
+    assert details.compared > details.cut
 
 
 @pytest.mark.parametrize("width", [8, 21])
@@ -136,8 +136,8 @@ def test_cuts_runs_cover_the_words_of_the_oracle(context_of, texts, width):
         touched = [bool(gone[doc_id][word.start : word.end].any()) for word in words_of(text)]
         assert cut == touched == mark.tolist()
     assert sum(mark.any() for mark in marks) >= 4
-    details = report.details["passages"]["substring"]
-    assert details["bytes_cut"] == sum(int(each.sum()) for each in gone.values())
+    details = report.details.passages["substring"]
+    assert details.bytes_cut == sum(int(each.sum()) for each in gone.values())
 
 
 def test_cuts_runs_each_has_the_words_of_its_first_before_it(context_of, texts):
@@ -179,7 +179,7 @@ def test_run_clean_tokens_and_export_have_the_cut_text(context_of, texts):
     assert exported == clean
     whole = sum(len(text.encode()) for text in survivors(context).values())
     left = sum(len(text.encode()) for text in expected.values())
-    assert tokens.details["bytes_cut"] == whole - left - len(_emptied_rest(context))
+    assert tokens.details.bytes_cut == whole - left - len(_emptied_rest(context))
     assert {row["text"] for row in table(context, "documents")} == set(texts)
 
 

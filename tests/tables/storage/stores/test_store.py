@@ -52,7 +52,7 @@ class TestMeteredStore(StoreTests):
         # On a store that is not local, the size of a file is a request too.
         requests = 3 if url.scheme == "file" else 4
         assert subject.meter.read_requests == requests
-        assert subject.meter + IoMeter(1, 1, 1, 1) == IoMeter(1021, requests + 1, 1001, 2)
+        assert subject.meter + IoMeter(1, 1, 1, 1) == IoMeter(1021, 1001, requests + 1, 2)
 
 
 def test_store_object_larger_than_a_block_round_trips(s3_options):

@@ -1,11 +1,13 @@
 """The error bars of dedup in the summary and on the page of a run."""
 
+import msgspec
 from rich.console import Console
 
 from strata.jobs.report.notes import audit_lines, error_bars
 from strata.jobs.report.page import render_page
 from strata.jobs.report.summary import show_summary
 from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.details import DedupDetails
 from strata.pipelines.execution.stage import StageReport
 
 AUDIT = {
@@ -21,7 +23,8 @@ AUDIT = {
 
 
 def run_of(**details):
-    stage = StageReport("dedup", "key", rows_in=10, rows_out=10, details=details)
+    known = msgspec.convert(details, DedupDetails)
+    stage = StageReport("dedup", "key", rows_in=10, rows_out=10, details=known)
     return RunReport("run-1", "dedup", "web", "2026-11-24T00:00:00+00:00", stages=[stage])
 
 

@@ -1,19 +1,16 @@
 import io
-import json
 import re
 from html import unescape
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from strata.jobs.report.duplicates import LABEL, duplicates_of, show_duplicates
 from strata.jobs.report.page import render_page
 from strata.jobs.runner.run import RunReport
-from strata.pipelines.dedup.ledger_report import (
-    DUPLICATES,
-    MAX_LARGEST_CLUSTERS,
-    MAX_REPORTED_SOURCES,
-)
+from strata.pipelines.dedup.ledger_report import MAX_LARGEST_CLUSTERS, MAX_REPORTED_SOURCES
+from strata.pipelines.execution.details import DedupDetails, DuplicateFacts
 from strata.pipelines.execution.stage import StageReport, StageStatus
 
 EVIL = "[red]<script>\x1b\u202e"
@@ -44,11 +41,11 @@ def facts(**changes):
 
 
 def report(told):
-    stage = StageReport("dedup", "key", details={"clusters": 310, DUPLICATES: told})
+    details = DedupDetails(clusters=310, duplicates=msgspec.convert(told, DuplicateFacts))
+    stage = StageReport("dedup", "key", details=details)
     whole = RunReport("r", "run", "c", "", status="done", stages=[StageReport("shard", "k"), stage])
     # As it is read again from its file.
-    whole.stages[1].details = json.loads(whole.to_json())["stages"][1]["details"]
-    return whole
+    return RunReport.from_json(whole.to_json())
 
 
 def printed(told, width=96):
@@ -80,7 +77,7 @@ def test_duplicates_of_a_run_are_bars_matrix_and_clusters():
     [
         [],
         [StageReport("dedup", "", StageStatus.SKIPPED)],
-        [StageReport("dedup", "old", details={"clusters": 3})],
+        [StageReport("dedup", "old", details=DedupDetails(clusters=3))],
     ],
 )
 def test_duplicates_of_a_run_that_tells_none_are_none(stages):

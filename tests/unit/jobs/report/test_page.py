@@ -5,7 +5,14 @@ import pytest
 
 from strata.jobs.report.page import render_page
 from strata.jobs.runner.run import RunReport
+from strata.pipelines.execution.details import (
+    DedupDetails,
+    MoveDetails,
+    MovedFiles,
+    ShardDetails,
+)
 from strata.pipelines.execution.stage import Counters, StageReport, StageStatus
+from strata.storage.transfer.metering import IoMeter
 
 SCRIPT = "<script>alert('x')</script>"
 
@@ -18,17 +25,21 @@ def shard_stage(**changes):
         "rejected": {"invalid_json": 501, "empty_text": 66},
         "seconds": 10.0,
         "counters": Counters(
-            bytes_read=250_000_000,
-            bytes_written=120_000_000,
-            read_requests=500,
-            write_requests=360,
+            IoMeter(
+                bytes_read=250_000_000,
+                bytes_written=120_000_000,
+                read_requests=500,
+                write_requests=360,
+            ),
             text_bytes=700_000_000,
             files_written=17,
             task_seconds=18.4,
             cpu_seconds=15.0,
             peak_worker_mb=613.0,
         ),
-        "details": {"mode": "overwrite", "files_skipped": {"hidden": 3}, "reject_ratio": 0.000459},
+        "details": ShardDetails(
+            mode="overwrite", files_skipped={"hidden": 3}, reject_ratio=0.000459
+        ),
     }
     return StageReport("shard", **(facts | changes))
 
@@ -41,7 +52,7 @@ def dedup_stage():
         rows_out=987_200,
         removed={"exact": 200_000, "fuzzy": 46_800},
         seconds=5.0,
-        details={"largest_cluster": 4321},
+        details=DedupDetails(largest_cluster=4321),
     )
 
 
@@ -165,7 +176,7 @@ def test_page_shows_details_and_content_keys():
 
 def test_page_escapes_whatever_a_report_holds():
     stage = shard_stage(
-        rejected={SCRIPT: 567}, key=SCRIPT, details={SCRIPT: {SCRIPT: SCRIPT}, "list": [SCRIPT]}
+        rejected={SCRIPT: 567}, key=SCRIPT, unknown={SCRIPT: {SCRIPT: SCRIPT}, "list": [SCRIPT]}
     )
     stage.stage = f'"{SCRIPT}'
     evil = report(
@@ -246,16 +257,16 @@ def test_page_history_marks_the_shown_run():
 
 
 def moving_stage():
-    pair = {"from": "hot", "to": "cold", "files": 2, "bytes_before": 1_000}
+    pair = MovedFiles("hot", "cold", 2, 5, 5, 1_000, 900, 0.5)
     return StageReport(
-        "move", "", rows_in=5, rows_out=5, seconds=1.0, details={"moves": [pair] * 2}
+        "move", "", rows_in=5, rows_out=5, seconds=1.0, details=MoveDetails(moves=(pair,) * 2)
     )
 
 
 def test_page_of_a_move_says_what_moved_in_words():
     text = text_of(render_page(report(stages=[moving_stage()]), []))
     assert "4 files moved in " in text
-    assert "from hot, to cold, files 2, bytes before 1,000; from hot" in text
+    assert "from hot, to cold, files 2, rows before 5, rows after 5, bytes before 1,000" in text
 
 
 def test_page_leaves_out_lines_of_stores_that_no_stage_has_figures_for():

@@ -140,4 +140,4 @@ def test_read_edges_joins_the_files_of_all_partitions(store, folder):
     ]
     assert [row[:2] for row in edges_of(store, *results)] == [(10, 11), (20, 21), (30, 31)]
     assert read_edges(store, []).schema == EDGE_SCHEMA
-    assert results[0].counters.bytes_written > 0
+    assert results[0].counters.io.bytes_written > 0

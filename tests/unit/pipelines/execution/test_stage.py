@@ -2,6 +2,7 @@ import pytest
 
 from strata.errors import BalanceError
 from strata.pipelines.execution.stage import Counters, StageReport, Stopwatch
+from strata.storage.transfer.metering import FileReads, IoMeter
 
 
 def test_report_rows_that_are_all_accounted_for_balance():
@@ -25,18 +26,16 @@ def test_counters_add_up_and_the_peak_is_the_largest():
     for number in (1, 2, 3):
         total.add(
             Counters(
-                bytes_read=number,
-                cache_hits=number,
-                retries=number,
+                IoMeter(bytes_read=number, retries=number, files={"a": FileReads(1, number)}),
+                tokens=number,
                 task_seconds=0.5,
                 peak_worker_mb=10.0 / number,
                 peak_task_seconds=number,
             )
         )
     assert total == Counters(
-        bytes_read=6,
-        cache_hits=6,
-        retries=6,
+        IoMeter(bytes_read=6, retries=6, files={"a": FileReads(3, 6)}),
+        tokens=6,
         task_seconds=1.5,
         peak_worker_mb=10.0,
         peak_task_seconds=3,

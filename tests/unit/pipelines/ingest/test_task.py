@@ -192,7 +192,7 @@ def test_shard_broken_file_costs_only_its_own_documents(tmp_path):
     sink.write_bytes(data)
     context = shard_context(tmp_path)
     report = run_shard(context)
-    assert report.details["broken_files"] == 2
+    assert report.details.broken_files == 2
     rows = published(context, "documents", "id", "text")
     assert sorted(row["text"] for row in rows) == sorted(TEXTS)
     assert report.rows_in == len(TEXTS) + 2
@@ -232,8 +232,8 @@ def test_shard_second_run_reads_only_new_files(tmp_path):
     run_shard(shard_context(tmp_path))
     (tmp_path / "in" / "later.jsonl").write_bytes(json_lines(TEXTS[6:], 6))
     report = run_shard(shard_context(tmp_path))
-    assert (report.rows_in, report.details["mode"]) == (6, "append")
+    assert (report.rows_in, report.details.mode) == (6, "append")
     rows = published(shard_context(tmp_path), "documents", "id", "doc_id")
     assert sorted(int(row["id"][4:]) for row in rows) == list(range(12))
     assert {row["doc_id"] >> 37 for row in rows if int(row["id"][4:]) >= 6} == {2}
-    assert json.dumps(report.details)
+    assert json.dumps(report.details_by_name())
