@@ -83,6 +83,11 @@ class WrittenLedger:
     rounds: int = 0
     cached: dict[str, object] = field(default_factory=dict)
 
+    @property
+    def removing(self) -> tuple[DataFile, ...]:
+        """The files as those that say which documents are removed."""
+        return tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in self.files)
+
     def count(self, rows: pa.RecordBatch, sources: SourceIndex) -> None:
         """Count some rows of the ledger."""
         self.summary.count(rows, sources)
