@@ -294,12 +294,7 @@ def displaced_survivors(
     """
     storage = context.storage_options
     tasks = [
-        _Task(
-            DataFile(file.url, 0, last_doc_id, reason=RemovedBy.CLUSTERS),
-            before,
-            last_doc_id,
-            storage,
-        )
+        _Task(DataFile(file.url, reason=RemovedBy.CLUSTERS), before, last_doc_id, storage)
         for file in files
         if last_doc_id >= 0
     ]

@@ -38,7 +38,10 @@ from strata.pipelines.evaluation.sample import (
     Sample,
     sample_documents,
 )
-from strata.pipelines.execution.data_files import DataFile, RemovedBy, group_files
+from strata.pipelines.execution.data_files import (
+    DataFile,
+    group_files,
+)
 from strata.pipelines.execution.details import Audit, AuditedShare, DedupDetails
 from strata.pipelines.execution.stage import Counters, StageContext, StageReport
 from strata.pipelines.execution.tasks import run_tasks
@@ -106,8 +109,7 @@ def audit_unpublished(
     if not upstream.settings.audit_documents:
         return None
     removed = sum(ledger.removed.values())
-    files = tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in ledger.files)
-    return audit(context, upstream, files, removed, report.key, report.counters)
+    return audit(context, upstream, ledger.removing, removed, report.key, report.counters)
 
 
 def audit(

@@ -87,7 +87,8 @@ def ledger_files(upstream: Upstream) -> tuple[DataFile, ...]:
             "the ledger does not belong to the present documents and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return (*data_files(clusters.files(), reason=RemovedBy.CLUSTERS), *contained_files(upstream))
+    ledger = data_files(clusters.files(), reason=RemovedBy.CLUSTERS)
+    return (*ledger, *contained_files(upstream))
 
 
 def contained_files(upstream: Upstream) -> tuple[DataFile, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from strata.pipelines.execution.data_files import DataFile
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.lineage.keys import (
     contained_key,
@@ -145,9 +145,9 @@ class Upstream:
         return cuts_key(self.settings, self.removals_key)
 
     @property
-    def own_fingerprints(self) -> list[DataFile]:
+    def own_fingerprints(self) -> tuple[DataFile, ...]:
         """The files of our `fingerprints`."""
-        return [DataFile.of(file) for file in self.table("fingerprints").files()]
+        return data_files(self.table("fingerprints").files())
 
     @property
     def reference_fingerprints(self) -> list[DataFile]:

@@ -16,7 +16,7 @@ from strata.pipelines.dedup.ledger_report import report_duplicates
 from strata.pipelines.dedup.search import EdgeSearch, find_edges
 from strata.pipelines.dedup.verify_texts import verified_by_text
 from strata.pipelines.evaluation.audit import audit_unpublished
-from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
+from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.details import DedupDetails
 from strata.pipelines.execution.stage import (
     StageContext,
@@ -31,9 +31,7 @@ from strata.pipelines.lineage.coverage import (
     watermark_properties,
 )
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.pipelines.lineage.keys import (
-    banding_of,
-)
+from strata.pipelines.lineage.keys import banding_of
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.passages import add_cuts
 from strata.pipelines.tables.inputs import read_sources
@@ -64,8 +62,7 @@ def run_dedup(context: StageContext) -> StageReport[DedupDetails]:
     watch.lap("plan")
     ledger = _make_ledger(context, upstream, guard, report, watch)
     report.seconds, report.phases = watch.seconds, watch.phases
-    clusters = tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in ledger.files)
-    return add_cuts(context, upstream, guard, report, clusters)
+    return add_cuts(context, upstream, guard, report, ledger.removing)
 
 
 def _make_ledger(
@@ -207,6 +204,5 @@ def _fill_report(
     report.rows_out -= sum(ledger.removed.values())
     details = report.details
     details.clusters, details.largest_cluster = ledger.clusters, ledger.largest
-    details.component_rounds = ledger.rounds
-    details.edges = edges.rows
+    details.component_rounds, details.edges = ledger.rounds, edges.rows
     details.kept_stars = ledger.cached or None

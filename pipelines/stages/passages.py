@@ -16,13 +16,8 @@ from strata.pipelines.execution.stage import StageContext, StageReport, StageSta
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.pipelines.lineage.keys import (
-    wants_cuts,
-)
-from strata.pipelines.lineage.staleness import (
-    contained_files,
-    cuts_are_current,
-)
+from strata.pipelines.lineage.keys import wants_cuts
+from strata.pipelines.lineage.staleness import contained_files, cuts_are_current
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.passages.collectors import (
     AnchorCollector,

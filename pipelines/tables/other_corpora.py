@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
-from strata.pipelines.execution.data_files import DataFile
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.kernels.banding import SKETCH_VERSION
 from strata.settings import DedupSettings
 from strata.storage.layout.doc_ids import POSITION_BITS
@@ -111,7 +111,7 @@ def reference_corpora(corpus: Corpus, settings: DedupSettings) -> tuple[Referenc
             ReferenceCorpus(
                 Origin(name, chosen.snapshot_id, shift),
                 chosen.content_key or "",
-                tuple(DataFile.of(file, shift) for file in files),
+                data_files(files, shift),
                 sum(file.rows for file in files),
                 other.documents,
             )
