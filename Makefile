@@ -10,6 +10,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 PYTEST := $(PY) -m pytest
 QUICKSTART := quickstart
+# A command that runs those of the lanes; .ci/run keeps their output and seconds by it.
+LANE :=
 
 .PHONY: help
 help: ## Show the targets
@@ -33,44 +35,44 @@ test: test-unit test-tables test-stages test-spark test-e2e ## Run the unit, tab
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the tests of single parts; no JVM
-	$(PYTEST) tests/unit -n auto
+	$(LANE) $(PYTEST) tests/unit -n auto
 
 .PHONY: test-tables
 test-tables: $(READY) ## Run the tests of stores and tables on every kind of filesystem; no JVM
-	$(PYTEST) tests/tables -n auto
+	$(LANE) $(PYTEST) tests/tables -n auto
 
 .PHONY: test-stages
 test-stages: $(READY) ## Run the tests of whole stages, their tasks one after the other; no JVM
-	$(PYTEST) tests/stages -n auto
+	$(LANE) $(PYTEST) tests/stages -n auto
 
 .PHONY: test-spark
 test-spark: $(READY) ## Run the tests on one shared Spark session
-	$(PYTEST) tests/spark
+	$(LANE) $(PYTEST) tests/spark
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## Run the tests of whole commands, under spark-submit too
-	$(PYTEST) tests/e2e
+	$(LANE) $(PYTEST) tests/e2e
 
 .PHONY: test-performance
 test-performance: $(READY) ## Hold speed against its floors; wants a machine to itself
-	$(PYTEST) tests/performance
+	$(LANE) $(PYTEST) tests/performance
 
 .PHONY: test-services
 test-services: $(READY) ## Run the tests against real storage servers on loopback
-	$(PYTEST) tests/services
+	$(LANE) $(PYTEST) tests/services
 
 .PHONY: lint
 lint: $(READY) types ## Check style, format and types
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
+	$(LANE) $(VENV)/bin/ruff check .
+	$(LANE) $(VENV)/bin/ruff format --check .
 
 .PHONY: types
 types: $(READY) build/typed ## Check types
-	MYPYPATH=build/typed:. $(VENV)/bin/mypy
+	MYPYPATH=build/typed:. $(LANE) $(VENV)/bin/mypy
 
 .PHONY: docs
 docs: build/api ## Build the documentation site in build/docs; a broken link fails
-	@scripts/build_docs.sh build/docs
+	@$(LANE) scripts/build_docs.sh build/docs
 
 # The folders of the checkout as the package tree that they are installed as: for mypy, and for Sphinx,
 # which may run at the same time.
@@ -86,7 +88,7 @@ bench: $(READY) ## Run the benchmarks; they write their figures to benchmarks/re
 .PHONY: wheel
 wheel: $(READY) ## Build dist/corpus_strata-VERSION-py3-none-any.whl
 	@rm -rf build/lib build/bdist.* dist
-	@PIP_CONSTRAINT=constraints.txt $(PY) -m pip wheel --quiet --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PY) -m pip wheel --quiet --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
 .PHONY: pyfiles

@@ -14,8 +14,8 @@ import pyarrow as pa
 from benchmarks.corpus import Corpus
 from benchmarks.processes import run_command
 from strata.layers import load_settings
+from strata.pipelines.execution.data_files import data_files
 from strata.pipelines.maintenance.row_order import row_places
-from strata.pipelines.tables.removals import files_of_ledger
 from strata.settings import RowOrder
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
@@ -77,7 +77,7 @@ def measure_orders(corpus: Corpus, folder: Path) -> Iterator[OrderFigure]:
 
 
 def _orders_of(name: str, tables: Tables, out: Path) -> Iterator[OrderFigure]:
-    ledger = files_of_ledger(tables.table("clusters").files())
+    ledger = data_files(tables.table("clusters").files())
     columns = SCHEMAS[name].names
     batches = [
         batch
@@ -109,5 +109,5 @@ def _written(
     for start in range(0, rows.num_rows, BATCH_ROWS):
         writer.write(rows.slice(start, BATCH_ROWS))
     size = sum(file.n_bytes for file in writer.close())
-    writer.abort()
+    writer.discard()
     return size / 1e6

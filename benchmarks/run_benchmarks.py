@@ -27,6 +27,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
 from benchmarks import tables  # noqa: E402 (after the path)
 from benchmarks.adaptive import adaptive_table, measure_adaptive  # noqa: E402
+from benchmarks.cold_setup import measure_setup, setup_table  # noqa: E402
 from benchmarks.corpus import Corpus, find_corpus, find_tokenizer  # noqa: E402
 from benchmarks.data_source import data_source_table, measure_data_source  # noqa: E402
 from benchmarks.dedup_cost import (  # noqa: E402
@@ -311,6 +312,12 @@ def _adaptive(session: Session) -> Section:
     return Section(tables.table(head, adaptive_table(figures)), [asdict(f) for f in figures])
 
 
+def _setup(session: Session) -> Section:
+    figures = measure_setup(ROOT, session.scratch / "setup")
+    head = ("set-up with empty caches", "environment, s", "packages, s", "kernels, s", "all, s")
+    return Section(tables.table(head, setup_table(figures)), [asdict(f) for f in figures])
+
+
 MEASURES: dict[str, Callable[[Session], Section]] = {
     "parts": _parts,
     "run": _run,
@@ -323,6 +330,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "odd": _odd,
     "passages": _passages,
     "startup": _startup,
+    "setup": _setup,
     "requests": _requests,
     "move": _move,
     "order": _order,

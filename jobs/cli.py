@@ -13,8 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.jobs.command.arguments import Parser, add_common, add_other_corpora, add_run, number_of
+from strata.jobs.command.arguments import (
+    Parser,
+    add_common,
+    add_other_corpora,
+    add_retract,
+    add_run,
+    number_of,
+)
 from strata.jobs.manage_storage import ACTIONS, run_action
+from strata.jobs.runner.failures import guarded
 from strata.pipelines.export.formats import WRITERS
 from strata.stages import STAGE_COMMANDS
 from strata.tables import DECLARED
@@ -83,10 +91,10 @@ def _command(
 def _stage_runner(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         from strata.jobs.command.entry import run_command
-        from strata.jobs.command.stages import stage_functions
+        from strata.jobs.runner.launch import stages_of
 
         # The settings are parsed before Spark's and Arrow's modules are imported.
-        return run_command(name, partial(stage_functions, name), arguments)
+        return run_command(name, partial(stages_of, name), arguments)
 
     return run
 
@@ -108,7 +116,6 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 
 def _loaded(arguments: argparse.Namespace, work: Callable[[Settings], None]) -> int:
-    from strata.jobs.runner.failures import guarded
     from strata.layers import load_settings
 
     def run() -> int:
@@ -128,7 +135,6 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    from strata.jobs.runner.failures import guarded
     from strata.layers import load_settings, render
 
     def run() -> int:
@@ -139,8 +145,6 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _add_retract(commands: Commands) -> None:
-    from strata.jobs.command.arguments import add_retract
-
     summary = "take documents out of every table, and print a receipt"
     parser = _command(commands, "retract", summary, _retract)
     add_retract(parser)
@@ -232,8 +236,6 @@ def _storage(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from strata.jobs.runner.failures import guarded
-
     def run() -> int:
         from strata.jobs.doctor.doctor import show_checks
         from strata.layers import load_settings

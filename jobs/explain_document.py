@@ -29,9 +29,28 @@ from strata.pipelines.readers.formats import FORMATS
 from strata.settings import InputFormat, Settings
 from strata.storage.tables.catalog import open_corpus
 
-__all__ = ["explain_document"]
+__all__ = ["explain", "explain_document"]
 
 WIDTH = 11
+
+
+def explain(settings: Settings, document: str, members: int) -> Trace:
+    """What every table says of a document; the reads go into the access log.
+
+    Args:
+        settings: the corpus.
+        document: the user's id, a ``doc_id``, or ``uri:position`` of a record.
+        members: documents of its cluster that are listed at most.
+
+    Raises:
+        InputMissingError: nothing of that name was read.
+    """
+    with open_corpus(settings) as corpus:
+        session = LazySession(settings, None, "explain")
+        context = StageContext(settings, corpus, "explain", session, QuietProgress())
+        trace = trace_document(context, document, members)
+        log_driver_reads(corpus, context.run_id, context.meter)
+    return trace
 
 
 def explain_document(
@@ -48,11 +67,7 @@ def explain_document(
     Raises:
         InputMissingError: nothing of that name was read.
     """
-    with open_corpus(settings) as corpus:
-        session = LazySession(settings, None, "explain")
-        context = StageContext(settings, corpus, "explain", session, QuietProgress())
-        trace = trace_document(context, document, members)
-        log_driver_reads(corpus, context.run_id, context.meter)
+    trace = explain(settings, document, members)
     if output is OutputForm.JSON:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
         return

@@ -17,9 +17,10 @@ from strata.jobs.command.arguments import (
     stage_parser,
     verbosity,
 )
-from strata.jobs.command.entry import new_run_id, write_report
+from strata.jobs.command.entry import write_report
 from strata.jobs.display.receipt import show_preview, show_receipt
 from strata.jobs.runner.failures import guarded
+from strata.jobs.runner.launch import new_run_id
 from strata.jobs.runner.options import OutputForm, RunOptions
 from strata.jobs.runner.progress import spark_progress
 from strata.jobs.runner.run import run_stages

@@ -18,6 +18,7 @@ from strata.jobs.command.entry import run_command
 from strata.jobs.runner.failures import guarded
 from strata.layers import load_settings
 from strata.partition_settings import partition_fields, split_fields
+from strata.settings import RowOrder
 
 if TYPE_CHECKING:
     from strata.jobs.runner.run import Stage
@@ -46,7 +47,6 @@ def request_of(arguments: argparse.Namespace) -> RewriteRequest:
         SettingsError: they cannot work.
     """
     from strata.pipelines.maintenance.rewrite import RewriteRequest
-    from strata.settings import RowOrder
 
     table, fields, size = arguments.table, arguments.partition_by, arguments.target_file_mb
     if table is None and fields is not None:

@@ -41,7 +41,7 @@ def show_report(
     store = open_store(StorageOptions.of(settings))
     reports = ReportFiles.of(settings, store)
     history = reports.newest(HISTORY)
-    report = history[0] if run_id is None else reports.run(run_id)
+    report = reports.run(run_id)
     if html is not None:
         page = Url.parse(html)
         store.write_bytes(page, render_page(report, history).encode())

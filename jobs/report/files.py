@@ -50,13 +50,15 @@ class ReportFiles:
             )
         return cls(store, folder, urls)
 
-    def run(self, run_id: str) -> RunReport:
-        """The report of one run.
+    def run(self, run_id: str | None) -> RunReport:
+        """The report of one run; of the newest where it is None.
 
         Raises:
             InputMissingError: there is none of that name.
             InputError: it is damaged, or of a newer version.
         """
+        if run_id is None:
+            return self.newest(1)[0]
         url = next((url for url in self.urls if url.name == f"{run_id}.json"), None)
         if url is None:
             known = ", ".join(run.run_id for run in self.newest(3))

@@ -20,6 +20,7 @@ from strata.errors import MachineError
 from strata.jobs.session.cache_folder import cached_file
 from strata.jobs.session.class_data import ClassData, class_data_of
 from strata.jobs.session.java import Java, find_java
+from strata.jobs.session.shipping import build_archive
 from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
 from strata.settings import Settings
 
@@ -88,6 +89,10 @@ def local_master(master: str) -> str:
 class LazySession:
     """A Spark session that starts when it is first asked for, and is stopped once.
 
+    Where Spark runs already in this process, as in a notebook, its owner decides: the tasks run
+    there, with SQL settings of their own, and nothing is stopped. Master, memory and all that only
+    counts at a start stay as they are.
+
     ``seconds`` is how long its start was waited for; 0 while no JVM was needed.
     """
 
@@ -102,6 +107,7 @@ class LazySession:
         self._session: SparkSession | None = None
         self._class_data: ClassData | None = None
         self._daemon: WarmDaemon | None = None
+        self._is_shared = False
         self.seconds = 0.0
 
     @property
@@ -149,7 +155,7 @@ class LazySession:
         if session is None and starting is not None and starting.exception() is None:
             session = starting.result()
         try:
-            if session is not None:
+            if session is not None and not self._is_shared:
                 session.stop()
         finally:
             if self._daemon is not None:
@@ -168,6 +174,10 @@ class LazySession:
             starting.set_exception(error)
 
     def _start(self) -> SparkSession:
+        running = _running_session()
+        if running is not None:
+            self._is_shared = True
+            return _beside(running, self._settings)
         if under_spark_submit():
             return _submitted(self._run_id)
         properties = _local_properties(self._settings, self._master, self._run_id, self._log_level)
@@ -244,6 +254,28 @@ def prepare_environment() -> Java:
     return java
 
 
+def _running_session() -> SparkSession | None:
+    """The session that somebody else has started in this process."""
+    # Whoever has started it has imported it; the import alone would take half a second.
+    pyspark = sys.modules.get("pyspark")
+    if pyspark is None or pyspark.SparkContext._active_spark_context is None:
+        return None
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate()
+
+
+def _beside(running: SparkSession, settings: Settings) -> SparkSession:
+    """A session of the same Spark whose SQL settings are its own."""
+    session = running.newSession()
+    given = {name: _text(value) for name, value in settings.spark.items()}
+    for name, value in {**SQL_DEFAULTS, **given}.items():
+        if session.conf.isModifiable(name):
+            session.conf.set(name, value)
+    _ship(session)
+    return session
+
+
 def _build(properties: Mapping[str, str]) -> SparkSession:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
@@ -278,6 +310,4 @@ def _submitted(run_id: str) -> SparkSession:
 def _ship(session: SparkSession) -> None:
     # Workers of a cluster need the package; those of local mode share this installation.
     if not str(session.sparkContext.master).startswith("local"):
-        from strata.jobs.session.shipping import build_archive
-
         session.sparkContext.addPyFile(str(build_archive()))

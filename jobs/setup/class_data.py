@@ -13,7 +13,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from strata.jobs.command.stages import stage_functions
+from strata.jobs.runner.launch import stages_of
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.run import run_stages
 from strata.jobs.session.class_data import SWITCH, ClassData, class_data_of, remove_old
@@ -85,7 +85,7 @@ def _run_sample(draft: Path, options: str) -> None:
     settings = load_settings(file, env="local").settings
     asked = RunOptions("run", "class-data", verbosity=-1)
     session = LazySession(settings, "local[2]", asked.run_id, asked.log_level)
-    run_stages(settings, stage_functions(RUN), asked, session)
+    run_stages(settings, stages_of(RUN), asked, session)
     _end_jvm()
 
 

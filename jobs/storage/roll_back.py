@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from strata.jobs.command.entry import new_run_id
 from strata.jobs.display.facts import CommandResult, print_result
+from strata.jobs.runner.launch import new_run_id
 from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
 from strata.settings import Settings
 from strata.storage.tables.catalog import Corpus

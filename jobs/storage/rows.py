@@ -17,8 +17,8 @@ def snapshot_row(table: str, snapshot: TableSnapshot) -> dict[str, object]:
         "snapshot": str(snapshot.snapshot_id),
         "time": iso(snapshot.timestamp_ms / 1e3),
         "operation": snapshot.operation,
-        "rows": int(snapshot.properties.get("total-records", 0)),
-        "files": int(snapshot.properties.get("total-data-files", 0)),
+        "rows": snapshot.totals.rows,
+        "files": snapshot.totals.files,
         "run": snapshot.run_id,
         "content_key": snapshot.content_key,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from strata.jobs.command.arguments import verbosity
-from strata.jobs.command.entry import new_run_id
+from strata.jobs.runner.launch import new_run_id
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.decontamination.items import BenchmarkItems, IndexFile, read_item_index
-from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.data_files import RowGroups
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import TaskCost, task_stem
+from strata.pipelines.kernels.buffers import text_buffers
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import CONTAINED
@@ -44,7 +45,7 @@ class ContainmentTask:
         target: where the rows go.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[RowGroups, ...]
     watermark_doc_id: int
     items: IndexFile
     corpora: tuple[str, ...]
@@ -82,8 +83,8 @@ def _new_documents(
 ) -> Iterator[pa.RecordBatch]:
     columns = ["doc_id", "text", "n_bytes"]
     for part in task.parts:
-        groups = part.row_groups
-        for batch in read_batches(store, Url.parse(part.url), columns, groups, BATCH_BYTES):
+        groups = part.groups
+        for batch in read_batches(store, Url.parse(part.file.url), columns, groups, BATCH_BYTES):
             new = batch.column("doc_id").to_numpy() > task.watermark_doc_id
             chosen = batch if new.all() else batch.filter(pa.array(new))
             result.documents += chosen.num_rows
@@ -122,7 +123,6 @@ def contained_rows(
 
 def _samples(texts: pa.LargeStringArray, found: ContainmentMatches) -> list[str]:
     """The beginning of the longest run of matched words of each match, as it is written."""
-    from strata.pipelines.kernels.buffers import text_buffers
     from strata.pipelines.kernels.word_offsets import word_offsets
 
     number = len(found.text)

@@ -14,12 +14,14 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import Edges, edges_of_pairs, pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
+from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.kernels.hubs import NO_HUBS, HubMatches, Hubs
 from strata.pipelines.kernels.key_filter import KeyFilter
+from strata.pipelines.kernels.runs import distinct_pairs
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
@@ -71,7 +73,7 @@ class RowTask:
     matter where they meet one that comes after them.
     """
 
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     banding: Banding
     watermark_doc_id: int = -1
 
@@ -99,7 +101,7 @@ def band_rows(
         if len(hubs.keys):
             joined = hubs.join(every.keys, every.doc_ids, every.sketches)
             yield _link_rows(every, joined, hubs, task.watermark_doc_id)
-            keyed = every.chosen(joined.differing < 0)
+            keyed = every.take(joined.differing < 0)
         chosen = (
             slice(None)
             if candidate_filter is None
@@ -117,16 +119,12 @@ def new_keys(task: RowTask, store: Store, n_bits: int) -> KeyFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyedRows:
+class KeyedRows(Columns):
     """Rows of one kind: int64[n], int64[n] and uint64[n, SKETCH_WORDS]."""
 
     keys: np.ndarray
     doc_ids: np.ndarray
     sketches: np.ndarray
-
-    def chosen(self, rows: np.ndarray) -> KeyedRows:
-        """Some of the rows: bool[n]."""
-        return KeyedRows(self.keys[rows], self.doc_ids[rows], self.sketches[rows])
 
 
 def _matches_new(
@@ -180,11 +178,8 @@ def _link_rows(
     # What an earlier run compared is known.
     rows = np.flatnonzero((joined.differing >= 0) & (keyed.doc_ids > watermark_doc_id))
     hub, doc_ids = hubs.doc_ids[joined.hub[rows]], keyed.doc_ids[rows]
-    order = np.lexsort((hub, doc_ids))
-    rows, hub, doc_ids = rows[order], hub[order], doc_ids[order]
     # Bands find the same pair again and again.
-    once = np.ones(len(rows), bool)
-    once[1:] = (doc_ids[1:] != doc_ids[:-1]) | (hub[1:] != hub[:-1])
+    once = distinct_pairs(doc_ids, hub)
     rows, hub, doc_ids = rows[once], hub[once], doc_ids[once]
     words = [hub, joined.differing[rows], kind_of(keyed.keys[rows]), np.zeros(len(rows), np.int64)]
     return _batch((doc_ids << 2) | KeyKind.LINK, doc_ids, np.stack(words, axis=1).view(np.uint64))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.kernels.components import components
+from strata.pipelines.kernels.runs import run_starts
 from strata.storage.layout.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -17,11 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attributes",
+    "LongestFirst",
+    "Preference",
+    "SourcesFirst",
     "election_keys",
     "election_order",
     "ledger_rows",
     "needs_attributes",
-    "preferred_sources",
+    "preferences",
     "rank",
 ]
 
@@ -35,33 +41,87 @@ class Attributes:
     source: np.ndarray
 
 
+class Preference(ABC):
+    """What one survivor rule looks at: a sort key, of which the smallest value survives.
+
+    The driver elects with the array and Spark with the column; both sort alike.
+    """
+
+    @abstractmethod
+    def array(self, attributes: Attributes) -> np.ndarray:
+        """The key of each document."""
+
+    @abstractmethod
+    def column(self) -> Column:
+        """The key as Spark computes it from the columns named like the attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LongestFirst(Preference):
+    """More bytes of text are better."""
+
+    def array(self, attributes: Attributes) -> np.ndarray:
+        """The number of bytes, negated."""
+        negated: np.ndarray = -attributes.n_bytes
+        return negated
+
+    def column(self) -> Column:
+        """The number of bytes, negated."""
+        from pyspark.sql import functions as f
+
+        return -f.col("n_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesFirst(Preference):
+    """Some sources are better than all others, the ones that are named first most."""
+
+    sources: tuple[str, ...]
+
+    @classmethod
+    def named(cls, names: str) -> SourcesFirst:
+        """The sources of a rule "source:a,b", each once."""
+        return cls(tuple(dict.fromkeys(name.strip() for name in names.split(","))))
+
+    def array(self, attributes: Attributes) -> np.ndarray:
+        """The place of the source among the named ones, from 0; that of all others is behind."""
+        order = {name: place for place, name in enumerate(self.sources)}
+        return np.array([order.get(name, len(order)) for name in attributes.source])
+
+    def column(self) -> Column:
+        """The place of the source among the named ones, from 1; that of all others is behind."""
+        from pyspark.sql import functions as f
+
+        place = f.array_position(f.lit(list(self.sources)), f.col("source"))
+        return f.when(place == 0, len(self.sources) + 1).otherwise(place)
+
+
+# What stands behind the colon of a rule makes its preference.
+_RULES: Final[dict[str, Callable[[str], Preference]]] = {
+    "longest": lambda _: LongestFirst(),
+    "source": SourcesFirst.named,
+}
+
+
+def preferences(rules: Sequence[str]) -> list[Preference]:
+    """What survivor rules look at before the document id, most important first.
+
+    The id decides last, so that an election has one result; "first" leaves it to the id, and no
+    rule behind it counts.
+    """
+    before = takewhile(lambda rule: rule != "first", rules)
+    parts = (rule.partition(":") for rule in before)
+    return [_RULES[kind](names) for kind, _, names in parts]
+
+
 def needs_attributes(rules: Sequence[str]) -> bool:
     """Whether the rules look at more than the document id."""
-    return rules[0] != "first"
-
-
-def preferred_sources(names: str) -> list[str]:
-    """The sources of a rule "source:a,b", the preferred ones first, each once."""
-    return list(dict.fromkeys(name.strip() for name in names.split(",")))
+    return bool(preferences(rules))
 
 
 def rank(rules: Sequence[str], attributes: Attributes) -> list[np.ndarray]:
-    """Sort keys of the documents, most important first; the smallest survives.
-
-    The document id decides last, so that the election has one result.
-    """
-    keys: list[np.ndarray] = []
-    for rule in rules:
-        kind, _, names = rule.partition(":")
-        if kind == "first":
-            break
-        if kind == "longest":
-            keys.append(-attributes.n_bytes)
-        else:
-            order = {name: place for place, name in enumerate(preferred_sources(names))}
-            unknown = len(order)
-            keys.append(np.array([order.get(name, unknown) for name in attributes.source]))
-    return [*keys, attributes.doc_id]
+    """Sort keys of the documents, most important first; the smallest survives."""
+    return [*(each.array(attributes) for each in preferences(rules)), attributes.doc_id]
 
 
 def ledger_rows(
@@ -128,10 +188,9 @@ def _elect(
     nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
 ) -> np.ndarray:
     order = election_order(nodes, cluster, rules, attributes)
-    first = np.ones(len(nodes), bool)
-    first[1:] = cluster[order][1:] != cluster[order][:-1]
-    survivors = np.empty(int(first.sum()), np.int64)
-    survivors[cluster[order][first]] = nodes[order][first]
+    first = order[run_starts(cluster[order])]
+    survivors = np.empty(len(first), np.int64)
+    survivors[cluster[first]] = nodes[first]
     return survivors[cluster] if len(nodes) else nodes
 
 
@@ -164,22 +223,6 @@ def election_keys(rules: Sequence[str]) -> list[Column]:
     from pyspark.sql import functions as f
 
     own = f.col("doc_id") >= 0
-    ranks = [f.when(own, key).alias(f"k{number}") for number, key in enumerate(_rank(rules))]
+    keys = [each.column() for each in preferences(rules)]
+    ranks = [f.when(own, key).alias(f"k{number}") for number, key in enumerate(keys)]
     return [own.alias("own"), *ranks, f.col("doc_id")]
-
-
-def _rank(rules: Sequence[str]) -> list[Column]:
-    from pyspark.sql import functions as f
-
-    keys = []
-    for rule in rules:
-        kind, _, names = rule.partition(":")
-        if kind == "first":
-            break
-        if kind == "longest":
-            keys.append(-f.col("n_bytes"))
-        else:
-            order = preferred_sources(names)
-            place = f.array_position(f.lit(order), f.col("source"))
-            keys.append(f.when(place == 0, len(order) + 1).otherwise(place))
-    return keys

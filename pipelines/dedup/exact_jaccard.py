@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.errors import ConflictError
-from strata.pipelines.execution.data_files import TextFile, group_files
+from strata.pipelines.execution.data_files import DataFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import StagedWriter, staging_folder
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
@@ -91,7 +91,7 @@ class _StageTask:
     """Files of `documents`, and the documents in them whose shingles are wanted."""
 
     number: int
-    files: tuple[TextFile, ...]
+    files: tuple[DataFile, ...]
     wanted: np.ndarray
     ngram: int
     folder: Url
@@ -121,7 +121,7 @@ class _Compared:
 
 
 def exact_jaccard(
-    context: StageContext, texts: Sequence[TextFile], pairs: CandidatePairs, counters: Counters
+    context: StageContext, texts: Sequence[DataFile], pairs: CandidatePairs, counters: Counters
 ) -> np.ndarray:
     """Jaccard similarity of the sets of word n-grams of each pair: float64[n].
 
@@ -154,7 +154,7 @@ def exact_jaccard(
 
 
 def _stage_tasks(
-    context: StageContext, texts: Sequence[TextFile], pairs: CandidatePairs
+    context: StageContext, texts: Sequence[DataFile], pairs: CandidatePairs
 ) -> list[_StageTask]:
     wanted = np.unique(np.concatenate([pairs.a, pairs.b]))
     folder = staging_folder(context)
@@ -231,7 +231,7 @@ def _read_sets(urls: Sequence[str], wanted: np.ndarray, store: Store) -> Shingle
 
 
 def located(
-    batches: Iterator[pa.RecordBatch], texts: Sequence[TextFile]
+    batches: Iterator[pa.RecordBatch], texts: Sequence[DataFile]
 ) -> Iterator[pa.RecordBatch]:
     """Rows center, doc_id with the numbers of the files that may hold the document."""
     for batch in batches:
@@ -245,7 +245,7 @@ def located(
 
 
 def set_rows(
-    batches: Iterator[pa.RecordBatch], texts: Sequence[TextFile], ngram: int, store: Store
+    batches: Iterator[pa.RecordBatch], texts: Sequence[DataFile], ngram: int, store: Store
 ) -> Iterator[pa.RecordBatch]:
     """The sets of wanted documents.
 
@@ -285,7 +285,7 @@ def _joined(parts: Sequence[pa.RecordBatch]) -> tuple[int, np.ndarray, np.ndarra
 
 
 def _sets_of_file(
-    file: TextFile, center: np.ndarray, doc_id: np.ndarray, ngram: int, store: Store
+    file: DataFile, center: np.ndarray, doc_id: np.ndarray, ngram: int, store: Store
 ) -> Iterator[pa.RecordBatch]:
     from strata.pipelines.kernels.shingle_sets import shingle_sets
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from strata.pipelines.dedup.band_rows import KeyKind, hash_to_sketch, key_of
 from strata.pipelines.dedup.verify_buckets import Scan, ScanResult, ScanTask, edge_file
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
+from strata.pipelines.kernels.runs import repeated
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
@@ -46,7 +47,7 @@ class BandTask:
         scan: how buckets are verified, and where the edges go.
     """
 
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     banding: Banding
     watermark_doc_id: int
     bands: tuple[int, ...]
@@ -75,16 +76,13 @@ class _KeyedRows:
         """Only the rows whose key another row has too, sorted by (key, doc_id)."""
         order = np.argsort(self.keys, kind="stable")
         keys = self.keys[order]
-        same = keys[1:] == keys[:-1]
-        shared = np.zeros(len(keys), bool)
-        shared[1:] |= same
-        shared[:-1] |= same
+        shared = repeated(keys)
         chosen = order[shared]
         return _KeyedRows(self.kind, keys[shared], self.doc_ids[chosen], self.sketches[chosen])
 
 
 def band_tasks(
-    files: Sequence[FingerprintFile],
+    files: Sequence[DataFile],
     banding: Banding,
     scan: ScanTask,
     parallelism: int,

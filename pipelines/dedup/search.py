@@ -18,13 +18,14 @@ from strata.pipelines.dedup.band_rows import RowTask, band_rows, new_keys
 from strata.pipelines.dedup.in_memory import band_tasks, scan_bands
 from strata.pipelines.dedup.skewed_keys import SkewPolicy, find_hubs
 from strata.pipelines.dedup.verify_buckets import ScanResult, ScanTask, scan_partition
-from strata.pipelines.execution.data_files import FingerprintFile, group_files
+from strata.pipelines.execution.data_files import DataFile, data_files, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, run_tasks
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.lineage.coverage import Watermark
+from strata.settings import DedupSettings
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.stores.opening import open_store
@@ -52,20 +53,20 @@ class EdgeSearch:
 
     banding: Banding
     own: tuple[TableFile, ...]
-    reference: tuple[FingerprintFile, ...]
+    reference: tuple[DataFile, ...]
     documents: int
     watermark: Watermark
 
     @property
-    def files(self) -> list[FingerprintFile]:
+    def files(self) -> list[DataFile]:
         """All files, those of other corpora first."""
-        return [*self.reference, *(FingerprintFile(file.url) for file in self.own)]
+        return [*self.reference, *data_files(self.own)]
 
     @property
-    def new_files(self) -> list[FingerprintFile]:
+    def new_files(self) -> list[DataFile]:
         """The files that may hold a new document."""
         last = self.watermark.last_doc_id
-        return [FingerprintFile(file.url) for file in self.own if file.max_doc_id > last]
+        return [DataFile.of(file) for file in self.own if file.max_doc_id > last]
 
     @property
     def new_documents(self) -> int:
@@ -84,16 +85,13 @@ class EdgeSearch:
         return not whole and self.new_keys < MAX_BITS
 
 
-def find_edges(context: StageContext, search: EdgeSearch, counters: Counters) -> list[ScanResult]:
+def find_edges(
+    context: StageContext, search: EdgeSearch, settings: DedupSettings, counters: Counters
+) -> list[ScanResult]:
     """Compare the new documents; the edges lie in files of the staging folder."""
-    folder = staging_folder(context)
-    scan = ScanTask(
-        context.settings.dedup.threshold,
-        folder,
-        context.storage_options,
-        search.watermark.last_doc_id,
-    )
-    if search.documents > context.settings.dedup.memory_documents:
+    folder, last = staging_folder(context), search.watermark.last_doc_id
+    scan = ScanTask(settings.threshold, folder, context.storage_options, last)
+    if search.documents > settings.memory_documents:
         return _shuffle(context, search, scan, counters)
     files = search.files
     parallelism = context.spark().sparkContext.defaultParallelism if files else 1
@@ -112,7 +110,9 @@ def _shuffle(
     candidate_filter = spark.sparkContext.broadcast(
         _candidate_filter(context, search) if search.can_filter else None
     )
-    hubs = spark.sparkContext.broadcast(find_hubs(context, tasks, search.documents, SKEW_POLICY))
+    hubs = spark.sparkContext.broadcast(
+        find_hubs(context, tasks, search.documents, scan.threshold, SKEW_POLICY)
+    )
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
     counters.add(Counters(IoMeter(files=_reads_per_file(tasks))))
@@ -140,7 +140,7 @@ def _reads_per_file(tasks: Sequence[RowTask]) -> dict[str, FileReads]:
 
 
 def _row_tasks(
-    context: StageContext, search: EdgeSearch, files: Sequence[FingerprintFile]
+    context: StageContext, search: EdgeSearch, files: Sequence[DataFile]
 ) -> list[RowTask]:
     number = max(len(files), context.spark().sparkContext.defaultParallelism)
     last = search.watermark.last_doc_id

@@ -17,7 +17,9 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import most_differing
+from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.kernels.hubs import NO_HUBS, Hubs
+from strata.pipelines.kernels.runs import run_starts
 from strata.storage.stores.opening import open_store
 
 __all__ = ["SkewPolicy", "find_hubs"]
@@ -45,15 +47,11 @@ class SkewPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(Columns):
     """Rows of some documents: int64[n], uint64[n, SKETCH_WORDS]."""
 
     keys: np.ndarray
     sketches: np.ndarray
-
-    def chosen(self, rows: np.ndarray) -> _Sample:
-        """Some of the rows: bool[n]."""
-        return _Sample(self.keys[rows], self.sketches[rows])
 
     def frequent(self, least: float) -> np.ndarray:
         """Keys that so many of the rows have, ascending."""
@@ -62,7 +60,7 @@ class _Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class _NextHubs:
+class _NextHubs(Columns):
     """Of some heavy keys, the smallest document that joined no hub: int64[m] twice, u64[m, w]."""
 
     place: np.ndarray
@@ -74,17 +72,17 @@ class _NextHubs:
         """The smallest documents of all parts."""
         nothing = np.empty(0, np.int64)
         none = cls(nothing, nothing, np.empty((0, SKETCH_WORDS), np.uint64))
-        place, doc_ids, sketches = (
-            np.concatenate([getattr(part, name) for part in (none, *parts)])
-            for name in ("place", "doc_ids", "sketches")
-        )
-        order = np.lexsort((doc_ids, place))
-        chosen = order[np.unique(place[order], return_index=True)[1]]
-        return cls(place[chosen], doc_ids[chosen], sketches[chosen])
+        found = cls.join([none, *parts])
+        order = np.lexsort((found.doc_ids, found.place))
+        return found.take(order[run_starts(found.place[order])])
 
 
 def find_hubs(
-    context: StageContext, tasks: Sequence[RowTask], documents: int, policy: SkewPolicy
+    context: StageContext,
+    tasks: Sequence[RowTask],
+    documents: int,
+    threshold: float,
+    policy: SkewPolicy,
 ) -> Hubs:
     """The first hubs of the heavy keys; none where no key is heavy.
 
@@ -92,6 +90,7 @@ def find_hubs(
         context: the run.
         tasks: all fingerprints that are compared.
         documents: how many these are.
+        threshold: similarity from which on a document joins a hub.
         policy: what is heavy.
     """
     if documents < policy.least:
@@ -101,9 +100,9 @@ def find_hubs(
     drawn = np.count_nonzero(kind_of(sample.keys) == KeyKind.EQUAL)
     least = max(policy.least / documents, 1 / policy.share) * drawn
     most = np.zeros(len(KeyKind), np.int64)
-    most[KeyKind.SIMILAR] = most_differing(context.settings.dedup.threshold)
+    most[KeyKind.SIMILAR] = most_differing(threshold)
     hubs = Hubs.unknown(sample.frequent(least), most)
-    sample = sample.chosen(np.isin(sample.keys, hubs.keys))
+    sample = sample.take(np.isin(sample.keys, hubs.keys))
     for _ in range(MAX_PASSES):
         still = np.searchsorted(hubs.keys, sample.frequent(least))
         if not len(still):
@@ -128,11 +127,8 @@ def _sample(
         rows = keyed_rows(task, open_store(storage), every)
         return [_Sample(keyed.keys, keyed.sketches) for keyed in rows]
 
-    parts = [part for some in run_tasks(context.spark(), draw, chosen) for part in some]
-    return _Sample(
-        np.concatenate([part.keys for part in parts]),
-        np.concatenate([part.sketches for part in parts]),
-    )
+    drawn = run_tasks(context.spark(), draw, chosen)
+    return _Sample.join([part for parts in drawn for part in parts])
 
 
 def _next_hubs(
@@ -161,4 +157,4 @@ def _unmatched(sample: _Sample, hubs: Hubs, first: _NextHubs) -> _Sample:
     hub = newest[np.searchsorted(hubs.keys, sample.keys)]
     differing = np.bitwise_count(sample.sketches ^ first.sketches[hub]).sum(axis=1)
     # A key without a newest hub was given up before.
-    return sample.chosen((hub >= 0) & (differing > hubs.most[kind_of(sample.keys)]))
+    return sample.take((hub >= 0) & (differing > hubs.most[kind_of(sample.keys)]))

@@ -26,6 +26,7 @@ from strata.errors import BalanceError
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.staging import StagedWriter, staging_folder
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, task_stem
+from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.kernels.components import components, scramble, unscramble
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
@@ -160,8 +161,8 @@ def _forests(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
 
 
 def _forest(parts: list[PairBatch]) -> PairBatch:
-    a, b = (np.concatenate(each) for each in ([p.x for p in parts], [p.y for p in parts]))
-    found = components(a, b)
+    pairs = PairBatch.join(parts)
+    found = components(pairs.x, pairs.y)
     # A node whose only edge is to itself keeps it, or it would be forgotten.
     leaf = found.nodes != found.root
     lonely = ~np.isin(found.nodes, found.root[leaf]) & ~leaf
@@ -170,7 +171,7 @@ def _forest(parts: list[PairBatch]) -> PairBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class PairBatch:
+class PairBatch(Columns):
     """Some pairs: int64[n] and int64[n]."""
 
     x: np.ndarray
@@ -244,7 +245,7 @@ class PairFolder:
         """All pairs, on the driver."""
         found = [PairBatch(np.empty(0, np.int64), np.empty(0, np.int64))]
         found += [pairs for url in files.urls for pairs in _load(self.store, url)]
-        return PairBatch(np.concatenate([p.x for p in found]), np.concatenate([p.y for p in found]))
+        return PairBatch.join(found)
 
     def save(self, pairs: PairBatch) -> PairFiles:
         """Write pairs from the driver, in files small enough to be read in parallel."""

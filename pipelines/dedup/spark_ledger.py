@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from strata.pipelines.dedup.band_rows import sketch_words
 from strata.pipelines.dedup.direct_links import MAX_SURVIVORS, member_batches
-from strata.pipelines.dedup.election import election_keys
+from strata.pipelines.dedup.election import election_keys, needs_attributes
 from strata.pipelines.dedup.spark_components import PairFolder, spark_components
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.buckets import BucketScanner
 from strata.storage.contracts.options import StorageOptions
 
@@ -65,7 +65,7 @@ def spark_ledger(
     texts = spark_components(edges.where("equal").select("a", "b"), folder, driver_edges)
     labels = folder.read(clusters.files, ("doc_id", "root"))
     # Documents of other corpora have no attributes here, and survive before ours.
-    ranked = labels.join(attributes, "doc_id", "left") if rules[0] != "first" else labels
+    ranked = labels.join(attributes, "doc_id", "left") if needs_attributes(rules) else labels
     best = f.min(f.struct(*election_keys(rules))).getField("doc_id")
     elected = ranked.groupBy("root").agg(
         best.alias("kept_id"),
@@ -107,7 +107,7 @@ def _with_method(rows: DataFrame, texts: DataFrame) -> DataFrame:
     )
 
 
-def plain_members(file: FingerprintFile, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
+def plain_members(file: DataFile, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
     """The documents of a file of fingerprints, as Spark takes them: MEMBER_COLUMNS."""
     for batch in member_batches(file, storage):
         yield batch.cast(PLAIN)

@@ -210,7 +210,7 @@ class EdgeSet:
             self._parts.append(edges)
             self._count += len(edges.a)
         if self._count > self._waiting:
-            self._parts = [_distinct(self._parts)]
+            self._parts = [Edges.join(self._parts).distinct()]
             self._count = len(self._parts[0].a)
             # Dropping repetitions sorts all edges, so it must not come back at every batch.
             if 2 * self._count > self._waiting:
@@ -219,16 +219,5 @@ class EdgeSet:
     def finish(self) -> None:
         """Pass on what is left."""
         if self._parts:
-            self._spill(_distinct(self._parts))
+            self._spill(Edges.join(self._parts).distinct())
         self._parts, self._count = [], 0
-
-
-def _distinct(parts: list[Edges]) -> Edges:
-    a = np.concatenate([part.a for part in parts])
-    b = np.concatenate([part.b for part in parts])
-    similarity = np.concatenate([part.similarity for part in parts])
-    order = np.lexsort((b, a))
-    a, b, similarity = a[order], b[order], similarity[order]
-    first = np.ones(len(a), bool)
-    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
-    return Edges(a[first], b[first], similarity[first])

@@ -16,10 +16,12 @@ from strata.pipelines.evaluation.sample import (
     fingerprint_rows,
     sampling_hash,
 )
-from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
+from strata.pipelines.kernels.columns import Columns
+from strata.pipelines.kernels.runs import run_starts
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import MeteredStore
@@ -54,7 +56,7 @@ def agreement(similarity: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(Columns):
     """Pairs of a member of the sample and a document, to be compared exactly: all int64[k].
 
     Attributes:
@@ -72,20 +74,9 @@ class Candidates:
     agree: np.ndarray
 
     @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """All pairs of some parts, of at least one."""
-        return cls(
-            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
-        )
-
-    @classmethod
     def empty(cls) -> Self:
         """No pairs."""
         return cls(*(np.empty(0, np.int64) for _ in fields(cls)))
-
-    def take(self, chosen: np.ndarray) -> Self:
-        """Some of the pairs, by index or mask."""
-        return type(self)(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
 
 @dataclass(slots=True)
@@ -144,10 +135,8 @@ def chosen_for_check(found: Candidates, seed: int, least: int) -> np.ndarray:
 def most_similar(found: Candidates) -> np.ndarray:
     """The pair of each member that agrees most: bool[k]."""
     order = np.lexsort((found.doc_id, -found.agree, found.member))
-    first = np.ones(len(order), bool)
-    first[1:] = found.member[order][1:] != found.member[order][:-1]
     chosen = np.zeros(len(order), bool)
-    chosen[order[first]] = True
+    chosen[order[run_starts(found.member[order])]] = True
     return chosen
 
 
@@ -163,8 +152,8 @@ class NeighbourTask:
         storage: options of the stores.
     """
 
-    files: tuple[FingerprintFile, ...]
-    ledger: tuple[LedgerFile, ...]
+    files: tuple[DataFile, ...]
+    ledger: tuple[DataFile, ...]
     threshold: float
     seed: int
     storage: StorageOptions

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import FingerprintFile, LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.buffers import fixed_matrix
+from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.tables.removals import removed_ids
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
@@ -61,7 +62,7 @@ def sampling_hash(doc_ids: np.ndarray, seed: int | np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class FingerprintRows:
+class FingerprintRows(Columns):
     """Fingerprints of n documents, with their fate.
 
     Attributes:
@@ -79,26 +80,15 @@ class FingerprintRows:
     signature: np.ndarray
 
     @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """All rows of some parts, of at least one."""
-        return cls(
-            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
-        )
-
-    @classmethod
     def empty(cls) -> Self:
         """No rows."""
         nothing = np.empty(0, np.int64)
         signature = np.empty((0, SIGNATURE_BYTES), np.uint8)
         return cls(nothing, nothing, nothing, np.empty((0, 2), np.int64), signature)
 
-    def take(self, chosen: np.ndarray) -> Self:
-        """Some of the rows, by index or mask."""
-        return type(self)(*(getattr(self, each.name)[chosen] for each in fields(self)))
-
 
 def fingerprint_rows(
-    file: FingerprintFile, ledger: Sequence[LedgerFile], store: Store
+    file: DataFile, ledger: Sequence[DataFile], store: Store
 ) -> Iterator[FingerprintRows]:
     """The rows of a file of `fingerprints`, in batches of bounded size."""
     with open_parquet(store, Url.parse(file.url)) as scan:
@@ -133,8 +123,8 @@ class AuditSampleTask:
         storage: options of the stores.
     """
 
-    files: tuple[FingerprintFile, ...]
-    ledger: tuple[LedgerFile, ...]
+    files: tuple[DataFile, ...]
+    ledger: tuple[DataFile, ...]
     share: tuple[float, float]
     seed: int
     storage: StorageOptions

@@ -17,11 +17,12 @@ from strata.pipelines.dedup.verify_buckets import MAX_HUBS
 from strata.pipelines.dedup.verify_texts import UNCERTAIN_ERRORS
 from strata.pipelines.evaluation.sample import fingerprint_rows
 from strata.pipelines.evaluation.tune_sample import TuneSample, draw_sample
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, Banding, band_keys
 from strata.pipelines.kernels.components import components
+from strata.pipelines.kernels.runs import repeated
 from strata.pipelines.lineage.keys import banding_of
 from strata.settings import VerifyMethod
 from strata.storage.contracts.options import StorageOptions
@@ -70,7 +71,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class _TimedTask:
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     storage: StorageOptions
 
 
@@ -154,7 +155,7 @@ def recommended(outcomes: Sequence[TrialResult], documents: int) -> int:
 def _evaluated(
     context: StageContext, sample: TuneSample, tried: tuple[Choice, ...]
 ) -> tuple[TrialResult, ...]:
-    files = [FingerprintFile(file.url) for file in context.corpus.table("fingerprints").files()]
+    files = data_files(context.corpus.table("fingerprints").files())
     threshold = context.settings.dedup.threshold
     timed = _TimedTask(tuple(files), context.storage_options)
     shared = context.spark().sparkContext.broadcast(sample)
@@ -279,9 +280,7 @@ def _search(choice: Choice, threshold: float, signature: np.ndarray, bands: int)
         keys = band_keys(signature, choice.banding, (band,))[:, 0]
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        shared = np.zeros(len(keys), bool)
-        shared[1:] = ordered[1:] == ordered[:-1]
-        shared[:-1] |= shared[1:]
+        shared = repeated(ordered)
         rows = order[shared]
         links = star_links(ordered[shared], planes[rows], differing, MAX_HUBS)
         links[:, 0], links[:, 1] = rows[links[:, 0]], rows[links[:, 1]]

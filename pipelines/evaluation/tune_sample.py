@@ -22,7 +22,7 @@ from strata.pipelines.evaluation.sample import (
     sample_documents,
     sampling_hash,
 )
-from strata.pipelines.execution.data_files import FingerprintFile, group_files
+from strata.pipelines.execution.data_files import DataFile, data_files, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.texts import own_texts
@@ -84,7 +84,7 @@ class _NearRows:
 
 @dataclass(frozen=True, slots=True)
 class _NearTask:
-    files: tuple[FingerprintFile, ...]
+    files: tuple[DataFile, ...]
     lowest: float
     storage: StorageOptions
 
@@ -99,7 +99,7 @@ def draw_sample(context: StageContext, documents: int) -> TuneSample:
     lowest = max(0.0, context.settings.dedup.threshold - DEPTH)
     files = context.corpus.table("fingerprints").files()
     groups = group_files(
-        [FingerprintFile(file.url) for file in files],
+        data_files(files),
         TASKS_PER_CORE * context.spark().sparkContext.defaultParallelism,
     )
     share = min(1.0, documents / max(1, sum(file.rows for file in files)))
@@ -121,7 +121,8 @@ def draw_sample(context: StageContext, documents: int) -> TuneSample:
     ((left, right),) = run_tasks(context.spark(), _similar_pairs, [(rows.signature, lowest)])
     size = rows.n_shingles
     pairs = CandidatePairs(rows.doc_id[left], rows.doc_id[right], size[left] + size[right])
-    jaccard = exact_jaccard(context, own_texts(context), pairs, Counters())
+    texts = own_texts(context.corpus.table("documents"))
+    jaccard = exact_jaccard(context, texts, pairs, Counters())
     context.progress.finish()
     return TuneSample(rows, np.isin(rows.doc_id, drawn.doc_id), left, right, jaccard)
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from typing import TypeVar
 
-__all__ = ["FingerprintFile", "LedgerFile", "Part", "RemovedBy", "TextFile", "group_files"]
+from strata.storage.layout.records import LAST_ID, TableFile
+from strata.storage.reading.scan import group_bounds
+from strata.storage.writing.parquet import WrittenFile
+
+__all__ = ["DataFile", "RemovedBy", "RowGroups", "data_files", "group_files"]
+
+FIRST_ID = -LAST_ID - 1
+"""The smallest document id that there can be: those of other corpora are below 0."""
 
 File = TypeVar("File")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Row groups of a file of `documents`, and the range of document ids in the file."""
-
-    url: str
-    row_groups: tuple[int, ...]
-    min_doc_id: int
-    max_doc_id: int
 
 
 class RemovedBy(StrEnum):
@@ -31,41 +28,59 @@ class RemovedBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerFile:
-    """A file of `clusters`, whose rows also tell who is kept, or of `contained`."""
+class DataFile:
+    """A file of rows that belong to documents, as it travels to tasks.
 
-    url: str
-    min_doc_id: int
-    max_doc_id: int
-    reason: RemovedBy = RemovedBy.CLUSTERS
-
-
-@dataclass(frozen=True, slots=True)
-class TextFile:
-    """A file of `documents`; ``shift`` is added to its document ids, as to those of fingerprints.
-
-    ``min_doc_id`` and ``max_doc_id`` are its smallest and largest ids after that.
+    Attributes:
+        url: where it is.
+        min_doc_id: smallest id among its documents, after the shift; unknown, the smallest of all.
+        max_doc_id: largest id, likewise.
+        shift: is added to the ids in the file. Documents of other corpora get ids below 0, so that
+            they differ from our own and sort first.
+        reason: why documents of the file are removed, where its table says that they are; a file
+            of `clusters` also has those that are kept.
     """
 
     url: str
-    min_doc_id: int
-    max_doc_id: int
+    min_doc_id: int = FIRST_ID
+    max_doc_id: int = LAST_ID
     shift: int = 0
+    reason: RemovedBy | None = None
+
+    @classmethod
+    def of(cls, file: TableFile, shift: int = 0, reason: RemovedBy | None = None) -> DataFile:
+        """A published file of a table."""
+        low, high = file.min_doc_id + shift, file.max_doc_id + shift
+        return cls(file.url, low, high, shift, reason)
+
+    @classmethod
+    def of_written(cls, file: WrittenFile, reason: RemovedBy | None = None) -> DataFile:
+        """A file that is not published yet."""
+        bounds = group_bounds(file.metadata, "doc_id")
+        return cls(file.url, int(bounds[:, 0].min()), int(bounds[:, 1].max()), reason=reason)
+
+    def overlaps(self, low: int, high: int) -> bool:
+        """Whether it may hold a document between low and high, both included."""
+        return self.min_doc_id <= high and low <= self.max_doc_id
 
 
 @dataclass(frozen=True, slots=True)
-class FingerprintFile:
-    """A file of `fingerprints`; ``shift`` is added to its document ids.
+class RowGroups:
+    """Some row groups of a file, by number."""
 
-    Documents of other corpora get ids below 0, so that they differ from our own and sort first.
-    """
+    file: DataFile
+    groups: tuple[int, ...]
 
-    url: str
-    shift: int = 0
+
+def data_files(
+    files: Iterable[TableFile], shift: int = 0, reason: RemovedBy | None = None
+) -> tuple[DataFile, ...]:
+    """Published files of a table."""
+    return tuple(DataFile.of(file, shift, reason) for file in files)
 
 
 def group_files(files: Sequence[File], tasks: int) -> list[tuple[File, ...]]:
-    """Deal files out to at most so many tasks, keeping neighbours together."""
+    """Deal files out to at most this many tasks, keeping neighbours together."""
     number = min(tasks, len(files))
     bounds = [len(files) * place // max(number, 1) for place in range(number + 1)]
     return [tuple(files[a:b]) for a, b in pairwise(bounds)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.stage import StageContext
 from strata.storage.layout.records import TableFile
 from strata.storage.writing.parquet import ParquetLayout
@@ -16,15 +16,14 @@ __all__ = ["deal_parts", "pack_parts", "token_parts"]
 TASKS_PER_CORE = 2
 
 
-def token_parts(context: StageContext) -> list[tuple[Part, ...]]:
-    """The row groups of `documents`, packed into tasks of about equal size, in document order."""
-    files = context.corpus.table("documents").files()
+def token_parts(context: StageContext, files: Sequence[TableFile]) -> list[tuple[RowGroups, ...]]:
+    """The row groups of files of `documents`, packed into tasks of about equal size, in order."""
     return deal_parts(context, files, tier_of_table(context.settings, "tokens").layout)
 
 
 def deal_parts(
     context: StageContext, files: Sequence[TableFile], layout: ParquetLayout
-) -> list[tuple[Part, ...]]:
+) -> list[tuple[RowGroups, ...]]:
     """Pack the row groups of files into tasks, at least one a core and at most a target file."""
     files = sorted(files, key=lambda file: file.min_doc_id)
     cores = context.spark().sparkContext.defaultParallelism if files else 1
@@ -35,9 +34,9 @@ def deal_parts(
     return pack_parts(files, share)
 
 
-def pack_parts(files: Sequence[TableFile], share: int) -> list[tuple[Part, ...]]:
+def pack_parts(files: Sequence[TableFile], share: int) -> list[tuple[RowGroups, ...]]:
     """Cut files into runs of row groups of about ``share`` bytes on disk each."""
-    tasks: list[list[Part]] = []
+    tasks: list[list[RowGroups]] = []
     room = 0
     for file in files:
         weight = file.n_bytes / max(file.row_groups, 1)
@@ -50,10 +49,6 @@ def pack_parts(files: Sequence[TableFile], share: int) -> list[tuple[Part, ...]]
     return [tuple(task) for task in tasks if task]
 
 
-def _extend(task: list[Part], file: TableFile, group: int) -> None:
-    if task and task[-1].url == file.url:
-        last = task.pop()
-        groups = (*last.row_groups, group)
-    else:
-        groups = (group,)
-    task.append(Part(file.url, groups, file.min_doc_id, file.max_doc_id))
+def _extend(task: list[RowGroups], file: TableFile, group: int) -> None:
+    groups = task.pop().groups if task and task[-1].file.url == file.url else ()
+    task.append(RowGroups(DataFile.of(file), (*groups, group)))

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 from uuid import uuid4
 
 import numpy as np
@@ -16,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import StageContext
-from strata.storage.cleanup.garbage import STAGING
+from strata.storage.contracts.close_or_discard import CloseOrDiscard
 from strata.storage.contracts.store import Output, Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 
 __all__ = ["StagedFile", "StagedWriter", "read_staged", "staging_folder", "write_staged"]
@@ -29,7 +28,7 @@ BATCH_BYTES = 4_000_000
 GROUP_BYTES = 32_000_000
 
 
-class StagedWriter:
+class StagedWriter(CloseOrDiscard):
     """Takes tables one after the other; as a context it discards the file where work fails.
 
     Args:
@@ -63,22 +62,16 @@ class StagedWriter:
         self._writer.write_table(table)
         self.rows += table.num_rows
 
-    def __enter__(self) -> Self:
-        return self
+    def close(self) -> None:
+        """End the file, if there is one."""
+        if self._writer is not None and self._output is not None:
+            self._writer.close()
+            self._output.close()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._writer is None or self._output is None:
-            return
-        if kind is not None:
+    def discard(self) -> None:
+        """Drop what was written."""
+        if self._output is not None:
             self._output.discard()
-            return
-        self._writer.close()
-        self._output.close()
 
 
 def staging_folder(context: StageContext) -> Url:
@@ -88,17 +81,10 @@ def staging_folder(context: StageContext) -> Url:
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A file of rows with a column ``doc_id``."""
+    """A file of the staging folder, and how many rows it has; one column is ``doc_id``."""
 
-    url: str
+    file: DataFile
     rows: int
-    min_doc_id: int
-    max_doc_id: int
-
-    @property
-    def lookup(self) -> LedgerFile:
-        """The file as one that is asked for ranges of documents."""
-        return LedgerFile(self.url, self.min_doc_id, self.max_doc_id)
 
 
 def write_staged(
@@ -126,7 +112,7 @@ def _write(
             ends = pc.min_max(group["doc_id"])
             low, high = min(low, ends["min"].as_py()), max(high, ends["max"].as_py())
             rows += group.num_rows
-    return StagedFile(str(url), rows, int(low), int(high))
+    return StagedFile(DataFile(str(url), int(low), int(high)), rows)
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

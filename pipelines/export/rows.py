@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.pipelines.decontamination.matches import NAMED_SCHEMA, batches_with_ids
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
 from strata.pipelines.lineage.staleness import fitting_cuts
 from strata.pipelines.tables.cuts import TextCutter
 from strata.pipelines.tables.names import reference_names
 from strata.pipelines.tables.other_corpora import origins_of
-from strata.pipelines.tables.removals import files_of_contained, files_of_ledger, removed_ids
+from strata.pipelines.tables.removals import removed_ids
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
@@ -72,17 +72,15 @@ def _rows(corpus: Corpus, store: Store, table: str, columns: list[str]) -> Itera
 
 
 def _survivors(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
-    contained = files_of_contained(corpus.table("contained").files())
-    ledger = (*files_of_ledger(corpus.table("clusters").files()), *contained)
+    contained = data_files(corpus.table("contained").files(), reason=RemovedBy.CONTAINED)
+    ledger = (*data_files(corpus.table("clusters").files(), reason=RemovedBy.CLUSTERS), *contained)
     cutter = TextCutter(fitting_cuts(corpus), store)
     for file in _files(corpus, "documents"):
         kept = _kept(file, ledger, store)
         yield from cutter.cut(kept, file.min_doc_id, file.max_doc_id)
 
 
-def _kept(
-    file: TableFile, ledger: tuple[LedgerFile, ...], store: Store
-) -> Iterator[pa.RecordBatch]:
+def _kept(file: TableFile, ledger: tuple[DataFile, ...], store: Store) -> Iterator[pa.RecordBatch]:
     columns = SCHEMAS["documents"].names
     removed = removed_ids(ledger, file.min_doc_id, file.max_doc_id, store)
     for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES):

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.ingest.blocklist import Tombstones
+from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
@@ -114,7 +115,7 @@ def run_shard_task(task: ShardTask, tombstones: Tombstones | None = None) -> Sha
         # After a broken file, or an error, nothing of this attempt is kept.
         if not result.files:
             for writer in writers.values():
-                writer.abort()
+                writer.discard()
     result.counters = cost.counters(store.meter)
     result.counters.text_bytes = buffer.text_bytes
     result.counters.files_written = len(result.files)
@@ -132,8 +133,6 @@ class _SplitSource:
 
     def batches(self) -> Iterator[ReadBatch]:
         """What is read, without retracted documents."""
-        from strata.pipelines.readers.read import read_split
-
         for batch in read_split(self.store, self.split, self.limits):
             yield self.tombstones.without(batch, self.split.file) if self.tombstones else batch
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from strata.errors import SettingsError
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES, SKETCH_WORDS
+from strata.pipelines.kernels.columns import Columns
+from strata.pipelines.kernels.runs import distinct_pairs
 
 __all__ = [
     "BucketScanner",
@@ -29,7 +31,7 @@ _BITS: Final = SIGNATURE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(Columns):
     """Pairs of similar documents, each once, in ascending order of (a, b).
 
     Attributes:
@@ -41,6 +43,10 @@ class Edges:
     a: NDArray[np.int64]
     b: NDArray[np.int64]
     similarity: NDArray[np.float32]
+
+    def distinct(self) -> Edges:
+        """The same pairs, given in any order and more than once; of each the first counts."""
+        return self.take(distinct_pairs(self.a, self.b))
 
 
 def pack_sketches(signature: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -118,9 +124,4 @@ def edges_of_pairs(
     a: NDArray[np.int64], b: NDArray[np.int64], differing: NDArray[np.int64]
 ) -> Edges:
     """Pairs, int64[m] and int64[m], and the number of bits that differ, int64[m]; each once."""
-    order = np.lexsort((b, a))
-    a, b, differing = a[order], b[order], differing[order]
-    first = np.ones(len(a), dtype=np.bool_)
-    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
-    similarity = 1 - 2 * differing[first] / _BITS
-    return Edges(a[first], b[first], similarity.astype(np.float32))
+    return Edges(a, b, (1 - 2 * differing / _BITS).astype(np.float32)).distinct()

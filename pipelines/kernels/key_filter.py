@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from strata.pipelines.kernels.runs import run_starts
+
 __all__ = ["KeyFilter", "filter_bits"]
 
 # Eight bits a key let one of eight strangers pass; a stranger only costs its row in the shuffle.
@@ -43,7 +45,7 @@ class KeyFilter:
             return
         place = np.unique(self._places(keys))
         byte = place >> np.uint64(3)
-        first = np.flatnonzero(np.concatenate(([True], byte[1:] != byte[:-1])))
+        first = np.flatnonzero(run_starts(byte))
         bit = np.uint8(1) << (place & np.uint64(7)).astype(np.uint8)
         self._bits[byte[first]] |= np.bitwise_or.reduceat(bit, first)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from strata.errors import BalanceError, StrataError
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.maintenance.row_order import row_places
@@ -92,7 +92,7 @@ class RewriteTask:
     storage: StorageOptions
     partition: Partition | None = UNPARTITIONED
     order: RowOrder = RowOrder.DOC_ID
-    ledger: tuple[LedgerFile, ...] = ()
+    ledger: tuple[DataFile, ...] = ()
 
 
 @dataclass(slots=True)

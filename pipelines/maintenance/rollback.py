@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from strata.errors import ConflictError, SettingsError
 from strata.keys import stage_key
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.storage.iceberg.catalog_errors import catalog_errors
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.publish import PublishMode, publish
@@ -84,7 +83,7 @@ def roll_back(corpus: Corpus, steps: list[RollbackStep], run_id: str) -> None:
         if step.target is None:
             _empty_table(table, step, run_id)
         else:
-            _return_table(table, step, step.target)
+            table.return_to(step.target, expected=step.present)
 
 
 def _order() -> list[str]:
@@ -150,27 +149,6 @@ def _retracted(corpus: str, state: str) -> ConflictError:
         f"documents of corpus {corpus} were retracted since {state}, and would come back",
         hint="build the state again from the inputs with `strata run`, which leaves them out",
     )
-
-
-def _return_table(table: CorpusTable, step: RollbackStep, target: int) -> None:
-    with catalog_errors(table.name):
-        iceberg = table.iceberg()
-        head = iceberg.metadata.current_snapshot_id
-        if head == target:
-            return
-        if head != step.present:
-            raise ConflictError(
-                f"another run published to {table.name} meanwhile",
-                hint="let the other run finish, then run the same command again",
-            )
-        try:
-            # The catalog compares the present snapshot once more when it swaps.
-            iceberg.manage_snapshots().set_current_snapshot(snapshot_id=target).commit()
-        except ValueError as error:
-            raise ConflictError(
-                f"snapshot {target} of {table.name} has just expired: {error}",
-                hint="see `strata storage snapshots` and take another state, or run `strata run`",
-            ) from error
 
 
 def _empty_table(table: CorpusTable, step: RollbackStep, run_id: str) -> None:

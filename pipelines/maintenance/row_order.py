@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from strata.pipelines.execution.data_files import LedgerFile
-from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.tables.removals import files_of_ledger
+from strata.pipelines.execution.data_files import DataFile, data_files
+from strata.pipelines.tables.state import Tables
 from strata.settings import RowOrder
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
@@ -32,15 +31,15 @@ _KEYS = {
 }
 
 
-def ledger_for(context: StageContext, order: RowOrder) -> tuple[LedgerFile, ...]:
+def ledger_for(tables: Tables, order: RowOrder) -> tuple[DataFile, ...]:
     """What an order needs of the ledger; where there is none, all documents stand alone."""
     if order is not RowOrder.CLUSTER:
         return ()
-    return files_of_ledger(context.corpus.table("clusters").files())
+    return data_files(tables.table("clusters").files())
 
 
 def row_places(
-    rows: pa.RecordBatch, order: RowOrder, ledger: Sequence[LedgerFile], store: Store
+    rows: pa.RecordBatch, order: RowOrder, ledger: Sequence[DataFile], store: Store
 ) -> NDArray[np.int64]:
     """Numbers of the rows in the order asked for, int64[n]; equal rows stay by ``doc_id``.
 
@@ -62,7 +61,7 @@ def row_places(
 
 
 def clusters_of(
-    doc_ids: NDArray[np.int64], ledger: Sequence[LedgerFile], store: Store
+    doc_ids: NDArray[np.int64], ledger: Sequence[DataFile], store: Store
 ) -> NDArray[np.int64]:
     """The document that is kept of each one's cluster, int64[n]; itself where it has none."""
     kept = doc_ids.copy()

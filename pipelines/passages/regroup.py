@@ -47,13 +47,13 @@ def regroup(
     """
     if not files:
         return []
-    rows = sum(file.rows for file in files)
+    rows = sum(each.rows for each in files)
     if rows <= context.settings.dedup.memory_passages:
         done = _in_memory(context, files, collector)
     else:
-        done = _on_spark(context, [file.url for file in files], collector)
-    for file in files:
-        context.store.delete(Url.parse(file.url))
+        done = _on_spark(context, [each.file.url for each in files], collector)
+    for each in files:
+        context.store.delete(Url.parse(each.file.url))
     return done
 
 
@@ -85,12 +85,12 @@ def _in_memory(
 ) -> list[CollectedRows]:
     storage, folder = context.storage_options, staging_folder(context)
     partitions = min(context.spark().sparkContext.defaultParallelism, MAX_PARTITIONS)
-    urls = tuple(file.url for file in files)
+    urls = tuple(each.file.url for each in files)
     tasks = [
         PartitionTask(urls, n, partitions, collector, folder, storage) for n in range(partitions)
     ]
     found = run_tasks(context.spark(), _compare_partition, tasks)
-    repeats = tuple(file.url for file in found if file is not None)
+    repeats = tuple(each.file.url for each in found if each is not None)
     if not repeats:
         return []
     bounds = _bounds(files, partitions)
@@ -106,8 +106,8 @@ def _in_memory(
 
 def _bounds(files: Sequence[StagedFile], ranges: int) -> list[int]:
     """Bounds of ranges of documents with about equally many rows: the files are in their order."""
-    starts = np.sort([file.min_doc_id for file in files])
-    before = np.cumsum([0, *[file.rows for file in files]])
+    starts = np.sort([each.file.min_doc_id for each in files])
+    before = np.cumsum([0, *[each.rows for each in files]])
     partitions = np.arange(1, ranges) * before[-1] // ranges
     inner = starts[np.clip(np.searchsorted(before, partitions), 0, len(files) - 1)]
     limits = np.iinfo(np.int64)

@@ -15,10 +15,11 @@ from enum import StrEnum
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.staging import StagedFile, write_staged
 from strata.pipelines.execution.tasks import TaskCost, task_stem
+from strata.pipelines.kernels.runs import run_starts
 from strata.pipelines.tables.removals import rows_between
 from strata.pipelines.tables.survivors import SurvivorCounts, survivors
 from strata.settings import Passage
@@ -87,11 +88,11 @@ class PassageTask:
         storage: options of the store.
     """
 
-    parts: tuple[Part, ...]
-    ledger: tuple[LedgerFile, ...]
+    parts: tuple[RowGroups, ...]
+    ledger: tuple[DataFile, ...]
     kind: PassageKind
     words: int
-    anchors: tuple[LedgerFile, ...]
+    anchors: tuple[DataFile, ...]
     folder: Url
     storage: StorageOptions
 
@@ -116,13 +117,13 @@ def find_passage_rows(task: PassageTask) -> PassageRows:
 
 
 def _part_rows(
-    task: PassageTask, part: Part, store: Store, read: SurvivorCounts
+    task: PassageTask, part: RowGroups, store: Store, read: SurvivorCounts
 ) -> Iterator[pa.RecordBatch]:
     # A driver makes tasks known to workers, but only these have need of numba.
     from strata.pipelines.kernels.passages import find_passages
     from strata.pipelines.kernels.substrings import find_anchors, find_runs
 
-    low, high = part.min_doc_id, part.max_doc_id
+    low, high = part.file.min_doc_id, part.file.max_doc_id
     anchors = rows_between(task.anchors, ["place"], low, high, store)
     for batch in survivors((part,), task.ledger, store, read, columns=["doc_id", "text"]):
         doc_ids, texts = batch.column("doc_id").to_numpy(), batch.column("text")
@@ -159,8 +160,7 @@ class RepeatScanner:
             return np.empty((0, len(REPEAT_SCHEMA)), np.int64)
         if self._first is not None:
             rows = {name: np.concatenate([self._first[name], rows[name]]) for name in COLUMNS}
-        starts = np.ones(len(rows["key"]), bool)
-        starts[1:] = rows["key"][1:] != rows["key"][:-1]
+        starts = run_starts(rows["key"])
         numbers = np.arange(len(starts))
         first = np.maximum.accumulate(np.where(starts, numbers, 0))
         self._first = {name: rows[name][first[-1:]] for name in COLUMNS}

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from strata.errors import ConflictError, InputError
-from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
-from strata.pipelines.lineage.keys import removals_key
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.repair.affected import MissingRows, find_missing_rows
@@ -30,15 +30,15 @@ from strata.pipelines.repair.sources import (
 from strata.pipelines.repair.task import RepairTask
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.pipelines.tables.inputs import read_inputs
-from strata.pipelines.tables.other_corpora import FINGERPRINT_FORMAT, fingerprint_format
-from strata.pipelines.tables.removals import files_of_contained, files_of_ledger
+from strata.pipelines.tables.other_corpora import fingerprint_format
 from strata.pipelines.tables.retractions import retraction_rows
 from strata.pipelines.tables.state import CorpusState
-from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.identity import named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.training import stored_spec
 from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.layout.doc_ids import POSITION_BITS
+from strata.storage.layout.properties import FINGERPRINT_FORMAT, TOKENIZER
 from strata.storage.layout.records import TableFile
 from strata.storage.writing.tiers import tiers_of
 from strata.tables import DECLARED, RepairRule
@@ -214,7 +214,7 @@ def _tokenizer(context: StageContext, state: CorpusState) -> TokenizerSpec | Non
     written = state.property("tokens", TOKENIZER)
     if written is None:
         return None
-    named = named_spec(context)
+    named = named_spec(context.settings.tokenize, context.store)
     is_same = named is not None and named.fingerprint == written
     return named if is_same else stored_spec(context, written)
 
@@ -227,17 +227,14 @@ def _of_survivors(
     damaged_urls: Collection[str],
 ) -> Iterator[RowSource]:
     if state.is_present:
-        ledger = ledger_files(context)
-        cuts = cut_files(context, removals_key(context))
+        upstream = Upstream.of_survivors(context)
+        ledger, cuts = ledger_files(upstream), cut_files(upstream)
     else:
-        contained = files_of_contained(state.files("contained"))
-        ledger = (*files_of_ledger(state.files("clusters")), *contained)
-        cuts = files_of_ledger(state.files("cuts"))
+        contained = data_files(state.files("contained"), reason=RemovedBy.CONTAINED)
+        ledger = (*data_files(state.files("clusters"), reason=RemovedBy.CLUSTERS), *contained)
+        cuts = data_files(state.files("cuts"))
     if any(file.url in damaged_urls for file in (*ledger, *cuts)):
         return
-    parts = tuple(
-        Part(file.url, tuple(range(file.row_groups)), file.min_doc_id, file.max_doc_id)
-        for file in documents
-    )
+    parts = tuple(RowGroups(DataFile.of(file), tuple(range(file.row_groups))) for file in documents)
     survivors = RowsFromSurvivors(parts, ledger, cuts)
     yield survivors if spec is None else RowsFromEncoding(survivors, spec)

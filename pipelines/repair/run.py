@@ -242,7 +242,7 @@ def _publish(
 
 def _clear(context: StageContext, name: str) -> None:
     table = context.corpus.table(name)
-    if table.existing() is not None:
+    if table.exists():
         publish(
             table,
             [],

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from strata.errors import InputError
-from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.ingest.task import document_rows, fingerprint_rows
+from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.split import ReadLimits, Split
 from strata.pipelines.repair.affected import MissingRows
 from strata.pipelines.tables.state import CorpusState
@@ -24,7 +25,8 @@ from strata.pipelines.tokenization.task import token_rows
 from strata.storage.checksums.rows import RowsChecksum, checksum_of
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.layout.records import CONTENT_KEY, TableFile
+from strata.storage.layout.properties import CONTENT_KEY
+from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import open_parquet, read_batches
 from strata.storage.writing.tiers import Tier
@@ -116,8 +118,6 @@ class RowsFromInputs:
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
         """The documents of the files."""
-        from strata.pipelines.readers.read import read_split
-
         for split in self.splits:
             for read in read_split(store, split, self.limits):
                 sought = _wanted_rows(read.documents, wanted)
@@ -145,9 +145,9 @@ class RowsFromSketching:
 class RowsFromSurvivors:
     """Rows of `clean` from `documents`, the ledger and the cuts."""
 
-    parts: tuple[Part, ...]
-    ledger: tuple[LedgerFile, ...]
-    cuts: tuple[LedgerFile, ...]
+    parts: tuple[RowGroups, ...]
+    ledger: tuple[DataFile, ...]
+    cuts: tuple[DataFile, ...]
     name: str = "documents and clusters"
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
@@ -190,14 +190,11 @@ def files_of_same_result(
     state: CorpusState, table: str, damaged_urls: Collection[str]
 ) -> list[TableFile]:
     """Other files of the same result: those that were rewritten, or took their place."""
-    from strata.storage.iceberg.snapshots import generation
-
     owner = state.corpus.table(table)
-    iceberg = owner.existing()
-    if iceberg is None:
-        return []
-    same = generation(iceberg.metadata, state.ref)
+    same = owner.snapshots_of_result(state.ref)
     found = {file.url: file for each in same for file in owner.files(each)}
+    if not found:
+        return []
     live = {file.url for file in state.files(table)}
     return [file for url, file in found.items() if url not in live and url not in damaged_urls]
 

@@ -20,6 +20,7 @@ from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import newest_created_ms
+from strata.storage.layout.properties import ROWS_ADDED, ROWS_REMOVED
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import log_file_lineage
@@ -36,8 +37,6 @@ from strata.tables import DECLARED
 __all__ = [
     "FIRST_ID",
     "LAST_ID",
-    "ROWS_ADDED",
-    "ROWS_REMOVED",
     "EditResult",
     "EditTask",
     "Inserts",
@@ -49,8 +48,6 @@ __all__ = [
 
 BATCH_BYTES = 8_000_000
 FIRST_ID, LAST_ID = -(1 << 63), (1 << 63) - 1
-ROWS_REMOVED = "strata.retraction-rows-removed"
-ROWS_ADDED = "strata.retraction-rows-added"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from strata.pipelines.execution.details import PurgeResult
 from strata.pipelines.execution.stage import StageContext, reports_folder
 from strata.pipelines.tables.doc_set import DocumentSet
 from strata.storage.cleanup.expiry import expire
-from strata.storage.cleanup.garbage import STAGING, collect_garbage, find_orphans
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["blank_samples", "purge"]

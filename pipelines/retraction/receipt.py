@@ -13,11 +13,16 @@ from strata.pipelines.execution.details import (
     TableChange,
 )
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.lineage.guard import RETRACTION
-from strata.pipelines.retraction.edit_files import ROWS_ADDED, ROWS_REMOVED
-from strata.pipelines.retraction.plan import FIRST_PROMOTED, PROMOTED, edited_tables, stale_tables
+from strata.pipelines.retraction.plan import edited_tables, stale_tables
 from strata.pipelines.tables.retractions import Retraction, Selector, SelectorKind, retraction_rows
-from strata.pipelines.tokenization.identity import TOKENIZER
+from strata.storage.layout.properties import (
+    FIRST_PROMOTED,
+    PROMOTED,
+    RETRACTION,
+    ROWS_ADDED,
+    ROWS_REMOVED,
+    TOKENIZER,
+)
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
 
@@ -85,15 +90,15 @@ def _snapshots_of(corpus: Corpus, table: str, key: str) -> _SnapshotPair | None:
 
 
 def _change(table: str, pair: _SnapshotPair) -> TableChange:
-    told = pair.after.properties
+    told, totals = pair.after.properties, pair.after.totals
     return TableChange(
         table=table,
         rows_removed=int(told.get(ROWS_REMOVED, 0)),
         rows_added=int(told.get(ROWS_ADDED, 0)),
-        files_replaced=int(told.get("deleted-data-files", 0)),
-        files_written=int(told.get("added-data-files", 0)),
-        bytes_replaced=int(told.get("removed-files-size", 0)),
-        bytes_written=int(told.get("added-files-size", 0)),
+        files_replaced=totals.files_removed,
+        files_written=totals.files_added,
+        bytes_replaced=totals.bytes_removed,
+        bytes_written=totals.bytes_added,
         snapshot_before=str(pair.before.snapshot_id) if pair.before else None,
         snapshot_after=str(pair.after.snapshot_id),
     )
@@ -118,8 +123,6 @@ def retained_snapshots(corpus: Corpus, key: str) -> RetainedSnapshots:
         }
         if older:
             numbers[name], since = len(older), max(since, limit)
-        iceberg = table.existing()
-        refs = iceberg.refs() if iceberg else {}
-        if names := sorted(ref for ref, at in refs.items() if at.snapshot_id in older):
+        if names := sorted(ref for ref, snapshot in table.refs().items() if snapshot in older):
             tagged[name] = names
     return RetainedSnapshots(numbers, tagged, since)

@@ -19,7 +19,7 @@ from strata.pipelines.execution.stage import (
 )
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.table_target import TableTarget
-from strata.pipelines.lineage.guard import RETRACTION, STATE, RetractionState, unfinished
+from strata.pipelines.lineage.guard import RetractionState, unfinished
 from strata.pipelines.retraction.edit_files import TableEdit, publish_edit
 from strata.pipelines.retraction.forget import blank_samples, purge
 from strata.pipelines.retraction.match import SelectorMatches, intent_rows, match_selectors
@@ -39,6 +39,7 @@ from strata.pipelines.tables.retractions import (
     selectors_of,
 )
 from strata.storage.contracts.url import Url
+from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.edit import FileEdit, edit_files
 from strata.storage.writing.parquet import WrittenFile
 from strata.tables import published_with
@@ -149,7 +150,7 @@ def _begin(context: StageContext, request: RetractRequest) -> Retraction | None:
         onto=onto,
         content_key=retraction.key,
         run_id=context.run_id,
-        extra={STATE: RetractionState.OPEN, RETRACTION: retraction.key},
+        extra={RETRACTION_STATE: RetractionState.OPEN, RETRACTION: retraction.key},
     )
     return retraction
 
@@ -272,5 +273,5 @@ def _finish(context: StageContext, retraction: Retraction) -> None:
         onto=retraction.key,
         content_key=retraction.done_key,
         run_id=context.run_id,
-        extra={STATE: RetractionState.DONE, RETRACTION: retraction.key},
+        extra={RETRACTION_STATE: RetractionState.DONE, RETRACTION: retraction.key},
     )

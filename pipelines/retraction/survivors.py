@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strata.errors import BalanceError, InputMissingError
-from strata.pipelines.execution.data_files import Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
-from strata.pipelines.tokenization.identity import TOKENIZER, named_spec
+from strata.pipelines.tokenization.identity import named_spec
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import stored_spec
+from strata.storage.layout.properties import TOKENIZER
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import group_bounds, open_parquet
 from strata.storage.stores.opening import open_store
@@ -42,7 +43,7 @@ def tokenizer_of_table(context: StageContext) -> TokenizerSpec | None:
     A tokenizer is not trained anew for a retraction: all tokens would change. None where its file
     is gone.
     """
-    loaded = named_spec(context)
+    loaded = named_spec(context.settings.tokenize, context.store)
     fingerprint = context.corpus.table("tokens").latest_property(TOKENIZER)
     if loaded is not None or fingerprint is None:
         return loaded
@@ -83,7 +84,9 @@ def encode_survivors(
     return encoded
 
 
-def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int64]) -> TokenTask:
+def _task(
+    context: StageContext, parts: Sequence[RowGroups], promoted: NDArray[np.int64]
+) -> TokenTask:
     settings = context.settings
     tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
     folder = staging_folder(context)
@@ -100,7 +103,7 @@ def _task(context: StageContext, parts: Sequence[Part], promoted: NDArray[np.int
     )
 
 
-def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[Part]]:
+def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[RowGroups]]:
     """Files of `documents` that hold one of them, one task each, without other row groups."""
     row_filter = RowFilter(("doc_id",), DocumentSet.of(promoted))
     files = row_filter.files("documents", context.corpus.table("documents").files())
@@ -115,7 +118,7 @@ def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[Part
 
     groups = run_tasks(context.spark(), find, files)
     return [
-        [Part(file.url, chosen, file.min_doc_id, file.max_doc_id)]
+        [RowGroups(DataFile.of(file), chosen)]
         for file, chosen in zip(files, groups, strict=True)
         if chosen
     ]

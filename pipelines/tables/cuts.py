@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import LedgerFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.tables.removals import DocumentRows, rows_between
 from strata.storage.contracts.store import Store
 
@@ -17,7 +17,7 @@ __all__ = ["TextCutter"]
 class TextCutter:
     """Cuts passages out of documents, one range of document ids at a time; counts what it did."""
 
-    def __init__(self, cuts: Sequence[LedgerFile], store: Store) -> None:
+    def __init__(self, cuts: Sequence[DataFile], store: Store) -> None:
         self._cuts = cuts
         self._store = store
         self.emptied = 0

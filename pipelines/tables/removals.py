@@ -5,23 +5,18 @@ Rows of files that are sorted by document, for one range of document ids at a ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from strata.pipelines.execution.data_files import LedgerFile, RemovedBy
+from strata.pipelines.execution.data_files import DataFile, RemovedBy
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
-from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import group_bounds, open_parquet, read_batches, rows_per_batch
-from strata.storage.writing.parquet import WrittenFile
 
 __all__ = [
     "DocumentRows",
-    "files_of_contained",
-    "files_of_ledger",
-    "files_written",
     "removed_ids",
     "rows_between",
 ]
@@ -29,43 +24,21 @@ __all__ = [
 BATCH_BYTES = 8_000_000
 
 
-def files_of_ledger(clusters: Iterable[TableFile]) -> tuple[LedgerFile, ...]:
-    """The files of the ledger with their ranges."""
-    return tuple(LedgerFile(file.url, file.min_doc_id, file.max_doc_id) for file in clusters)
-
-
-def files_written(files: Sequence[WrittenFile]) -> tuple[LedgerFile, ...]:
-    """Files of a ledger that is not published yet."""
-    bounds = [group_bounds(file.metadata, "doc_id") for file in files]
-    return tuple(
-        LedgerFile(file.url, int(of_file[:, 0].min()), int(of_file[:, 1].max()))
-        for file, of_file in zip(files, bounds, strict=True)
-    )
-
-
-def files_of_contained(contained: Iterable[TableFile]) -> tuple[LedgerFile, ...]:
-    """The files of `contained` with their ranges."""
-    return tuple(
-        LedgerFile(file.url, file.min_doc_id, file.max_doc_id, RemovedBy.CONTAINED)
-        for file in contained
-    )
-
-
-def removed_ids(ledger: Sequence[LedgerFile], low: int, high: int, store: Store) -> np.ndarray:
+def removed_ids(ledger: Sequence[DataFile], low: int, high: int, store: Store) -> np.ndarray:
     """Ids of the removed documents between low and high, both included: int64[n], sorted.
 
+    The files are those of `clusters`, of which the rows that are not kept count, or of `contained`.
     A document that contains several items comes as often.
     """
     found = [np.empty(0, np.int64)]
     for file in ledger:
-        if file.max_doc_id < low or file.min_doc_id > high:
-            continue
-        found += _removed_between(file, low, high, store)
+        if file.overlaps(low, high):
+            found += _removed_between(file, low, high, store)
     return np.sort(np.concatenate(found))
 
 
-def _removed_between(file: LedgerFile, low: int, high: int, store: Store) -> Iterator[np.ndarray]:
-    tells_kept = file.reason is RemovedBy.CLUSTERS
+def _removed_between(file: DataFile, low: int, high: int, store: Store) -> Iterator[np.ndarray]:
+    tells_kept = file.reason is not RemovedBy.CONTAINED
     columns = ["doc_id", "kept"] if tells_kept else ["doc_id"]
     with open_parquet(store, Url.parse(file.url)) as scan:
         bounds = group_bounds(scan.metadata, "doc_id")
@@ -105,7 +78,7 @@ class DocumentRows:
 
 
 def rows_between(
-    files: Sequence[LedgerFile], columns: Sequence[str], low: int, high: int, store: Store
+    files: Sequence[DataFile], columns: Sequence[str], low: int, high: int, store: Store
 ) -> DocumentRows:
     """Columns of the rows of documents between low and high, both included."""
     found = list(_batches(files, columns, low, high, store))
@@ -119,11 +92,11 @@ def rows_between(
 
 
 def _batches(
-    files: Sequence[LedgerFile], columns: Sequence[str], low: int, high: int, store: Store
+    files: Sequence[DataFile], columns: Sequence[str], low: int, high: int, store: Store
 ) -> Iterator[dict[str, np.ndarray]]:
     names = ["doc_id", *columns]
     for file in files:
-        if file.max_doc_id < low or file.min_doc_id > high:
+        if not file.overlaps(low, high):
             continue
         for batch in read_batches(store, Url.parse(file.url), names, None, BATCH_BYTES):
             doc_ids = batch.column("doc_id").to_numpy()

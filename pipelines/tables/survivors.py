@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import LedgerFile, Part, RemovedBy
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups
 from strata.pipelines.tables.cuts import TextCutter
 from strata.pipelines.tables.removals import removed_ids
 from strata.storage.contracts.store import Store
@@ -16,10 +16,25 @@ from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
 
-__all__ = ["SurvivorCounts", "cut_survivors", "survivors"]
+__all__ = ["SurvivorCounts", "SurvivorFiles", "cut_survivors", "survivors"]
 
 # The engine holds several times a batch while it encodes; larger ones are no faster.
 BATCH_BYTES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivorFiles:
+    """All that the survivors are read from.
+
+    Attributes:
+        parts: row groups of `documents`, by task.
+        ledger: the files that say which documents are removed.
+        cuts: those that say what is cut from the others.
+    """
+
+    parts: tuple[tuple[RowGroups, ...], ...]
+    ledger: tuple[DataFile, ...]
+    cuts: tuple[DataFile, ...]
 
 
 @dataclass(slots=True)
@@ -42,9 +57,9 @@ class SurvivorCounts:
 
 
 def cut_survivors(
-    parts: tuple[Part, ...],
-    ledger: tuple[LedgerFile, ...],
-    cuts: tuple[LedgerFile, ...],
+    parts: tuple[RowGroups, ...],
+    ledger: tuple[DataFile, ...],
+    cuts: tuple[DataFile, ...],
     store: Store,
     counts: SurvivorCounts,
     only: np.ndarray | None = None,
@@ -52,15 +67,14 @@ def cut_survivors(
     """The documents that `survivors` gives, without what is cut from them."""
     cutter = TextCutter(cuts, store)
     for part in parts:
-        yield from cutter.cut(
-            survivors((part,), ledger, store, counts, only), part.min_doc_id, part.max_doc_id
-        )
+        low, high = part.file.min_doc_id, part.file.max_doc_id
+        yield from cutter.cut(survivors((part,), ledger, store, counts, only), low, high)
     counts.emptied, counts.bytes_cut = cutter.emptied, cutter.bytes_cut
 
 
 def survivors(
-    parts: tuple[Part, ...],
-    ledger: tuple[LedgerFile, ...],
+    parts: tuple[RowGroups, ...],
+    ledger: tuple[DataFile, ...],
     store: Store,
     counts: SurvivorCounts,
     only: np.ndarray | None = None,
@@ -70,13 +84,14 @@ def survivors(
 
     Where ``only`` is given, int64[n], there are no others.
     """
-    duplicates = [file for file in ledger if file.reason is RemovedBy.CLUSTERS]
+    duplicates = [file for file in ledger if file.reason is not RemovedBy.CONTAINED]
     contained = [file for file in ledger if file.reason is RemovedBy.CONTAINED]
     for part in parts:
-        removed = removed_ids(duplicates, part.min_doc_id, part.max_doc_id, store)
-        contaminated = removed_ids(contained, part.min_doc_id, part.max_doc_id, store)
-        url = Url.parse(part.url)
-        for batch in read_batches(store, url, columns, part.row_groups, BATCH_BYTES):
+        low, high = part.file.min_doc_id, part.file.max_doc_id
+        removed = removed_ids(duplicates, low, high, store)
+        contaminated = removed_ids(contained, low, high, store)
+        url = Url.parse(part.file.url)
+        for batch in read_batches(store, url, columns, part.groups, BATCH_BYTES):
             doc_ids = batch.column("doc_id").to_numpy()
             asked = np.ones(len(doc_ids), bool) if only is None else np.isin(doc_ids, only)
             original = asked & ~np.isin(doc_ids, removed)

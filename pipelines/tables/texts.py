@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import TextFile
-from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.data_files import DataFile, data_files
 from strata.pipelines.tables.other_corpora import ReferenceCorpus
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import group_bounds, open_parquet, rows_per_batch
-from strata.storage.tables.table import CorpusTable
+from strata.storage.tables.table import TableReader
 
 __all__ = ["own_texts", "reference_texts", "wanted_texts"]
 
@@ -21,33 +20,24 @@ TEXT_BYTES = 4_000_000
 COLUMNS = ["doc_id", "text"]
 
 
-def own_texts(context: StageContext) -> tuple[TextFile, ...]:
+def own_texts(documents: TableReader) -> tuple[DataFile, ...]:
     """The files of our `documents`."""
-    return _files(context.corpus.table("documents"), None, 0)
+    return data_files(documents.files())
 
 
-def reference_texts(
-    context: StageContext, corpora: Iterable[ReferenceCorpus]
-) -> tuple[TextFile, ...] | None:
+def reference_texts(corpora: Iterable[ReferenceCorpus]) -> tuple[DataFile, ...] | None:
     """Those of other corpora, or None where one no longer has the state that is compared with."""
-    found: list[TextFile] = []
+    found: list[DataFile] = []
     for corpus in corpora:
-        documents = context.corpus.sibling(corpus.origin.corpus).table("documents")
-        states = [each for each in documents.snapshots() if each.content_key == corpus.key]
+        snapshots = corpus.documents.snapshots()
+        states = [each for each in snapshots if each.content_key == corpus.key]
         if not states:
             return None
-        found += _files(documents, states[-1].snapshot_id, corpus.origin.shift)
+        found += data_files(corpus.documents.files(states[-1].snapshot_id), corpus.origin.shift)
     return tuple(found)
 
 
-def _files(documents: CorpusTable, snapshot: int | None, shift: int) -> tuple[TextFile, ...]:
-    return tuple(
-        TextFile(file.url, file.min_doc_id + shift, file.max_doc_id + shift, shift)
-        for file in documents.files(snapshot)
-    )
-
-
-def wanted_texts(file: TextFile, wanted: np.ndarray, store: Store) -> Iterator[pa.RecordBatch]:
+def wanted_texts(file: DataFile, wanted: np.ndarray, store: Store) -> Iterator[pa.RecordBatch]:
     """Those of the wanted documents, int64[n] sorted, that a file holds: doc_id, text.
 
     Only row groups that may hold one are read, in batches of bounded size.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from strata.pipelines.execution.data_files import LedgerFile, Part
+from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
@@ -40,9 +40,9 @@ class TokenTask:
     Where ``only`` is given, int64[n], ascending, no other document is encoded or counted.
     """
 
-    parts: tuple[Part, ...]
-    ledger: tuple[LedgerFile, ...]
-    cuts: tuple[LedgerFile, ...]
+    parts: tuple[RowGroups, ...]
+    ledger: tuple[DataFile, ...]
+    cuts: tuple[DataFile, ...]
     storage: StorageOptions
     folders: Mapping[str, Url]
     layouts: Mapping[str, ParquetLayout]

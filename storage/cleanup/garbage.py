@@ -12,16 +12,15 @@ from datetime import timedelta
 from strata.errors import ConflictError
 from strata.storage.contracts.store import FileInfo, Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.referenced_files import referenced_names
 from strata.storage.writing.tiers import Tier
 from strata.tables import table_names
 
-__all__ = ["STAGING", "Garbage", "collect_garbage", "find_orphans", "refuse_lost_tables"]
+__all__ = ["Garbage", "collect_garbage", "find_orphans", "refuse_lost_tables"]
 
-STAGING = "_staging"
-"""Folder of the warehouse with one folder a run, for files that no table ever refers to."""
 # What Iceberg and Strata write, by folder of a table.
 _SUFFIXES = {
     "data": frozenset({".parquet", ".tmp"}),

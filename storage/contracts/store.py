@@ -6,14 +6,14 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from strata.errors import InputMissingError
+from strata.storage.contracts.close_or_discard import CloseOrDiscard
 from strata.storage.contracts.url import Url
 
 if TYPE_CHECKING:
-    from typing import Self
+    pass
 
 __all__ = ["ByteRange", "FileInfo", "Output", "PartUpload", "Store"]
 
@@ -44,7 +44,7 @@ class ByteRange:
     end: int
 
 
-class Output(io.BufferedIOBase):
+class Output(CloseOrDiscard, io.BufferedIOBase):
     """A file being written: it appears when closed, and never when discarded or forgotten."""
 
     @property
@@ -59,20 +59,6 @@ class Output(io.BufferedIOBase):
     def writable(self) -> bool:
         """True: this is an output."""
         return True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
 
     def __del__(self) -> None:
         # io.IOBase would close here, and so publish half a file.

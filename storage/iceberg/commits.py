@@ -40,7 +40,7 @@ from pyiceberg.typedef import EMPTY_DICT
 from strata.storage.iceberg.partition_specs import record_of, spec_of
 from strata.storage.iceberg.snapshots import carries_key, live_files, newest_key, properties_of
 from strata.storage.iceberg.table_commit import SpecCommit
-from strata.storage.layout.records import PREFIX, RESULT_MS, RUN_ID
+from strata.storage.layout.properties import PREFIX, RESULT_MS, RUN_ID
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
@@ -89,15 +89,21 @@ def data_file(file: WrittenFile, metadata: TableMetadata) -> DataFile:
     return made
 
 
-class AppendCommit(SpecCommit, _FastAppendFiles):
-    """Adds files; other writers may add theirs at the same time."""
+class _ResultCommit(SpecCommit):
+    """A commit that gives the table another key, that of the result which it then holds."""
 
     def __init__(
         self, transaction: Transaction, properties: dict[str, str], content_key: str
     ) -> None:
-        io = transaction._table.io
-        super().__init__(Operation.APPEND, transaction, io, snapshot_properties=properties)
+        super().__init__(transaction, properties)
         self._content_key = content_key
+        self._former_key = newest_key(transaction.table_metadata)
+
+
+class AppendCommit(_ResultCommit, _FastAppendFiles):
+    """Adds files; other writers may add theirs at the same time."""
+
+    kind = Operation.APPEND
 
     def is_published(self, metadata: TableMetadata) -> bool:
         """Whether the result was appended since the table was last overwritten."""
@@ -108,29 +114,16 @@ class AppendCommit(SpecCommit, _FastAppendFiles):
         for file in files:
             self.append_data_file(data_file(file, self._transaction.table_metadata))
 
-    def run(self) -> None:
-        """Commit, again and again while other writers win."""
-        self.commit()
-        self._transaction.commit_transaction()
-
     def _validate_concurrency(self) -> None:
         if self.is_published(self._transaction._table.metadata):
             raise AlreadyPublishedError(self._content_key)
 
 
-class OverwriteCommit(SpecCommit, _OverwriteFiles):
+class OverwriteCommit(_ResultCommit, _OverwriteFiles):
     """Puts files in the place of all that are there.
 
     A rewrite of the old files meanwhile does no harm; a different result does.
     """
-
-    def __init__(
-        self, transaction: Transaction, properties: dict[str, str], content_key: str
-    ) -> None:
-        io = transaction._table.io
-        super().__init__(Operation.OVERWRITE, transaction, io, snapshot_properties=properties)
-        self._content_key = content_key
-        self._replaced_key = newest_key(transaction.table_metadata)
 
     def is_published(self, metadata: TableMetadata) -> bool:
         """Whether the result is what the table holds."""
@@ -142,11 +135,6 @@ class OverwriteCommit(SpecCommit, _OverwriteFiles):
             self.append_data_file(data_file(file, self._transaction.table_metadata))
         self._drop_present_files()
 
-    def run(self) -> None:
-        """Commit, again and again while other writers win."""
-        self.commit()
-        self._transaction.commit_transaction()
-
     def _drop_present_files(self) -> None:
         self._deleted_data_files = set(live_files(self._transaction._table.metadata, self._io))
 
@@ -154,25 +142,17 @@ class OverwriteCommit(SpecCommit, _OverwriteFiles):
         present = self._transaction._table.metadata
         if self.is_published(present):
             raise AlreadyPublishedError(self._content_key)
-        if newest_key(present) != self._replaced_key:
+        if newest_key(present) != self._former_key:
             raise ValidationException(f"it now holds the result {newest_key(present)}")
         self._drop_present_files()
 
 
-class EditCommit(SpecCommit, _OverwriteFiles):
+class EditCommit(_ResultCommit, _OverwriteFiles):
     """Puts files in the place of some, with other rows, and gives the table another key.
 
     The table has to hold what the edit was made from: neither another result nor a rewrite of one
     of the old files may come between.
     """
-
-    def __init__(
-        self, transaction: Transaction, properties: dict[str, str], content_key: str
-    ) -> None:
-        io = transaction._table.io
-        super().__init__(Operation.OVERWRITE, transaction, io, snapshot_properties=properties)
-        self._content_key = content_key
-        self._edited_key = newest_key(transaction.table_metadata)
 
     def replace(self, old: Sequence[DataFile], new: Sequence[WrittenFile]) -> None:
         """Stage the replacement of ``old`` by ``new``."""
@@ -181,17 +161,12 @@ class EditCommit(SpecCommit, _OverwriteFiles):
         for written in new:
             self.append_data_file(data_file(written, self._transaction.table_metadata))
 
-    def run(self) -> None:
-        """Commit, again and again while other writers win."""
-        self.commit()
-        self._transaction.commit_transaction()
-
     def _validate_concurrency(self) -> None:
         # PyIceberg itself refuses where one of the old files is gone.
         present = newest_key(self._transaction._table.metadata)
         if present == self._content_key:
             raise AlreadyPublishedError(self._content_key)
-        if present != self._edited_key:
+        if present != self._former_key:
             raise ValidationException(f"it now holds the result {present}")
 
 
@@ -206,10 +181,7 @@ class RewriteCommit(SpecCommit, _OverwriteFiles):
     def __init__(
         self, transaction: Transaction, properties: dict[str, str], ref: str = MAIN_BRANCH
     ) -> None:
-        io = transaction._table.io
-        super().__init__(
-            Operation.OVERWRITE, transaction, io, snapshot_properties=properties, branch=ref
-        )
+        super().__init__(transaction, properties, ref)
         self._groups: list[tuple[frozenset[str], list[DataFile]]] = []
 
     def replace(self, old: Sequence[DataFile], new: Sequence[WrittenFile]) -> None:
@@ -224,11 +196,6 @@ class RewriteCommit(SpecCommit, _OverwriteFiles):
         for file in made:
             self.append_data_file(file)
         self._groups.append((frozenset(file.file_path for file in old), list(made)))
-
-    def run(self) -> None:
-        """Commit, again and again while other writers win."""
-        self.commit()
-        self._transaction.commit_transaction()
 
     def _validate_target_branch(self, branch: str | None) -> str | None:
         # PyIceberg refuses tags.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import (
+    Operation,
     SnapshotSummaryCollector,
     Summary,
     update_snapshot_summaries,
@@ -72,6 +74,20 @@ class SpecCommit(OrderedCommit):
     PyIceberg writes all new files into one manifest of the present spec, under which the values of
     an older one say something else: the rows of such a file are lost to filtered reads.
     """
+
+    kind: ClassVar[Operation] = Operation.OVERWRITE
+    """What the snapshot does to the files that are there."""
+
+    def __init__(
+        self, transaction: Transaction, properties: dict[str, str], ref: str = MAIN_BRANCH
+    ) -> None:
+        io = transaction._table.io
+        super().__init__(self.kind, transaction, io, snapshot_properties=properties, branch=ref)
+
+    def run(self) -> None:
+        """Commit, again and again while other writers win."""
+        self.commit()
+        self._transaction.commit_transaction()
 
     def _manifests(self) -> list[ManifestFile]:
         added, self._added_data_files = self._added_data_files, []

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 __all__ = [
+    "STAGING",
     "NamedFacts",
     "facts_of_name",
     "file_name",
@@ -20,6 +21,8 @@ __all__ = [
     "ordered_stem",
 ]
 
+STAGING = "_staging"
+"""Folder of the warehouse with one folder a run, for files that no table ever refers to."""
 _NAME = re.compile(r"(?P<uuid>[0-9a-f]{32})\.(?P<codec>[a-z0-9]+)(?:-(?P<level>\d+))?\.parquet")
 _ORDERED = re.compile(r"-by_(?P<order>[a-z_]+)-")
 _TIME_SHIFT = 80

@@ -1,30 +1,22 @@
-"""Plain records of what is in a table, and the names of the properties that say whose it is."""
+"""Plain records of what is in a table."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from strata.storage.contracts.url import Url
 from strata.storage.layout.partitioning import UNPARTITIONED, Partition
+from strata.storage.layout.properties import CONTENT_KEY, RESULT_MS, RUN_ID
 
 __all__ = [
-    "CONTENT_KEY",
     "LAST_ID",
-    "PREFIX",
     "PRESENT",
-    "RESULT_MS",
-    "RUN_ID",
-    "SETTINGS_KEY",
+    "SnapshotTotals",
     "TableFile",
     "TableSnapshot",
 ]
 
-PREFIX = "strata."
-CONTENT_KEY = "strata.content-key"
-RUN_ID = "strata.run-id"
-SETTINGS_KEY = "strata.settings-key"
-RESULT_MS = "strata.result-ms"
-"""Property of a rewrite: when the rows that it holds were published, milliseconds since 1970."""
 PRESENT = "main"
 """Iceberg's name of the branch that is the table; all others are tags and branches of it."""
 
@@ -68,6 +60,39 @@ class TableFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotTotals:
+    """Counts in the summary of a snapshot; 0 where its writer gave none.
+
+    Attributes:
+        rows: rows of the table.
+        files: its data files.
+        files_added: data files that the snapshot added.
+        files_removed: data files that it removed.
+        bytes_added: size on disk of those that it added.
+        bytes_removed: size on disk of those that it removed.
+    """
+
+    rows: int
+    files: int
+    files_added: int
+    files_removed: int
+    bytes_added: int
+    bytes_removed: int
+
+    @classmethod
+    def of(cls, summary: Mapping[str, str]) -> SnapshotTotals:
+        """The counts by the names that the specification gives them in a summary."""
+        return cls(
+            rows=int(summary.get("total-records", 0)),
+            files=int(summary.get("total-data-files", 0)),
+            files_added=int(summary.get("added-data-files", 0)),
+            files_removed=int(summary.get("deleted-data-files", 0)),
+            bytes_added=int(summary.get("added-files-size", 0)),
+            bytes_removed=int(summary.get("removed-files-size", 0)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TableSnapshot:
     """One published state of a table.
 
@@ -84,6 +109,11 @@ class TableSnapshot:
     operation: str
     properties: dict[str, str]
     parent_id: int | None = None
+
+    @property
+    def totals(self) -> SnapshotTotals:
+        """The counts of its summary."""
+        return SnapshotTotals.of(self.properties)
 
     @property
     def run_id(self) -> str | None:

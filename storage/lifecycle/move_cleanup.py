@@ -15,7 +15,7 @@ from strata.errors import InputMissingError
 from strata.storage.cleanup.expiry import expire
 from strata.storage.contracts.url import Url
 from strata.storage.iceberg.catalog_errors import catalog_errors
-from strata.storage.layout.records import RUN_ID
+from strata.storage.layout.properties import RUN_ID
 from strata.storage.lifecycle.journal import MoveCopied, MoveIntent, MoveJournal, moves_folder
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.held_files import files_by_ref

@@ -11,6 +11,7 @@ from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.iceberg.catalog_errors import catalog_errors
 from strata.storage.layout.records import TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.opening import open_store
@@ -19,7 +20,6 @@ from strata.tables import table_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
     from typing import Self
 
     from pyiceberg.catalog import Catalog
@@ -63,8 +63,6 @@ class Corpus:
         Raises:
             SettingsError: there is no such corpus.
         """
-        from strata.storage.iceberg.catalog_errors import catalog_errors
-
         with catalog_errors(name):
             present = sorted(identifier[-1] for identifier in self._catalog.list_namespaces())
         if name not in present:
@@ -75,8 +73,6 @@ class Corpus:
 
     def existing_tables(self) -> list[str]:
         """Names of the tables that something was published to, in the order of the stages."""
-        from strata.storage.iceberg.catalog_errors import catalog_errors
-
         with catalog_errors(self.name):
             present = {identifier[-1] for identifier in self._catalog.list_tables((self.name,))}
         return [name for name in table_names() if name in present]
@@ -89,8 +85,6 @@ class Corpus:
             InputMissingError: the metadata of a table is not there.
             TransientError: the catalog did not answer.
         """
-        from strata.storage.iceberg.catalog_errors import catalog_errors
-
         with catalog_errors(self.name):
             namespaces = self._catalog.list_namespaces()
         while namespaces:
@@ -105,8 +99,6 @@ class Corpus:
 
     def _listed_table(self, identifier: Identifier) -> Table | None:
         from pyiceberg.exceptions import NoSuchIcebergTableError, NoSuchTableError
-
-        from strata.storage.iceberg.catalog_errors import catalog_errors
 
         try:
             with catalog_errors(self.name):
@@ -127,12 +119,7 @@ class Corpus:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -144,7 +131,6 @@ def open_corpus(settings: Settings) -> Corpus:
         MachineError: the warehouse cannot be written.
         TransientError: the catalog did not answer.
     """
-    from strata.storage.iceberg.catalog_errors import catalog_errors
     from strata.storage.iceberg.file_io import io_properties
 
     warehouse = Url.parse(settings.warehouse)

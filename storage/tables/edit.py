@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from strata.errors import BalanceError, ConflictError
 from strata.storage.iceberg.catalog_errors import catalog_errors
-from strata.storage.layout.records import CONTENT_KEY, PREFIX, RUN_ID
+from strata.storage.layout.properties import CONTENT_KEY, PREFIX, RUN_ID, VERSION_KEY
 from strata.storage.tables.file_lineage import FileLineage
 from strata.storage.tables.publish import run_commit
 from strata.storage.tables.replace import still_there
@@ -72,17 +72,16 @@ def edit_files(
     from strata.storage.iceberg.commits import EditCommit
     from strata.storage.iceberg.snapshots import live_files, newest_key, properties_of
     from strata.storage.iceberg.table_commit import OneChange
-    from strata.storage.tables.partition_evolution import table_for_files
 
     with catalog_errors(table.name):
-        iceberg = table_for_files(table, (new for edit in edits for new in edit.new))
+        iceberg = table.iceberg_for(new for edit in edits for new in edit.new)
         head = iceberg.metadata.current_snapshot()
         carried = {
             name: value
             for name, value in (properties_of(head) if head else {}).items()
             if name.startswith(PREFIX)
         }
-        named = {CONTENT_KEY: content_key, RUN_ID: run_id, "strata.version": VERSION}
+        named = {CONTENT_KEY: content_key, RUN_ID: run_id, VERSION_KEY: VERSION}
         if newest_key(iceberg.metadata) != onto:
             raise ConflictError(
                 f"{table.name} has another result than a moment ago",

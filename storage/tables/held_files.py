@@ -60,7 +60,7 @@ def files_by_ref(iceberg: Table) -> dict[str, dict[str, DataFile]]:
 
 def held_files(table: CorpusTable) -> list[HeldFile]:
     """All files that the table, one of its tags or of its branches refers to, sorted by URL."""
-    from strata.storage.iceberg.partition_specs import fields_by_spec
+    from strata.storage.iceberg.table_records import TableRecords
 
     iceberg = table.existing()
     if iceberg is None:
@@ -71,8 +71,7 @@ def held_files(table: CorpusTable) -> list[HeldFile]:
         files |= listed
         for url in listed:
             refs[url].add(name)
-    specs = fields_by_spec(iceberg.metadata)
-    described = {url: table.describe(file, specs) for url, file in files.items()}
+    described = dict(zip(files, TableRecords(iceberg).described(files.values()), strict=True))
     return [
         HeldFile(
             table.name,

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from strata.storage.iceberg.catalog_errors import catalog_errors
-from strata.storage.layout.records import CONTENT_KEY, RUN_ID
+from strata.storage.layout.properties import CONTENT_KEY, RUN_ID, VERSION_KEY
 from strata.storage.tables.table import CorpusTable
 from strata.storage.writing.parquet import WrittenFile
 from strata.version import VERSION
@@ -54,19 +54,18 @@ def publish(
     """
     from strata.storage.iceberg.commits import AppendCommit, OverwriteCommit
     from strata.storage.iceberg.table_commit import OneChange
-    from strata.storage.tables.partition_evolution import set_default_spec, table_for_files
 
     properties = {
         **(extra or {}),
         CONTENT_KEY: content_key,
         RUN_ID: run_id,
-        "strata.version": VERSION,
+        VERSION_KEY: VERSION,
     }
     kind = AppendCommit if mode is PublishMode.APPEND else OverwriteCommit
     with catalog_errors(table.name):
         if files:
-            set_default_spec(table, files[0].partition.fields)
-        iceberg = table_for_files(table, files)
+            table.set_default_spec(files[0].partition.fields)
+        iceberg = table.iceberg_for(files)
         commit = kind(OneChange(iceberg), properties, content_key)
         if commit.is_published(iceberg.metadata):
             return None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from strata.errors import BalanceError, ConflictError
 from strata.storage.iceberg.catalog_errors import catalog_errors
-from strata.storage.layout.records import PRESENT, RUN_ID
+from strata.storage.layout.properties import RUN_ID
+from strata.storage.layout.records import PRESENT
 from strata.storage.tables.file_lineage import FileLineage
 from strata.storage.tables.publish import run_commit
 from strata.storage.tables.table import CorpusTable
@@ -65,12 +66,11 @@ def replace_files(
     from strata.storage.iceberg.commits import RewriteCommit
     from strata.storage.iceberg.snapshots import live_files
     from strata.storage.iceberg.table_commit import OneChange
-    from strata.storage.tables.partition_evolution import table_for_files
 
     if not replacements:
         return None
     with catalog_errors(table.name):
-        iceberg = table_for_files(table, (new for each in replacements for new in each.new))
+        iceberg = table.iceberg_for(new for each in replacements for new in each.new)
         present = {file.file_path: file for file in live_files(iceberg.metadata, iceberg.io)}
         commit = RewriteCommit(OneChange(iceberg), {RUN_ID: run_id})
         for replacement in replacements:
@@ -94,12 +94,10 @@ def replace_everywhere(
         ConflictError: other writers were faster again and again.
         TransientError: the catalog did not answer; what was replaced stays so.
     """
-    from strata.storage.tables.partition_evolution import table_for_files
-
     if not replacements:
         return frozenset()
     with catalog_errors(table.name):
-        iceberg = table_for_files(table, (new for each in replacements for new in each.new))
+        iceberg = table.iceberg_for(new for each in replacements for new in each.new)
     names = list(iceberg.metadata.refs)
     done: set[str] = set()
     # The table last: as long as it has the old files, whoever comes after a crash does all again.

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
 from strata.partition_settings import PartitionField
 from strata.storage.contracts.url import Url
-from strata.storage.layout.records import CONTENT_KEY, PRESENT, TableFile, TableSnapshot
+from strata.storage.iceberg.catalog_errors import catalog_errors, retry_lost_races
+from strata.storage.layout.properties import CONTENT_KEY, VERSION_KEY
+from strata.storage.layout.records import PRESENT, TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.predicates import Predicate
+from strata.storage.writing.parquet import WrittenFile
 from strata.version import VERSION
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
-    from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
-    from pyiceberg.table.metadata import TableMetadata
 
-__all__ = ["TABLE_PROPERTIES", "CorpusTable"]
+    from strata.storage.iceberg.table_records import TableRecords
 
-_MAIN_BRANCH = "main"
-# First columns that number documents; files are known by their smallest and largest one.
-_NUMBERED = frozenset({"doc_id", "a"})
+__all__ = ["TABLE_PROPERTIES", "CorpusTable", "TableReader", "TableState"]
+
 _LONG_COLUMNS = (
     *("text", "metadata", "signature", "content_hash", "excerpt", "sample"),
     "tokens.element",
@@ -42,21 +44,28 @@ TABLE_PROPERTIES = {
     "commit.retry.max-wait-ms": "2000",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "10",
-    "strata.version": VERSION,
+    VERSION_KEY: VERSION,
 }
 
 
-class CorpusTable:
-    """One table of a corpus; it comes into being when something is first published to it.
+class TableReader(ABC):
+    """What can be asked of a table: its files, its history, its properties."""
 
-    Every question is answered from the present state of the catalog.
-    """
-
-    def __init__(self, catalog: Catalog, corpus: str, name: str, folder: Url) -> None:
-        self._catalog = catalog
+    def __init__(self, corpus: str, name: str) -> None:
         self._identifier = (corpus, name)
-        self._folder = folder
         self.name = name
+
+    @abstractmethod
+    def existing(self) -> Table | None:
+        """The Iceberg table that answers, or None if nothing was ever published.
+
+        Raises:
+            ConflictError: another version of Strata made the table with other columns.
+        """
+
+    def exists(self) -> bool:
+        """Whether anything was ever published to it."""
+        return self.existing() is not None
 
     def files(
         self, snapshot: int | None = None, predicates: Sequence[Predicate] = ()
@@ -70,45 +79,20 @@ class CorpusTable:
         Raises:
             SettingsError: there is no such snapshot.
         """
-        from strata.storage.iceberg.snapshots import live_files, matching_files
-
-        table = self.existing()
-        if table is None:
+        records = self._records()
+        if records is None:
             return []
-        if snapshot is not None:
-            self._known(table.metadata, snapshot)
-        if predicates:
-            listed = matching_files(table, predicates, snapshot)
-        else:
-            listed = live_files(table.metadata, table.io, snapshot)
-        return self._described(listed, table.metadata)
+        if snapshot is not None and records.snapshot_id(str(snapshot)) is None:
+            raise self._unknown(records, str(snapshot))
+        return records.files(snapshot, predicates)
 
     def files_of_ref(self, ref: str) -> list[TableFile]:
         """The data files of a tag or branch, by smallest document id; none where it is not there.
 
         :data:`PRESENT` is the table as it is.
         """
-        from strata.storage.iceberg.snapshots import files_of_ref
-
-        table = self.existing()
-        return self._described(files_of_ref(table, ref), table.metadata) if table else []
-
-    def _described(self, files: Sequence[DataFile], metadata: TableMetadata) -> list[TableFile]:
-        from strata.storage.iceberg.partition_specs import fields_by_spec
-
-        specs = fields_by_spec(metadata)
-        found = [self.describe(file, specs) for file in files]
-        return sorted(found, key=lambda file: (file.min_doc_id, file.url))
-
-    def describe(
-        self, file: DataFile, specs: Mapping[int, tuple[PartitionField, ...]]
-    ) -> TableFile:
-        """A data file of the table as a plain record; ``specs`` as `fields_by_spec` gives them."""
-        from strata.storage.iceberg.partition_specs import partition_of
-        from strata.storage.iceberg.snapshots import describe_file
-
-        numbered = SCHEMAS[self.name].names[0] in _NUMBERED
-        return describe_file(file, frozenset({1} if numbered else ()), partition_of(file, specs))
+        records = self._records()
+        return records.files_of_ref(ref) if records else []
 
     def snapshot_id(self, name: str = "") -> int | None:
         """Id of a snapshot that is named by its id or a tag; without a name of the present one.
@@ -119,23 +103,17 @@ class CorpusTable:
         Raises:
             SettingsError: there is no such snapshot.
         """
-        from strata.storage.iceberg.snapshots import snapshot_named
-
-        metadata = self._metadata()
+        records = self._records()
         if not name:
-            return metadata.current_snapshot_id if metadata else None
-        snapshot = snapshot_named(metadata, name) if metadata else None
-        if snapshot is None:
-            raise self._unknown(metadata, name)
-        return snapshot.snapshot_id
+            return records.table.metadata.current_snapshot_id if records else None
+        found = records.snapshot_id(name) if records else None
+        if found is None:
+            raise self._unknown(records, name)
+        return found
 
-    def _known(self, metadata: TableMetadata, snapshot: int) -> None:
-        if metadata.snapshot_by_id(snapshot) is None:
-            raise self._unknown(metadata, str(snapshot))
-
-    def _unknown(self, metadata: TableMetadata | None, name: str) -> SettingsError:
-        kept = [str(each.snapshot_id) for each in metadata.snapshots] if metadata else []
-        tags = [each for each in metadata.refs if each != _MAIN_BRANCH] if metadata else []
+    def _unknown(self, records: TableRecords | None, name: str) -> SettingsError:
+        kept = [str(each.snapshot_id) for each in records.snapshots()] if records else []
+        tags = [each for each in records.refs() if each != PRESENT] if records else []
         return SettingsError(
             f"table {'.'.join(self._identifier)} has no snapshot {name}",
             hint=f"its snapshots are: {', '.join([*kept, *sorted(tags)]) or 'none'}",
@@ -146,10 +124,8 @@ class CorpusTable:
 
         A result whose snapshot has expired counts as gone.
         """
-        from strata.storage.iceberg.snapshots import carries_key
-
-        metadata = self._metadata()
-        return metadata is not None and carries_key(metadata, content_key)
+        records = self._records()
+        return records is not None and records.carries(content_key)
 
     @property
     def content_key(self) -> str | None:
@@ -162,25 +138,80 @@ class CorpusTable:
 
     def property_of_ref(self, ref: str, name: str) -> str | None:
         """A property of the result that a tag or branch names; None where it is not there."""
-        from strata.storage.iceberg.snapshots import properties_of
-
-        metadata = self._metadata()
-        snapshot = metadata.snapshot_by_name(ref) if metadata else None
-        # A rewrite carries the properties of the result that it rewrites.
-        return properties_of(snapshot).get(name) if snapshot else None
+        records = self._records()
+        return records.property_of_ref(ref, name) if records else None
 
     def snapshots(self) -> list[TableSnapshot]:
         """All retained snapshots, oldest first."""
-        from strata.storage.iceberg.snapshots import describe_snapshot
+        records = self._records()
+        return records.snapshots() if records else []
 
-        metadata = self._metadata()
-        return [describe_snapshot(snapshot) for snapshot in metadata.snapshots] if metadata else []
+    def snapshots_of_result(self, ref: str = PRESENT) -> list[int]:
+        """Ids of the snapshots that hold rows of one result, rewrites among them.
+
+        Those of the present result, or of what a tag or branch names; where both are the same one,
+        all.
+        """
+        records = self._records()
+        return records.snapshots_of_result(ref) if records else []
+
+    def refs(self) -> dict[str, int]:
+        """The snapshot of each tag and branch; :data:`PRESENT` is among them."""
+        records = self._records()
+        return records.refs() if records else {}
+
+    def tags(self) -> dict[str, int]:
+        """The snapshot of each tag."""
+        records = self._records()
+        return records.tags() if records else {}
 
     @property
     def properties(self) -> dict[str, str]:
         """The table's own properties."""
-        metadata = self._metadata()
-        return dict(metadata.properties) if metadata else {}
+        table = self.existing()
+        return dict(table.properties) if table else {}
+
+    def _records(self) -> TableRecords | None:
+        from strata.storage.iceberg.table_records import TableRecords
+
+        table = self.existing()
+        return TableRecords(table) if table else None
+
+
+class TableState(TableReader):
+    """A table as it was when it was loaded: each question has the same answer for ever.
+
+    Only the list of its files is read when it is asked for; no snapshot ever changes its files.
+    """
+
+    def __init__(self, corpus: str, name: str, loaded: Table | None) -> None:
+        super().__init__(corpus, name)
+        self._loaded = loaded
+
+    def existing(self) -> Table | None:
+        """The Iceberg table as it was then, or None if nothing had been published."""
+        return self._loaded
+
+
+class CorpusTable(TableReader):
+    """One table of a corpus; it comes into being when something is first published to it.
+
+    Every question is answered from the present state of the catalog.
+    """
+
+    def __init__(self, catalog: Catalog, corpus: str, name: str, folder: Url) -> None:
+        super().__init__(corpus, name)
+        self._catalog = catalog
+        self._folder = folder
+
+    def state(self) -> TableState:
+        """The table as it is now, loaded once for all further questions.
+
+        Raises:
+            ConflictError: another version of Strata made the table with other columns.
+            TransientError: the catalog did not answer.
+        """
+        return TableState(*self._identifier, self.existing())
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set properties of the table.
@@ -189,8 +220,6 @@ class CorpusTable:
             ConflictError: another writer changed the table all the while.
             TransientError: the catalog did not answer.
         """
-        from strata.storage.iceberg.catalog_errors import catalog_errors, retry_lost_races
-
         with catalog_errors(self.name):
             retry_lost_races(lambda: self._set_properties(properties))
 
@@ -200,6 +229,60 @@ class CorpusTable:
             with table.transaction() as transaction:
                 transaction.set_properties(dict(properties))
 
+    def return_to(self, snapshot: int, *, expected: int | None) -> None:
+        """Make the table what it was at a snapshot; nothing is done where it is that already.
+
+        Args:
+            snapshot: id of a retained snapshot.
+            expected: id of the snapshot that the table is at now.
+
+        Raises:
+            ConflictError: the table is at another snapshot, or the one to return to has expired.
+            TransientError: the catalog did not answer.
+        """
+        with catalog_errors(self.name):
+            table = self.iceberg()
+            head = table.metadata.current_snapshot_id
+            if head == snapshot:
+                return
+            if head != expected:
+                raise ConflictError(
+                    f"another run published to {self.name} meanwhile",
+                    hint="let the other run finish, then run the same command again",
+                )
+            try:
+                # The catalog compares the present snapshot once more when it swaps.
+                table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot).commit()
+            except ValueError as error:
+                raise ConflictError(
+                    f"snapshot {snapshot} of {self.name} has just expired: {error}",
+                    hint="see `strata storage snapshots` and take another state, or run "
+                    "`strata run`",
+                ) from error
+
+    def set_default_spec(self, fields: tuple[PartitionField, ...]) -> None:
+        """Partition the table's next files by these fields; it is made now if need be.
+
+        Raises:
+            ConflictError: another writer changed the table all the while.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.iceberg.partition_evolution import set_default_spec
+
+        with catalog_errors(self.name):
+            set_default_spec(partial(self.iceberg, fields), fields)
+
+    def iceberg_for(self, files: Iterable[WrittenFile]) -> Table:
+        """The Iceberg table, made now if need be, with a spec for each of the files."""
+        from strata.storage.iceberg.partition_specs import spec_of
+
+        wanted = dict.fromkeys(file.partition.fields for file in files)
+        table = self.iceberg(next(iter(wanted), ()))
+        missing = [fields for fields in wanted if spec_of(table.metadata, fields) is None]
+        for fields in missing:
+            self.set_default_spec(fields)
+        return self.iceberg() if missing else table
+
     def existing(self) -> Table | None:
         """The Iceberg table in its present state, or None if nothing was ever published.
 
@@ -208,15 +291,13 @@ class CorpusTable:
         """
         from pyiceberg.exceptions import NoSuchTableError
 
-        from strata.storage.iceberg.catalog_errors import catalog_errors
-
         try:
             with catalog_errors(self.name):
                 table = self._catalog.load_table(self._identifier)
         except NoSuchTableError:
             return None
         if table.schema().as_struct() != _iceberg_schema(self.name).as_struct():
-            made_by = table.properties.get("strata.version")
+            made_by = table.properties.get(VERSION_KEY)
             raise ConflictError(
                 f"table {'.'.join(self._identifier)} at {table.location()} has other columns than "
                 f"Strata {VERSION} writes: version {made_by} made it",
@@ -243,10 +324,6 @@ class CorpusTable:
                 )
             table = self.existing()
         return table
-
-    def _metadata(self) -> TableMetadata | None:
-        table = self.existing()
-        return table.metadata if table else None
 
 
 def _iceberg_schema(name: str) -> Schema:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
 from strata.storage.iceberg.catalog_errors import catalog_errors, retry_lost_races
@@ -12,10 +10,7 @@ from strata.storage.layout.records import PRESENT
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.table import CorpusTable
 
-if TYPE_CHECKING:
-    from pyiceberg.table.metadata import TableMetadata
-
-__all__ = ["checked_name", "delete_tag", "tag_corpus", "tags_of", "tags_of_table"]
+__all__ = ["checked_name", "delete_tag", "tag_corpus", "tags_of"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
 
@@ -97,23 +92,9 @@ def tags_of(corpus: Corpus) -> dict[str, dict[str, int]]:
     """The tags of a corpus: for each, the snapshot of each table that has it."""
     found: dict[str, dict[str, int]] = {}
     for table in corpus.existing_tables():
-        for name, snapshot in tags_of_table(corpus.table(table)).items():
+        for name, snapshot in corpus.table(table).tags().items():
             found.setdefault(name, {})[table] = snapshot
     return found
-
-
-def tags_of_table(table: CorpusTable) -> Mapping[str, int]:
-    """The snapshot of each tag of a table."""
-    iceberg = table.existing()
-    return {} if iceberg is None else _tags(iceberg.metadata)
-
-
-def _tags(metadata: TableMetadata) -> dict[str, int]:
-    return {
-        name: ref.snapshot_id
-        for name, ref in metadata.refs.items()
-        if ref.snapshot_ref_type == "tag"
-    }
 
 
 def _settled(corpus: Corpus) -> dict[str, int]:
@@ -140,7 +121,7 @@ def _set_tag(table: CorpusTable, name: str, snapshot: int) -> None:
 
 def _drop_tag(table: CorpusTable, name: str) -> None:
     def drop() -> None:
-        if name in tags_of_table(table):
+        if name in table.tags():
             table.iceberg().manage_snapshots().remove_tag(name).commit()
 
     with catalog_errors(table.name):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,10 +20,12 @@ from strata.partition_settings import PartitionField
 from strata.settings import TierSettings
 from strata.storage.checksums.file_digest import DIGEST_KEY, NO_DIGEST, DigestedOutput
 from strata.storage.checksums.rows import CHECKSUM_KEY, RowsChecksum
+from strata.storage.contracts.close_or_discard import CloseOrDiscard
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import file_name
 from strata.storage.layout.partitioning import UNPARTITIONED, Partition
+from strata.storage.layout.properties import VERSION_KEY
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
 from strata.storage.writing.level_chooser import chooser_of
@@ -32,12 +33,11 @@ from strata.storage.writing.level_probe import LevelProbe
 from strata.version import VERSION
 
 if TYPE_CHECKING:
-    from typing import Self
+    pass
 
 __all__ = [
     "CODEC_KEY",
     "LEVEL_KEY",
-    "VERSION_KEY",
     "ParquetLayout",
     "RowWriter",
     "TableWriter",
@@ -46,7 +46,6 @@ __all__ = [
     "read_batches",
 ]
 
-VERSION_KEY = "strata.version"
 CODEC_KEY = "strata.codec"
 LEVEL_KEY = "strata.level"
 
@@ -154,7 +153,7 @@ class WrittenFile:
         return pickle.loads(zstandard.decompress(self.footer))
 
 
-class RowWriter(ABC):
+class RowWriter(CloseOrDiscard, ABC):
     """Writes rows of one table; what it wrote goes away again when its block fails."""
 
     @abstractmethod
@@ -174,22 +173,8 @@ class RowWriter(ABC):
         """End the last file and tell all that were written; without rows there is none."""
 
     @abstractmethod
-    def abort(self) -> None:
+    def discard(self) -> None:
         """Delete everything written so far, as far as the store lets it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
 
 
 class TableWriter(RowWriter):
@@ -291,7 +276,7 @@ class TableWriter(RowWriter):
         self.roll()
         return list(self._done)
 
-    def abort(self) -> None:
+    def discard(self) -> None:
         """Delete everything written so far."""
         self._pending, self._pending_bytes = [], 0
         if self._parquet is not None:

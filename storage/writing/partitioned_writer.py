@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -37,8 +38,8 @@ def table_writer(
     created_ms: int | None = None,
 ) -> RowWriter:
     """A writer for rows of any partition; see `TableWriter` for the arguments."""
-    kind = PartitionedWriter if layout.partition_by else TableWriter
-    return kind(store, folder, table, layout, stem, created_ms)
+    writer_of = partial(TableWriter, store, folder, table, layout, stem, created_ms)
+    return PartitionedWriter(writer_of, table, layout) if layout.partition_by else writer_of()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +85,17 @@ class PartitionedWriter(RowWriter):
     files, which compaction joins, and never memory.
 
     A file that is never published is an orphan, which garbage collection removes.
+
+    Args:
+        open_writer: makes the writer of a partition.
+        table: name of the table, a key of ``SCHEMAS``.
+        layout: partitions, and how much is open and pending.
     """
 
     def __init__(
-        self,
-        store: Store,
-        folder: Url,
-        table: str,
-        layout: ParquetLayout,
-        stem: str,
-        created_ms: int | None = None,
+        self, open_writer: Callable[[Partition], TableWriter], table: str, layout: ParquetLayout
     ) -> None:
-        self._place = (store, folder, table, layout, stem, created_ms)
+        self._open_writer = open_writer
         self._table = table
         self._layout = layout
         self._pending: list[_Routed] = []
@@ -145,12 +145,12 @@ class PartitionedWriter(RowWriter):
         self.roll()
         return [file for writer in self._writers.values() for file in writer.close()]
 
-    def abort(self) -> None:
+    def discard(self) -> None:
         """Delete everything written so far."""
         self._pending, self._pending_bytes = [], 0
         self._open.clear()
         for writer in self._writers.values():
-            writer.abort()
+            writer.discard()
 
     def _write_largest(self) -> None:
         gathered = self._gathered()
@@ -195,7 +195,7 @@ class PartitionedWriter(RowWriter):
 
     def _writer_of(self, partition: Partition) -> TableWriter:
         if partition not in self._writers:
-            self._writers[partition] = TableWriter(*self._place, partition)
+            self._writers[partition] = self._open_writer(partition)
         return self._writers[partition]
 
     def _end(self, partition: Partition) -> None:

@@ -127,5 +127,11 @@ class FakeSession(Session):
     def __call__(self):
         return self
 
+    def begin(self):
+        pass
+
     def stop(self):
+        pass
+
+    def keep_class_data(self):
         pass

@@ -9,6 +9,8 @@ ROOT = Path(__file__).parents[3]
 FLOORS = ("conf", "storage", "pipelines", "jobs")
 PACKAGES = {"strata.storage": 1, "strata.pipelines": 2, "strata.jobs": 3}
 FILES = [file for floor in FLOORS for file in sorted((ROOT / floor).rglob("*.py"))]
+# `import strata` shows the public API, which is of the highest floor, and looks it up when used.
+PUBLIC_NAMES = ROOT / "conf" / "__init__.py"
 SPARK_FREE = ("conf", "storage", "pipelines/kernels", "pipelines/readers")
 
 
@@ -43,9 +45,17 @@ def _there_are_modules():
 def test_floors_imports_point_down_only():
     found = []
     for file in FILES:
+        if file == PUBLIC_NAMES:
+            continue
         floor = FLOORS.index(file.relative_to(ROOT).parts[0])
         found += wrong(file, lambda name, _, floor=floor: floor_of(name) > floor)
     assert found == []
+
+
+def test_floors_public_names_come_from_one_module_above():
+    found = wrong(PUBLIC_NAMES, lambda name, _: floor_of(name) > 0)
+    named = "conf/__init__.py imports strata.jobs.corpus"
+    assert {each for each in found if not each.startswith(f"{named}.")} == {named}
 
 
 def test_floors_imports_are_absolute():

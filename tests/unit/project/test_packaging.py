@@ -145,8 +145,8 @@ def printed_by(code):
 def test_driver_imports_no_compiled_kernel_and_no_engine():
     code = (
         "import sys, strata.jobs.run_pipeline\n"
-        "from strata.jobs.command.stages import stage_functions\n"
-        "assert len(stage_functions('run')) == 5\n"
+        "from strata.jobs.runner.launch import stages_of\n"
+        "assert len(stages_of('run')) == 5\n"
         "heavy = {'numba', 'scipy', 'pyspark', 'gigatoken', 'tokenizers', 'pyiceberg'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )

@@ -2,7 +2,7 @@
 
 from numba.core.dispatcher import Dispatcher
 
-from strata.jobs.setup.kernels import compile_kernels
+from strata.jobs.setup.kernels import compile_kernels, drop_compiled
 from strata.pipelines.kernels import (
     bucket_scan,
     containment,
@@ -56,3 +56,12 @@ def test_compile_kernels_leaves_none_to_the_first_run(tmp_path):
     compile_kernels(tmp_path)
 
     assert [kernel.__name__ for kernel in CALLED if not kernel.signatures] == []
+
+
+def test_kernels_compiled_before_are_dropped(tmp_path):
+    cache = tmp_path / "kernels" / "__pycache__"
+    cache.mkdir(parents=True)
+    for name in ("hashing._mix-1.py311.nbi", "hashing._mix-1.py311.1.nbc", "hashing.pyc"):
+        (cache / name).write_bytes(b"")
+    drop_compiled(tmp_path)
+    assert [file.name for file in cache.iterdir()] == ["hashing.pyc"]

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from strata.jobs.cli import main
-from strata.jobs.command.stages import stage_functions
+from strata.jobs.runner.launch import stages_of
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.run import run_stages
 from strata.keys import stage_key
@@ -137,7 +137,7 @@ def test_declared_stage_writes_its_table_once(measured):
 def test_declared_stage_is_part_of_a_run_and_of_its_report(context, capsys, settings_file):
     report = run_stages(
         context.settings,
-        stage_functions("run"),
+        stages_of("run"),
         RunOptions("run", "whole", None),
         FakeSession(),
     )

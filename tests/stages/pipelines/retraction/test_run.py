@@ -10,7 +10,7 @@ import pytest
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.pipelines.execution.stage import StageStatus, reports_folder
-from strata.pipelines.lineage.guard import RETRACTION, RetractionGuard, unfinished
+from strata.pipelines.lineage.guard import RetractionGuard, unfinished
 from strata.pipelines.retraction import run as retraction_run
 from strata.pipelines.retraction.request import (
     ExpiryPolicy,
@@ -26,6 +26,7 @@ from strata.pipelines.stages.tokenize import run_tokenize
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import Settings
+from strata.storage.layout.properties import RETRACTION
 from strata.storage.tables import edit
 from tests.support.corpora.complete import contents, rows_of, run_all, survivors, write_records
 from tests.support.sequential import sequential_context

@@ -253,7 +253,7 @@ def test_orphans_half_written_file_of_a_killed_writer_is_one(corpus, tiers, tabl
     writer.end_row_group()
     (half,) = orphans()
     assert half.suffix == ".tmp"
-    writer.abort()
+    writer.discard()
     assert orphans() == []
 
 

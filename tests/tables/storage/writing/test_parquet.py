@@ -146,7 +146,7 @@ def test_parquet_abort_removes_finished_and_open_files(any_store, any_folder):
     writer.write(documents(0, [noise(30_000)]))
     writer.roll()
     writer.write(documents(1, [noise(30_000)] * 2))
-    writer.abort()
+    writer.discard()
     assert any_store.find(any_folder) == []
     assert writer.close() == []
 

@@ -79,7 +79,7 @@ def handles_below(folder):
 @pytest.mark.parametrize("sources", [1, 4, 500])
 def test_memory_and_open_files_stay_bounded_whatever_the_cardinality(store, folder, sources):
     most_open = most_pending = most_handles = 0
-    writer = PartitionedWriter(store, folder, "documents", LAYOUT, "s")
+    writer = table_writer(store, folder, "documents", LAYOUT, "s")
     with writer:
         for start in range(0, 4_000, 200):
             batch = documents(200, sources, start)
@@ -100,7 +100,7 @@ def test_larger_rows_of_small_partitions_are_written_too(store, folder):
     row = documents(1).to_pylist()[0]
     rows = [row | {"doc_id": 0, "source": "long", "text": "y" * 9_000}]
     rows += [row | {"doc_id": number, "source": "short"} for number in range(1, 200)]
-    writer = PartitionedWriter(store, folder, "documents", layout, "s")
+    writer = table_writer(store, folder, "documents", layout, "s")
     for each in rows:
         writer.write(pa.RecordBatch.from_pylist([each], schema=DOCUMENTS))
         assert writer.pending_bytes <= layout.pending_bytes

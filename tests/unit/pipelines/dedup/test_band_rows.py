@@ -12,7 +12,7 @@ from strata.pipelines.dedup.band_rows import (
     new_keys,
     sketch_words,
 )
-from strata.pipelines.execution.data_files import FingerprintFile, group_files
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.banding import SKETCH_WORDS, Banding, band_keys
 from strata.pipelines.kernels.buckets import BucketScanner, pack_sketches
 from tests.support.corpora.fingerprints import fingerprints
@@ -23,7 +23,7 @@ WORDLESS = ["...", "...", "!?", " \n "]
 
 
 def rows_of(store, *urls):
-    task = RowTask(tuple(map(FingerprintFile, urls)), BANDING)
+    task = RowTask(tuple(map(DataFile, urls)), BANDING)
     return pa.Table.from_batches(band_rows(task, store, None), ROW_SCHEMA)
 
 
@@ -87,7 +87,7 @@ def test_rows_of_old_documents_come_only_with_a_key_of_a_new_one(store, folder):
     texts = [f"text number {n} of some words" for n in range(30)]
     # Documents 30 to 39 are new; each of them is a copy of one of the first ten.
     url, _ = fingerprints(store, folder, [*texts, *texts[:10]], map(str, range(40)), first=0)
-    task = RowTask((FingerprintFile(url),), BANDING, watermark_doc_id=29)
+    task = RowTask((DataFile(url),), BANDING, watermark_doc_id=29)
     met = new_keys(task, store, 1 << 20)
     everything = rows_of(store, url)
 
@@ -101,7 +101,7 @@ def test_rows_of_old_documents_come_only_with_a_key_of_a_new_one(store, folder):
 
 def test_rows_of_another_corpus_are_below_zero_and_repeat_no_id(store, folder):
     url, _ = fingerprints(store, folder, WORDS, "abcd")
-    task = RowTask((FingerprintFile(url, -1000),), BANDING)
+    task = RowTask((DataFile(url, shift=-1000),), BANDING)
 
     table = pa.Table.from_batches(band_rows(task, store, None), ROW_SCHEMA)
 
@@ -143,13 +143,3 @@ def test_sketch_words_of_no_rows_are_none():
     assert sketch_words(pa.array([], pa.binary())).shape == (0, SKETCH_WORDS)
     nothing = pa.RecordBatch.from_pydict({"key": [], "doc_id": [], "sketch": []}, ROW_SCHEMA)
     assert sketch_words(nothing.column("sketch")).shape == (0, SKETCH_WORDS)
-
-
-@pytest.mark.parametrize(("files", "tasks"), [(0, 3), (1, 3), (3, 3), (10, 3), (10, 1), (4, 100)])
-def test_group_files_deals_all_of_them_out_in_order(files, tasks):
-    given = [FingerprintFile(f"file:///{n}") for n in range(files)]
-    groups = group_files(given, tasks)
-    assert [file for group in groups for file in group] == given
-    assert len(groups) == min(files, tasks)
-    sizes = {len(group) for group in groups}
-    assert max(sizes, default=0) - min(sizes, default=0) <= 1

@@ -7,7 +7,7 @@ import pytest
 from strata.pipelines.dedup.band_rows import ROW_SCHEMA, RowTask, band_rows
 from strata.pipelines.dedup.in_memory import MAX_TASKS, band_tasks, scan_bands
 from strata.pipelines.dedup.verify_buckets import ScanTask, read_edges, scan_partition
-from strata.pipelines.execution.data_files import FingerprintFile
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.banding import Banding
 from strata.storage.contracts.options import StorageOptions
 from tests.support.corpora.fingerprints import fingerprints
@@ -37,7 +37,7 @@ def files(request, store, folder):
     # The file with the later documents comes first, as after a compaction.
     later, _ = fingerprints(store, folder, texts[middle:], ids[middle:], first=1000 + middle)
     earlier, _ = fingerprints(store, folder, texts[:middle], ids[:middle], first=1000)
-    return (FingerprintFile(later), FingerprintFile(earlier))
+    return (DataFile(later), DataFile(earlier))
 
 
 def edges_of(store, results):
@@ -75,9 +75,7 @@ def test_share_no_fingerprints_no_tasks(folder):
 
 def test_share_file_without_rows_no_edges(store, folder):
     url, _ = fingerprints(store, folder, ["..."], ["a"])
-    (task,) = band_tasks(
-        [FingerprintFile(url)], BANDING, ScanTask(0.8, folder, StorageOptions({})), 1
-    )
+    (task,) = band_tasks([DataFile(url)], BANDING, ScanTask(0.8, folder, StorageOptions({})), 1)
 
     result = scan_bands(task)
 

@@ -11,7 +11,7 @@ def file_of(number, n_bytes, row_groups):
 
 
 def groups_of(tasks):
-    return [(part.url, group) for task in tasks for part in task for group in part.row_groups]
+    return [(part.file.url, group) for task in tasks for part in task for group in part.groups]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -27,15 +27,15 @@ def test_pack_parts_every_row_group_once_in_order_in_balanced_tasks(seed):
     assert groups_of(tasks) == [(f.url, n) for f in files for n in range(f.row_groups)]
     weights = {file.url: file.n_bytes / file.row_groups for file in files}
     largest = max(weights.values())
-    sizes = [sum(weights[p.url] * len(p.row_groups) for p in task) for task in tasks]
+    sizes = [sum(weights[p.file.url] * len(p.groups) for p in task) for task in tasks]
     assert max(sizes) <= share + 2 * largest
     assert len(tasks) <= -(-total // share) + 1
 
 
 def test_pack_parts_part_knows_the_range_of_its_file():
     ((part,),) = pack_parts([file_of(3, 100, 2)], 1000)
-    assert (part.url, part.row_groups) == ("file:///3", (0, 1))
-    assert (part.min_doc_id, part.max_doc_id) == (3 << 37, (3 << 37) + 9)
+    assert (part.file.url, part.groups) == ("file:///3", (0, 1))
+    assert (part.file.min_doc_id, part.file.max_doc_id) == (3 << 37, (3 << 37) + 9)
 
 
 def test_pack_parts_small_share_gives_a_task_for_each_row_group():

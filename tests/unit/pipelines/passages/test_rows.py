@@ -70,7 +70,7 @@ def test_anchors_every_place_once_with_that_of_the_first(store, folder, size):
 
     done = collector.collect(batches_of(collector, repeats, size), store, "a")
 
-    rows = rows_between([done.anchors.lookup], ["place"], 1, 3, store)
+    rows = rows_between([done.anchors.file], ["place"], 1, 3, store)
     assert list(zip(rows.doc_ids, rows.columns["place"], strict=True)) == [(1, 3), (2, 5), (2, 9)]
 
 
@@ -115,16 +115,19 @@ def test_rows_of_documents_in_their_order_and_bounds(store, folder):
         for p in parts
     ]
 
-    rows = rows_between([file.lookup for file in files], ["place"], 4, 9, store)
+    rows = rows_between([each.file for each in files], ["place"], 4, 9, store)
     numbers, bounds = rows.of(np.array([9, 5, 7]))
 
     assert rows.columns["place"][numbers].tolist() == [0, 1, 2, 4]
     assert bounds.tolist() == [0, 2, 2, 4]
-    assert [(file.rows, file.min_doc_id, file.max_doc_id) for file in files] == [
+    assert [(each.rows, each.file.min_doc_id, each.file.max_doc_id) for each in files] == [
         (3, 7, 9),
         (3, 3, 9),
     ]
-    assert sum(b.num_rows for b in read_staged(store, [f.url for f in files], ["place"])) == 6
+    assert (
+        sum(b.num_rows for b in read_staged(store, [each.file.url for each in files], ["place"]))
+        == 6
+    )
 
 
 def test_staged_without_rows_no_file(store, folder):

@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from strata.pipelines.execution.data_files import LedgerFile
-from strata.pipelines.tables.removals import files_of_ledger, removed_ids
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
+from strata.pipelines.tables.removals import removed_ids
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish
@@ -40,7 +40,7 @@ def ledger(settings, store, folder):
     with open_corpus(settings) as corpus:
         table = corpus.table("clusters")
         publish(table, written, mode=PublishMode.OVERWRITE, content_key="k", run_id="r")
-        return files_of_ledger(table.files()), doc_ids, kept
+        return data_files(table.files(), reason=RemovedBy.CLUSTERS), doc_ids, kept
 
 
 def test_removed_any_range_equals_the_whole_ledger_filtered(ledger, store):
@@ -56,7 +56,7 @@ def test_removed_any_range_equals_the_whole_ledger_filtered(ledger, store):
 
 def test_removed_files_outside_of_the_range_are_not_opened(ledger, store):
     files, doc_ids, kept = ledger
-    gone = [LedgerFile("file:///nowhere", f.min_doc_id, f.max_doc_id) for f in files[1:]]
+    gone = [DataFile("file:///nowhere", f.min_doc_id, f.max_doc_id) for f in files[1:]]
     found = removed_ids([files[0], *gone], 0, files[0].max_doc_id, store)
     assert found.tolist() == doc_ids[:100][~kept[:100]].tolist()
 

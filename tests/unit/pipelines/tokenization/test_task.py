@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import BalanceError
-from strata.pipelines.execution.data_files import LedgerFile, Part, RemovedBy
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups
 from strata.pipelines.kernels.content_hash import content_hash
 from strata.pipelines.tables.survivors import SurvivorCounts, survivors
 from strata.pipelines.tokenization.engine import reference_ids
@@ -78,14 +78,14 @@ def ledger(store, folder):
             "similarity": [1.0] * len(part),
         }
         file = write(store, folder / str(part[0]), "clusters", columns)
-        files.append(LedgerFile(file.url, doc_ids[0], doc_ids[-1]))
+        files.append(DataFile(file.url, doc_ids[0], doc_ids[-1], reason=RemovedBy.CLUSTERS))
     return tuple(files)
 
 
 def task_of(documents, ledger, folder, tables=("tokens", "clean"), groups=None):
     groups = tuple(range(documents.metadata.num_row_groups)) if groups is None else groups
     return TokenTask(
-        parts=(Part(documents.url, groups, FIRST, FIRST + len(TEXTS) - 1),),
+        parts=(RowGroups(DataFile(documents.url, FIRST, FIRST + len(TEXTS) - 1), groups),),
         ledger=ledger,
         cuts=(),
         storage=StorageOptions({}),
@@ -162,7 +162,7 @@ def test_task_whose_documents_are_all_removed_writes_nothing(store, folder, docu
         "similarity": [1.0] * len(TEXTS),
     }
     file = write(store, folder, "clusters", columns)
-    ledger = (LedgerFile(file.url, FIRST, FIRST + len(TEXTS)),)
+    ledger = (DataFile(file.url, FIRST, FIRST + len(TEXTS), reason=RemovedBy.CLUSTERS),)
     result = run_token_task(task_of(documents, ledger, folder), spec)
     assert (result.files, result.survivors.rows_in, result.survivors.removed) == (
         [],
@@ -180,7 +180,7 @@ def test_task_that_meets_a_wrong_id_leaves_no_file(store, folder, documents, spe
 
 def test_survivors_counts_what_it_reads_and_leaves_out(store, documents, ledger):
     groups = tuple(range(documents.metadata.num_row_groups))
-    part = Part(documents.url, groups, FIRST, FIRST + len(TEXTS) - 1)
+    part = RowGroups(DataFile(documents.url, FIRST, FIRST + len(TEXTS) - 1), groups)
     counts = SurvivorCounts()
     seen = [
         doc_id - FIRST
@@ -205,9 +205,9 @@ def test_survivors_of_contaminated_documents_counts_duplicates_first(
         "sample": ["words"] * len(found),
     }
     file = write(store, folder, "contained", columns)
-    contained = LedgerFile(file.url, FIRST + 1, FIRST + 28, RemovedBy.CONTAINED)
+    contained = DataFile(file.url, FIRST + 1, FIRST + 28, reason=RemovedBy.CONTAINED)
     groups = tuple(range(documents.metadata.num_row_groups))
-    part = Part(documents.url, groups, FIRST, FIRST + len(TEXTS) - 1)
+    part = RowGroups(DataFile(documents.url, FIRST, FIRST + len(TEXTS) - 1), groups)
     counts = SurvivorCounts()
 
     seen = [

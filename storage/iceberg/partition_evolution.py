@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionSpec
@@ -16,39 +16,30 @@ from pyiceberg.table.update import (
 from strata.partition_settings import PartitionField
 from strata.storage.iceberg.catalog_errors import retry_lost_races
 from strata.storage.iceberg.partition_specs import iceberg_spec, spec_of
-from strata.storage.tables.table import CorpusTable
-from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableUpdate
 
-__all__ = ["set_default_spec", "table_for_files"]
+__all__ = ["set_default_spec"]
 
 
-def table_for_files(table: CorpusTable, files: Iterable[WrittenFile]) -> Table:
-    """The Iceberg table, made now if need be, with a spec for each of the files."""
-    wanted = dict.fromkeys(file.partition.fields for file in files)
-    iceberg = table.iceberg(next(iter(wanted), ()))
-    missing = [fields for fields in wanted if spec_of(iceberg.metadata, fields) is None]
-    for fields in missing:
-        set_default_spec(table, fields)
-    return table.iceberg() if missing else iceberg
+def set_default_spec(load: Callable[[], Table], fields: tuple[PartitionField, ...]) -> None:
+    """Make the spec with these fields that of a table's next files; old files keep theirs.
 
-
-def set_default_spec(table: CorpusTable, fields: tuple[PartitionField, ...]) -> None:
-    """Make the spec with these fields that of the table's next files; old files keep theirs.
+    Args:
+        load: returns the table in its present state.
+        fields: those of the spec.
 
     Raises:
-        ConflictError: other writers changed it all the while.
+        CommitFailedException: other writers changed the table all the while.
     """
-    retry_lost_races(lambda: _set_default_spec(table, fields))
+    retry_lost_races(lambda: _set_default_spec(load(), fields))
 
 
-def _set_default_spec(table: CorpusTable, fields: tuple[PartitionField, ...]) -> None:
-    iceberg = table.iceberg(fields)
-    metadata = iceberg.metadata
+def _set_default_spec(table: Table, fields: tuple[PartitionField, ...]) -> None:
+    metadata = table.metadata
     number = spec_of(metadata, fields)
     if number == metadata.default_spec_id:
         return
@@ -63,7 +54,7 @@ def _set_default_spec(table: CorpusTable, fields: tuple[PartitionField, ...]) ->
         AssertLastAssignedPartitionId.model_validate(last),
         AssertDefaultSpecId.model_validate({"default-spec-id": metadata.default_spec_id}),
     )
-    with iceberg.transaction() as transaction:
+    with table.transaction() as transaction:
         transaction._apply(updates, requirements)
 
 

@@ -1,0 +1,87 @@
+"""Names of the properties that Strata gives to snapshots and tables; all begin with `PREFIX`.
+
+They are persisted: a name never changes, and two things never share one.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AGAINST",
+    "CONTENT_KEY",
+    "CUT_CONTAINED",
+    "CUT_DOCUMENTS",
+    "CUT_LEDGER",
+    "DOCUMENTS_KEY",
+    "DOCUMENT_COUNT",
+    "FINGERPRINT_FORMAT",
+    "FIRST_PROMOTED",
+    "LAST_DOC_ID",
+    "PREFIX",
+    "PROMOTED",
+    "RESULT_MS",
+    "RETRACTION",
+    "RETRACTION_STATE",
+    "ROWS_ADDED",
+    "ROWS_REMOVED",
+    "RUN_ID",
+    "SETTINGS_KEY",
+    "TOKENIZER",
+    "TOKENIZER_FINGERPRINT",
+    "TOKENIZER_KIND",
+    "TOKENIZER_VOCAB_SIZE",
+    "VERSION_KEY",
+]
+
+PREFIX = "strata."
+
+CONTENT_KEY = "strata.content-key"
+"""Of a snapshot: names its result by the causes."""
+SETTINGS_KEY = "strata.settings-key"
+"""Of a snapshot: the key of the settings alone, which stays when documents are added."""
+RUN_ID = "strata.run-id"
+"""Of a snapshot: the run that published it."""
+RESULT_MS = "strata.result-ms"
+"""Of a rewrite: when the rows that it holds were published, milliseconds since 1970."""
+VERSION_KEY = "strata.version"
+"""Of a snapshot, a table and the footer of a file: the version of Strata that made it."""
+
+DOCUMENTS_KEY = "strata.documents-key"
+"""Of a result of documents: the key of the `documents` that it covers."""
+DOCUMENT_COUNT = "strata.documents"
+"""Of a result of documents: the number of those that it covers."""
+LAST_DOC_ID = "strata.last-doc-id"
+"""Of a result of documents: the largest id among them."""
+
+FINGERPRINT_FORMAT = "strata.fingerprint-format"
+"""Of `fingerprints`: how they were made; only equal formats can be compared."""
+AGAINST = "strata.against"
+"""Of `clusters`: the reference corpora that its documents were compared with, as JSON."""
+
+CUT_DOCUMENTS = "strata.cut-documents"
+"""Of `cuts`: the key of the `documents` that the cuts are of."""
+CUT_LEDGER = "strata.cut-ledger"
+"""Of `cuts`: that of `clusters`."""
+CUT_CONTAINED = "strata.cut-contained"
+"""Of `cuts`: that of `contained`."""
+
+TOKENIZER = "strata.tokenizer"
+"""Of a snapshot of `tokens`: fingerprint of the tokenizer that encoded it."""
+TOKENIZER_FINGERPRINT = "strata.tokenizer.fingerprint"
+"""Of the table `tokens`: fingerprint of its newest tokenizer."""
+TOKENIZER_KIND = "strata.tokenizer.kind"
+"""Of the table `tokens`: kind of its newest tokenizer."""
+TOKENIZER_VOCAB_SIZE = "strata.tokenizer.vocab-size"
+"""Of the table `tokens`: number of different tokens of its newest tokenizer."""
+
+RETRACTION = "strata.retraction"
+"""Of a snapshot that a retraction made: its key."""
+RETRACTION_STATE = "strata.retraction-state"
+"""Of `retractions`: whether the newest one is finished."""
+ROWS_REMOVED = "strata.retraction-rows-removed"
+"""Of a snapshot that a retraction made: number of the rows that it took away."""
+ROWS_ADDED = "strata.retraction-rows-added"
+"""Of a snapshot that a retraction made: number of the rows that came instead."""
+PROMOTED = "strata.retraction-promoted"
+"""Of `clusters`: number of the documents that survive only since a retraction."""
+FIRST_PROMOTED = "strata.retraction-first-promoted"
+"""Of `clusters`: the first few of them."""
