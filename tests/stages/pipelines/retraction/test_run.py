@@ -547,7 +547,7 @@ def texts_on_disk(folder):
     for file in folder.rglob("*.parquet"):
         table = pq.read_table(file)
         if "text" in table.schema.names:
-            found |= set(table.text.to_pylist())
+            found |= set(table["text"].to_pylist())
     return found
 
 
