@@ -18,7 +18,8 @@ from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
 from strata.storage.cleanup.expiry import expire
 from strata.storage.tables.tags import delete_tag, tag_corpus, tags_of
-from tests.support.corpora.complete import contents, rows_of, run_all, write_records
+from tests.support.corpora.complete import contents, run_all, write_records
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 FIRST = [{"id": f"a-{n}", "text": f"text {n} of the first file with more words"} for n in range(9)]
