@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strata.errors import SettingsError
+from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import RunOptions
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
@@ -122,8 +123,6 @@ class Corpus:
             MachineError: Spark cannot start here, or the machine lacks memory or disk.
             TransientError: a store or a service failed; a retry may succeed.
         """
-        from strata.jobs.runner.launch import launch, new_run_id, stages_of
-
         unknown = [stage for stage in stages if stage not in STAGE_COMMANDS]
         if unknown or not stages or isinstance(stages, str):
             raise SettingsError(

@@ -15,12 +15,8 @@ from strata.jobs.runner.progress import QuietProgress
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.ingest.plan import pack_splits
-from strata.pipelines.lineage.keys import (
-    cuts_are_current,
-    dedup_key,
-    is_contained_current,
-    removals_key,
-)
+from strata.pipelines.lineage.staleness import cuts_are_current, is_contained_current
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.readers.split import plan_splits
 from strata.pipelines.stages.compress import plan_compress
 from strata.pipelines.stages.shard import plan_inputs
@@ -55,7 +51,7 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
         LazySession(settings, None, "dry-run"),
         QuietProgress(),
     )
-    planned = plan_inputs(context)
+    planned = plan_inputs(context, context.corpus)
     files = planned.plan.files
     splits = plan_splits(files, context.store, int(settings.shard.split_mb * 1e6))
     target = landing_tier(settings, "documents").layout.target_file_bytes
@@ -81,11 +77,14 @@ def plan_facts(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _stages(context: StageContext, *, up_to_date: bool) -> dict[str, str]:
-    clusters, ledger_key = context.corpus.table("clusters"), dedup_key(context)
-    ledger_done = up_to_date and clusters.content_key == ledger_key
-    dedup_done = ledger_done and cuts_are_current(context, removals_key(context))
-    moves = {name: len(groups) for name, groups in plan_compress(context).items() if groups}
-    searched = up_to_date and is_contained_current(context)
+    upstream = Upstream.of_survivors(context)
+    ledger_done = up_to_date and upstream.table("clusters").content_key == upstream.ledger_key
+    dedup_done = ledger_done and cuts_are_current(upstream)
+    plans = plan_compress(context.settings, context.corpus)
+    moves = {name: len(groups) for name, groups in plans.items() if groups}
+    searched = up_to_date and is_contained_current(
+        upstream.table("contained"), upstream.contained_key
+    )
     search = {"decontaminate": "up to date" if searched else "would run"}
     return {
         "shard": "up to date" if up_to_date else "would run",

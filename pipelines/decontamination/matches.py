@@ -8,7 +8,7 @@ The benchmark items that single documents contain, as `contained` has them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,8 @@ import pyarrow as pa
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.kernels.runs import run_starts
 from strata.pipelines.tables.lookup import Row, TableLookup
+from strata.pipelines.tables.other_corpora import BenchmarkCorpus
+from strata.pipelines.tables.state import Tables, TableStates
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
@@ -106,12 +108,21 @@ class ContainmentCounts:
         self.most = dict(ordered[:SHOWN])
 
 
-def summarize(context: StageContext) -> Contamination:
-    """Count the rows of `contained`; memory is bounded by the number of items."""
+def summarize(
+    tables: Tables, corpora: Sequence[BenchmarkCorpus], urls: Sequence[str], store: Store
+) -> Contamination:
+    """Count the rows of `contained`; memory is bounded by the number of items.
+
+    Args:
+        tables: `documents`, which has the ids of those that contain an item.
+        corpora: the items.
+        urls: the files of `contained`.
+        store: where the files are.
+    """
     total = ContainmentCounts()
     columns = ["doc_id", "other_corpus", "other_id"]
-    for file in context.corpus.table("contained").files():
-        batches = read_batches(context.store, Url.parse(file.url), columns, None, BATCH_BYTES)
+    for url in urls:
+        batches = read_batches(store, Url.parse(url), columns, None, BATCH_BYTES)
         for rows in _whole_documents(batches):
             total.add(rows)
     top = sorted(total.items.items(), key=lambda entry: (-entry[1], entry[0]))[:SHOWN]
@@ -120,8 +131,8 @@ def summarize(context: StageContext) -> Contamination:
         documents=total.documents,
         documents_by_corpus=dict(sorted(total.by_corpus.items())),
         items_found=dict(sorted(found_in.items())),
-        top_items=_item_counts_by_id(context, dict(top)),
-        top_documents=_document_counts_by_id(context, total.most),
+        top_items=_item_counts_by_id(corpora, dict(top), store),
+        top_documents=_document_counts_by_id(TableLookup(tables, store), total.most),
     )
 
 
@@ -139,26 +150,31 @@ def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _item_counts_by_id(
-    context: StageContext, counts: Mapping[tuple[str, int], int]
+    corpora: Sequence[BenchmarkCorpus], counts: Mapping[tuple[str, int], int], store: Store
 ) -> dict[str, int]:
-    names = ItemNames(context.corpus, context.store).of(list(counts))
+    held = {each.name: TableStates({"documents": each.documents}) for each in corpora}
+    names = ItemNames(held.__getitem__, store).of(list(counts))
     return {
         f"{corpus}: {name}": number
         for ((corpus, _), number), name in zip(counts.items(), names, strict=True)
     }
 
 
-def _document_counts_by_id(context: StageContext, counts: Mapping[int, int]) -> dict[str, int]:
-    lookup = TableLookup(context.corpus, context.store)
+def _document_counts_by_id(lookup: TableLookup, counts: Mapping[int, int]) -> dict[str, int]:
     rows = lookup.rows("documents", ("doc_id", "id"), counts)
     return {rows[doc_id]["id"]: count for doc_id, count in counts.items()}
 
 
 class ItemNames:
-    """The users' ids of items; each is looked up once, so memory is bounded by the items."""
+    """The users' ids of items; each is looked up once, so memory is bounded by the items.
 
-    def __init__(self, corpus: Corpus, store: Store) -> None:
-        self._corpus = corpus
+    Args:
+        corpora: the tables of a corpus of items, by its name.
+        store: where their files are.
+    """
+
+    def __init__(self, corpora: Callable[[str], Tables], store: Store) -> None:
+        self._corpora = corpora
         self._store = store
         self._known: dict[tuple[str, int], str] = {}
 
@@ -170,7 +186,7 @@ class ItemNames:
         new = set(items) - self._known.keys()
         for name in sorted({corpus for corpus, _ in new}):
             wanted = [doc_id for corpus, doc_id in new if corpus == name]
-            lookup = TableLookup(self._corpus.sibling(name), self._store)
+            lookup = TableLookup(self._corpora(name), self._store)
             rows = lookup.rows("documents", ("doc_id", "id"), wanted)
             for doc_id in wanted:
                 held = rows.get(doc_id)
@@ -180,7 +196,7 @@ class ItemNames:
 
 def batches_with_ids(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
     """The rows of `contained` as batches of NAMED_SCHEMA, file by file."""
-    items, documents = ItemNames(corpus, store), TableLookup(corpus, store)
+    items, documents = ItemNames(corpus.sibling, store), TableLookup(corpus, store)
     for file in corpus.table("contained").files():
         columns = SCHEMAS["contained"].names
         for batch in read_batches(store, Url.parse(file.url), columns, None, NAME_BATCH_BYTES):
@@ -242,7 +258,7 @@ def item_matches(
     for batch in tables.batches_of("contained", "doc_id", COLUMNS, wanted):
         for row in batch.to_pylist():
             found.setdefault(row["doc_id"], []).append(row)
-    names = ItemNames(context.corpus, context.store)
+    names = ItemNames(context.corpus.sibling, context.store)
     return {doc_id: _matches(rows, names) for doc_id, rows in found.items()}
 
 

@@ -14,14 +14,13 @@ import pyarrow as pa
 
 from strata.pipelines.dedup.election import Attributes, election_order
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
-from strata.pipelines.execution.data_files import DataFile, data_files
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.kernels.banding import SKETCH_WORDS
 from strata.pipelines.kernels.buckets import BucketScanner, Edges, pack_sketches
 from strata.pipelines.kernels.buffers import fixed_matrix
 from strata.pipelines.kernels.components import components
-from strata.pipelines.tables.other_corpora import reference_corpora
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
@@ -33,7 +32,6 @@ __all__ = [
     "direct_edges",
     "gather_members",
     "member_batches",
-    "member_files",
 ]
 
 BATCH_BYTES = 4_000_000
@@ -52,12 +50,6 @@ MEMBERS = pa.schema(
 )
 
 
-def member_files(context: StageContext) -> list[DataFile]:
-    """The fingerprints of all documents that can be in a cluster."""
-    own = data_files(context.corpus.table("fingerprints").files())
-    return [*(file for corpus in reference_corpora(context) for file in corpus.files), *own]
-
-
 def member_batches(file: DataFile, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
     """The documents of a file of fingerprints, in batches of MEMBERS."""
     store = open_store(storage)
@@ -74,8 +66,16 @@ def member_batches(file: DataFile, storage: StorageOptions) -> Iterator[pa.Recor
         yield pa.RecordBatch.from_arrays(columns, schema=MEMBERS)
 
 
-def gather_members(context: StageContext, edges: pa.Table) -> pa.Table:
-    """The documents in an edge, as a table of MEMBERS sorted by id."""
+def gather_members(
+    context: StageContext, edges: pa.Table, fingerprints: Sequence[DataFile]
+) -> pa.Table:
+    """The documents in an edge, as a table of MEMBERS sorted by id.
+
+    Args:
+        context: the corpus.
+        edges: the edges.
+        fingerprints: those of all documents that can be in a cluster.
+    """
     nodes = np.unique(np.concatenate([edges["a"].to_numpy(), edges["b"].to_numpy()]))
     storage = context.storage_options
     wanted = context.spark().sparkContext.broadcast(nodes)
@@ -87,7 +87,7 @@ def gather_members(context: StageContext, edges: pa.Table) -> pa.Table:
         ]
         return pa.Table.from_batches(found, MEMBERS)
 
-    tables = run_tasks(context.spark(), gather, member_files(context))
+    tables = run_tasks(context.spark(), gather, fingerprints)
     return pa.concat_tables([MEMBERS.empty_table(), *tables]).sort_by("doc_id").combine_chunks()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, t
 from strata.pipelines.kernels.runs import distinct_pairs
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import read_batches
 from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
@@ -22,16 +24,30 @@ from strata.storage.writing.parquet import WrittenFile
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["edge_frame", "edge_urls", "load_edges", "write_edges", "write_frame"]
+__all__ = ["EdgeFiles", "edge_frame", "load_edges", "write_edges", "write_frame"]
 
 BATCH_BYTES = 4_000_000
 EDGE_COLUMNS = "a long, b long, similarity float, equal boolean"
 ROWS = 1_000_000
 
 
-def edge_urls(context: StageContext) -> list[str]:
-    """The files of the table."""
-    return [file.url for file in context.corpus.table("edges").files()]
+@dataclass(frozen=True, slots=True)
+class EdgeFiles:
+    """Files of the table, and how many pairs they hold."""
+
+    urls: tuple[str, ...]
+    rows: int
+
+    @classmethod
+    def of(cls, files: Iterable[TableFile | WrittenFile]) -> EdgeFiles:
+        """Files that are in the table, or will be."""
+        listed = list(files)
+        return cls(tuple(file.url for file in listed), sum(file.rows for file in listed))
+
+    def plus(self, files: Iterable[WrittenFile]) -> EdgeFiles:
+        """These files and others."""
+        more = EdgeFiles.of(files)
+        return EdgeFiles(self.urls + more.urls, self.rows + more.rows)
 
 
 def load_edges(store: Store, urls: Sequence[str]) -> pa.Table:
@@ -45,7 +61,7 @@ def load_edges(store: Store, urls: Sequence[str]) -> pa.Table:
 
 
 def write_edges(
-    context: StageContext, results: Sequence[ScanResult], known: Sequence[str]
+    context: StageContext, results: Sequence[ScanResult], known: EdgeFiles, driver_edges: int
 ) -> list[WrittenFile]:
     """Write what was found as files of the table, without what is known.
 
@@ -53,12 +69,12 @@ def write_edges(
         context: the corpus.
         results: the edges that the scans found; one may be in several of them.
         known: files of the table that stay in it.
+        driver_edges: edges that the driver may hold.
     """
     found = sum(result.edges for result in results)
-    before = sum(f.rows for f in context.corpus.table("edges").files()) if known else 0
-    if found + before <= context.settings.dedup.driver_edges:
-        return _on_driver(context, results, known)
-    return _on_spark(context, results, known)
+    if found + known.rows <= driver_edges:
+        return _on_driver(context, results, known.urls)
+    return _on_spark(context, results, known.urls)
 
 
 def _on_driver(

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata.pipelines.dedup.direct_links import direct_edges, gather_members, member_files
-from strata.pipelines.dedup.edges import edge_frame, edge_urls, load_edges
+from strata.pipelines.dedup.direct_links import direct_edges, gather_members
+from strata.pipelines.dedup.edges import EdgeFiles, edge_frame, load_edges
 from strata.pipelines.dedup.election import Attributes, ledger_rows, needs_attributes
 from strata.pipelines.dedup.ledger_report import LedgerSummary
 from strata.pipelines.dedup.spark_components import PairFolder
@@ -27,7 +27,7 @@ from strata.pipelines.dedup.spark_ledger import (
     spark_ledger,
 )
 from strata.pipelines.execution.cached_frames import cached
-from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
+from strata.pipelines.execution.data_files import DataFile, RemovedBy
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import (
@@ -36,7 +36,8 @@ from strata.pipelines.execution.tasks import (
     run_tasks,
     task_stem,
 )
-from strata.pipelines.tables.inputs import SourceIndex, read_sources
+from strata.pipelines.lineage.upstream import Upstream
+from strata.pipelines.tables.inputs import SourceIndex
 from strata.pipelines.tables.removals import removed_ids
 from strata.settings import LinkRule
 from strata.storage.contracts.options import StorageOptions
@@ -104,46 +105,58 @@ class WrittenLedger:
         self.bytes_written += other.bytes_written
 
 
-def write_ledger(context: StageContext) -> WrittenLedger:
+def write_ledger(
+    context: StageContext, upstream: Upstream, edges: EdgeFiles, sources: SourceIndex
+) -> WrittenLedger:
     """Turn the table `edges` into the files of `clusters`, sorted by document id.
 
     Both ways give the same rows; ``dedup.driver_edges`` chooses.
+
+    Args:
+        context: the corpus.
+        upstream: what the stage stands on.
+        edges: the table `edges`, up to date with it.
+        sources: the sources by which the ledger is counted.
     """
-    edges = sum(file.rows for file in context.corpus.table("edges").files())
-    if edges <= context.settings.dedup.driver_edges:
-        return _on_driver(context)
-    return _on_spark(context)
+    if edges.rows <= upstream.settings.driver_edges:
+        return _on_driver(context, upstream, edges, sources)
+    return _on_spark(context, upstream, edges, sources)
 
 
-def _on_driver(context: StageContext) -> WrittenLedger:
-    rows = ledger_of(context, load_edges(context.store, edge_urls(context)))
-    sources = read_sources(context.corpus, context.store)
+def _on_driver(
+    context: StageContext, upstream: Upstream, edges: EdgeFiles, sources: SourceIndex
+) -> WrittenLedger:
+    rows = ledger_of(context, upstream, load_edges(context.store, edges.urls))
     return _write(TableTarget.of(context, "clusters"), sources, iter([rows]), "dedup-driver")
 
 
-def ledger_of(context: StageContext, edges: pa.Table) -> pa.RecordBatch:
+def ledger_of(context: StageContext, upstream: Upstream, edges: pa.Table) -> pa.RecordBatch:
     """The rows of `clusters` that follow from pairs of EDGE_SCHEMA, sorted by document.
 
     Clusters are made independently, so the pairs may be those of some of them.
     """
-    rules = context.settings.dedup.survivor
-    if context.settings.dedup.link is LinkRule.DIRECT:
-        members = gather_members(context, edges)
-        edges = direct_edges(edges, members, rules, context.settings.dedup.threshold)
-    attributes = _attributes(context, edges) if needs_attributes(rules) else None
-    return ledger_rows(edges, rules, attributes)
+    settings = upstream.settings
+    if settings.link is LinkRule.DIRECT:
+        members = gather_members(context, edges, upstream.fingerprints)
+        edges = direct_edges(edges, members, settings.survivor, settings.threshold)
+    attributes = None
+    if needs_attributes(settings.survivor):
+        attributes = _attributes(context, edges, upstream.own_fingerprints)
+    return ledger_rows(edges, settings.survivor, attributes)
 
 
-def _attributes(context: StageContext, edges: pa.Table) -> Attributes:
+def _attributes(
+    context: StageContext, edges: pa.Table, fingerprints: Sequence[DataFile]
+) -> Attributes:
     nodes = np.unique(np.concatenate([edges["a"].to_numpy(), edges["b"].to_numpy()]))
     storage = context.storage_options
     wanted = context.spark().sparkContext.broadcast(nodes)
 
-    def gather(url: str) -> pa.Table:
-        found = [_only(batch, wanted.value) for batch in _attribute_batches(url, storage)]
+    def gather(file: DataFile) -> pa.Table:
+        found = [_only(batch, wanted.value) for batch in _attribute_batches(file.url, storage)]
         return pa.Table.from_batches(found, ATTRIBUTES)
 
-    tables = run_tasks(context.spark(), gather, _fingerprint_urls(context))
+    tables = run_tasks(context.spark(), gather, fingerprints)
     table = pa.concat_tables([ATTRIBUTES.empty_table(), *tables]).sort_by("doc_id")
     source = table["source"].to_numpy(zero_copy_only=False)
     return Attributes(table["doc_id"].to_numpy(), table["n_bytes"].to_numpy(), source)
@@ -153,10 +166,6 @@ def _only(batch: pa.RecordBatch, wanted: np.ndarray) -> pa.RecordBatch:
     return batch.filter(pa.array(np.isin(batch.column("doc_id").to_numpy(), wanted)))
 
 
-def _fingerprint_urls(context: StageContext) -> list[str]:
-    return [file.url for file in context.corpus.table("fingerprints").files()]
-
-
 def _attribute_batches(url: str, storage: StorageOptions) -> Iterator[pa.RecordBatch]:
     columns = ATTRIBUTES.names
     for batch in read_batches(open_store(storage), Url.parse(url), columns, None, BATCH_BYTES):
@@ -164,37 +173,38 @@ def _attribute_batches(url: str, storage: StorageOptions) -> Iterator[pa.RecordB
         yield pa.RecordBatch.from_arrays(batch.columns, schema=ATTRIBUTES)
 
 
-def _on_spark(context: StageContext) -> WrittenLedger:
+def _on_spark(
+    context: StageContext, upstream: Upstream, edges: EdgeFiles, sources: SourceIndex
+) -> WrittenLedger:
+    settings = upstream.settings
     storage, target, spark = (
         context.storage_options,
         TableTarget.of(context, "clusters"),
         context.spark(),
     )
-    sources = read_sources(context.corpus, context.store)
 
     def write(batches: Iterator[pa.RecordBatch]) -> WrittenLedger:
         return _write(target, sources, batches, task_stem("dedup"))
 
     folder = PairFolder.of(context, "components")
     with ExitStack() as stack:
-        edges = _spark_edges(context, folder)
+        frame = _spark_edges(context, upstream, edges, folder)
         kept_facts: dict[str, object] = {}
-        if context.settings.dedup.link is LinkRule.DIRECT:
+        if settings.link is LinkRule.DIRECT:
             # The ledger asks for the stars several times; those of a table are read again.
-            rows = sum(file.rows for file in context.corpus.table("edges").files())
-            stars = stack.enter_context(cached(edges, rows, _EDGE_BYTES))
-            edges, kept_facts = stars.frame, stars.facts
+            stars = stack.enter_context(cached(frame, edges.rows, _EDGE_BYTES))
+            frame, kept_facts = stars.frame, stars.facts
         ledger = spark_ledger(
-            edges,
+            frame,
             rows_of_tasks(
                 spark,
-                _fingerprint_urls(context),
+                [file.url for file in upstream.own_fingerprints],
                 partial(_attribute_batches, storage=storage),
                 "doc_id long, n_bytes long, source string",
             ),
-            context.settings.dedup.survivor,
+            settings.survivor,
             folder,
-            context.settings.dedup.driver_edges,
+            settings.driver_edges,
         )
         sorted_rows = ledger.rows.repartitionByRange("doc_id").sortWithinPartitions("doc_id")
         parts = run_on_partitions(sorted_rows, write)
@@ -205,14 +215,16 @@ def _on_spark(context: StageContext) -> WrittenLedger:
     return written
 
 
-def _spark_edges(context: StageContext, folder: PairFolder) -> DataFrame:
-    edges, settings = edge_frame(context, edge_urls(context)), context.settings.dedup
+def _spark_edges(
+    context: StageContext, upstream: Upstream, edges: EdgeFiles, folder: PairFolder
+) -> DataFrame:
+    frame, settings = edge_frame(context, edges.urls), upstream.settings
     if settings.link is LinkRule.CLUSTER:
-        return edges
+        return frame
     members = partial(plain_members, storage=context.storage_options)
     return spark_direct_edges(
-        edges,
-        rows_of_tasks(context.spark(), member_files(context), members, MEMBER_COLUMNS),
+        frame,
+        rows_of_tasks(context.spark(), upstream.fingerprints, members, MEMBER_COLUMNS),
         settings.survivor,
         settings.threshold,
         folder,
@@ -259,9 +271,12 @@ class _Task:
 
 
 def displaced_survivors(
-    context: StageContext, files: Sequence[WrittenFile], last_doc_id: int
+    context: StageContext,
+    files: Sequence[WrittenFile],
+    before: tuple[DataFile, ...],
+    last_doc_id: int,
 ) -> DisplacedSurvivors:
-    """Compare a written ledger with the published one.
+    """Compare a written ledger with the one before.
 
     New documents that link two clusters leave one survivor where there were two, and under other
     rules than "first" a new document may be the better survivor.
@@ -269,12 +284,17 @@ def displaced_survivors(
     Args:
         context: the corpus.
         files: the new ledger, not yet published.
+        before: the files of the published one.
         last_doc_id: the largest document that the published ledger knows.
     """
-    old = data_files(context.corpus.table("clusters").files(), reason=RemovedBy.CLUSTERS)
     storage = context.storage_options
     tasks = [
-        _Task(DataFile(file.url, reason=RemovedBy.CLUSTERS), old, last_doc_id, storage)
+        _Task(
+            DataFile(file.url, 0, last_doc_id, reason=RemovedBy.CLUSTERS),
+            before,
+            last_doc_id,
+            storage,
+        )
         for file in files
         if last_doc_id >= 0
     ]

@@ -20,9 +20,10 @@ from strata.pipelines.execution.details import (
 )
 from strata.pipelines.execution.stage import Counters, StageContext, StageReport
 from strata.pipelines.execution.tasks import TaskCost, run_tasks
-from strata.pipelines.tables.inputs import SourceIndex, read_sources
+from strata.pipelines.tables.inputs import SourceIndex
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
 from strata.storage.reading.row_lookup import find_rows
 from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import MeteredStore
@@ -139,14 +140,25 @@ class _Samples:
 
 
 def report_duplicates(
-    context: StageContext, summary: LedgerSummary, report: StageReport[DedupDetails]
+    context: StageContext,
+    summary: LedgerSummary,
+    documents: Sequence[TableFile],
+    sources: SourceIndex,
+    report: StageReport[DedupDetails],
 ) -> None:
-    """Add the facts of a ledger to the details of dedup's report."""
+    """Add the facts of a ledger to the details of dedup's report.
+
+    Args:
+        context: the corpus.
+        summary: the ledger.
+        documents: the files of `documents`, from which the survivors of large clusters are shown.
+        sources: the sources by which it was counted.
+        report: to add to.
+    """
     largest: list[LargeCluster] = []
-    for samples in run_tasks(context.spark(), _sample, _tasks(context, summary)):
+    for samples in run_tasks(context.spark(), _sample, _tasks(context, summary, documents)):
         largest += samples.clusters
         report.counters.add(samples.counters)
-    sources = read_sources(context.corpus, context.store)
     facts = DuplicateFacts(
         sizes=tuple(summary.sizes()),
         largest=tuple(sorted(largest, key=lambda cluster: (-cluster.size, cluster.doc_id))),
@@ -155,10 +167,12 @@ def report_duplicates(
     report.details.duplicates = facts
 
 
-def _tasks(context: StageContext, summary: LedgerSummary) -> list[_SampleTask]:
+def _tasks(
+    context: StageContext, summary: LedgerSummary, documents: Sequence[TableFile]
+) -> list[_SampleTask]:
     """A task for each file that may hold a survivor; text is read by workers alone."""
     tasks = []
-    for file in context.corpus.table("documents").files() if summary.largest else ():
+    for file in documents if summary.largest else ():
         inside = {
             doc_id: size
             for size, doc_id in summary.largest

@@ -25,6 +25,7 @@ from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, r
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
 from strata.pipelines.lineage.coverage import Watermark
+from strata.settings import DedupSettings
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.stores.opening import open_store
@@ -84,16 +85,13 @@ class EdgeSearch:
         return not whole and self.new_keys < MAX_BITS
 
 
-def find_edges(context: StageContext, search: EdgeSearch, counters: Counters) -> list[ScanResult]:
+def find_edges(
+    context: StageContext, search: EdgeSearch, settings: DedupSettings, counters: Counters
+) -> list[ScanResult]:
     """Compare the new documents; the edges lie in files of the staging folder."""
-    folder = staging_folder(context)
-    scan = ScanTask(
-        context.settings.dedup.threshold,
-        folder,
-        context.storage_options,
-        search.watermark.last_doc_id,
-    )
-    if search.documents > context.settings.dedup.memory_documents:
+    folder, last = staging_folder(context), search.watermark.last_doc_id
+    scan = ScanTask(settings.threshold, folder, context.storage_options, last)
+    if search.documents > settings.memory_documents:
         return _shuffle(context, search, scan, counters)
     files = search.files
     parallelism = context.spark().sparkContext.defaultParallelism if files else 1
@@ -112,7 +110,9 @@ def _shuffle(
     candidate_filter = spark.sparkContext.broadcast(
         _candidate_filter(context, search) if search.can_filter else None
     )
-    hubs = spark.sparkContext.broadcast(find_hubs(context, tasks, search.documents, SKEW_POLICY))
+    hubs = spark.sparkContext.broadcast(
+        find_hubs(context, tasks, search.documents, scan.threshold, SKEW_POLICY)
+    )
     # Rows stream through the shuffle, so what the readers cost comes back beside them.
     read = spark.sparkContext.accumulator(0)
     counters.add(Counters(IoMeter(files=_reads_per_file(tasks))))

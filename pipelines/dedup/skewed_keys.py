@@ -78,7 +78,11 @@ class _NextHubs(Columns):
 
 
 def find_hubs(
-    context: StageContext, tasks: Sequence[RowTask], documents: int, policy: SkewPolicy
+    context: StageContext,
+    tasks: Sequence[RowTask],
+    documents: int,
+    threshold: float,
+    policy: SkewPolicy,
 ) -> Hubs:
     """The first hubs of the heavy keys; none where no key is heavy.
 
@@ -86,6 +90,7 @@ def find_hubs(
         context: the run.
         tasks: all fingerprints that are compared.
         documents: how many these are.
+        threshold: similarity from which on a document joins a hub.
         policy: what is heavy.
     """
     if documents < policy.least:
@@ -95,7 +100,7 @@ def find_hubs(
     drawn = np.count_nonzero(kind_of(sample.keys) == KeyKind.EQUAL)
     least = max(policy.least / documents, 1 / policy.share) * drawn
     most = np.zeros(len(KeyKind), np.int64)
-    most[KeyKind.SIMILAR] = most_differing(context.settings.dedup.threshold)
+    most[KeyKind.SIMILAR] = most_differing(threshold)
     hubs = Hubs.unknown(sample.frequent(least), most)
     sample = sample.take(np.isin(sample.keys, hubs.keys))
     for _ in range(MAX_PASSES):

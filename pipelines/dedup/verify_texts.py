@@ -31,7 +31,7 @@ from strata.pipelines.execution.cached_frames import cached
 from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.execution.stage import Counters, StageContext
 from strata.pipelines.kernels.banding import SIGNATURE_BYTES
-from strata.pipelines.tables.other_corpora import reference_corpora
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tables.texts import own_texts, reference_texts
 from strata.settings import VerifyMethod
 from strata.storage.contracts.url import Url
@@ -39,7 +39,7 @@ from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import WrittenFile
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 __all__ = ["UNCERTAIN_ERRORS", "VerifiedEdges", "verified_by_text", "verified_on_driver"]
 
@@ -66,11 +66,14 @@ class VerifiedEdges:
     cached: Mapping[str, object] = field(default_factory=dict)
 
 
-def verified_by_text(context: StageContext, files: Sequence[WrittenFile]) -> VerifiedEdges:
+def verified_by_text(
+    context: StageContext, upstream: Upstream, files: Sequence[WrittenFile]
+) -> VerifiedEdges:
     """Decide the uncertain edges of files that are not yet published; the old files are deleted.
 
     Args:
         context: the corpus.
+        upstream: what the stage stands on: settings, and where the texts are.
         files: distinct edges.
 
     Raises:
@@ -81,12 +84,13 @@ def verified_by_text(context: StageContext, files: Sequence[WrittenFile]) -> Ver
     if not files:
         return VerifiedEdges([], 0, 0)
     edges = edge_frame(context, [file.url for file in files])
-    uncertain = ~f.col("equal") & (f.col("similarity") < _certain_similarity(context))
+    threshold = upstream.settings.threshold
+    uncertain = ~f.col("equal") & (f.col("similarity") < _certain_similarity(threshold))
     asked = edges.where(uncertain).select("a", "b")
     context.progress.start("dedup", "compare the texts of uncertain pairs", 0)
     rows = sum(file.rows for file in files)
-    with cached(_exact_similarities(context, asked), rows, _VERIFIED_BYTES) as decided:
-        right = decided.frame.where(_reaches_threshold(context))
+    with cached(_exact_similarities(context, upstream, asked), rows, _VERIFIED_BYTES) as decided:
+        right = decided.frame.where(f.col("jaccard") >= threshold)
         read, true = asked.count(), right.count()
         missing = read - decided.frame.count()
         if missing:
@@ -103,48 +107,43 @@ def verified_by_text(context: StageContext, files: Sequence[WrittenFile]) -> Ver
     return VerifiedEdges(written, read, read - true, decided.facts)
 
 
-def verified_on_driver(context: StageContext, edges: pa.Table) -> pa.Table:
+def verified_on_driver(context: StageContext, upstream: Upstream, edges: pa.Table) -> pa.Table:
     """The same for edges that the driver holds, where the settings ask for it.
 
     Args:
         context: the corpus.
+        upstream: settings, and where the texts are.
         edges: a, b, similarity, equal.
 
     Raises:
         ConflictError: the text of a document is not there.
     """
+    threshold = upstream.settings.threshold
     similarity = edges["similarity"].to_numpy().astype(float)
     uncertain = ~edges["equal"].to_numpy(zero_copy_only=False) & (
-        similarity < _certain_similarity(context)
+        similarity < _certain_similarity(threshold)
     )
-    if context.settings.dedup.verify is VerifyMethod.SKETCH or not uncertain.any():
+    if upstream.settings.verify is VerifyMethod.SKETCH or not uncertain.any():
         return edges
     a, b = (edges[name].to_numpy()[uncertain] for name in ("a", "b"))
     pairs = CandidatePairs(a, b, np.full(len(a), 2 * MAX_HASHES))
-    similarity[uncertain] = exact_jaccard(context, _texts(context), pairs, Counters())
-    true = pa.array(~uncertain | (similarity >= context.settings.dedup.threshold))
+    similarity[uncertain] = exact_jaccard(context, _texts(upstream), pairs, Counters())
+    true = pa.array(~uncertain | (similarity >= threshold))
     place = edges.schema.get_field_index("similarity")
     exact = pa.array(similarity.astype(np.float32))
     return edges.set_column(place, edges.schema.field(place), exact).filter(true)
 
 
-def _certain_similarity(context: StageContext) -> float:
-    threshold = context.settings.dedup.threshold
+def _certain_similarity(threshold: float) -> float:
     return threshold + UNCERTAIN_ERRORS * sqrt((1 - threshold**2) / SIGNATURE_BYTES)
 
 
-def _reaches_threshold(context: StageContext) -> Column:
-    from pyspark.sql import functions as f
-
-    return f.col("jaccard") >= context.settings.dedup.threshold
-
-
-def _exact_similarities(context: StageContext, pairs: DataFrame) -> DataFrame:
+def _exact_similarities(context: StageContext, upstream: Upstream, pairs: DataFrame) -> DataFrame:
     """Exact similarities of pairs a, b: a, b (long), jaccard (double)."""
     from pyspark.sql import functions as f
 
-    texts = _texts(context)
-    ngram, storage = context.settings.dedup.ngram, context.storage_options
+    texts = _texts(upstream)
+    ngram, storage = upstream.settings.ngram, context.storage_options
 
     def locate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return located(batches, texts)
@@ -161,11 +160,11 @@ def _exact_similarities(context: StageContext, pairs: DataFrame) -> DataFrame:
     return stars.mapInArrow(compared_rows, "a long, b long, jaccard double")
 
 
-def _texts(context: StageContext) -> tuple[DataFile, ...]:
-    elsewhere = reference_texts(context, reference_corpora(context))
+def _texts(upstream: Upstream) -> tuple[DataFile, ...]:
+    elsewhere = reference_texts(upstream.references)
     if elsewhere is None:
         raise ConflictError(
             "a corpus in dedup.against has no longer the texts of its fingerprints",
             hint='use dedup.verify = "sketch"',
         )
-    return own_texts(context) + elsewhere
+    return own_texts(upstream.table("documents")) + elsewhere

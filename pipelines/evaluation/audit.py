@@ -38,16 +38,11 @@ from strata.pipelines.evaluation.sample import (
     Sample,
     sample_documents,
 )
-from strata.pipelines.execution.data_files import (
-    DataFile,
-    RemovedBy,
-    data_files,
-    group_files,
-)
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, group_files
 from strata.pipelines.execution.details import Audit, AuditedShare, DedupDetails
 from strata.pipelines.execution.stage import Counters, StageContext, StageReport
 from strata.pipelines.execution.tasks import run_tasks
-from strata.pipelines.tables.other_corpora import reference_corpora
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tables.texts import own_texts, reference_texts
 
 __all__ = ["audit", "audit_unpublished"]
@@ -102,18 +97,22 @@ class _CheckedSample:
 
 
 def audit_unpublished(
-    context: StageContext, ledger: WrittenLedger, report: StageReport[DedupDetails]
+    context: StageContext,
+    upstream: Upstream,
+    ledger: WrittenLedger,
+    report: StageReport[DedupDetails],
 ) -> Audit | None:
     """The audit of a ledger that is not published yet; None where none is asked for."""
-    if not context.settings.dedup.audit_documents:
+    if not upstream.settings.audit_documents:
         return None
     removed = sum(ledger.removed.values())
     files = tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in ledger.files)
-    return audit(context, files, removed, report.key, report.counters)
+    return audit(context, upstream, files, removed, report.key, report.counters)
 
 
 def audit(
     context: StageContext,
+    upstream: Upstream,
     ledger: Sequence[DataFile],
     removed: int,
     key: str,
@@ -123,6 +122,7 @@ def audit(
 
     Args:
         context: the corpus.
+        upstream: what the stage stands on.
         ledger: the files of the ledger.
         removed: how many documents it removes.
         key: of the ledger; it decides which documents are sampled.
@@ -131,39 +131,49 @@ def audit(
     Returns:
         Size of the sample, and estimates as value, low and high.
     """
-    others = reference_corpora(context)
-    elsewhere = reference_texts(context, others)
+    elsewhere = reference_texts(upstream.references)
     if elsewhere is None:
         return Audit(not_made="another corpus has no longer the texts of its fingerprints")
-    total = sum(file.rows for file in context.corpus.table("fingerprints").files())
+    settings, own = upstream.settings, upstream.own_fingerprints
+    total = sum(file.rows for file in upstream.table("fingerprints").files())
     population = {Disposition.KEPT: total - removed, Disposition.REMOVED: removed}
     seed = int(key[:16], 16)
-    sample = _sample(context, ledger, population, seed)
-    reference = [file for corpus in others for file in corpus.files]
-    neighbours = _neighbours(context, ledger, reference, sample, seed, counters)
-    texts, pairs = own_texts(context) + elsewhere, _pairs(sample, neighbours.candidates)
+    scope = _Scope(tuple(ledger), settings.threshold, seed)
+    sample = _sample(context, scope, own, population, settings.audit_documents)
+    everything = [*own, *upstream.reference_fingerprints]
+    neighbours = _neighbours(context, scope, everything, sample, counters)
+    texts = own_texts(upstream.table("documents")) + elsewhere
+    pairs = _pairs(sample, neighbours.candidates)
     context.progress.start("dedup", "audit: compare", 0)
     jaccard = exact_jaccard(context, texts, pairs, counters)
     context.progress.finish()
-    threshold = context.settings.dedup.threshold
-    weight = _weights(neighbours, seed, agreement(threshold))
-    checked = _CheckedSample(sample, neighbours, jaccard, threshold, weight)
+    weight = _weights(neighbours, seed, agreement(settings.threshold))
+    checked = _CheckedSample(sample, neighbours, jaccard, settings.threshold, weight)
     return _result(checked, population)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The ledger that is checked, the similarity of its duplicates, and the seed of the sample."""
+
+    ledger: tuple[DataFile, ...]
+    threshold: float
+    seed: int
 
 
 def _sample(
     context: StageContext,
-    ledger: Sequence[DataFile],
+    scope: _Scope,
+    fingerprints: Sequence[DataFile],
     population: Mapping[Disposition, int],
-    seed: int,
+    wanted: int,
 ) -> Sample:
-    wanted = context.settings.dedup.audit_documents
     kept, removed = (
         min(1.0, wanted / max(1, population[disposition])) for disposition in Disposition
     )
     tasks = [
-        AuditSampleTask(files, tuple(ledger), (kept, removed), seed, context.storage_options)
-        for files in _file_groups(context, [])
+        AuditSampleTask(files, scope.ledger, (kept, removed), scope.seed, context.storage_options)
+        for files in _file_groups(context, fingerprints)
     ]
     context.progress.start("dedup", "audit: sample", len(tasks))
     parts = run_tasks(context.spark(), sample_documents, tasks)
@@ -172,26 +182,23 @@ def _sample(
 
 
 def _file_groups(
-    context: StageContext, reference: Sequence[DataFile]
+    context: StageContext, fingerprints: Sequence[DataFile]
 ) -> list[tuple[DataFile, ...]]:
-    own = data_files(context.corpus.table("fingerprints").files())
     # The results of all tasks reach the driver at once: they must not become more with the corpus.
     cores = context.spark().sparkContext.defaultParallelism
-    return group_files([*own, *reference], TASKS_PER_CORE * cores)
+    return group_files(fingerprints, TASKS_PER_CORE * cores)
 
 
 def _neighbours(
     context: StageContext,
-    ledger: Sequence[DataFile],
-    reference: Sequence[DataFile],
+    scope: _Scope,
+    fingerprints: Sequence[DataFile],
     sample: Sample,
-    seed: int,
     counters: Counters,
 ) -> Neighbours:
-    threshold = context.settings.dedup.threshold
     tasks = [
-        NeighbourTask(files, tuple(ledger), threshold, seed, context.storage_options)
-        for files in _file_groups(context, reference)
+        NeighbourTask(files, scope.ledger, scope.threshold, scope.seed, context.storage_options)
+        for files in _file_groups(context, fingerprints)
     ]
     shared = context.spark().sparkContext.broadcast(sample)
 
@@ -201,7 +208,7 @@ def _neighbours(
     found = Neighbours.none(len(sample.copies))
     context.progress.start("dedup", "audit: look for neighbours", len(tasks))
     for each in run_tasks(context.spark(), scan, tasks):
-        found.add(each, seed, agreement(threshold))
+        found.add(each, scope.seed, agreement(scope.threshold))
     context.progress.finish()
     counters.add(found.counters)
     return found

@@ -121,7 +121,8 @@ def draw_sample(context: StageContext, documents: int) -> TuneSample:
     ((left, right),) = run_tasks(context.spark(), _similar_pairs, [(rows.signature, lowest)])
     size = rows.n_shingles
     pairs = CandidatePairs(rows.doc_id[left], rows.doc_id[right], size[left] + size[right])
-    jaccard = exact_jaccard(context, own_texts(context), pairs, Counters())
+    texts = own_texts(context.corpus.table("documents"))
+    jaccard = exact_jaccard(context, texts, pairs, Counters())
     context.progress.finish()
     return TuneSample(rows, np.isin(rows.doc_id, drawn.doc_id), left, right, jaccard)
 

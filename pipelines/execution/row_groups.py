@@ -16,9 +16,8 @@ __all__ = ["deal_parts", "pack_parts", "token_parts"]
 TASKS_PER_CORE = 2
 
 
-def token_parts(context: StageContext) -> list[tuple[RowGroups, ...]]:
-    """The row groups of `documents`, packed into tasks of about equal size, in document order."""
-    files = context.corpus.table("documents").files()
+def token_parts(context: StageContext, files: Sequence[TableFile]) -> list[tuple[RowGroups, ...]]:
+    """The row groups of files of `documents`, packed into tasks of about equal size, in order."""
     return deal_parts(context, files, tier_of_table(context.settings, "tokens").layout)
 
 

@@ -11,9 +11,10 @@ from strata.errors import InputMissingError
 from strata.pipelines.decontamination.matches import NO_MATCHES, ItemMatches, item_matches
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.explain.cluster import ClusterTrace, trace_clusters
-from strata.pipelines.lineage.keys import dedup_key
+from strata.pipelines.lineage.keys import edges_key, ledger_key, search_key
 from strata.pipelines.tables.lookup import Row, TableLookup
 from strata.pipelines.tables.names import DocumentNames
+from strata.pipelines.tables.other_corpora import reference_corpora
 from strata.storage.layout.doc_ids import POSITION_BITS
 
 __all__ = [
@@ -163,14 +164,20 @@ def trace_document(context: StageContext, asked: str, members: int = 10) -> Trac
     rejects = tables.rejects(places, broken)[:MAX_REPORTED]
     if not rows and not rejects:
         raise _unknown(context.settings.corpus, asked, len(inputs))
-    key = context.corpus.table("clusters").content_key
     return Trace(
         asked=asked,
         matching=len({*by_id, *rows}),
         documents=tuple(_documents(context, tables, rows, inputs, members)),
         rejects=tuple(RejectedRecord(**row) for row in rejects),
-        ledger=LedgerState.of(key, dedup_key(context)),
+        ledger=_ledger_state(context),
     )
+
+
+def _ledger_state(context: StageContext) -> LedgerState:
+    settings, documents = context.settings.dedup, context.corpus.table("documents").content_key
+    search = search_key(settings, reference_corpora(context.corpus, settings))
+    wanted = ledger_key(edges_key(documents or "", search), settings)
+    return LedgerState.of(context.corpus.table("clusters").content_key, wanted)
 
 
 def _places(asked: str, inputs: Mapping[int, Row]) -> set[int]:

@@ -13,9 +13,9 @@ from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import InputFile
 from strata.pipelines.tables.retractions import SelectorKind, retraction_rows
+from strata.pipelines.tables.state import Tables
 from strata.storage.contracts.store import Store
 from strata.storage.layout.doc_ids import POSITION_BITS
-from strata.storage.tables.catalog import Corpus
 
 __all__ = ["Tombstones"]
 
@@ -40,9 +40,9 @@ class Tombstones:
     sources: frozenset[str]
 
     @classmethod
-    def read(cls, corpus: Corpus, store: Store) -> Tombstones:
+    def read(cls, tables: Tables, store: Store) -> Tombstones:
         """What the table `retractions` says."""
-        rows = retraction_rows(corpus, store)
+        rows = retraction_rows(tables, store)
         single = rows.filter(pc.is_valid(rows["content_hash"])).combine_chunks()
         data = b"".join(single["content_hash"].to_pylist())
         content = np.frombuffer(data, "<i8").reshape(-1, 2)

@@ -6,7 +6,7 @@ was only appended to since: new input files get higher ordinals, so new document
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from strata.storage.layout.properties import (
@@ -15,8 +15,8 @@ from strata.storage.layout.properties import (
     LAST_DOC_ID,
     SETTINGS_KEY,
 )
-from strata.storage.tables.catalog import Corpus
-from strata.storage.tables.table import CorpusTable
+from strata.storage.layout.records import TableFile
+from strata.storage.tables.table import TableReader
 
 __all__ = [
     "EMPTY_WATERMARK",
@@ -44,11 +44,11 @@ class Watermark:
 EMPTY_WATERMARK = Watermark(0, -1)
 
 
-def watermark_of(corpus: Corpus, table: CorpusTable, settings_key: str) -> Watermark:
-    """How much of the present documents a table's result covers.
+def watermark_of(documents: TableReader, table: TableReader, settings_key: str) -> Watermark:
+    """How much of the documents a table's result covers.
 
     Args:
-        corpus: the corpus.
+        documents: the table `documents`.
         table: the table with the earlier result.
         settings_key: key of all that decides the result, but for the documents.
 
@@ -62,21 +62,21 @@ def watermark_of(corpus: Corpus, table: CorpusTable, settings_key: str) -> Water
     documents_key = found[DOCUMENTS_KEY]
     if found[SETTINGS_KEY] != settings_key or documents_key is None:
         return EMPTY_WATERMARK
-    if not corpus.table("documents").carries(documents_key):
+    if not documents.carries(documents_key):
         return EMPTY_WATERMARK
     return Watermark(int(found[DOCUMENT_COUNT] or 0), int(found[LAST_DOC_ID] or -1))
 
 
-def current_watermark(corpus: Corpus) -> Watermark:
-    """The present state of `documents`."""
-    files = corpus.table("documents").files()
+def current_watermark(files: Iterable[TableFile]) -> Watermark:
+    """The state of `documents` that has these files."""
+    listed = list(files)
     return Watermark(
-        sum(file.rows for file in files), max((file.max_doc_id for file in files), default=-1)
+        sum(file.rows for file in listed), max((file.max_doc_id for file in listed), default=-1)
     )
 
 
 def watermark_properties_without(
-    table: CorpusTable, documents_key: str, documents: int
+    table: TableReader, documents_key: str, documents: int
 ) -> Mapping[str, str]:
     """The properties of a result from which so many documents were taken, as from `documents`.
 

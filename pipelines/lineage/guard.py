@@ -9,6 +9,7 @@ from enum import StrEnum
 from strata.errors import ConflictError
 from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.table import TableReader, TableState
 
 __all__ = ["RetractionGuard", "RetractionState", "unfinished"]
 
@@ -22,10 +23,13 @@ class RetractionState(StrEnum):
 
 def unfinished(corpus: Corpus) -> str | None:
     """The key of a retraction that was begun and is not finished, if there is one."""
-    table = corpus.table("retractions")
-    if table.latest_property(RETRACTION_STATE) != RetractionState.OPEN:
+    return _open_key(corpus.table("retractions").state())
+
+
+def _open_key(retractions: TableReader) -> str | None:
+    if retractions.latest_property(RETRACTION_STATE) != RetractionState.OPEN:
         return None
-    return table.latest_property(RETRACTION)
+    return retractions.latest_property(RETRACTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,14 @@ class RetractionGuard:
     """Holds a stage and retractions apart.
 
     A stage reads documents for hours; what is retracted meanwhile must not be published by it.
+
+    Attributes:
+        corpus: the corpus.
+        retractions: the table `retractions` as it was when the stage began.
     """
 
     corpus: Corpus
-    seen: str | None
+    retractions: TableState
 
     @classmethod
     def begin(cls, corpus: Corpus) -> RetractionGuard:
@@ -45,13 +53,14 @@ class RetractionGuard:
         Raises:
             ConflictError: a retraction was begun and is not finished.
         """
-        key = unfinished(corpus)
+        retractions = corpus.table("retractions").state()
+        key = _open_key(retractions)
         if key is not None:
             raise ConflictError(
                 f"the retraction {key} of corpus {corpus.name} is not finished",
                 hint="run `strata retract FILE --resume`; nothing else may publish before",
             )
-        return cls(corpus, corpus.table("retractions").content_key)
+        return cls(corpus, retractions)
 
     def check(self, tables: Sequence[str]) -> None:
         """Make sure that a stage may publish to these tables.
@@ -59,7 +68,7 @@ class RetractionGuard:
         Raises:
             ConflictError: documents were retracted since the stage began.
         """
-        if self.corpus.table("retractions").content_key != self.seen:
+        if self.corpus.table("retractions").content_key != self.retractions.content_key:
             raise ConflictError(
                 f"documents of corpus {self.corpus.name} were retracted while the stage was at "
                 f"work, so it publishes nothing to {', '.join(tables)}",

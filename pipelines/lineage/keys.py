@@ -1,6 +1,7 @@
 """The key of every result: what decides its rows, as a digest.
 
-A result is current while its key is that of the present documents and settings.
+A result is current while its key is that of the present documents and settings. Keys are functions
+of values alone; :mod:`strata.pipelines.lineage.upstream` has the values that a stage stands on.
 """
 
 from __future__ import annotations
@@ -8,28 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from strata.keys import stage_key
-from strata.pipelines.execution.stage import (
-    StageContext,
-)
 from strata.pipelines.kernels.banding import Banding, choose_banding
-from strata.pipelines.tables.other_corpora import (
-    BenchmarkCorpus,
-    benchmark_corpora,
-    reference_corpora,
-)
+from strata.pipelines.tables.other_corpora import BenchmarkCorpus, ReferenceCorpus
 from strata.settings import DedupSettings, Passage
 
 __all__ = [
     "NO_ITEMS",
     "banding_of",
     "contained_key",
-    "cuts_are_current",
     "cuts_key",
-    "dedup_key",
     "edges_key",
-    "is_contained_current",
     "item_key",
+    "ledger_key",
+    "ledger_settings_key",
     "removals_key",
+    "search_key",
     "wants_cuts",
 ]
 
@@ -45,9 +39,8 @@ LEDGER_VERSION = 2
 CUTS_VERSION = 1
 
 
-def item_key(context: StageContext, corpora: Sequence[BenchmarkCorpus]) -> str:
+def item_key(settings: DedupSettings, corpora: Sequence[BenchmarkCorpus]) -> str:
     """Key of what decides the rows of `contained`, but for the documents."""
-    settings = context.settings.dedup
     decisive = {
         "corpora": [corpus.name for corpus in corpora],
         "ngram": settings.contain_ngram,
@@ -57,54 +50,24 @@ def item_key(context: StageContext, corpora: Sequence[BenchmarkCorpus]) -> str:
     return stage_key("items", CONTAINED_VERSION, [corpus.key for corpus in corpora], decisive)
 
 
-def contained_key(context: StageContext, documents_key: str | None = None) -> str:
-    """Key of the rows of `contained` that documents, the present ones by default, and items give.
-
-    Raises:
-        SettingsError: a corpus of items does not exist.
-        InputMissingError: a corpus of items holds nothing.
-    """
-    corpora = benchmark_corpora(context)
+def contained_key(
+    documents: str, settings: DedupSettings, corpora: Sequence[BenchmarkCorpus]
+) -> str:
+    """Key of the rows of `contained` that documents with this key and items give."""
     if not corpora:
         return NO_ITEMS
-    documents = documents_key or context.corpus.table("documents").content_key or ""
-    return stage_key("contained", CONTAINED_VERSION, [documents, item_key(context, corpora)], {})
+    return stage_key("contained", CONTAINED_VERSION, [documents, item_key(settings, corpora)], {})
 
 
-def is_contained_current(context: StageContext) -> bool:
-    """Whether `contained` is that of the present documents, items and settings."""
-    present, wanted = context.corpus.table("contained").content_key, contained_key(context)
-    return present == wanted or (present is None and wanted == NO_ITEMS)
-
-
-def removals_key(context: StageContext, documents_key: str | None = None) -> str:
-    """Key of the set that remains of documents, the present ones by default."""
-    ledger, contained = dedup_key(context, documents_key), contained_key(context, documents_key)
+def removals_key(ledger: str, contained: str) -> str:
+    """Key of the set that remains, given those of the tables that remove documents."""
     if contained == NO_ITEMS:
         return ledger
     return stage_key("removals", CONTAINED_VERSION, [ledger, contained], {})
 
 
-def edges_key(context: StageContext, documents_key: str | None = None) -> str:
-    """Key of the edges that documents, the present ones by default, and the settings give."""
-    documents = documents_key or context.corpus.table("documents").content_key or ""
-    return stage_key("edges", EDGES_VERSION, [documents], {"search": _search_key(context)})
-
-
-def dedup_key(context: StageContext, documents_key: str | None = None) -> str:
-    """Key of the ledger that documents, the present ones by default, and the settings give."""
-    input_keys = [edges_key(context, documents_key)]
-    return stage_key("dedup", LEDGER_VERSION, input_keys, _election(context))
-
-
-def _election(context: StageContext) -> dict[str, object]:
-    settings = context.settings.dedup
-    return {"survivor": list(settings.survivor), "link": str(settings.link)}
-
-
-def _search_key(context: StageContext) -> str:
+def search_key(settings: DedupSettings, corpora: Sequence[ReferenceCorpus]) -> str:
     """Key of what decides the edges, but for the documents."""
-    settings = context.settings.dedup
     banding = banding_of(settings)
     decisive = {
         "threshold": settings.threshold,
@@ -112,8 +75,26 @@ def _search_key(context: StageContext) -> str:
         "rows": banding.rows,
         "verify": settings.verify,
     }
-    others = [corpus.key for corpus in reference_corpora(context)]
-    return stage_key("search", EDGES_VERSION, others, decisive)
+    return stage_key("search", EDGES_VERSION, [corpus.key for corpus in corpora], decisive)
+
+
+def edges_key(documents: str, search: str) -> str:
+    """Key of the edges that documents with this key give, by the key of their search."""
+    return stage_key("edges", EDGES_VERSION, [documents], {"search": search})
+
+
+def ledger_key(edges: str, settings: DedupSettings) -> str:
+    """Key of the ledger that edges with this key give."""
+    return stage_key("dedup", LEDGER_VERSION, [edges], _election(settings))
+
+
+def ledger_settings_key(search: str, settings: DedupSettings) -> str:
+    """Key of what decides the ledger, but for the documents, by the key of their search."""
+    return stage_key("ledger", LEDGER_VERSION, [search], _election(settings))
+
+
+def _election(settings: DedupSettings) -> dict[str, object]:
+    return {"survivor": list(settings.survivor), "link": str(settings.link)}
 
 
 def banding_of(settings: DedupSettings) -> Banding:
@@ -137,10 +118,3 @@ def cuts_key(settings: DedupSettings, removals: str) -> str:
         "substring_words": settings.substring_words,
     }
     return stage_key("cuts", CUTS_VERSION, [removals], decisive)
-
-
-def cuts_are_current(context: StageContext, removals: str) -> bool:
-    """Whether `cuts` is that of what remains, given its key; it may be missing where not wanted."""
-    present = context.corpus.table("cuts").content_key
-    settings = context.settings.dedup
-    return present == cuts_key(settings, removals) or (present is None and not wants_cuts(settings))

@@ -1,25 +1,26 @@
-"""Whether a table still belongs to the documents and settings that a stage stands on."""
+"""Whether a table still belongs to the documents and settings that a stage stands on.
+
+Of `cuts` two things are asked. A stage asks whether it is what the settings give, by its key, which
+names the grains that they ask for. An export goes without settings: it asks whether the tables that
+it joins are of one another, which the properties of `cuts` say.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from strata.errors import ConflictError
 from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
-from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.lineage.keys import (
-    cuts_are_current,
-    dedup_key,
-    is_contained_current,
-)
+from strata.pipelines.lineage.keys import NO_ITEMS, wants_cuts
+from strata.pipelines.lineage.upstream import Upstream
+from strata.pipelines.tables.state import Tables
 from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
-
-if TYPE_CHECKING:
-    from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.table import TableReader
 
 __all__ = [
+    "contained_files",
     "cut_files",
+    "cuts_are_current",
     "fitting_cuts",
+    "is_contained_current",
     "ledger_files",
 ]
 
@@ -30,31 +31,43 @@ TABLES_OF_CUTS = (
 )
 
 
-def cut_files(context: StageContext, removals: str) -> tuple[DataFile, ...]:
-    """The files of the cuts in the documents that remain, given the key of these.
+def is_contained_current(contained: TableReader, wanted: str) -> bool:
+    """Whether `contained` has the wanted key; without items it may be missing."""
+    present = contained.content_key
+    return present == wanted or (present is None and wanted == NO_ITEMS)
+
+
+def cuts_are_current(upstream: Upstream) -> bool:
+    """Whether `cuts` is that of the documents that remain; it may be missing where not wanted."""
+    present = upstream.table("cuts").content_key
+    return present == upstream.cuts_key or (present is None and not wants_cuts(upstream.settings))
+
+
+def cut_files(upstream: Upstream) -> tuple[DataFile, ...]:
+    """The files of the cuts in the documents that remain.
 
     Raises:
         ConflictError: the cuts belong to another ledger or to other settings.
     """
-    if not cuts_are_current(context, removals):
+    if not cuts_are_current(upstream):
         raise ConflictError(
             "the table `cuts` does not belong to the present ledger and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    return data_files(context.corpus.table("cuts").files())
+    return data_files(upstream.table("cuts").files())
 
 
-def fitting_cuts(corpus: Corpus) -> tuple[DataFile, ...]:
-    """The files of the cuts, after checking that they are of the present documents and ledger.
+def fitting_cuts(tables: Tables) -> tuple[DataFile, ...]:
+    """The files of the cuts, after checking that they are of the documents and ledger beside them.
 
     Raises:
         ConflictError: they are not.
     """
-    cuts = corpus.table("cuts")
+    cuts = tables.table("cuts")
     files = data_files(cuts.files())
     if files:
         for name, table in TABLES_OF_CUTS:
-            if cuts.latest_property(name) != (corpus.table(table).content_key or ""):
+            if cuts.latest_property(name) != (tables.table(table).content_key or ""):
                 raise ConflictError(
                     f"the table `cuts` does not belong to the present `{table}`",
                     hint="run `strata dedup` first",
@@ -62,25 +75,31 @@ def fitting_cuts(corpus: Corpus) -> tuple[DataFile, ...]:
     return files
 
 
-def ledger_files(context: StageContext) -> tuple[DataFile, ...]:
+def ledger_files(upstream: Upstream) -> tuple[DataFile, ...]:
     """The files of the ledger and of `contained`: all that say which documents are removed.
 
     Raises:
-        ConflictError: one of them is not that of the present documents and settings.
+        ConflictError: one of them is not that of the documents and settings.
     """
-    clusters = context.corpus.table("clusters")
-    if clusters.content_key != dedup_key(context):
+    clusters = upstream.table("clusters")
+    if clusters.content_key != upstream.ledger_key:
         raise ConflictError(
             "the ledger does not belong to the present documents and [dedup] settings",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    if not is_contained_current(context):
+    return (*data_files(clusters.files(), reason=RemovedBy.CLUSTERS), *contained_files(upstream))
+
+
+def contained_files(upstream: Upstream) -> tuple[DataFile, ...]:
+    """The files of `contained`.
+
+    Raises:
+        ConflictError: they are not those of the documents, items and settings.
+    """
+    contained = upstream.table("contained")
+    if not is_contained_current(contained, upstream.contained_key):
         raise ConflictError(
             "the table `contained` does not belong to the present documents and items",
             hint="run `strata dedup` first, or `strata run` for all stages",
         )
-    contained = context.corpus.table("contained")
-    return (
-        *data_files(clusters.files(), reason=RemovedBy.CLUSTERS),
-        *data_files(contained.files(), reason=RemovedBy.CONTAINED),
-    )
+    return data_files(contained.files(), reason=RemovedBy.CONTAINED)

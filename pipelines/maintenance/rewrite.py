@@ -202,7 +202,7 @@ def _run_batch(
 ) -> None:
     table = batch[0].table
     order = request.order or context.settings.compress.order.get(table, RowOrder.DOC_ID)
-    ledger, home = ledger_for(context, order), context.settings.tier_of(table)
+    ledger, home = ledger_for(context.corpus, order), context.settings.tier_of(table)
     tasks = [
         RewriteTask(
             # What was moved has to be known as such again.

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from strata.pipelines.execution.data_files import DataFile, data_files
-from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.tables.state import Tables
 from strata.settings import RowOrder
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
@@ -31,11 +31,11 @@ _KEYS = {
 }
 
 
-def ledger_for(context: StageContext, order: RowOrder) -> tuple[DataFile, ...]:
+def ledger_for(tables: Tables, order: RowOrder) -> tuple[DataFile, ...]:
     """What an order needs of the ledger; where there is none, all documents stand alone."""
     if order is not RowOrder.CLUSTER:
         return ()
-    return data_files(context.corpus.table("clusters").files())
+    return data_files(tables.table("clusters").files())
 
 
 def row_places(

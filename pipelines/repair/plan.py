@@ -9,8 +9,8 @@ from strata.errors import ConflictError, InputError
 from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups, data_files
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.table_target import TableTarget
-from strata.pipelines.lineage.keys import removals_key
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
 from strata.pipelines.repair.affected import MissingRows, find_missing_rows
@@ -214,7 +214,7 @@ def _tokenizer(context: StageContext, state: CorpusState) -> TokenizerSpec | Non
     written = state.property("tokens", TOKENIZER)
     if written is None:
         return None
-    named = named_spec(context)
+    named = named_spec(context.settings.tokenize, context.store)
     is_same = named is not None and named.fingerprint == written
     return named if is_same else stored_spec(context, written)
 
@@ -227,8 +227,8 @@ def _of_survivors(
     damaged_urls: Collection[str],
 ) -> Iterator[RowSource]:
     if state.is_present:
-        ledger = ledger_files(context)
-        cuts = cut_files(context, removals_key(context))
+        upstream = Upstream.of_survivors(context)
+        ledger, cuts = ledger_files(upstream), cut_files(upstream)
     else:
         contained = data_files(state.files("contained"), reason=RemovedBy.CONTAINED)
         ledger = (*data_files(state.files("clusters"), reason=RemovedBy.CLUSTERS), *contained)

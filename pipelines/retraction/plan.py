@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +16,9 @@ from strata.pipelines.lineage.coverage import watermark_properties_without
 from strata.pipelines.lineage.keys import (
     NO_ITEMS,
     banding_of,
-    contained_key,
-    dedup_key,
-    edges_key,
     wants_cuts,
 )
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.retraction.edit_files import TableEdit, plan_edit
 from strata.pipelines.retraction.reelection import (
     Reelection,
@@ -110,17 +107,18 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
     """Find out what has to change; nothing is written."""
     pending = pending_tables(context.corpus, retraction.key)
     onto = {table: context.corpus.table(table).content_key for table in pending}
-    keys = _Keys.of(context, retraction.key)
+    upstream = Upstream.of_retraction(context)
+    keys = _Keys.of(context, upstream, retraction.key)
     current = _current(context, keys, retraction.retracted, pending)
     added_pairs, reelection = EDGE_SCHEMA.empty_table(), Reelection.none()
     if "edges" in current:
-        banding = banding_of(context.settings.dedup)
-        added_pairs = replaced_pairs(context, retraction.retracted, banding)
+        banding = banding_of(upstream.settings)
+        added_pairs = replaced_pairs(context, upstream, retraction.retracted, banding)
     if "clusters" in current:
-        reelection = reelect(context, retraction.retracted, added_pairs)
+        reelection = reelect(context, upstream, retraction.retracted, added_pairs)
     spec = tokenizer_of_table(context) if len(reelection.promoted) else None
     # What is cut from a document depends on all others that remain, so that it is cut anew.
-    recut = wants_cuts(context.settings.dedup)
+    recut = wants_cuts(upstream.settings)
     if recut or (len(reelection.promoted) and spec is None):
         current -= {"clean", "tokens"}
     encoded = _without_items(context, reelection.promoted)
@@ -129,7 +127,7 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
     return RetractionPlan(
         edits=tuple(edits.values()),
         onto=onto,
-        keys={table: keys.after(table, current) for table in pending},
+        keys={table: keys.after(table, onto[table], current) for table in pending},
         extra=_extra(context, keys, edits, current, reelection),
         reelection=reelection,
         added_pairs=added_pairs,
@@ -220,7 +218,8 @@ def _extra(
 
 def stale_tables(context: StageContext, retraction: str) -> list[str]:
     """Tables that are not the result of the documents and settings, so that a run makes them."""
-    keys, existing = _Keys.of(context, retraction), context.corpus.existing_tables()
+    keys = _Keys.of(context, Upstream.of_retraction(context), retraction)
+    existing = context.corpus.existing_tables()
     return [each for each in keys.by_stage if each in existing and not keys.is_current(each)]
 
 
@@ -229,46 +228,47 @@ class _Keys:
     """The keys of the tables before and after the retraction.
 
     Attributes:
-        context: the corpus.
+        upstream: what the tables were made from.
         retraction: the retraction's key.
-        documents: the present key of `documents`.
-        documents_after: its key afterwards.
-        by_stage: the key that documents with some key give, of the tables that have one by stage;
+        documents_after: the key of `documents` afterwards.
+        by_stage: the key that a table has of what it is made from, of those that have one by stage;
             what a table is made from comes before it.
     """
 
-    context: StageContext
+    upstream: Upstream
     retraction: str
-    documents: str
     documents_after: str
-    by_stage: Mapping[str, Callable[[str], str]]
+    by_stage: Mapping[str, Callable[[Upstream], str]]
 
     @classmethod
-    def of(cls, context: StageContext, retraction: str) -> _Keys:
-        table = context.corpus.table("documents")
-        present = table.content_key or ""
-        is_done = table.latest_property(RETRACTION) == retraction
-        tokens = partial(tokens_key, context, named_spec(context))
-        by_stage = {
-            "edges": partial(edges_key, context),
-            "clusters": partial(dedup_key, context),
-            "contained": partial(contained_key, context),
+    def of(cls, context: StageContext, upstream: Upstream, retraction: str) -> _Keys:
+        present = upstream.documents_key
+        is_done = upstream.table("documents").latest_property(RETRACTION) == retraction
+        settings = context.settings.tokenize
+        spec = named_spec(settings, context.store)
+
+        def tokens(of: Upstream) -> str:
+            return tokens_key(of, settings, spec)
+
+        by_stage: Mapping[str, Callable[[Upstream], str]] = {
+            "edges": lambda of: of.edges_key,
+            "clusters": lambda of: of.ledger_key,
+            "contained": lambda of: of.contained_key,
             "tokens": tokens,
             "clean": tokens,
         }
         after = present if is_done else _key_after(present, retraction)
-        return cls(context, retraction, present, after, by_stage)
+        return cls(upstream, retraction, after, by_stage)
 
     def is_current(self, table: str) -> bool:
         """Whether a table holds the result of the present documents and settings."""
-        return self.context.corpus.table(table).content_key == self.by_stage[table](self.documents)
+        return self.upstream.table(table).content_key == self.by_stage[table](self.upstream)
 
-    def after(self, table: str, current: frozenset[str]) -> str:
+    def after(self, table: str, present: str | None, current: frozenset[str]) -> str:
         """The key of a table afterwards; one that is not current stays so."""
         if table in current:
-            return self.by_stage[table](self.documents_after)
-        present = self.context.corpus.table(table).content_key or ""
-        return _key_after(present, self.retraction)
+            return self.by_stage[table](self.upstream.of_documents(self.documents_after))
+        return _key_after(present or "", self.retraction)
 
 
 def _key_after(key: str, retraction: str) -> str:

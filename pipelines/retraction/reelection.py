@@ -39,8 +39,8 @@ from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import KeyFilter, filter_bits
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, matching_rows
-from strata.pipelines.tables.other_corpora import reference_corpora
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
@@ -83,11 +83,13 @@ def _no_rows() -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=SCHEMAS["clusters"])
 
 
-def replaced_pairs(context: StageContext, retracted: DocumentSet, banding: Banding) -> pa.Table:
+def replaced_pairs(
+    context: StageContext, upstream: Upstream, retracted: DocumentSet, banding: Banding
+) -> pa.Table:
     """The pairs that `edges` gets for those that it loses, in order of (a, b)."""
     lost = matching_rows(context, "edges", ("a", "b"), RowFilter(("a", "b"), retracted))
     ends = _ends(lost)
-    return new_pairs(context, retracted, ends[retracted.contains(ends)], banding)
+    return new_pairs(context, upstream, retracted, ends[retracted.contains(ends)], banding)
 
 
 def fits_driver(context: StageContext, retracted: DocumentSet) -> bool:
@@ -100,11 +102,14 @@ def fits_driver(context: StageContext, retracted: DocumentSet) -> bool:
     return members <= context.settings.dedup.driver_edges
 
 
-def reelect(context: StageContext, retracted: DocumentSet, added_pairs: pa.Table) -> Reelection:
+def reelect(
+    context: StageContext, upstream: Upstream, retracted: DocumentSet, added_pairs: pa.Table
+) -> Reelection:
     """Make the touched clusters again.
 
     Args:
         context: the corpus, whose ledger is still the one before.
+        upstream: what that ledger was made from.
         retracted: the documents that go.
         added_pairs: pairs that `edges` does not have yet.
     """
@@ -116,7 +121,7 @@ def reelect(context: StageContext, retracted: DocumentSet, added_pairs: pa.Table
         np.unique(touched["kept_id"].to_numpy()), near[~retracted.contains(near)], added_pairs
     )
     part = _connected_part(context, retracted, start)
-    rows = ledger_of(context, part.edges) if part.edges.num_rows else _no_rows()
+    rows = ledger_of(context, upstream, part.edges) if part.edges.num_rows else _no_rows()
     removed = rows.column("doc_id").to_numpy()[~_flags(rows.column("kept"))]
     survivors = np.setdiff1d(part.members[~retracted.contains(part.members)], removed)
     # Documents of other corpora are in the ledger as survivors, but in none of our tables.
@@ -202,12 +207,17 @@ def _pairs_of(
 
 
 def new_pairs(
-    context: StageContext, retracted: DocumentSet, linked: np.ndarray, banding: Banding
+    context: StageContext,
+    upstream: Upstream,
+    retracted: DocumentSet,
+    linked: np.ndarray,
+    banding: Banding,
 ) -> pa.Table:
     """Scan the buckets of retracted documents again.
 
     Args:
-        context: the corpus, whose `fingerprints` still have the documents.
+        context: the corpus.
+        upstream: what its tables were made from; its `fingerprints` still have the documents.
         retracted: all documents that go.
         linked: int64[n], those of them that are in a pair.
         banding: bands and rows of the search.
@@ -217,17 +227,17 @@ def new_pairs(
     """
     if not len(linked):
         return EDGE_SCHEMA.empty_table()
-    files = [file for corpus in reference_corpora(context) for file in corpus.files]
-    files += data_files(context.corpus.table("fingerprints").files())
+    files = upstream.fingerprints
     groups = group_files(files, max(len(files), context.spark().sparkContext.defaultParallelism))
     tasks = [RowTask(some, banding, NOTHING_NEW) for some in groups]
-    keys = _keys(context, linked, banding)
+    keys = _keys(context, upstream, linked, banding)
     folder = staging_folder(context)
     gather = _GatherTarget(keys, retracted, folder, open_store(context.storage_options))
     context.progress.start("retract", "gather the buckets of what goes", len(tasks))
     staged = run_tasks(context.spark(), partial(_gather, to=gather), tasks)
     context.progress.finish()
-    results = _scan(context, folder, [each for each in staged if each.rows])
+    filled = [each for each in staged if each.rows]
+    results = _scan(context, upstream.settings.threshold, folder, filled)
     found = read_edges(context.store, results)
     for url in [*(each.url for each in staged), *(r.url for r in results if r.url is not None)]:
         context.store.delete(Url.parse(url))
@@ -235,7 +245,7 @@ def new_pairs(
         context, "edges", EDGE_SCHEMA.names, RowFilter(("a",), DocumentSet.of(_edge_ends(found)))
     )
     added_pairs = new_edges(found, pa.table(known.columns, schema=EDGE_SCHEMA))
-    return verified_on_driver(context, added_pairs)
+    return verified_on_driver(context, upstream, added_pairs)
 
 
 def _edge_ends(edges: pa.Table) -> list[int]:
@@ -243,10 +253,12 @@ def _edge_ends(edges: pa.Table) -> list[int]:
     return ends
 
 
-def _keys(context: StageContext, linked: np.ndarray, banding: Banding) -> KeyFilter:
+def _keys(
+    context: StageContext, upstream: Upstream, linked: np.ndarray, banding: Banding
+) -> KeyFilter:
     """The keys of the documents whose pairs go."""
     row_filter = RowFilter(("doc_id",), DocumentSet.of(linked))
-    files = row_filter.files("fingerprints", context.corpus.table("fingerprints").files())
+    files = row_filter.files("fingerprints", upstream.table("fingerprints").files())
     n_bits = filter_bits(len(linked) * (banding.bands + KINDS_BESIDE_BANDS))
     storage = context.storage_options
 
@@ -305,9 +317,11 @@ class _ScanPart:
     scan: ScanTask
 
 
-def _scan(context: StageContext, folder: Url, staged: list[_StagedRows]) -> list[ScanResult]:
+def _scan(
+    context: StageContext, threshold: float, folder: Url, staged: list[_StagedRows]
+) -> list[ScanResult]:
     parts = min(MAX_SCANS, -(-sum(each.rows for each in staged) // ROWS_PER_SCAN))
-    scan = ScanTask(context.settings.dedup.threshold, folder, context.storage_options, NOTHING_NEW)
+    scan = ScanTask(threshold, folder, context.storage_options, NOTHING_NEW)
     urls = tuple(each.url for each in staged)
     tasks = [_ScanPart(part, parts, urls, scan) for part in range(parts)]
     context.progress.start("retract", "verify their buckets without it", len(tasks))

@@ -43,7 +43,7 @@ def tokenizer_of_table(context: StageContext) -> TokenizerSpec | None:
     A tokenizer is not trained anew for a retraction: all tokens would change. None where its file
     is gone.
     """
-    loaded = named_spec(context)
+    loaded = named_spec(context.settings.tokenize, context.store)
     fingerprint = context.corpus.table("tokens").latest_property(TOKENIZER)
     if loaded is not None or fingerprint is None:
         return loaded

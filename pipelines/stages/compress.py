@@ -17,7 +17,8 @@ from strata.pipelines.maintenance.rewrite_task import (
     run_rewrite_task,
 )
 from strata.pipelines.maintenance.row_order import ledger_for
-from strata.settings import CompressSettings, RowOrder
+from strata.pipelines.tables.state import Tables, TableStates
+from strata.settings import CompressSettings, RowOrder, Settings
 from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import ordered_stem
 from strata.storage.layout.partitioning import Partition
@@ -55,27 +56,37 @@ def run_compress(context: StageContext) -> StageReport[CompressDetails]:
     # What it rewrites is compared with what is there at the end, so nothing comes back by it.
     RetractionGuard.begin(context.corpus)
     report = StageReport("compress", "", details=CompressDetails())
-    plans = plan_compress(context)
+    tables = TableStates.load(context.corpus, _tables_read(context.settings.compress))
+    plans = plan_compress(context.settings, tables)
     if not any(plans.values()):
         report.status = StageStatus.SKIPPED
         return report
     for table, groups in plans.items():
         if groups:
-            _rewrite(context, table, groups, report)
+            _rewrite(context, tables, table, groups, report)
     report.check_balance()
     watch.lap("rewrite")
     report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 
-def plan_compress(context: StageContext) -> dict[str, list[RewriteGroup]]:
+def _tables_read(settings: CompressSettings) -> list[str]:
+    ordered = {table for table, order in settings.order.items() if order is RowOrder.CLUSTER}
+    by_cluster = ordered & set(settings.tables)
+    return list(dict.fromkeys([*settings.tables, *(["clusters"] if by_cluster else [])]))
+
+
+def plan_compress(settings: Settings, tables: Tables) -> dict[str, list[RewriteGroup]]:
     """What would be rewritten now, by table."""
-    return {table: _plan(context, table) for table in context.settings.compress.tables}
+    return {
+        table: _plan(settings, table, tables.table(table).files())
+        for table in settings.compress.tables
+    }
 
 
-def _plan(context: StageContext, table: str) -> list[RewriteGroup]:
-    settings, tiers = context.settings, tiers_of(context.settings)
-    files = files_by_tier(settings, table, context.corpus.table(table).files())
+def _plan(settings: Settings, table: str, present: Sequence[TableFile]) -> list[RewriteGroup]:
+    tiers = tiers_of(settings)
+    files = files_by_tier(settings, table, present)
     return [
         group
         for name, some in files.items()
@@ -130,13 +141,14 @@ def _fits(file: TableFile, tier: Tier, folder: Url) -> bool:
 
 def _rewrite(
     context: StageContext,
+    tables: Tables,
     table: str,
     groups: list[RewriteGroup],
     report: StageReport[CompressDetails],
 ) -> None:
     tier = tier_of_table(context.settings, table)
     order = context.settings.compress.order.get(table, RowOrder.DOC_ID)
-    ledger = ledger_for(context, order)
+    ledger = ledger_for(tables, order)
     tasks = [
         RewriteTask(
             # What was moved has to be known as such again.

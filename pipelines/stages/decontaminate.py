@@ -15,7 +15,7 @@ from strata.pipelines.decontamination.items import (
     IndexTask,
     write_item_index,
 )
-from strata.pipelines.decontamination.matches import summarize
+from strata.pipelines.decontamination.matches import Contamination, summarize
 from strata.pipelines.decontamination.search import (
     ContainmentResult,
     ContainmentTask,
@@ -40,8 +40,11 @@ from strata.pipelines.lineage.coverage import (
     watermark_properties,
 )
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.pipelines.lineage.keys import contained_key, is_contained_current, item_key
+from strata.pipelines.lineage.keys import contained_key, item_key
+from strata.pipelines.lineage.staleness import is_contained_current
 from strata.pipelines.tables.other_corpora import BenchmarkCorpus, benchmark_corpora
+from strata.pipelines.tables.state import TableStates
+from strata.storage.layout.records import TableFile
 from strata.storage.tables.publish import PublishMode, publish
 
 __all__ = ["run_decontaminate"]
@@ -83,45 +86,57 @@ def run_decontaminate(context: StageContext) -> StageReport[DecontaminateDetails
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    corpora = benchmark_corpora(context)
-    if not corpora and is_contained_current(context):
-        return None
-    report = StageReport("decontaminate", contained_key(context), details=DecontaminateDetails())
-    if is_contained_current(context):
+    settings = context.settings.dedup
+    tables = TableStates.load(context.corpus, ("documents", "contained"))
+    corpora = benchmark_corpora(context.corpus, settings)
+    documents_key = tables.table("documents").content_key or ""
+    key = contained_key(documents_key, settings, corpora)
+    report = StageReport("decontaminate", key, details=DecontaminateDetails())
+    if is_contained_current(tables.table("contained"), report.key):
         report.status = StageStatus.SKIPPED
-        return report
+        return report if corpora else None
     watch.lap("plan")
     # Without corpora, what an earlier run found must not remove anything any more.
-    search = _search(context, corpora, watch) if corpora else _NOTHING
-    report.rows_in = current_watermark(context.corpus).documents
+    search = _search(context, tables, corpora, watch) if corpora else _NOTHING
+    report.rows_in = current_watermark(tables.table("documents").files()).documents
     report.rows_out = search.documents if corpora else report.rows_in
     report.check_balance()
     guard.check(["contained"])
+    written = [file for result in search.results for file in result.files]
     publish(
         context.corpus.table("contained"),
-        [file for result in search.results for file in result.files],
+        written,
         mode=search.mode,
         content_key=report.key,
         run_id=context.run_id,
         extra=search.properties,
     )
-    _fill_report(context, search, report)
+    kept = search.mode is PublishMode.APPEND
+    before = tables.table("contained").files() if kept else []
+    urls = [*(file.url for file in before), *(file.url for file in written)]
+    _fill_report(summarize(tables, corpora, urls, context.store), search, report)
     watch.lap("publish")
     report.seconds, report.phases = watch.seconds, watch.phases
     return report
 
 
-def _search(context: StageContext, corpora: Sequence[BenchmarkCorpus], watch: Stopwatch) -> _Search:
+def _search(
+    context: StageContext,
+    tables: TableStates,
+    corpora: Sequence[BenchmarkCorpus],
+    watch: Stopwatch,
+) -> _Search:
     """Search the documents that no earlier run searched for the same items."""
-    settings_key, state = item_key(context, corpora), current_watermark(context.corpus)
-    watermark = watermark_of(context.corpus, context.corpus.table("contained"), settings_key)
+    documents, settings_key = tables.table("documents"), item_key(context.settings.dedup, corpora)
+    watermark = watermark_of(documents, tables.table("contained"), settings_key)
+    files = documents.files()
     context.spark()
     watch.lap("wait for Spark")
     folder = staging_folder(context)
     items = IndexFile(folder / "items.npz", context.storage_options)
     counts = _make_item_index(context, corpora, items)
     watch.lap("index the items")
-    results = _scan(context, corpora, items, watermark)
+    results = _scan(context, files, corpora, items, watermark)
     context.store.delete(items.url)
     watch.lap("search the documents")
     return _Search(
@@ -130,8 +145,8 @@ def _search(context: StageContext, corpora: Sequence[BenchmarkCorpus], watch: St
         documents=watermark.documents + sum(result.documents for result in results),
         mode=PublishMode.APPEND if watermark.documents else PublishMode.OVERWRITE,
         properties=watermark_properties(
-            state,
-            documents_key=context.corpus.table("documents").content_key or "",
+            current_watermark(files),
+            documents_key=documents.content_key or "",
             settings_key=settings_key,
         ),
     )
@@ -157,11 +172,11 @@ def _make_item_index(
 
 def _scan(
     context: StageContext,
+    files: Sequence[TableFile],
     corpora: Sequence[BenchmarkCorpus],
     items: IndexFile,
     watermark: Watermark,
 ) -> list[ContainmentResult]:
-    files = context.corpus.table("documents").files()
     new = [file for file in files if file.max_doc_id > watermark.last_doc_id]
     target = TableTarget.of(context, "contained")
     names = tuple(corpus.name for corpus in corpora)
@@ -176,9 +191,8 @@ def _scan(
 
 
 def _fill_report(
-    context: StageContext, search: _Search, report: StageReport[DecontaminateDetails]
+    found: Contamination, search: _Search, report: StageReport[DecontaminateDetails]
 ) -> None:
-    found = summarize(context)
     report.removed = {"contaminated": found.documents} if found.documents else {}
     report.rows_out -= found.documents
     report.check_balance()

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from strata.keys import stage_key
-from strata.pipelines.dedup.edges import write_edges
+from strata.pipelines.dedup.edges import EdgeFiles, write_edges
 from strata.pipelines.dedup.ledger import WrittenLedger, displaced_survivors, write_ledger
 from strata.pipelines.dedup.ledger_report import report_duplicates
 from strata.pipelines.dedup.search import EdgeSearch, find_edges
 from strata.pipelines.dedup.verify_texts import verified_by_text
 from strata.pipelines.evaluation.audit import audit_unpublished
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, data_files
 from strata.pipelines.execution.details import DedupDetails
 from strata.pipelines.execution.stage import (
     StageContext,
@@ -32,15 +32,12 @@ from strata.pipelines.lineage.coverage import (
 )
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.keys import (
-    LEDGER_VERSION,
-    _election,
-    _search_key,
     banding_of,
-    dedup_key,
-    edges_key,
 )
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.passages import add_cuts
-from strata.pipelines.tables.other_corpora import origins_json, reference_corpora
+from strata.pipelines.tables.inputs import read_sources
+from strata.pipelines.tables.other_corpora import origins_json
 from strata.settings import VerifyMethod
 from strata.storage.contracts.url import Url
 from strata.storage.layout.properties import AGAINST
@@ -55,95 +52,118 @@ def run_dedup(context: StageContext) -> StageReport[DedupDetails]:
 
     Raises:
         BalanceError: a document was lost or doubled.
+        ConflictError: a retraction is at work, or documents were retracted meanwhile.
     """
-    return add_cuts(context, _make_ledger(context))
-
-
-def _make_ledger(context: StageContext) -> StageReport[DedupDetails]:
-    """Find duplicates, elect survivors and publish the ledger."""
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    report = StageReport("dedup", dedup_key(context), details=DedupDetails())
-    clusters = context.corpus.table("clusters")
-    if clusters.content_key == report.key:
+    upstream = Upstream.of_dedup(context)
+    report = StageReport("dedup", upstream.ledger_key, details=DedupDetails())
+    if upstream.table("clusters").content_key == report.key:
         report.status = StageStatus.SKIPPED
-        return report
+        return add_cuts(context, upstream, guard, report)
     watch.lap("plan")
+    ledger = _make_ledger(context, upstream, guard, report, watch)
+    report.seconds, report.phases = watch.seconds, watch.phases
+    clusters = tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in ledger.files)
+    return add_cuts(context, upstream, guard, report, clusters)
+
+
+def _make_ledger(
+    context: StageContext,
+    upstream: Upstream,
+    guard: RetractionGuard,
+    report: StageReport[DedupDetails],
+    watch: Stopwatch,
+) -> WrittenLedger:
+    """Find duplicates, elect survivors and publish the ledger."""
     context.spark()
     watch.lap("wait for Spark")
-    _publish_edges(context, guard, report, watch)
-    ledger = write_ledger(context)
+    edges = _publish_edges(context, upstream, guard, report, watch)
+    sources = read_sources(upstream, context.store)
+    ledger = write_ledger(context, upstream, edges, sources)
     watch.lap("ledger")
-    _fill_report(context, ledger, report)
-    report_duplicates(context, ledger.summary, report)
+    _fill_report(ledger, edges, report)
+    documents = upstream.table("documents").files()
+    report_duplicates(context, ledger.summary, documents, sources, report)
     watch.lap("summary")
     report.check_balance()
-    rule_key = stage_key("ledger", LEDGER_VERSION, [_search_key(context)], _election(context))
-    before = watermark_of(context.corpus, clusters, rule_key)
-    replaced = displaced_survivors(context, ledger.files, before.last_doc_id)
-    report.details.survivors_replaced = replaced.number
-    report.details.first_replaced = replaced.first
+    _report_displaced(context, upstream, ledger, report)
     watch.lap("compare with the ledger before")
-    report.details.audit = audit_unpublished(context, ledger, report)
+    report.details.audit = audit_unpublished(context, upstream, ledger, report)
     watch.lap("audit")
     guard.check(["clusters"])
     publish(
-        clusters,
+        context.corpus.table("clusters"),
         ledger.files,
         mode=PublishMode.OVERWRITE,
         content_key=report.key,
         run_id=context.run_id,
-        extra=_watermark_properties(context, rule_key),
+        extra=_snapshot_properties(upstream, upstream.ledger_settings_key),
     )
     report.counters.io.bytes_written += ledger.bytes_written
     report.counters.files_written += len(ledger.files)
     watch.lap("publish")
-    report.seconds, report.phases = watch.seconds, watch.phases
-    return report
+    return ledger
 
 
-def _watermark_properties(context: StageContext, settings_key: str) -> Mapping[str, str]:
+def _report_displaced(
+    context: StageContext,
+    upstream: Upstream,
+    ledger: WrittenLedger,
+    report: StageReport[DedupDetails],
+) -> None:
+    clusters, documents = upstream.table("clusters"), upstream.table("documents")
+    known = watermark_of(documents, clusters, upstream.ledger_settings_key)
+    before = data_files(clusters.files(), reason=RemovedBy.CLUSTERS)
+    displaced = displaced_survivors(context, ledger.files, before, known.last_doc_id)
+    report.details.survivors_replaced = displaced.number
+    report.details.first_replaced = displaced.first
+
+
+def _snapshot_properties(upstream: Upstream, settings_key: str) -> Mapping[str, str]:
     reached = watermark_properties(
-        current_watermark(context.corpus),
-        documents_key=context.corpus.table("documents").content_key or "",
+        current_watermark(upstream.table("documents").files()),
+        documents_key=upstream.documents_key,
         settings_key=settings_key,
     )
-    return {**reached, AGAINST: origins_json(reference_corpora(context))}
+    return {**reached, AGAINST: origins_json(upstream.references)}
 
 
 def _publish_edges(
     context: StageContext,
+    upstream: Upstream,
     guard: RetractionGuard,
     report: StageReport[DedupDetails],
     watch: Stopwatch,
-) -> None:
-    """Bring `edges` up to date."""
-    edges, search_key = context.corpus.table("edges"), _search_key(context)
-    watermark = watermark_of(context.corpus, edges, search_key)
-    search = _search(context, watermark)
+) -> EdgeFiles:
+    """Bring `edges` up to date; its files are then these."""
+    table, documents = upstream.table("edges"), upstream.table("documents")
+    watermark = watermark_of(documents, table, upstream.search_key)
+    search = _search(upstream, watermark)
     report.details.bands, report.details.rows = search.banding.bands, search.banding.rows
     report.details.new_documents = search.new_documents
-    others = {corpus.origin.corpus: corpus.rows for corpus in reference_corpora(context)}
+    others = {corpus.origin.corpus: corpus.rows for corpus in upstream.references}
     report.details.against = others or None
-    report.rows_in = current_watermark(context.corpus).documents
-    if edges.content_key == edges_key(context):
+    report.rows_in = current_watermark(documents.files()).documents
+    if table.content_key == upstream.edges_key:
         report.rows_out = watermark.documents
-        return
-    results = find_edges(context, search, report.counters)
+        return EdgeFiles.of(table.files())
+    results = find_edges(context, search, upstream.settings, report.counters)
     watch.lap("find edges")
     # Each new document sent exactly one row by its bytes, so the search is checked to be complete.
     report.rows_out = watermark.documents + sum(result.documents for result in results)
     report.check_balance()
-    known = [file.url for file in edges.files()] if watermark.documents else []
-    files = _verified_by_text(context, write_edges(context, results, known), report)
+    known = EdgeFiles.of(table.files() if watermark.documents else [])
+    found = write_edges(context, results, known, upstream.settings.driver_edges)
+    files = _verified_by_text(context, upstream, found, report)
     guard.check(["edges"])
     publish(
-        edges,
+        context.corpus.table("edges"),
         files,
-        mode=PublishMode.APPEND if known else PublishMode.OVERWRITE,
-        content_key=edges_key(context),
+        mode=PublishMode.APPEND if known.urls else PublishMode.OVERWRITE,
+        content_key=upstream.edges_key,
         run_id=context.run_id,
-        extra=_watermark_properties(context, search_key),
+        extra=_snapshot_properties(upstream, upstream.search_key),
     )
     for result in results:
         report.counters.add(result.counters)
@@ -152,38 +172,41 @@ def _publish_edges(
     report.details.compared_rows = sum(result.rows for result in results)
     report.details.repeated_ids = sum(result.same_id for result in results)
     watch.lap("edges")
+    return known.plus(files)
 
 
 def _verified_by_text(
-    context: StageContext, files: list[WrittenFile], report: StageReport[DedupDetails]
+    context: StageContext,
+    upstream: Upstream,
+    files: list[WrittenFile],
+    report: StageReport[DedupDetails],
 ) -> list[WrittenFile]:
-    if context.settings.dedup.verify is VerifyMethod.SKETCH:
+    if upstream.settings.verify is VerifyMethod.SKETCH:
         return files
-    decided = verified_by_text(context, files)
+    decided = verified_by_text(context, upstream, files)
     report.details.pairs_read, report.details.pairs_refuted = decided.read, decided.refuted
     report.details.kept_pairs = dict(decided.cached) or None
     return decided.files
 
 
-def _search(context: StageContext, watermark: Watermark) -> EdgeSearch:
-    own = tuple(context.corpus.table("fingerprints").files())
-    others = reference_corpora(context)
+def _search(upstream: Upstream, watermark: Watermark) -> EdgeSearch:
+    own = tuple(upstream.table("fingerprints").files())
     return EdgeSearch(
-        banding=banding_of(context.settings.dedup),
+        banding=banding_of(upstream.settings),
         own=own,
-        reference=tuple(file for corpus in others for file in corpus.files),
-        documents=sum(file.rows for file in own) + sum(corpus.rows for corpus in others),
+        reference=tuple(upstream.reference_fingerprints),
+        documents=sum(file.rows for file in own) + sum(each.rows for each in upstream.references),
         watermark=watermark,
     )
 
 
 def _fill_report(
-    context: StageContext, ledger: WrittenLedger, report: StageReport[DedupDetails]
+    ledger: WrittenLedger, edges: EdgeFiles, report: StageReport[DedupDetails]
 ) -> None:
     report.removed = dict(sorted(ledger.removed.items()))
     report.rows_out -= sum(ledger.removed.values())
     details = report.details
     details.clusters, details.largest_cluster = ledger.clusters, ledger.largest
     details.component_rounds = ledger.rounds
-    details.edges = sum(file.rows for file in context.corpus.table("edges").files())
+    details.edges = edges.rows
     details.kept_stars = ledger.cached or None

@@ -7,9 +7,9 @@ compared are their hashes. The order of documents and places in them decides whi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from strata.pipelines.execution.data_files import DataFile
+from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups, data_files
 from strata.pipelines.execution.details import DedupDetails, PassageCounts
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
@@ -17,12 +17,13 @@ from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.keys import (
-    cuts_are_current,
-    cuts_key,
-    removals_key,
     wants_cuts,
 )
-from strata.pipelines.lineage.staleness import ledger_files
+from strata.pipelines.lineage.staleness import (
+    contained_files,
+    cuts_are_current,
+)
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.passages.collectors import (
     AnchorCollector,
     CollectedRows,
@@ -32,7 +33,7 @@ from strata.pipelines.passages.collectors import (
 )
 from strata.pipelines.passages.regroup import regroup
 from strata.pipelines.passages.rows import PassageKind, PassageRows, PassageTask, find_passage_rows
-from strata.settings import Passage
+from strata.settings import DedupSettings, Passage
 from strata.storage.contracts.url import Url
 from strata.storage.layout.properties import CUT_CONTAINED, CUT_DOCUMENTS, CUT_LEDGER
 from strata.storage.tables.publish import PublishMode, publish
@@ -43,44 +44,57 @@ __all__ = ["add_cuts"]
 SUBSTRING = "substring"
 
 
-def add_cuts(context: StageContext, report: StageReport[DedupDetails]) -> StageReport[DedupDetails]:
+@dataclass(frozen=True, slots=True)
+class _Survivors:
+    """The documents whose passages are compared.
+
+    Attributes:
+        documents: how many there are before any is removed.
+        parts: their row groups, by task.
+        ledger: what removes some of them.
+    """
+
+    documents: int
+    parts: Sequence[tuple[RowGroups, ...]]
+    ledger: tuple[DataFile, ...]
+
+
+def add_cuts(
+    context: StageContext,
+    upstream: Upstream,
+    guard: RetractionGuard,
+    report: StageReport[DedupDetails],
+    clusters: tuple[DataFile, ...] | None = None,
+) -> StageReport[DedupDetails]:
     """Bring `cuts` up to date with the ledger that a dedup stage has just left.
 
     Args:
         context: the corpus.
+        upstream: what the dedup stage stands on.
+        guard: the lock with which it began.
         report: that of the ledger; its key is the ledger's.
+        clusters: the files of the ledger where the stage has made it; else it was there already.
 
     Raises:
         BalanceError: a pass did not see every document.
         ConflictError: documents were retracted meanwhile.
     """
-    guard = RetractionGuard.begin(context.corpus)
-    remaining = removals_key(context)
-    if cuts_are_current(context, remaining):
+    if cuts_are_current(upstream):
         return report
-    watch, settings = Stopwatch(), context.settings.dedup
-    collected: list[CollectedRows] = []
-    if wants_cuts(settings):
-        context.spark()
-        watch.lap("wait for Spark")
-    if settings.passages is not Passage.NONE:
-        collected += _units(context, settings.passages, report)
-        watch.lap(f"find repeated {settings.passages}s")
-    if settings.substring_words is not None:
-        collected += _runs(context, settings.substring_words, report)
-        watch.lap("find repeated runs of words")
+    watch = Stopwatch()
+    collected = _find(context, upstream, clusters, report, watch)
     files = [file for each in collected for file in each.cuts]
     guard.check(["cuts"])
     publish(
         context.corpus.table("cuts"),
         files,
         mode=PublishMode.OVERWRITE,
-        content_key=cuts_key(settings, remaining),
+        content_key=upstream.cuts_key,
         run_id=context.run_id,
         extra={
-            CUT_DOCUMENTS: context.corpus.table("documents").content_key or "",
+            CUT_DOCUMENTS: upstream.documents_key,
             CUT_LEDGER: report.key,
-            CUT_CONTAINED: context.corpus.table("contained").content_key or "",
+            CUT_CONTAINED: upstream.table("contained").content_key or "",
         },
     )
     watch.lap("publish cuts")
@@ -92,25 +106,59 @@ def add_cuts(context: StageContext, report: StageReport[DedupDetails]) -> StageR
     return report
 
 
+def _find(
+    context: StageContext,
+    upstream: Upstream,
+    clusters: tuple[DataFile, ...] | None,
+    report: StageReport[DedupDetails],
+    watch: Stopwatch,
+) -> list[CollectedRows]:
+    settings = upstream.settings
+    if not wants_cuts(settings):
+        return []
+    context.spark()
+    watch.lap("wait for Spark")
+    if clusters is None:
+        clusters = data_files(upstream.table("clusters").files(), reason=RemovedBy.CLUSTERS)
+    documents = upstream.table("documents").files()
+    remaining = _Survivors(
+        sum(file.rows for file in documents),
+        token_parts(context, documents),
+        (*clusters, *contained_files(upstream)),
+    )
+    collected: list[CollectedRows] = []
+    if settings.passages is not Passage.NONE:
+        collected += _units(context, remaining, settings, report)
+        watch.lap(f"find repeated {settings.passages}s")
+    if settings.substring_words is not None:
+        collected += _runs(context, remaining, settings.substring_words, report)
+        watch.lap("find repeated runs of words")
+    return collected
+
+
 def _units(
-    context: StageContext, granularity: Passage, report: StageReport[DedupDetails]
+    context: StageContext,
+    remaining: _Survivors,
+    settings: DedupSettings,
+    report: StageReport[DedupDetails],
 ) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
-    words = context.settings.dedup.passage_words
-    found = _scan(context, PassageKind(granularity), words, (), report)
+    granularity = settings.passages
+    kind, words = PassageKind(granularity), settings.passage_words
+    found = _scan(context, remaining, kind, words, (), report)
     return _compare(context, found, UnitCollector(str(granularity), folder, tier.layout), report)
 
 
 def _runs(
-    context: StageContext, width: int, report: StageReport[DedupDetails]
+    context: StageContext, remaining: _Survivors, width: int, report: StageReport[DedupDetails]
 ) -> list[CollectedRows]:
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
-    anchors = _scan(context, PassageKind.ANCHOR, width, (), report)
+    anchors = _scan(context, remaining, PassageKind.ANCHOR, width, (), report)
     places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
     shared = tuple(each.anchors.file for each in places if each.anchors is not None)
-    found = _scan(context, PassageKind.RUN, width, shared, report)
+    found = _scan(context, remaining, PassageKind.RUN, width, shared, report)
     for file in shared:
         context.store.delete(Url.parse(file.url))
     collector = RunCollector(SUBSTRING, folder, tier.layout, width)
@@ -119,38 +167,38 @@ def _runs(
 
 def _scan(
     context: StageContext,
+    remaining: _Survivors,
     kind: PassageKind,
     words: int,
     anchors: tuple[DataFile, ...],
     report: StageReport[DedupDetails],
 ) -> list[PassageRows]:
     """Read the survivors, and check that no document was missed."""
-    ledger = ledger_files(context)
     folder, storage = staging_folder(context), context.storage_options
     tasks = [
-        PassageTask(parts, ledger, kind, words, anchors, folder, storage)
-        for parts in token_parts(context)
+        PassageTask(parts, remaining.ledger, kind, words, anchors, folder, storage)
+        for parts in remaining.parts
     ]
     context.progress.start("dedup", f"read survivors, find {kind}s", len(tasks))
     found = run_tasks(context.spark(), find_passage_rows, tasks)
     context.progress.finish()
-    _fill_report(context, found, report)
+    _fill_report(found, remaining.documents, report)
     return found
 
 
 def _fill_report(
-    context: StageContext, found: Sequence[PassageRows], report: StageReport[DedupDetails]
+    found: Sequence[PassageRows], documents: int, report: StageReport[DedupDetails]
 ) -> None:
-    documents = sum(each.documents for each in found)
+    read = sum(each.documents for each in found)
     removed = sum(each.removed for each in found)
     for each in found:
         report.counters.add(each.counters)
     if report.status is StageStatus.SKIPPED:
         # The ledger was there already: what it removes is not known by method here.
-        report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
-        report.rows_out = documents - removed
+        report.rows_in = documents
+        report.rows_out = read - removed
         report.removed = {"duplicate": removed} if removed else {}
-    replace(report, rows_out=documents, rejected={}, removed={}).check_balance()
+    replace(report, rows_out=read, rejected={}, removed={}).check_balance()
 
 
 def _compare(

@@ -40,6 +40,7 @@ from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
 from strata.pipelines.tables.inputs import read_input_manifest
 from strata.pipelines.tables.other_corpora import fingerprint_format
 from strata.pipelines.tables.retractions import emptied_ordinals
+from strata.pipelines.tables.state import Tables, TableStates
 from strata.storage.contracts.url import Url
 from strata.storage.layout.partitioning import Partition
 from strata.storage.layout.properties import FINGERPRINT_FORMAT, SETTINGS_KEY
@@ -98,7 +99,9 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    planned = plan_inputs(context)
+    states = TableStates.load(context.corpus, PUBLISHED).by_name
+    tables = TableStates({**states, "retractions": guard.retractions})
+    planned = plan_inputs(context, tables)
     plan = planned.plan
     details = ShardDetails(files_skipped=dict(planned.skipped))
     report = StageReport("shard", plan.key, details=details)
@@ -108,7 +111,7 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
     watch.lap("plan")
     context.spark()
     watch.lap("wait for Spark")
-    totals = _read_all(context, plan)
+    totals = _read_all(context, plan, Tombstones.read(tables, context.store))
     watch.lap("tasks")
     _fill_report(plan, totals, report)
     report.check_balance()
@@ -135,27 +138,31 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
     return report
 
 
-def plan_inputs(context: StageContext) -> PlannedInputs:
-    """Compare what the inputs hold now with what the corpus has read."""
+def plan_inputs(context: StageContext, tables: Tables) -> PlannedInputs:
+    """Compare what the inputs hold now with what the corpus has read.
+
+    Args:
+        context: the corpus.
+        tables: its tables, `retractions` among them.
+    """
     listing = list_inputs(context.store, context.settings.inputs)
-    tables = [context.corpus.table(name) for name in PUBLISHED]
+    published = [tables.table(name) for name in PUBLISHED]
     plan = plan_shard(
         listing,
-        read_input_manifest(context.corpus, context.store),
+        read_input_manifest(tables, context.store),
         context.settings,
-        keys=tuple(table.content_key for table in tables),
-        settings_key=tables[-1].latest_property(SETTINGS_KEY),
+        keys=tuple(table.content_key for table in published),
+        settings_key=published[-1].latest_property(SETTINGS_KEY),
         retractions=Retractions(
-            context.corpus.table("retractions").content_key,
-            emptied_ordinals(context.corpus, context.store),
+            tables.table("retractions").content_key,
+            emptied_ordinals(tables, context.store),
         ),
     )
     return PlannedInputs(plan, listing.skipped)
 
 
-def _read_all(context: StageContext, plan: ShardPlan) -> _ShardTotals:
+def _read_all(context: StageContext, plan: ShardPlan, tombstones: Tombstones) -> _ShardTotals:
     totals = _ShardTotals()
-    tombstones = Tombstones.read(context.corpus, context.store)
     waiting = _tasks(context, plan)
     while waiting:
         context.progress.start("shard", "read, fingerprint, write", len(waiting))

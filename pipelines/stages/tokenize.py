@@ -10,9 +10,10 @@ from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
-from strata.pipelines.lineage.keys import removals_key
 from strata.pipelines.lineage.staleness import cut_files, ledger_files
-from strata.pipelines.tokenization.identity import _training, named_spec, tokens_key
+from strata.pipelines.lineage.upstream import Upstream
+from strata.pipelines.tables.survivors import SurvivorFiles
+from strata.pipelines.tokenization.identity import named_spec, tokens_key
 from strata.pipelines.tokenization.spec import TokenizerSpec
 from strata.pipelines.tokenization.task import TokenResult, TokenTask, run_token_task
 from strata.pipelines.tokenization.training import trained_spec
@@ -38,19 +39,26 @@ def run_tokenize(context: StageContext) -> StageReport[TokenizeDetails]:
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
-    loaded = named_spec(context)
-    report = StageReport("tokenize", tokens_key(context, loaded), details=TokenizeDetails())
-    if _is_done(context, report.key):
+    upstream, settings = Upstream.of_tokenize(context), context.settings.tokenize
+    loaded = named_spec(settings, context.store)
+    key = tokens_key(upstream, settings, loaded)
+    report = StageReport("tokenize", key, details=TokenizeDetails())
+    if all(upstream.table(table).content_key == report.key for table in ("clean", "tokens")):
         report.status = StageStatus.SKIPPED
         return report
     watch.lap("plan")
     context.spark()
     watch.lap("wait for Spark")
-    spec = loaded or trained_spec(context, _training(context.settings.tokenize))
+    documents = upstream.table("documents").files()
+    remaining = SurvivorFiles(
+        tuple(token_parts(context, documents)), ledger_files(upstream), cut_files(upstream)
+    )
+    spec = loaded or _trained(context, upstream, remaining)
     watch.lap("train")
-    results = _encode_all(context, spec)
+    results = _encode_all(context, remaining, spec)
     watch.lap("tasks")
-    files = _fill_report(context, results, report)
+    report.rows_in = sum(file.rows for file in documents)
+    files = _fill_report(results, report)
     report.details.tokenizer, report.details.vocab_size = spec.fingerprint, spec.vocab_size
     report.details.engine = sorted({result.engine for result in results})
     report.check_balance()
@@ -70,27 +78,28 @@ def run_tokenize(context: StageContext) -> StageReport[TokenizeDetails]:
     return report
 
 
-def _is_done(context: StageContext, key: str) -> bool:
-    return all(context.corpus.table(table).content_key == key for table in ("clean", "tokens"))
+def _trained(context: StageContext, upstream: Upstream, remaining: SurvivorFiles) -> TokenizerSpec:
+    fingerprints = [file.url for file in upstream.own_fingerprints]
+    return trained_spec(context, remaining, fingerprints, context.settings.tokenize)
 
 
-def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]:
+def _encode_all(
+    context: StageContext, remaining: SurvivorFiles, spec: TokenizerSpec
+) -> list[TokenResult]:
     settings = context.settings
-    ledger = ledger_files(context)
-    cuts = cut_files(context, removals_key(context))
     tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
     tiers = {table: tier_of_table(settings, table) for table in tables}
     tasks = [
         TokenTask(
             parts=parts,
-            ledger=ledger,
-            cuts=cuts,
+            ledger=remaining.ledger,
+            cuts=remaining.cuts,
             storage=context.storage_options,
             folders={name: tier.folder(settings.corpus, name) for name, tier in tiers.items()},
             layouts={name: tier.layout for name, tier in tiers.items()},
             check_documents=settings.tokenize.check_documents,
         )
-        for parts in token_parts(context)
+        for parts in remaining.parts
     ]
     context.progress.start("tokenize", "encode, write tokens and clean", len(tasks))
     results = run_tasks(context.spark(), partial(run_token_task, spec=spec), tasks)
@@ -99,14 +108,13 @@ def _encode_all(context: StageContext, spec: TokenizerSpec) -> list[TokenResult]
 
 
 def _fill_report(
-    context: StageContext, results: list[TokenResult], report: StageReport[TokenizeDetails]
+    results: list[TokenResult], report: StageReport[TokenizeDetails]
 ) -> dict[str, list[WrittenFile]]:
     files: dict[str, list[WrittenFile]] = {}
     for result in results:
         report.counters.add(result.counters)
         for file in result.files:
             files.setdefault(file.table, []).append(file)
-    report.rows_in = sum(file.rows for file in context.corpus.table("documents").files())
     report.rows_out = sum(file.rows for file in files.get("tokens", []))
     removed = {
         str(RemovedBy.CLUSTERS): sum(result.survivors.removed for result in results),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from strata.pipelines.tables.state import Tables
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.scan import read_batches
-from strata.storage.tables.catalog import Corpus
 
 __all__ = ["KnownInput", "SourceIndex", "read_input_manifest", "read_inputs", "read_sources"]
 
@@ -25,9 +25,9 @@ BATCH_BYTES = 8_000_000
 MAX_SOURCES = 254
 
 
-def read_input_manifest(corpus: Corpus, store: Store) -> list[KnownInput]:
+def read_input_manifest(tables: Tables, store: Store) -> list[KnownInput]:
     """The inputs that a corpus has read, in ordinal order."""
-    return read_inputs(corpus.table("inputs").files(), store)
+    return read_inputs(tables.table("inputs").files(), store)
 
 
 def read_inputs(files: Iterable[TableFile], store: Store) -> list[KnownInput]:
@@ -88,12 +88,12 @@ class SourceIndex:
         return places
 
 
-def read_sources(corpus: Corpus, store: Store) -> SourceIndex:
+def read_sources(tables: Tables, store: Store) -> SourceIndex:
     """The sources that the table `inputs` names."""
     documents: Counter[str] = Counter()
     by_ordinal: dict[int, str] = {}
     columns = ["ordinal", "source", "rows"]
-    for file in corpus.table("inputs").files():
+    for file in tables.table("inputs").files():
         for batch in read_batches(store, Url.parse(file.url), columns, None, BATCH_BYTES):
             for row in batch.to_pylist():
                 documents[row["source"]] += row["rows"]

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from strata.pipelines.tables.state import Tables
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.records import TableFile
 from strata.storage.reading.row_lookup import find_rows
 from strata.storage.reading.scan import read_batches
-from strata.storage.tables.catalog import Corpus
 
 __all__ = ["Row", "TableLookup"]
 
@@ -28,8 +28,8 @@ REJECT_COLUMNS = ("uri", "ordinal", "position", "reason", "excerpt", "source")
 class TableLookup:
     """The tables of a corpus, asked for single rows; memory is bounded by what is asked for."""
 
-    def __init__(self, corpus: Corpus, store: Store) -> None:
-        self._corpus = corpus
+    def __init__(self, tables: Tables, store: Store) -> None:
+        self._tables = tables
         self._store = store
         self._files: dict[str, list[TableFile]] = {}
 
@@ -82,7 +82,7 @@ class TableLookup:
     def files(self, table: str) -> list[TableFile]:
         """The files of a table; one state of it answers all questions."""
         if table not in self._files:
-            self._files[table] = self._corpus.table(table).files()
+            self._files[table] = self._tables.table(table).files()
         return self._files[table]
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import msgspec
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
-from strata.pipelines.execution.data_files import DataFile, data_files
-from strata.pipelines.execution.stage import StageContext
+from strata.pipelines.execution.data_files import DataFile
 from strata.pipelines.kernels.banding import SKETCH_VERSION
+from strata.settings import DedupSettings
 from strata.storage.layout.doc_ids import POSITION_BITS
 from strata.storage.layout.properties import AGAINST, FINGERPRINT_FORMAT
 from strata.storage.layout.records import TableSnapshot
 from strata.storage.tables.catalog import Corpus
-from strata.storage.tables.table import CorpusTable
+from strata.storage.tables.table import TableReader, TableState
 
 __all__ = [
     "BenchmarkCorpus",
@@ -67,12 +67,14 @@ class ReferenceCorpus:
         key: content key of its documents.
         files: the files of its `fingerprints`.
         rows: their documents.
+        documents: its table `documents`, which has their texts, unless they have expired.
     """
 
     origin: Origin
     key: str
     files: tuple[DataFile, ...]
     rows: int
+    documents: TableState
 
 
 def fingerprint_format(ngram: int) -> str:
@@ -80,8 +82,12 @@ def fingerprint_format(ngram: int) -> str:
     return f"{SKETCH_VERSION}-{ngram}"
 
 
-def reference_corpora(context: StageContext) -> tuple[ReferenceCorpus, ...]:
+def reference_corpora(corpus: Corpus, settings: DedupSettings) -> tuple[ReferenceCorpus, ...]:
     """The corpora that ``dedup.against`` names, in its order.
+
+    Args:
+        corpus: the corpus that is compared with them.
+        settings: which they are.
 
     Raises:
         SettingsError: a corpus or snapshot does not exist, or is the corpus itself.
@@ -90,17 +96,26 @@ def reference_corpora(context: StageContext) -> tuple[ReferenceCorpus, ...]:
     """
     found: list[ReferenceCorpus] = []
     ordinals = 0
-    for entry in context.settings.dedup.against:
+    for entry in settings.against:
         name, _, snapshot = entry.partition("@")
-        if name == context.settings.corpus and not snapshot:
+        if name == corpus.name and not snapshot:
             raise SettingsError(
                 f"dedup.against names the corpus {name} itself",
                 hint=f"name another corpus, or an earlier state as {name}@SNAPSHOT",
             )
-        other = context.corpus.sibling(name)
+        other = _OtherCorpus.load(corpus.sibling(name))
         shift = LOWEST + (ordinals << POSITION_BITS)
-        found.append(_reference_corpus(context, other, _wanted(other, snapshot), shift))
-        files = other.table("fingerprints").files(found[-1].origin.snapshot)
+        chosen = _chosen(other, snapshot, settings.ngram)
+        files = other.fingerprints.files(chosen.snapshot_id)
+        found.append(
+            ReferenceCorpus(
+                Origin(name, chosen.snapshot_id, shift),
+                chosen.content_key or "",
+                tuple(DataFile.of(file, shift) for file in files),
+                sum(file.rows for file in files),
+                other.documents,
+            )
+        )
         ordinals += max((file.max_doc_id >> POSITION_BITS for file in files), default=-1) + 1
     if ordinals > MAX_ORDINALS:
         raise SettingsError(
@@ -111,62 +126,60 @@ def reference_corpora(context: StageContext) -> tuple[ReferenceCorpus, ...]:
     return tuple(found)
 
 
-def _wanted(other: Corpus, name: str) -> int | None:
-    """The snapshot that an id names, or a tag."""
-    if not name or name.isdecimal():
-        return int(name) if name else None
-    return other.table("fingerprints").snapshot_id(name)
+@dataclass(frozen=True, slots=True)
+class _OtherCorpus:
+    """The tables of another corpus that a comparison needs, each loaded once."""
+
+    name: str
+    fingerprints: TableState
+    documents: TableState
+
+    @classmethod
+    def load(cls, corpus: Corpus) -> _OtherCorpus:
+        fingerprints, documents = (
+            corpus.table(name).state() for name in ("fingerprints", "documents")
+        )
+        return cls(corpus.name, fingerprints, documents)
+
+    def snapshot(self, name: str) -> TableSnapshot | None:
+        """The snapshot of `fingerprints` that is meant by a tag, or an id of either table."""
+        snapshots = self.fingerprints.snapshots()
+        if not name:
+            return snapshots[-1] if snapshots else None
+        wanted = int(name) if name.isdecimal() else self.fingerprints.snapshot_id(name)
+        listed = [*snapshots, *self.documents.snapshots()]
+        meant = next((each for each in listed if each.snapshot_id == wanted), None)
+        if meant is None:
+            known = ", ".join(str(each.snapshot_id) for each in listed) or "none"
+            raise SettingsError(
+                f"{self.name} has no snapshot {wanted} of documents or fingerprints",
+                hint=f"its snapshots are: {known}",
+            )
+        same = [each for each in snapshots if each.content_key == meant.content_key]
+        if not same:
+            raise SettingsError(
+                f"the fingerprints of snapshot {wanted} of {self.name} have expired",
+                hint="name a snapshot that `strata storage snapshots` still lists for fingerprints",
+            )
+        return same[-1]
 
 
-def _reference_corpus(
-    context: StageContext, other: Corpus, snapshot: int | None, shift: int
-) -> ReferenceCorpus:
-    table = other.table("fingerprints")
-    chosen = _snapshot(other, table, snapshot)
+def _chosen(other: _OtherCorpus, snapshot: str, ngram: int) -> TableSnapshot:
+    """The snapshot of `fingerprints` to compare with, whose fingerprints are like ours."""
+    chosen = other.snapshot(snapshot)
     if chosen is None or chosen.content_key is None:
         raise InputMissingError(
             f"the corpus {other.name} has no fingerprints to compare with",
             hint=f"run `strata shard` with the settings of {other.name} first",
         )
-    ours, theirs = (
-        fingerprint_format(context.settings.dedup.ngram),
-        chosen.properties.get(FINGERPRINT_FORMAT),
-    )
+    ours, theirs = fingerprint_format(ngram), chosen.properties.get(FINGERPRINT_FORMAT)
     if theirs != ours:
         raise ConflictError(
             f"the fingerprints of {other.name} (format {theirs}) cannot be compared with ours "
             f"(format {ours}, which is version-ngram)",
-            hint=f"shard {other.name} again with dedup.ngram = {context.settings.dedup.ngram}",
+            hint=f"shard {other.name} again with dedup.ngram = {ngram}",
         )
-    files = table.files(chosen.snapshot_id)
-    return ReferenceCorpus(
-        Origin(other.name, chosen.snapshot_id, shift),
-        chosen.content_key,
-        data_files(files, shift),
-        sum(file.rows for file in files),
-    )
-
-
-def _snapshot(other: Corpus, table: CorpusTable, wanted: int | None) -> TableSnapshot | None:
-    """The snapshot of `fingerprints` that is meant; ``wanted`` may be one of `documents`."""
-    snapshots = table.snapshots()
-    if wanted is None:
-        return snapshots[-1] if snapshots else None
-    listed = [*snapshots, *other.table("documents").snapshots()]
-    meant = next((each for each in listed if each.snapshot_id == wanted), None)
-    if meant is None:
-        known = ", ".join(str(each.snapshot_id) for each in listed) or "none"
-        raise SettingsError(
-            f"{other.name} has no snapshot {wanted} of documents or fingerprints",
-            hint=f"its snapshots are: {known}",
-        )
-    same = [each for each in snapshots if each.content_key == meant.content_key]
-    if not same:
-        raise SettingsError(
-            f"the fingerprints of snapshot {wanted} of {other.name} have expired",
-            hint="name a snapshot that `strata storage snapshots` still lists for fingerprints",
-        )
-    return same[-1]
+    return chosen
 
 
 def origins_json(corpora: Iterable[ReferenceCorpus]) -> str:
@@ -174,7 +187,7 @@ def origins_json(corpora: Iterable[ReferenceCorpus]) -> str:
     return msgspec.json.encode([corpus.origin for corpus in corpora]).decode()
 
 
-def origins_of(table: CorpusTable) -> tuple[Origin, ...]:
+def origins_of(table: TableReader) -> tuple[Origin, ...]:
     """The shifts that hold in the present rows of `edges` or `clusters`."""
     text = table.latest_property(AGAINST)
     return msgspec.json.decode(text, type=tuple[Origin, ...]) if text else ()
@@ -204,47 +217,53 @@ class BenchmarkCorpus:
         name: the corpus.
         key: content key of the snapshot; compaction does not change it.
         urls: the files of the snapshot.
+        documents: its table `documents`.
     """
 
     name: str
     key: str
     urls: tuple[str, ...]
+    documents: TableState
 
 
-def benchmark_corpora(context: StageContext) -> tuple[BenchmarkCorpus, ...]:
+def benchmark_corpora(corpus: Corpus, settings: DedupSettings) -> tuple[BenchmarkCorpus, ...]:
     """The corpora that ``dedup.decontaminate`` names, in its order.
+
+    Args:
+        corpus: the corpus in which their items are sought.
+        settings: which they are.
 
     Raises:
         SettingsError: a corpus or snapshot does not exist, is named twice, or is the corpus itself.
         InputMissingError: a corpus holds no documents.
     """
     found: dict[str, BenchmarkCorpus] = {}
-    for entry in context.settings.dedup.decontaminate:
+    for entry in settings.decontaminate:
         name, _, snapshot = entry.partition("@")
-        if name == context.settings.corpus or name in found:
+        if name == corpus.name or name in found:
             raise SettingsError(
                 f"dedup.decontaminate names the corpus {name}"
                 + (" twice" if name in found else ", which is the one to decontaminate"),
                 hint="name each corpus of benchmark items once",
             )
-        found[name] = _at(context.corpus.sibling(name), snapshot)
+        found[name] = _at(name, corpus.sibling(name).table("documents").state(), snapshot)
     return tuple(found.values())
 
 
-def _at(other: Corpus, name: str) -> BenchmarkCorpus:
-    table = other.table("documents")
-    wanted = table.snapshot_id(name) if name else None
-    snapshots = table.snapshots()
-    files = table.files(wanted)
+def _at(corpus: str, documents: TableState, name: str) -> BenchmarkCorpus:
+    wanted = documents.snapshot_id(name) if name else None
+    snapshots = documents.snapshots()
+    files = documents.files(wanted)
     chosen = [each for each in snapshots if each.snapshot_id == wanted] or snapshots[-1:]
     if not files:
         raise InputMissingError(
-            f"the corpus {other.name} holds no documents that could be benchmark items",
-            hint=f"run `strata shard` with the settings of {other.name} first",
+            f"the corpus {corpus} holds no documents that could be benchmark items",
+            hint=f"run `strata shard` with the settings of {corpus} first",
         )
-    return BenchmarkCorpus(other.name, _key(table, chosen[0]), tuple(file.url for file in files))
+    urls = tuple(file.url for file in files)
+    return BenchmarkCorpus(corpus, _key(documents, chosen[0]), urls, documents)
 
 
-def _key(table: CorpusTable, snapshot: TableSnapshot) -> str:
+def _key(table: TableReader, snapshot: TableSnapshot) -> str:
     # Another engine may have written the snapshot: then only its number tells its content.
     return snapshot.content_key or f"{table.name}@{snapshot.snapshot_id}"

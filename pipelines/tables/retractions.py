@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from strata.keys import stage_key
 from strata.pipelines.tables.doc_set import DocumentSet
+from strata.pipelines.tables.state import Tables
 from strata.storage.contracts.store import Store
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.tables.catalog import Corpus
 
 __all__ = [
     "Retraction",
@@ -57,12 +57,12 @@ class Retraction:
         return stage_key("retraction-done", 1, [self.key], {})
 
 
-def retraction_rows(corpus: Corpus, store: Store) -> pa.Table:
+def retraction_rows(tables: Tables, store: Store) -> pa.Table:
     """All rows of the table."""
     schema = SCHEMAS["retractions"]
     batches = [
         batch
-        for file in corpus.table("retractions").files()
+        for file in tables.table("retractions").files()
         for batch in read_batches(store, file.location, schema.names, None, BATCH_BYTES)
     ]
     return pa.Table.from_batches(
@@ -70,9 +70,9 @@ def retraction_rows(corpus: Corpus, store: Store) -> pa.Table:
     )
 
 
-def read_retraction(corpus: Corpus, store: Store, key: str) -> Retraction:
+def read_retraction(tables: Tables, store: Store, key: str) -> Retraction:
     """A retraction by its key."""
-    rows = retraction_rows(corpus, store)
+    rows = retraction_rows(tables, store)
     rows = rows.filter(pc.equal(rows["retraction"], key))
     return Retraction(
         key=key,
@@ -89,9 +89,9 @@ def selectors_of(rows: pa.Table) -> set[Selector]:
     return {Selector(SelectorKind(kind), value) for kind, value in pairs}
 
 
-def emptied_ordinals(corpus: Corpus, store: Store) -> frozenset[int]:
+def emptied_ordinals(tables: Tables, store: Store) -> frozenset[int]:
     """Input files whose documents are all retracted."""
-    return frozenset(retraction_rows(corpus, store)["ordinal"].drop_null().to_pylist())
+    return frozenset(retraction_rows(tables, store)["ordinal"].drop_null().to_pylist())
 
 
 def _distinct(column: pa.ChunkedArray) -> np.ndarray:

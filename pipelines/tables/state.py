@@ -1,13 +1,46 @@
-"""The tables of a corpus at one moment: as they are, or as a tag or branch names them."""
+"""The tables of a corpus at one moment: as they are, or as a tag or branch names them.
+
+And as they were when a stage began, which then gives the same answer to every question.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from strata.storage.layout.records import PRESENT, TableFile
 from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.table import TableReader, TableState
 
-__all__ = ["CorpusState"]
+__all__ = ["CorpusState", "TableStates", "Tables"]
+
+
+class Tables(Protocol):
+    """Where tables are found by name: a corpus as it is, or its tables as they were loaded."""
+
+    def table(self, name: str) -> TableReader:
+        """A table by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableStates:
+    """Some tables of a corpus, each as it was when it was loaded.
+
+    Attributes:
+        by_name: the tables; no others can be asked for.
+    """
+
+    by_name: Mapping[str, TableState]
+
+    @classmethod
+    def load(cls, corpus: Corpus, names: Iterable[str]) -> TableStates:
+        """Ask the catalog once for each of some tables."""
+        return cls({name: corpus.table(name).state() for name in names})
+
+    def table(self, name: str) -> TableState:
+        """A table by its name."""
+        return self.by_name[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,25 @@ from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
 
-__all__ = ["SurvivorCounts", "cut_survivors", "survivors"]
+__all__ = ["SurvivorCounts", "SurvivorFiles", "cut_survivors", "survivors"]
 
 # The engine holds several times a batch while it encodes; larger ones are no faster.
 BATCH_BYTES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivorFiles:
+    """All that the survivors are read from.
+
+    Attributes:
+        parts: row groups of `documents`, by task.
+        ledger: the files that say which documents are removed.
+        cuts: those that say what is cut from the others.
+    """
+
+    parts: tuple[tuple[RowGroups, ...], ...]
+    ledger: tuple[DataFile, ...]
+    cuts: tuple[DataFile, ...]
 
 
 @dataclass(slots=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.execution.data_files import DataFile, data_files
-from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.tables.other_corpora import ReferenceCorpus
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import group_bounds, open_parquet, rows_per_batch
+from strata.storage.tables.table import TableReader
 
 __all__ = ["own_texts", "reference_texts", "wanted_texts"]
 
@@ -20,22 +20,20 @@ TEXT_BYTES = 4_000_000
 COLUMNS = ["doc_id", "text"]
 
 
-def own_texts(context: StageContext) -> tuple[DataFile, ...]:
+def own_texts(documents: TableReader) -> tuple[DataFile, ...]:
     """The files of our `documents`."""
-    return data_files(context.corpus.table("documents").files())
+    return data_files(documents.files())
 
 
-def reference_texts(
-    context: StageContext, corpora: Iterable[ReferenceCorpus]
-) -> tuple[DataFile, ...] | None:
+def reference_texts(corpora: Iterable[ReferenceCorpus]) -> tuple[DataFile, ...] | None:
     """Those of other corpora, or None where one no longer has the state that is compared with."""
     found: list[DataFile] = []
     for corpus in corpora:
-        documents = context.corpus.sibling(corpus.origin.corpus).table("documents")
-        states = [each for each in documents.snapshots() if each.content_key == corpus.key]
+        snapshots = corpus.documents.snapshots()
+        states = [each for each in snapshots if each.content_key == corpus.key]
         if not states:
             return None
-        found += data_files(documents.files(states[-1].snapshot_id), corpus.origin.shift)
+        found += data_files(corpus.documents.files(states[-1].snapshot_id), corpus.origin.shift)
     return tuple(found)
 
 

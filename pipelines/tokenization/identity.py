@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from strata.keys import stage_key
-from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.lineage.keys import cuts_key, removals_key, wants_cuts
+from strata.pipelines.lineage.keys import wants_cuts
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.tokenization.spec import TokenizerSpec, load_spec
 from strata.settings import TokenizeSettings, TrainSettings
+from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 
-__all__ = ["named_spec", "tokens_key"]
+__all__ = ["named_spec", "tokens_key", "training_of"]
 
 
 # Raise it when the code changes what is written for the same documents and tokenizer.
@@ -17,30 +18,27 @@ TOKENS_VERSION = 1
 DEFAULT_TRAINING = TrainSettings(vocab_size=32_000)
 
 
-def named_spec(context: StageContext) -> TokenizerSpec | None:
+def named_spec(settings: TokenizeSettings, store: Store) -> TokenizerSpec | None:
     """The tokenizer that the settings name; None where one is trained."""
-    settings = context.settings.tokenize
     if settings.tokenizer is None:
         return None
-    return load_spec(settings, lambda text: context.store.read_bytes(Url.parse(text)))
+    return load_spec(settings, lambda text: store.read_bytes(Url.parse(text)))
 
 
-def _training(settings: TokenizeSettings) -> TrainSettings:
+def training_of(settings: TokenizeSettings) -> TrainSettings:
+    """How a tokenizer is trained where none is named."""
     return settings.train or DEFAULT_TRAINING
 
 
-def tokens_key(
-    context: StageContext, loaded: TokenizerSpec | None, documents_key: str | None = None
-) -> str:
-    """Key of the tokens that documents, the present ones by default, and the settings give."""
-    settings = context.settings.tokenize
+def tokens_key(upstream: Upstream, settings: TokenizeSettings, loaded: TokenizerSpec | None) -> str:
+    """Key of the tokens that what a stage stands on and the settings give."""
     decisive: dict[str, object] = {
         "bos": settings.bos,
         "eos": settings.eos,
-        "clean": context.settings.dedup.write_clean,
-        "tokenizer": loaded.fingerprint if loaded else _training(settings).model_dump(),
+        "clean": upstream.settings.write_clean,
+        "tokenizer": loaded.fingerprint if loaded else training_of(settings).model_dump(),
     }
-    input_keys = [removals_key(context, documents_key)]
-    if wants_cuts(context.settings.dedup):
-        input_keys.append(cuts_key(context.settings.dedup, input_keys[0]))
+    input_keys = [upstream.removals_key]
+    if wants_cuts(upstream.settings):
+        input_keys.append(upstream.cuts_key)
     return stage_key("tokenize", TOKENS_VERSION, input_keys, decisive)

@@ -5,6 +5,7 @@ Training a tokenizer on a sample of the survivors that does not depend on files 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +14,13 @@ import pyarrow.compute as pc
 
 from strata.errors import ConflictError, InputError
 from strata.pipelines.execution.data_files import DataFile, RowGroups
-from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
-from strata.pipelines.lineage.keys import removals_key
-from strata.pipelines.lineage.staleness import cut_files, ledger_files
-from strata.pipelines.tables.survivors import SurvivorCounts, cut_survivors
+from strata.pipelines.tables.survivors import SurvivorCounts, SurvivorFiles, cut_survivors
+from strata.pipelines.tokenization.identity import training_of
 from strata.pipelines.tokenization.spec import TokenizerSpec, spec_from_json
-from strata.settings import TrainSettings
+from strata.settings import TokenizeSettings
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
@@ -86,26 +85,36 @@ class TrainingSampleTask:
     storage: StorageOptions
 
 
-def trained_spec(context: StageContext, training: TrainSettings) -> TokenizerSpec:
+def trained_spec(
+    context: StageContext,
+    remaining: SurvivorFiles,
+    fingerprints: Sequence[str],
+    settings: TokenizeSettings,
+) -> TokenizerSpec:
     """Train a byte-level BPE on a sample of the survivors and store it beside the tables.
+
+    Args:
+        context: the corpus.
+        remaining: the survivors.
+        fingerprints: the files of `fingerprints`, which know how much text there is.
+        settings: how it is trained and used.
 
     Raises:
         InputError: there is no survivor to train on.
     """
     folder = staging_folder(context)
-    layout = tier_of_table(context.settings, "clean").layout
-    ledger, parts = ledger_files(context), token_parts(context)
-    cuts = cut_files(context, removals_key(context))
-    share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context), 1))
+    layout, training = tier_of_table(context.settings, "clean").layout, training_of(settings)
+    share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context, fingerprints), 1))
+    ledger, cuts = remaining.ledger, remaining.cuts
     tasks = [
         TrainingSampleTask(some, ledger, cuts, share, folder, layout, context.storage_options)
-        for some in parts
+        for some in remaining.parts
     ]
     context.progress.start("tokenize", "sample survivors, train", len(tasks))
     files = [file for some in run_tasks(context.spark(), _sample, tasks) for file in some]
     texts = _read(context, files, int(training.sample_mb * 1e6))
     data = train_bpe(texts, training.vocab_size)
-    spec = spec_from_json(data, context.settings.tokenize)
+    spec = spec_from_json(data, settings)
     context.store.write_bytes(_place(context, spec.fingerprint), data)
     for file in files:
         context.store.delete(Url.parse(file.url))
@@ -135,15 +144,14 @@ def _place(context: StageContext, fingerprint: str) -> Url:
     return home / f"{fingerprint}.json"
 
 
-def _text_bytes(context: StageContext) -> int:
+def _text_bytes(context: StageContext, fingerprints: Sequence[str]) -> int:
     storage = context.storage_options
 
     def total(url: str) -> int:
         batches = read_batches(open_store(storage), Url.parse(url), ["n_bytes"], None, BATCH_BYTES)
         return sum(int(batch.column(0).to_numpy().sum()) for batch in batches)
 
-    urls = [file.url for file in context.corpus.table("fingerprints").files()]
-    return sum(run_tasks(context.spark(), total, urls))
+    return sum(run_tasks(context.spark(), total, fingerprints))
 
 
 def _sample(task: TrainingSampleTask) -> list[WrittenFile]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import strata
-from strata.jobs.runner import launch
+from strata.jobs import corpus as corpus_module
 from strata.toml_text import toml_value
 from tests.support.corpora.texts import library_texts, with_copies, write_shards
 from tests.support.sequential import FakeSession
@@ -278,7 +278,7 @@ def test_run_that_fails_in_spark_raises_what_the_error_stands_for(file, made, mo
 
         return [stage]
 
-    monkeypatch.setattr(launch, "stages_of", stages)
+    monkeypatch.setattr(corpus_module, "stages_of", stages)
     with strata.open(file) as corpus, pytest.raises(strata.MachineError) as caught:
         corpus.run()
 

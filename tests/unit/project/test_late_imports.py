@@ -28,7 +28,8 @@ class Reason(Enum):
     # Libraries of one scheme, one kind of tokenizer or one syntax: installed or needed by few.
     OPTIONAL = frozenset(
         {
-            *("awkward", "fsspec", "pyparsing", "requests", "s3fs", "tiktoken", "zstandard"),
+            *("awkward", "duckdb", "fsspec", "polars", "pyparsing", "requests", "s3fs", "tiktoken"),
+            "zstandard",
             "fsspec.implementations.webhdfs",
         }
     )
@@ -44,6 +45,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.jobs.export_table": Reason.COMMAND,
         "strata.jobs.planning.dry_run": Reason.COMMAND,
         "strata.jobs.retract_documents": Reason.COMMAND,
+        "strata.jobs.runner.launch": Reason.COMMAND,
         "strata.jobs.show_report": Reason.COMMAND,
         "strata.jobs.tune_dedup": Reason.COMMAND,
         "strata.layers": Reason.COMMAND,
@@ -55,7 +57,22 @@ LATE: dict[str, dict[str, Reason]] = {
     "strata.jobs.command.entry": {
         "strata.jobs.planning.dry_run": Reason.COMMAND,
         "strata.jobs.report.summary": Reason.COMMAND,
-        "strata.jobs.runner.run": Reason.COMMAND,
+    },
+    "strata.jobs.corpus": {
+        "duckdb": Reason.OPTIONAL,
+        "polars": Reason.OPTIONAL,
+        "pyarrow": Reason.COMMAND,
+        "strata.jobs.explain_document": Reason.COMMAND,
+        "strata.jobs.planning.dry_run": Reason.COMMAND,
+        "strata.jobs.report.files": Reason.COMMAND,
+        "strata.jobs.runner.read_log": Reason.COMMAND,
+        "strata.storage.contracts.options": Reason.COMMAND,
+        "strata.storage.layout.schemas": Reason.COMMAND,
+        "strata.storage.reading.conditions": Reason.CATALOG,
+        "strata.storage.reading.read_plan": Reason.COMMAND,
+        "strata.storage.stores.opening": Reason.COMMAND,
+        "strata.storage.tables.catalog": Reason.COMMAND,
+        "strata.storage.transfer.metering": Reason.COMMAND,
     },
     "strata.jobs.datasource.options": {
         "strata.storage.tables.catalog": Reason.COMMAND,
@@ -83,6 +100,9 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.jobs.planning.rewrites": Reason.COMMAND,
         "strata.pipelines.maintenance.rewrite": Reason.COMMAND,
         "strata.storage.tables.catalog": Reason.COMMAND,
+    },
+    "strata.jobs.runner.launch": {
+        "strata.jobs.runner.run": Reason.COMMAND,
     },
     "strata.jobs.session.spark": {
         "pyspark.errors": Reason.SPARK,

@@ -15,6 +15,7 @@ from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.details import AuditedShare
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.kernels import signature_index
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.texts import own_texts
@@ -137,7 +138,7 @@ def audited(context, documents, key):
     clusters = context.corpus.table("clusters")
     ledger = data_files(clusters.files(), reason=RemovedBy.CLUSTERS)
     removed = sum(not row["kept"] for row in rows_of(context, "clusters", ["kept"]))
-    return audit(sampled, ledger, removed, key, Counters())
+    return audit(sampled, Upstream.of_dedup(sampled), ledger, removed, key, Counters())
 
 
 def test_audit_intervals_cover_the_truth_for_most_keys(context, report, truth):
@@ -242,7 +243,10 @@ def test_exact_jaccard_equals_naive_oracle_in_any_order(context, report, truth):
     a, b = np.array(chosen).T
 
     found = exact_jaccard(
-        context, own_texts(context), CandidatePairs(a, b, np.full(len(a), 10**6)), Counters()
+        context,
+        own_texts(context.corpus.table("documents")),
+        CandidatePairs(a, b, np.full(len(a), 10**6)),
+        Counters(),
     )
 
     assert len(chosen) > 30
@@ -252,4 +256,4 @@ def test_exact_jaccard_equals_naive_oracle_in_any_order(context, report, truth):
 def test_exact_jaccard_unknown_document_told(context, report, truth):
     pairs = CandidatePairs(np.array(sorted(truth[0]))[:1], np.array([12345]), np.array([8]))
     with pytest.raises(ConflictError, match=r"not in `documents`.* 12345"):
-        exact_jaccard(context, own_texts(context), pairs, Counters())
+        exact_jaccard(context, own_texts(context.corpus.table("documents")), pairs, Counters())

@@ -8,6 +8,7 @@ import pytest
 from strata.errors import ConflictError, SettingsError
 from strata.jobs.cli import main
 from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.lineage.guard import RetractionState
 from strata.pipelines.maintenance.rollback import plan_rollback, roll_back
 from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
@@ -17,6 +18,8 @@ from strata.pipelines.tables.other_corpora import reference_corpora
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
 from strata.storage.cleanup.expiry import expire
+from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
+from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.tags import delete_tag, tag_corpus, tags_of
 from tests.support.corpora.complete import contents, run_all, write_records
 from tests.support.rows import rows_of
@@ -153,12 +156,19 @@ def test_rollback_to_a_state_that_expires_meanwhile_is_refused(context, tmp_path
     assert contents(context) == now
 
 
-def test_rollback_beside_a_retraction_that_has_begun_is_refused(context, tmp_path, monkeypatch):
+def test_rollback_beside_a_retraction_that_has_begun_is_refused(context, tmp_path):
     tag_corpus(context.corpus, "v1")
     add_more(context, tmp_path)
     steps = plan_rollback(context.corpus, "v1")
     now = contents(context)
-    monkeypatch.setattr("strata.pipelines.lineage.guard.unfinished", lambda _: "key")
+    publish(
+        context.corpus.table("retractions"),
+        [],
+        mode=PublishMode.APPEND,
+        content_key="begun",
+        run_id="retract",
+        extra={RETRACTION: "key", RETRACTION_STATE: RetractionState.OPEN},
+    )
     with pytest.raises(ConflictError, match="is not finished"):
         roll_back(context.corpus, steps, "back")
     assert contents(context) == now
@@ -205,7 +215,8 @@ def test_tag_of_another_corpus_may_be_compared_with(context, settings, tmp_path)
     )
     mine = sequential_context(other, "new")
     run_shard(mine)
-    assert [corpus.rows for corpus in reference_corpora(mine)] == [len(FIRST)]
+    found = reference_corpora(mine.corpus, mine.settings.dedup)
+    assert [corpus.rows for corpus in found] == [len(FIRST)]
     run_dedup(mine)
     dropped = [row for row in rows_of(mine, "clusters") if row["doc_id"] >= 0 and not row["kept"]]
     assert len(dropped) == 3

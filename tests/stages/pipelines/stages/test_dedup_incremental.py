@@ -173,7 +173,7 @@ def test_run_that_died_before_the_ledger_is_finished_without_a_search(tmp_path, 
     context = context_of(tmp_path / "wh")
     run_shard(context)
 
-    def dies(_):
+    def dies(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -9,6 +9,7 @@ from strata.pipelines.dedup import exact_jaccard as module
 from strata.pipelines.dedup.exact_jaccard import compared_rows, located, set_rows
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
 from strata.pipelines.dedup.verify_texts import verified_on_driver
+from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.texts import own_texts
 from strata.settings import DedupSettings, Settings
@@ -75,7 +76,7 @@ def similarities(corpus, pairs, rows=1000):
     a, b = np.array(pairs).T
     center, doc_id = np.concatenate([np.unique(a), a]), np.concatenate([np.unique(a), b])
     wanted = pa.table({"center": center, "doc_id": doc_id})
-    files = own_texts(corpus)
+    files = own_texts(corpus.corpus.table("documents"))
     placed = pa.Table.from_batches(located(cut(wanted, rows, "doc_id"), files))
     by_file = cut(placed, rows, "file", "doc_id", "center")
     sets = pa.Table.from_batches(set_rows(by_file, files, NGRAM, corpus.store))
@@ -150,7 +151,8 @@ def test_decided_on_driver_only_true_pairs_stay_with_their_similarity(corpus, te
     def decided(verify):
         section = DedupSettings(**dedup, verify=verify)
         settings = corpus.settings.model_copy(update={"dedup": section})
-        return verified_on_driver(sequential_context(settings, "decide"), edges)
+        context = sequential_context(settings, "decide")
+        return verified_on_driver(context, Upstream.of_dedup(context), edges)
 
     found = {(row["a"], row["b"]): row["similarity"] for row in decided("exact").to_pylist()}
 
