@@ -10,8 +10,8 @@ from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from tests.support.corpora.complete import rows_of
 from tests.support.corpora.texts import json_lines
+from tests.support.rows import rows_of
 from tests.support.sequential import FakeSession, sequential_context
 
 TEXTS = [f"{word} of the same words that are in all of them" for word in ("one", "two", "three")]

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from strata.pipelines.execution.stage import StageContext, StageReport
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
-from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
+from tests.support.rows import Row, exported, rows_of
 
 Record = Mapping[str, Any]
 
@@ -43,19 +41,7 @@ def run_all(context: StageContext) -> list[StageReport]:
     return [stage(context) for stage in (run_shard, run_dedup, run_tokenize, run_compress)]
 
 
-def rows_of(context: StageContext, table: str) -> list[dict[str, Any]]:
-    """The rows of a table as it lies in its files, in the order of its first column."""
-    columns = SCHEMAS[table].names
-    found = [
-        row
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, file.location, columns, None, 10**6)
-        for row in batch.to_pylist()
-    ]
-    return sorted(found, key=lambda row: tuple(row[name] for name in columns[:2]))
-
-
-def contents(context: StageContext) -> dict[str, list[dict[str, Any]]]:
+def contents(context: StageContext) -> dict[str, list[Row]]:
     """What the tables hold of documents."""
     tables = ("documents", "fingerprints", "edges", "clusters", "clean", "tokens")
     return {table: rows_of(context, table) for table in tables}
@@ -63,5 +49,4 @@ def contents(context: StageContext) -> dict[str, list[dict[str, Any]]]:
 
 def survivors(context: StageContext) -> set[str]:
     """Ids of the documents that an export has."""
-    batches = export_batches(context.corpus, context.store, "documents")
-    return {row["id"] for batch in batches for row in batch.to_pylist()}
+    return {row["id"] for row in exported(context, "documents")}

@@ -12,8 +12,9 @@ from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, Ret
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.pipelines.tokenization.training import train_bpe
-from tests.support.corpora.complete import contents, rows_of, run_all, write_records
+from tests.support.corpora.complete import contents, run_all, write_records
 from tests.support.corpora.texts import library_texts, with_copies
+from tests.support.rows import rows_of
 
 Make = Callable[..., StageContext]
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from strata.pipelines.execution.stage import StageContext, StageReport
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.stages.decontaminate import run_decontaminate
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
 from tests.support.corpora.texts import json_lines, library_texts, with_copies, write_shards
+from tests.support.rows import exported
 
 Make = Callable[..., StageContext]
 TRAIN = {"train": {"vocab_size": 600, "sample_mb": 0.2}}
-
-
-def rows(context: StageContext, table: str) -> list[dict[str, Any]]:
-    batches = export_batches(context.corpus, context.store, table)
-    return [row for batch in batches for row in batch.to_pylist()]
 
 
 def passages(texts: list[str], words: int) -> list[str]:
@@ -54,12 +48,14 @@ def test_decontaminate_any_files_and_partitions_same_matches(
     report, in_pieces = searched(usual), searched(other)
 
     assert len(other.corpus.table("documents").files()) > 1
-    assert rows(other, "contained") == rows(usual, "contained")
-    assert {row["other_id"] for row in rows(usual, "contained")} >= {f"doc-{n}" for n in range(8)}
+    assert exported(other, "contained") == exported(usual, "contained")
+    assert {row["other_id"] for row in exported(usual, "contained")} >= {
+        f"doc-{n}" for n in range(8)
+    }
     assert in_pieces.details == report.details
     run_dedup(usual)
     tokens = run_tokenize(usual)
-    found = {row["id"] for row in rows(usual, "contained")}
+    found = {row["id"] for row in exported(usual, "contained")}
     assert tokens.removed["contaminated"] <= len(found)
-    assert {row["id"] for row in rows(usual, "documents")}.isdisjoint(found)
-    assert tokens.rows_out == len(rows(usual, "documents"))
+    assert {row["id"] for row in exported(usual, "documents")}.isdisjoint(found)
+    assert tokens.rows_out == len(exported(usual, "documents"))

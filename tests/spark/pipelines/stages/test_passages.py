@@ -15,11 +15,9 @@ from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
-from strata.storage.contracts.url import Url
-from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import library_texts, with_copies, write_shards
 from tests.support.oracles.passages import repeated_words, words_of
+from tests.support.rows import rows_of
 
 Make = Callable[..., StageContext]
 GRAINS = {"passages": "line", "passage_words": 5, "substring_words": 12}
@@ -35,19 +33,8 @@ def texts() -> list[str]:
     return [*with_copies(whole), *mixed, inner, "la " * 500, "中文" * 90 + "\n" + "la " * 90]
 
 
-def rows(context: StageContext, table: str) -> list[dict[str, Any]]:
-    return [
-        row
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(
-            context.store, Url.parse(file.url), SCHEMAS[table].names, None, 1_000_000
-        )
-        for row in batch.to_pylist()
-    ]
-
-
 def cuts(context: StageContext) -> list[tuple[Any, ...]]:
-    found = [tuple(row.values()) for row in rows(context, "cuts")]
+    found = [tuple(row.values()) for row in rows_of(context, "cuts")]
     assert len(found) == len(set(found))
     return sorted(found)
 
@@ -74,7 +61,7 @@ def test_cuts_shuffled_same_as_in_memory(
         spark.conf.set("spark.sql.shuffle.partitions", before)
 
     assert cuts(wide) == cuts(memory)
-    assert {row["grain"] for row in rows(wide, "cuts")} == {"line", "substring"}
+    assert {row["grain"] for row in rows_of(wide, "cuts")} == {"line", "substring"}
     assert reports[1].details.passages == reports[0].details.passages
     assert reports[1].rows_out == reports[0].rows_out
 
@@ -93,10 +80,10 @@ def test_run_repeated_words_are_gone_and_a_rerun_skips(
     stages = (run_shard, run_dedup, run_tokenize, run_compress)
     reports = [stage(context) for stage in stages]
 
-    removed = {row["doc_id"] for row in rows(context, "clusters") if not row["kept"]}
+    removed = {row["doc_id"] for row in rows_of(context, "clusters") if not row["kept"]}
     kept = {
         row["doc_id"]: row["text"]
-        for row in sorted(rows(context, "documents"), key=lambda row: row["doc_id"])
+        for row in sorted(rows_of(context, "documents"), key=lambda row: row["doc_id"])
         if row["doc_id"] not in removed
     }
     marks = repeated_words(list(kept.values()), 12)
@@ -104,7 +91,7 @@ def test_run_repeated_words_are_gone_and_a_rerun_skips(
         doc_id: [word.text for word, gone in zip(words_of(text), mark, strict=True) if not gone]
         for (doc_id, text), mark in zip(kept.items(), marks, strict=True)
     }
-    clean = {row["doc_id"]: row["text"] for row in rows(context, "clean")}
+    clean = {row["doc_id"]: row["text"] for row in rows_of(context, "clean")}
     assert {d: [word.text for word in words_of(text)] for d, text in clean.items()} == {
         doc_id: words for doc_id, words in left.items() if words
     }

@@ -17,16 +17,14 @@ from strata.pipelines.dedup.skewed_keys import SkewPolicy
 from strata.pipelines.evaluation.tune import tune
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus
 from strata.pipelines.execution.tasks import run_tasks
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.stages import shard
 from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
-from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines, library_texts, with_copies, write_shards
 from tests.support.oracles.shingles import jaccard_of
+from tests.support.rows import exported, rows_of
 
 Make = Callable[..., StageContext]
 TRAIN = {"train": {"vocab_size": 600, "sample_mb": 0.2}}
@@ -42,21 +40,7 @@ def run_all(context: StageContext) -> list[StageReport]:
 
 
 def rows(context: StageContext, table: str) -> list[dict[str, Any]]:
-    found = [
-        row for b in export_batches(context.corpus, context.store, table) for row in b.to_pylist()
-    ]
-    return sorted(found, key=lambda row: row.get("doc_id", 0))
-
-
-def table_rows(context: StageContext, table: str) -> list[dict[str, Any]]:
-    return [
-        row
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(
-            context.store, file.location, SCHEMAS[table].names, None, 1_000_000
-        )
-        for row in batch.to_pylist()
-    ]
+    return sorted(exported(context, table), key=lambda row: row.get("doc_id", 0))
 
 
 def contents(context: StageContext) -> dict[str, list[dict[str, Any]]]:
@@ -138,19 +122,12 @@ def test_dedup_ledger_made_by_spark_same_as_in_memory(
     assert told[0] == told[1]
     assert sum(size.removed for size in told[0].sizes) >= 19
 
-    assert ledger(by_spark) == ledger(by_driver)
-    assert min(row["kept_id"] for row in ledger(by_spark)) < 0 < len(ledger(by_spark))
-
-
-def ledger(context: StageContext) -> list[dict[str, Any]]:
-    return [
-        row
-        for file in context.corpus.table("clusters").files()
-        for batch in read_batches(
-            context.store, file.location, SCHEMAS["clusters"].names, None, 10**6
-        )
-        for row in batch.to_pylist()
-    ]
+    assert rows_of(by_spark, "clusters") == rows_of(by_driver, "clusters")
+    assert (
+        min(row["kept_id"] for row in rows_of(by_spark, "clusters"))
+        < 0
+        < len(rows_of(by_spark, "clusters"))
+    )
 
 
 def test_dedup_audit_same_for_other_partitions_and_files(
@@ -187,10 +164,8 @@ def test_dedup_exact_only_true_pairs_stay(
 
     reports = [run_dedup(context) for context in (sketch, exact)]
 
-    texts = {row["doc_id"]: row["text"] for row in table_rows(exact, "documents")}
-    found = {
-        name: table_rows(each, "edges") for name, each in zip("se", (sketch, exact), strict=True)
-    }
+    texts = {row["doc_id"]: row["text"] for row in rows_of(exact, "documents")}
+    found = {name: rows_of(each, "edges") for name, each in zip("se", (sketch, exact), strict=True)}
     true = {
         (row["a"], row["b"])
         for row in found["s"]

@@ -5,10 +5,8 @@ from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
-from strata.storage.contracts.url import Url
-from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines, library_texts
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 TEXTS = library_texts(6, most_bytes=6000)
@@ -29,16 +27,6 @@ def context_of(folder, sources, **sections):
     )
 
 
-def ledger_of(context):
-    columns = SCHEMAS["clusters"].names
-    return [
-        row
-        for file in context.corpus.table("clusters").files()
-        for batch in read_batches(context.store, Url.parse(file.url), columns, None, 10**6)
-        for row in batch.to_pylist()
-    ]
-
-
 @pytest.mark.parametrize("rules", [["first"], ["longest"], ["source:wiki", "first"]])
 @pytest.mark.parametrize("data", [b"", b"{broken\n"])
 def test_ledger_of_no_documents_is_published_empty(tmp_path, rules, data):
@@ -46,7 +34,7 @@ def test_ledger_of_no_documents_is_published_empty(tmp_path, rules, data):
     run_shard(context)
     report = run_dedup(context)
     assert (report.rows_in, report.rows_out, report.removed) == (0, 0, {})
-    assert ledger_of(context) == []
+    assert rows_of(context, "clusters") == []
     assert context.corpus.table("clusters").content_key == report.key
 
 
@@ -81,7 +69,7 @@ def test_ledger_survivor_follows_the_rules_over_all_sources(tmp_path, rules, sou
     context = context_of(tmp_path, sources, dedup={"survivor": rules})
     run_shard(context)
     report = run_dedup(context)
-    rows = {row["doc_id"]: row for row in ledger_of(context)}
+    rows = {row["doc_id"]: row for row in rows_of(context, "clusters")}
     order = {name: ordinal for ordinal, name in enumerate(sources)}
     (kept,) = {row["kept_id"] for row in rows.values() if row["cluster_size"] == 3}
     assert kept == order[source] << 37

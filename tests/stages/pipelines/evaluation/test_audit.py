@@ -20,10 +20,9 @@ from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.texts import own_texts
 from strata.settings import Settings
-from strata.storage.contracts.url import Url
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines
 from tests.support.oracles.shingles import jaccard_of
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 NGRAM = 3
@@ -77,15 +76,6 @@ def context(texts, tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(context):
     return run_dedup(context)
-
-
-def rows_of(context, table, columns):
-    return [
-        row
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, Url.parse(file.url), columns, None, 10**6)
-        for row in batch.to_pylist()
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,9 @@ from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings, VerifyMethod
-from strata.storage.contracts.url import Url
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines
 from tests.support.oracles.shingles import jaccard_of
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 THRESHOLD, NGRAM = 0.7, 3
@@ -73,15 +72,6 @@ def context(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sample(context):
     return draw_sample(context, 10**6)
-
-
-def rows_of(context, table, columns):
-    return [
-        row
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, Url.parse(file.url), columns, None, 10**6)
-        for row in batch.to_pylist()
-    ]
 
 
 def test_sample_of_all_documents_has_the_exact_similarities(context, sample):

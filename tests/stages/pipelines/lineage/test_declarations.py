@@ -32,7 +32,8 @@ from strata.storage.reading.scan import read_batches
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.tags import tag_corpus
 from strata.tables import DECLARED, RepairRule, Table
-from tests.support.corpora.complete import rows_of, run_all, write_records
+from tests.support.corpora.complete import run_all, write_records
+from tests.support.rows import rows_of
 from tests.support.sequential import FakeSession, sequential_context
 
 RECORDS = [{"id": f"d-{n}", "text": f"text {n} with " + "words " * n} for n in range(12)]

@@ -25,7 +25,7 @@ from strata.storage.lifecycle.rules import is_met
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.held_files import held_files
 from strata.storage.writing.tiers import tiers_of
-from tests.support.corpora.complete import rows_of
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 BY = partition_fields("documents", ("lang", "bucket(3, id)"))

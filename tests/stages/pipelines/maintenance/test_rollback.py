@@ -21,7 +21,8 @@ from strata.storage.cleanup.expiry import expire
 from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.tags import delete_tag, tag_corpus, tags_of
-from tests.support.corpora.complete import contents, rows_of, run_all, write_records
+from tests.support.corpora.complete import contents, run_all, write_records
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 FIRST = [{"id": f"a-{n}", "text": f"text {n} of the first file with more words"} for n in range(9)]

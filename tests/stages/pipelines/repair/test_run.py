@@ -22,7 +22,7 @@ from strata.storage.integrity.verify import Finding, VerifyLevel, verify
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
 from strata.storage.transfer.metering import FileReads
-from tests.support.corpora.complete import contents, rows_of, run_all, write_records
+from tests.support.corpora.complete import contents, run_all, write_records
 from tests.support.corpora.damaged import (
     break_file,
     checksum,
@@ -34,6 +34,7 @@ from tests.support.corpora.damaged import (
     small_settings,
     text_of,
 )
+from tests.support.rows import rows_of
 from tests.support.sequential import FakeSession, sequential_context
 
 

@@ -17,8 +17,9 @@ from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.integrity.verify import verify
 from strata.storage.tables.tags import tag_corpus
 from strata.storage.writing.tiers import tiers_of
-from tests.support.corpora.complete import rows_of, write_records
+from tests.support.corpora.complete import write_records
 from tests.support.faults.schedules import steps_at_every_call
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 GROUPS = 4

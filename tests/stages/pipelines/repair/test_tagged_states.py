@@ -23,7 +23,7 @@ from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.tags import tag_corpus
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
-from tests.support.corpora.complete import contents, rows_of, run_all, write_records
+from tests.support.corpora.complete import contents, run_all, write_records
 from tests.support.corpora.damaged import (
     break_file,
     checksum,
@@ -36,6 +36,7 @@ from tests.support.corpora.damaged import (
     small_settings,
     text_of,
 )
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 

@@ -21,7 +21,7 @@ from strata.storage.layout.schemas import CLEAN, EDGES
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
-from tests.support.corpora.complete import rows_of
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=3_000, target_file_bytes=50_000_000)

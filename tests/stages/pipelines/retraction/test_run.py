@@ -28,7 +28,8 @@ from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import Settings
 from strata.storage.layout.properties import RETRACTION
 from strata.storage.tables import edit
-from tests.support.corpora.complete import contents, rows_of, run_all, survivors, write_records
+from tests.support.corpora.complete import contents, run_all, survivors, write_records
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 TABLES = ("clean", "tokens", "clusters", "edges", "fingerprints", "rejects", "documents", "inputs")

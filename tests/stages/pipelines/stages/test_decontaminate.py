@@ -16,7 +16,6 @@ from strata.jobs.runner.options import OutputForm
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.execution.stage import StageStatus
 from strata.pipelines.explain.document import trace_document
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.stages.compress import run_compress
@@ -27,6 +26,7 @@ from strata.pipelines.stages.tokenize import run_tokenize
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import Settings
 from tests.support.corpora.texts import json_lines, library_texts
+from tests.support.rows import exported
 from tests.support.sequential import sequential_context
 
 TEXTS = library_texts(8, most_bytes=4000)
@@ -81,16 +81,8 @@ def web(folder, texts, run_id="run", **dedup):
     return context
 
 
-def rows(context, table):
-    return [
-        row
-        for batch in export_batches(context.corpus, context.store, table)
-        for row in batch.to_pylist()
-    ]
-
-
 def pairs(context):
-    return [(row["id"], row["other_id"]) for row in rows(context, "contained")]
+    return [(row["id"], row["other_id"]) for row in exported(context, "contained")]
 
 
 FOUND = [("doc-1", "doc-0"), ("doc-3", "doc-1"), ("doc-3", "doc-2"), ("doc-4", "doc-0")]
@@ -115,7 +107,7 @@ def test_decontaminate_documents_with_items_are_told_and_removed(tmp_path, bench
     run_dedup(context)
     tokens = run_tokenize(context)
     assert tokens.removed == {"contaminated": 3}
-    assert [row["id"] for row in rows(context, "documents")] == ["doc-0", "doc-2", "doc-5"]
+    assert [row["id"] for row in exported(context, "documents")] == ["doc-0", "doc-2", "doc-5"]
 
 
 def test_decontaminate_row_tells_share_number_and_sample(tmp_path, bench, texts):
@@ -125,7 +117,7 @@ def test_decontaminate_row_tells_share_number_and_sample(tmp_path, bench, texts)
 
     run_decontaminate(context)
 
-    (row,) = rows(context, "contained")
+    (row,) = exported(context, "contained")
     # Of 13 n-grams of eight words, the five with the sixteenth word are gone.
     assert (row["matched"], row["containment"]) == (8, pytest.approx(8 / 13))
     assert row["sample"] == " ".join(edited[:15])
@@ -304,8 +296,8 @@ def test_retract_rows_of_contained_go_and_a_new_survivor_with_an_item_stays_out(
     stages = (run_decontaminate, run_dedup, run_tokenize)
     assert {stage(later).status for stage in stages} == {StageStatus.SKIPPED}
     assert pairs(later) == [("doc-5", "doc-0")]
-    assert [row["id"] for row in rows(later, "documents")] == ["doc-0", "doc-2", "doc-6"]
-    assert len(rows(later, "tokens")) == 3
+    assert [row["id"] for row in exported(later, "documents")] == ["doc-0", "doc-2", "doc-6"]
+    assert len(exported(later, "tokens")) == 3
 
 
 def test_explain_tells_the_items_that_a_document_contains(tmp_path, bench, texts, capsys):
@@ -331,7 +323,7 @@ def test_passages_of_a_contaminated_document_are_no_first_occurrence(tmp_path, b
     for stage in (run_decontaminate, run_dedup, run_tokenize):
         stage(context)
 
-    kept = {row["id"]: row["text"] for row in rows(context, "documents")}
+    kept = {row["id"]: row["text"] for row in exported(context, "documents")}
 
     assert [(name, line in text) for name, text in kept.items()] == [
         ("doc-1", True),

@@ -9,9 +9,8 @@ from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.other_corpora import Origin, origins_of, reference_document
 from strata.settings import Settings
-from strata.storage.contracts.url import Url
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines, library_texts
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 TEXTS = library_texts(12, most_bytes=4000)
@@ -30,17 +29,8 @@ def corpus(folder, name, texts, run_id="run", **dedup):
     return context
 
 
-def rows_of(context, table, *columns):
-    return [
-        tuple(row.values())
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, Url.parse(file.url), columns, None, 10**6)
-        for row in batch.to_pylist()
-    ]
-
-
 def doc_ids(context):
-    return [row[0] for row in sorted(rows_of(context, "documents", "doc_id"))]
+    return [row["doc_id"] for row in rows_of(context, "documents", ["doc_id"])]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +56,7 @@ def test_against_what_others_have_is_removed_whatever_the_rules(tmp_path, memory
     assert [origin.corpus for origin in origins] == ["old", "bench"]
     ledger = {
         own.index(doc_id): kept_id if kept_id >= 0 else reference_document(kept_id, origins)
-        for doc_id, kept_id in rows_of(context, "clusters", "doc_id", "kept_id")
+        for doc_id, kept_id in map(dict.values, rows_of(context, "clusters", ["doc_id", "kept_id"]))
     }
     there = {name: doc_ids(other) for name, other in (("old", old), ("bench", bench))}
     named = {

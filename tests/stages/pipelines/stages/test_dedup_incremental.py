@@ -7,11 +7,9 @@ from strata.pipelines.execution.stage import StageStatus
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.contracts.url import Url
-from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
 from strata.storage.tables.publish import PublishMode, publish
 from tests.support.corpora.texts import json_lines
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 
@@ -34,16 +32,6 @@ def context_of(folder, run_id="run", inputs="in", **dedup):
     settings = {"corpus": "web", "warehouse": str(folder / "wh"), "dedup": dedup}
     path = str(folder.parent / inputs)
     return sequential_context(Settings(inputs=[{"path": path}], **settings), run_id)
-
-
-def rows_of(context, table):
-    names = SCHEMAS[table].names
-    return [
-        tuple(row.values())
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, Url.parse(file.url), names, None, 10**6)
-        for row in batch.to_pylist()
-    ]
 
 
 def add_part(folder, number, texts):
@@ -87,7 +75,7 @@ def test_parts_give_the_edges_and_the_ledger_of_all_at_once(tmp_path, parts, mem
 
     whole = at_once(tmp_path, survivor=rules)
 
-    assert sorted(rows_of(context, "edges")) == rows_of(whole, "edges")
+    assert rows_of(context, "edges") == rows_of(whole, "edges")
     assert rows_of(context, "clusters") == rows_of(whole, "clusters")
     assert len(rows_of(whole, "clusters")) > 30
     assert [report.details.new_documents for report in reports] == [len(p) for p in parts]
@@ -130,7 +118,7 @@ def test_survivors_that_a_new_document_replaces_are_told(tmp_path):
     report = run_dedup(later)
 
     assert sum(report.removed.values()) == 2
-    second = rows_of(later, "clusters")[1][0]
+    second = rows_of(later, "clusters")[1]["doc_id"]
     assert report.details.survivors_replaced == 1
     assert report.details.first_replaced == (second,)
 

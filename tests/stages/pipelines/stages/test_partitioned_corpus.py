@@ -20,7 +20,8 @@ from strata.storage.cleanup.garbage import find_orphans
 from strata.storage.integrity.verify import verify
 from strata.storage.layout.file_names import order_of_name
 from strata.storage.writing.tiers import tiers_of
-from tests.support.corpora.complete import contents, rows_of, run_all, write_records
+from tests.support.corpora.complete import contents, run_all, write_records
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 LANGS = ("de", "en", None, "a/b")

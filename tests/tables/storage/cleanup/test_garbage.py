@@ -20,6 +20,7 @@ from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from strata.storage.writing.tiers import tiers_of
+from tests.support.rows import ids_by_pyiceberg
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 APPEND, OVERWRITE = PublishMode.APPEND, PublishMode.OVERWRITE
@@ -78,11 +79,6 @@ def put(table, files, key, mode=APPEND):
     return publish(table, files, mode=mode, content_key=key, run_id="r")
 
 
-def ids_of(table, snapshot_id=None):
-    scan = table.iceberg().scan(snapshot_id=snapshot_id)
-    return sorted(scan.to_arrow()["doc_id"].to_pylist())
-
-
 def later():
     return datetime.now(UTC) + timedelta(hours=1)
 
@@ -105,7 +101,7 @@ def test_expire_keeps_the_present_snapshot_alone(table, make):
     gone = expire(table, later())
     assert [snapshot.content_key for snapshot in gone] == ["0", "1"]
     assert [snapshot.content_key for snapshot in table.snapshots()] == ["2"]
-    assert ids_of(table) == [0, 1, 2]
+    assert ids_by_pyiceberg(table) == [0, 1, 2]
     assert expire(table, later()) == []
 
 
@@ -125,7 +121,7 @@ def test_expire_keeps_what_a_tag_names(table, make):
     put(table, make(2), "b", OVERWRITE)
     put(table, make(3), "c", OVERWRITE)
     assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
-    assert ids_of(table, tagged) == [1]
+    assert ids_by_pyiceberg(table, tagged) == [1]
 
 
 def test_expire_of_an_unpublished_table_does_nothing(table):
@@ -162,7 +158,7 @@ def test_expire_beside_an_append_is_repeated(table, make, monkeypatch):
     load = catalog.load_table
     monkeypatch.setattr(catalog, "commit_table", raced)
     assert [snapshot.content_key for snapshot in expire(table, later())] == ["a", "b"]
-    assert ids_of(table) == [1, 2, 3]
+    assert ids_by_pyiceberg(table) == [1, 2, 3]
 
 
 def before_the_next_commit(table, monkeypatch, other):
@@ -185,7 +181,7 @@ def test_expire_beside_a_rollback_keeps_the_table_and_its_rows(table, make, monk
     back = table.iceberg().manage_snapshots().set_current_snapshot(snapshot_id=old)
     before_the_next_commit(table, monkeypatch, back.commit)
     assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
-    assert (table.snapshot_id(), ids_of(table)) == (old, [1])
+    assert (table.snapshot_id(), ids_by_pyiceberg(table)) == (old, [1])
 
 
 def test_expire_beside_a_branch_that_moves_to_an_old_snapshot_keeps_it(table, make, monkeypatch):
@@ -196,7 +192,7 @@ def test_expire_beside_a_branch_that_moves_to_an_old_snapshot_keeps_it(table, ma
     move = table.iceberg().manage_snapshots().create_branch(old, "side")
     before_the_next_commit(table, monkeypatch, move.commit)
     assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
-    assert ids_of(table, old) == [1]
+    assert ids_by_pyiceberg(table, old) == [1]
 
 
 def test_expire_locked_catalog_is_transient(table, make, monkeypatch):
@@ -430,7 +426,7 @@ def test_gc_removes_what_a_killed_commit_left(
     garbage = collect_garbage(corpus.store, find_orphans(corpus, tiers.values(), NO_GRACE))
     assert garbage.files == len(left)
     assert set(corpus.store.find(corpus.warehouse / "web")) == before
-    assert (table.content_key, ids_of(table)) == ("a", [1])
+    assert (table.content_key, ids_by_pyiceberg(table)) == ("a", [1])
 
 
 def test_gc_of_files_gone_meanwhile_is_no_error(corpus, tiers, make):
@@ -473,7 +469,7 @@ def test_gc_never_takes_a_file_that_a_retained_snapshot_needs(corpus, tiers, tab
         collect_garbage(corpus.store, find_orphans(corpus, tiers.values(), NO_GRACE))
     assert {s.snapshot_id for s in table.snapshots()} == set(expected)
     for snapshot_id, wanted in expected.items():
-        assert ids_of(table, snapshot_id) == sorted(wanted)
+        assert ids_by_pyiceberg(table, snapshot_id) == sorted(wanted)
     assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
 
 
@@ -513,4 +509,4 @@ def test_gc_works_on_every_kind_of_store(settings, any_folder, tmp_path, request
         assert found | urls_of(kept) < {file.url for file in garbage}
         collect_garbage(corpus.store, garbage)
         assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
-        assert ids_of(table) == [3]
+        assert ids_by_pyiceberg(table) == [3]

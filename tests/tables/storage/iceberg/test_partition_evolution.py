@@ -26,6 +26,7 @@ from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from strata.storage.writing.partitioned_writer import table_writer
+from tests.support.rows import ids_by_pyiceberg
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 BY_SOURCE = partition_fields("documents", ("source",))
@@ -122,14 +123,12 @@ def append(table, files, key):
     publish(table, files, mode=PublishMode.APPEND, content_key=key, run_id="r")
 
 
-def ids(table, condition):
-    return sorted(table.iceberg().scan(row_filter=condition).to_arrow()["doc_id"].to_pylist())
-
-
 def assert_filters_right(table, *batches):
     rows = [row for batch in batches for row in batch.to_pylist()]
     for condition, holds in FILTERS:
-        assert ids(table, condition) == [row["doc_id"] for row in rows if holds(row)], condition
+        assert ids_by_pyiceberg(table, where=condition) == [
+            row["doc_id"] for row in rows if holds(row)
+        ], condition
 
 
 @pytest.mark.parametrize("fields", [(), BY_SOURCE, BY_LANG, BY_ALL, *BY_TIMES])

@@ -18,6 +18,7 @@ from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish, run_commit
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from tests.support.rows import ids_by_pyiceberg
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 APPEND, OVERWRITE = PublishMode.APPEND, PublishMode.OVERWRITE
@@ -56,10 +57,6 @@ def make(folder):
     return make
 
 
-def ids_of(table):
-    return sorted(table.iceberg().scan().to_arrow()["doc_id"].to_pylist())
-
-
 def put(table, files, mode, key):
     return publish(table, files, mode=mode, content_key=key, run_id="run")
 
@@ -67,9 +64,9 @@ def put(table, files, mode, key):
 def test_publish_appends_and_overwrites(table, make):
     put(table, make(1, 2) + make(3), APPEND, "a")
     put(table, make(4), APPEND, "b")
-    assert ids_of(table) == [1, 2, 3, 4]
+    assert ids_by_pyiceberg(table) == [1, 2, 3, 4]
     put(table, make(9), OVERWRITE, "c")
-    assert ids_of(table) == [9]
+    assert ids_by_pyiceberg(table) == [9]
     assert [s.operation for s in table.snapshots()] == ["append", "append", "overwrite"]
     assert table.snapshots()[-1].properties["total-records"] == "1"
     assert table.content_key == "c"
@@ -80,7 +77,7 @@ def test_publish_same_key_again_does_nothing(table, make, mode):
     first = put(table, make(1), mode, "a")
     assert first == table.snapshots()[0].snapshot_id
     assert put(table, make(1), mode, "a") is None
-    assert ids_of(table) == [1]
+    assert ids_by_pyiceberg(table) == [1]
 
 
 def test_publish_appended_key_is_found_behind_others(table, make):
@@ -89,7 +86,7 @@ def test_publish_appended_key_is_found_behind_others(table, make):
     assert put(table, make(1), APPEND, "a") is None
     put(table, make(3), OVERWRITE, "c")
     assert put(table, make(1), APPEND, "a") is not None
-    assert ids_of(table) == [1, 3]
+    assert ids_by_pyiceberg(table) == [1, 3]
 
 
 def test_files_of_an_older_snapshot_are_those_of_its_time(table, make):
@@ -116,7 +113,7 @@ def test_carries_a_result_until_it_is_overwritten(table, make):
 def test_publish_overwrite_back_to_an_older_key_is_done(table, make):
     for key, number in (("a", 1), ("b", 2), ("a", 3)):
         assert put(table, make(number), OVERWRITE, key) is not None
-    assert ids_of(table) == [3]
+    assert ids_by_pyiceberg(table) == [3]
 
 
 @pytest.mark.parametrize("mode", PublishMode)
@@ -124,7 +121,7 @@ def test_publish_nothing_still_records_the_key(table, make, mode):
     put(table, make(1), APPEND, "a")
     assert put(table, [], mode, "empty") is not None
     assert table.content_key == "empty"
-    assert ids_of(table) == ([1] if mode is APPEND else [])
+    assert ids_by_pyiceberg(table) == ([1] if mode is APPEND else [])
 
 
 def test_publish_nothing_to_a_new_table_records_the_key(table):
@@ -138,7 +135,7 @@ def test_publish_lost_race_with_another_append_is_repeated(table, make):
     commit.add_files(make(1))
     put(table, make(2), APPEND, "b")
     assert run_commit(table, commit) == commit.snapshot_id
-    assert ids_of(table) == [1, 2]
+    assert ids_by_pyiceberg(table) == [1, 2]
 
 
 @pytest.mark.parametrize(("kind", "mode"), [(AppendCommit, APPEND), (OverwriteCommit, OVERWRITE)])
@@ -147,9 +144,9 @@ def test_publish_lost_race_with_the_same_result_does_nothing(table, make, kind, 
     commit = kind(table.iceberg().transaction(), {"strata.content-key": "a"}, "a")
     commit.add_files(make(1))
     put(table, make(1), mode, "a")
-    before = ids_of(table)
+    before = ids_by_pyiceberg(table)
     assert run_commit(table, commit) is None
-    assert ids_of(table) == before
+    assert ids_by_pyiceberg(table) == before
 
 
 def test_publish_overwrite_refuses_a_different_result_meanwhile(table, make):
@@ -159,7 +156,7 @@ def test_publish_overwrite_refuses_a_different_result_meanwhile(table, make):
     put(table, make(2), APPEND, "b")
     with pytest.raises(Exception, match="result b"):
         run_commit(table, commit)
-    assert ids_of(table) == [1, 2]
+    assert ids_by_pyiceberg(table) == [1, 2]
 
 
 def test_publish_failed_commit_leaves_no_metadata_files(table, make, store):
@@ -199,7 +196,7 @@ def test_publish_lost_answer_is_read_back(table, make, monkeypatch):
     monkeypatch.setattr(type(table._catalog), "commit_table", lost)
     assert put(table, make(1), APPEND, "a") is not None
     monkeypatch.undo()
-    assert ids_of(table) == [1]
+    assert ids_by_pyiceberg(table) == [1]
 
 
 def test_publish_conflict_reaches_the_user_as_conflict(table, make, monkeypatch):
@@ -218,7 +215,7 @@ def test_publish_orphans_are_in_no_snapshot(table, make):
     make(7)
     put(table, make(1), APPEND, "a")
     make(8)
-    assert ids_of(table) == [1]
+    assert ids_by_pyiceberg(table) == [1]
 
 
 PUBLISHER = """
@@ -265,7 +262,7 @@ def test_publish_from_two_processes_loses_and_doubles_nothing(settings, make, tm
         )
     with open_corpus(settings) as corpus:
         table = corpus.table("clusters")
-        assert ids_of(table) == [0, 1, 2, *range(100, 103), *range(200, 203)]
+        assert ids_by_pyiceberg(table) == [0, 1, 2, *range(100, 103), *range(200, 203)]
         assert len(table.snapshots()) == 9
     assert sum(made is None for result in results for made in result) == 3
 
@@ -285,9 +282,9 @@ def test_publish_with_a_really_locked_database_is_transient(settings, make, tmp_
             with pytest.raises(TransientError, match="locked"):
                 question()
         other.rollback()
-        assert ids_of(table) == [1]
+        assert ids_by_pyiceberg(table) == [1]
         assert put(table, make(2), APPEND, "b") is not None
-        assert ids_of(table) == [1, 2]
+        assert ids_by_pyiceberg(table) == [1, 2]
 
 
 def test_publish_columns_without_statistics_are_no_warning(settings, folder, caplog):

@@ -10,6 +10,7 @@ from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish, run_commit
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from tests.support.rows import ids_by_pyiceberg
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
 DENSE = ParquetLayout("zstd", 9, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
@@ -49,10 +50,6 @@ def filled(table, make):
     return table
 
 
-def ids_of(table):
-    return sorted(table.iceberg().scan().to_arrow()["doc_id"].to_pylist())
-
-
 def urls(table):
     return tuple(file.url for file in table.files())
 
@@ -61,7 +58,7 @@ def test_replace_swaps_many_for_one_and_keeps_key_and_properties(filled, make, f
     old = urls(filled)
     (new,) = make(1, 2, 3, 4, 5, 6, tier="cold", layout=DENSE)
     snapshot = replace_files(filled, [Replacement(old, (new,))], run_id="compact")
-    assert ids_of(filled) == [1, 2, 3, 4, 5, 6]
+    assert ids_by_pyiceberg(filled) == [1, 2, 3, 4, 5, 6]
     (file,) = filled.files()
     assert file.location.is_below(folder / "cold")
     assert (file.codec, file.level, file.min_doc_id, file.max_doc_id) == ("zstd", 9, 1, 6)
@@ -81,7 +78,7 @@ def test_replace_groups_of_any_shape_in_one_snapshot(filled, make):
         [Replacement((a, b), tuple(make(1, 2, 3))), Replacement((c,), tuple(make(4) + make(5, 6)))],
         run_id="r",
     )
-    assert ids_of(filled) == [1, 2, 3, 4, 5, 6]
+    assert ids_by_pyiceberg(filled) == [1, 2, 3, 4, 5, 6]
     assert len(filled.snapshots()) == before + 1
     assert len(urls(filled)) == 3
 
@@ -125,7 +122,7 @@ def test_replace_nothing_makes_no_snapshot(filled):
 def test_replace_with_other_row_counts_is_refused(filled, make, ids):
     with pytest.raises(BalanceError, match="2 rows"):
         replace_files(filled, [Replacement(urls(filled)[:1], tuple(make(*ids)))], run_id="r")
-    assert ids_of(filled) == [1, 2, 3, 4, 5, 6]
+    assert ids_by_pyiceberg(filled) == [1, 2, 3, 4, 5, 6]
 
 
 def test_replace_of_a_file_that_is_gone_is_a_conflict(filled, make):
@@ -147,7 +144,7 @@ def test_replace_beside_an_append_keeps_both_and_the_newer_key(filled, make):
     commit = staged(filled, urls(filled)[:1], make(1, 2))
     publish(filled, make(7), mode=PublishMode.APPEND, content_key="d", run_id="r")
     assert run_commit(filled, commit) == commit.snapshot_id
-    assert ids_of(filled) == [1, 2, 3, 4, 5, 6, 7]
+    assert ids_by_pyiceberg(filled) == [1, 2, 3, 4, 5, 6, 7]
     assert filled.content_key == "d"
     assert filled.snapshots()[-1].operation == "replace"
 
@@ -158,7 +155,7 @@ def test_replace_beside_a_replace_of_the_same_file_is_refused(filled, make):
     replace_files(filled, [Replacement(old, tuple(make(1, 2)))], run_id="r")
     with pytest.raises(Exception, match=r"[Mm]issing|deleted"):
         run_commit(filled, commit)
-    assert ids_of(filled) == [1, 2, 3, 4, 5, 6]
+    assert ids_by_pyiceberg(filled) == [1, 2, 3, 4, 5, 6]
 
 
 def test_replace_beside_an_overwrite_brings_nothing_back(filled, make):
@@ -166,7 +163,7 @@ def test_replace_beside_an_overwrite_brings_nothing_back(filled, make):
     publish(filled, make(9), mode=PublishMode.OVERWRITE, content_key="z", run_id="r")
     with pytest.raises(Exception, match=r"[Mm]issing|deleted"):
         run_commit(filled, commit)
-    assert ids_of(filled) == [9]
+    assert ids_by_pyiceberg(filled) == [9]
 
 
 def test_replace_during_an_overwrite_leaves_none_of_the_old_rows(filled, make):
@@ -174,7 +171,7 @@ def test_replace_during_an_overwrite_leaves_none_of_the_old_rows(filled, make):
     commit.add_files(make(9))
     replace_files(filled, [Replacement(urls(filled)[:1], tuple(make(1, 2)))], run_id="r")
     run_commit(filled, commit)
-    assert ids_of(filled) == [9]
+    assert ids_by_pyiceberg(filled) == [9]
     assert filled.snapshots()[-1].properties["total-records"] == "1"
 
 

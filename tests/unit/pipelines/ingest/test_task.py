@@ -20,6 +20,7 @@ from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import read_batches
 from strata.storage.writing.parquet import ParquetLayout
 from tests.support.corpora.texts import json_lines, library_texts, write_shards
+from tests.support.rows import rows_of_files
 from tests.support.sequential import sequential_context
 
 TEXTS = library_texts(12, most_bytes=8000)
@@ -40,18 +41,6 @@ def task_of(store, folder, split_bytes=10**9):
     )
 
 
-def rows_of(store, result, table):
-    return [
-        row
-        for file in result.files
-        if file.table == table
-        for batch in read_batches(
-            store, Url.parse(file.url), file.metadata.schema.to_arrow_schema().names, None, 10**6
-        )
-        for row in batch.to_pylist()
-    ]
-
-
 def cut_file(folder):
     whole = gzip.compress(json_lines(TEXTS * 3, 500))
     (folder / "part-9.jsonl.gz").write_bytes(whole[: len(whole) // 2])
@@ -61,7 +50,7 @@ def test_task_documents_carry_their_place_their_bytes_and_their_hash(store, fold
     write_shards(tmp_path / "in", TEXTS, 3)
     task = pickle.loads(pickle.dumps(task_of(store, folder)))
     result = run_shard_task(task)
-    rows = rows_of(store, result, "documents")
+    rows = rows_of_files(store, result.files, "documents")
     assert [row["text"] for row in rows] == TEXTS
     assert [row["id"] for row in rows] == [f"doc-{n}" for n in range(len(TEXTS))]
     for row in rows:
@@ -77,8 +66,8 @@ def test_task_documents_carry_their_place_their_bytes_and_their_hash(store, fold
 def test_task_fingerprints_are_those_of_the_kernels(store, folder, tmp_path):
     write_shards(tmp_path / "in", TEXTS, 2)
     result = run_shard_task(task_of(store, folder))
-    rows = rows_of(store, result, "fingerprints")
-    documents = rows_of(store, result, "documents")
+    rows = rows_of_files(store, result.files, "fingerprints")
+    documents = rows_of_files(store, result.files, "documents")
     sketches = sketch(pa.array(TEXTS, pa.large_string()), 5)
     for row, document, number in zip(rows, documents, range(len(TEXTS)), strict=True):
         for name in ("doc_id", "source", "n_bytes", "content_hash"):
@@ -95,7 +84,7 @@ def test_task_splits_do_not_change_the_rows(store, folder, tmp_path, split_bytes
     whole = run_shard_task(task_of(store, folder))
     cut = run_shard_task(task_of(store, folder, split_bytes))
     for table in TABLES:
-        assert rows_of(store, cut, table) == rows_of(store, whole, table)
+        assert rows_of_files(store, cut.files, table) == rows_of_files(store, whole.files, table)
     assert {n: vars_of(c) for n, c in cut.inputs.items()} == {
         n: vars_of(c) for n, c in whole.inputs.items()
     }
@@ -110,9 +99,12 @@ def test_task_bad_records_are_rejected_and_counted(store, folder, tmp_path):
     lines = [b'{"text": "good"}', b"{bad", b'{"text": ""}', b'{"text": 5}', b'{"text": "fine"}']
     (tmp_path / "in" / "a.jsonl").write_bytes(b"\n".join(lines))
     result = run_shard_task(task_of(store, folder))
-    assert [row["text"] for row in rows_of(store, result, "documents")] == ["good", "fine"]
+    assert [row["text"] for row in rows_of_files(store, result.files, "documents")] == [
+        "good",
+        "fine",
+    ]
     reasons = ["invalid_json", "empty_text", "text_not_string"]
-    rejects = rows_of(store, result, "rejects")
+    rejects = rows_of_files(store, result.files, "rejects")
     assert [row["reason"] for row in rejects] == reasons
     assert [row["position"] for row in rejects] == [17, 22, 35]
     assert vars_of(result.inputs[0]) == (5, 2, dict.fromkeys(reasons, 1))
@@ -126,7 +118,7 @@ def test_task_only_bad_records_writes_only_rejects(store, folder, tmp_path):
     (tmp_path / "in" / "a.jsonl").write_bytes(b"{bad\n" * 50)
     result = run_shard_task(task_of(store, folder))
     assert {file.table for file in result.files} == {"rejects"}
-    assert len(rows_of(store, result, "rejects")) == 50
+    assert len(rows_of_files(store, result.files, "rejects")) == 50
     assert len(result.samples) == 5
 
 
@@ -147,7 +139,7 @@ def test_task_with_a_broken_file_keeps_nothing_and_names_it(store, folder, tmp_p
     assert result.files == []
     assert store.find(folder / "out") == []
     again = run_shard_task(task.without(frozenset(result.broken)))
-    assert [row["text"] for row in rows_of(store, again, "documents")] == TEXTS
+    assert [row["text"] for row in rows_of_files(store, again.files, "documents")] == TEXTS
 
 
 def test_task_one_round_finds_all_broken_files(store, folder, tmp_path):

@@ -15,11 +15,10 @@ from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import train_bpe
 from strata.settings import TokenizeSettings
 from strata.storage.contracts.options import StorageOptions
-from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.support.corpora.texts import library_texts
+from tests.support.rows import rows_of_files
 
 TEXTS = [text[:1500] for text in library_texts(30)]
 LAYOUT = ParquetLayout("zstd", 3, 8_000, 10_000_000)
@@ -95,22 +94,11 @@ def task_of(documents, ledger, folder, tables=("tokens", "clean"), groups=None):
     )
 
 
-def rows_of(store, files, table):
-    columns = SCHEMAS[table].names
-    return [
-        row
-        for file in files
-        if file.table == table
-        for batch in read_batches(store, Url.parse(file.url), columns, None, 10**6)
-        for row in batch.to_pylist()
-    ]
-
-
 def test_task_survivors_have_the_ids_of_the_reference(store, folder, documents, ledger, spec):
     task, spec = pickle.loads(pickle.dumps((task_of(documents, ledger, folder), spec)))
     result = run_token_task(task, spec)
     kept = [n for n in range(len(TEXTS)) if n not in REMOVED]
-    tokens = rows_of(store, result.files, "tokens")
+    tokens = rows_of_files(store, result.files, "tokens")
     assert [row["doc_id"] - FIRST for row in tokens] == kept
     assert [row["tokens"] for row in tokens] == [reference_ids(spec, TEXTS[n]) for n in kept]
     assert all(row["n_tokens"] == len(row["tokens"]) for row in tokens)
@@ -123,8 +111,8 @@ def test_task_survivors_have_the_ids_of_the_reference(store, folder, documents, 
 
 def test_task_clean_is_the_survivors_with_all_columns(store, folder, documents, ledger, spec):
     result = run_token_task(task_of(documents, ledger, folder), spec)
-    whole = rows_of(store, [documents], "documents")
-    clean = rows_of(store, result.files, "clean")
+    whole = rows_of_files(store, [documents], "documents")
+    clean = rows_of_files(store, result.files, "clean")
     assert clean == [row for n, row in enumerate(whole) if n not in REMOVED]
 
 
@@ -147,7 +135,7 @@ def test_task_row_groups_of_two_tasks_give_all_documents_once(
     halves = [tuple(range(count // 2)), tuple(range(count // 2, count))]
     results = [run_token_task(task_of(documents, ledger, folder, groups=g), spec) for g in halves]
     files = [file for result in results for file in result.files]
-    doc_ids = [row["doc_id"] - FIRST for row in rows_of(store, files, "tokens")]
+    doc_ids = [row["doc_id"] - FIRST for row in rows_of_files(store, files, "tokens")]
     assert doc_ids == [n for n in range(len(TEXTS)) if n not in REMOVED]
     assert sum(result.survivors.rows_in for result in results) == len(TEXTS)
 
