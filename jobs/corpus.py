@@ -29,7 +29,6 @@ from strata.jobs.runner.options import RunOptions
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
 from strata.storage.contracts.options import StorageOptions
-from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import MeteredStore
 from strata.toml_text import toml_value
 
@@ -180,6 +179,7 @@ class Corpus:
             InputError: it is damaged, or of a newer version.
         """
         from strata.jobs.report.files import ReportFiles
+        from strata.storage.stores.opening import open_store
 
         store = open_store(StorageOptions.of(self.settings))
         return ReportFiles.of(self.settings, store).run(run_id)

@@ -69,6 +69,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.storage.layout.schemas": Reason.COMMAND,
         "strata.storage.reading.conditions": Reason.CATALOG,
         "strata.storage.reading.read_plan": Reason.COMMAND,
+        "strata.storage.stores.opening": Reason.OPTIONAL,
         "strata.storage.tables.catalog": Reason.COMMAND,
     },
     "strata.jobs.datasource.options": {
