@@ -21,6 +21,7 @@ from strata.pipelines.readers.split import plan_splits
 from strata.pipelines.stages.compress import plan_compress
 from strata.pipelines.stages.shard import plan_inputs
 from strata.settings import Settings
+from strata.stages import STAGES
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.writing.tiers import landing_tier, tier_of_table
 from strata.tables import table_names
@@ -85,14 +86,16 @@ def _stages(context: StageContext, *, up_to_date: bool) -> dict[str, str]:
     searched = up_to_date and is_contained_current(
         upstream.table("contained"), upstream.contained_key
     )
-    search = {"decontaminate": "up to date" if searched else "would run"}
-    return {
+    unknown = "would run unless up to date"
+    known = {
         "shard": "up to date" if up_to_date else "would run",
-        **(search if context.settings.dedup.decontaminate else {}),
+        "decontaminate": "up to date" if searched else "would run",
         "dedup": "up to date" if dedup_done else "would run",
-        "tokenize": "would run unless up to date" if dedup_done else "would run",
+        "tokenize": unknown if dedup_done else "would run",
         "compress": _compress(moves, up_to_date=dedup_done),
     }
+    left_out = () if context.settings.dedup.decontaminate else ("decontaminate",)
+    return {name: known.get(name, unknown) for name in STAGES if name not in left_out}
 
 
 def _compress(moves: dict[str, int], *, up_to_date: bool) -> str:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from strata.jobs.cli import main
+from strata.jobs.planning.dry_run import plan_facts
 from strata.jobs.runner.launch import stages_of
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.run import run_stages
@@ -147,6 +148,12 @@ def test_declared_stage_is_part_of_a_run_and_of_its_report(context, capsys, sett
     out = capsys.readouterr().out
     assert "measure" in out
     assert "lengths" in out
+
+
+def test_declared_stage_is_part_of_a_plan(context):
+    plan = plan_facts(context.settings)
+    assert plan["stages"]["measure"] == "would run unless up to date"
+    assert plan["tables"]["lengths"]["rows now"] == 0
 
 
 def test_declared_table_is_exported(measured, settings_file, tmp_path):
