@@ -1,4 +1,4 @@
-"""Skewed keys: so many documents have one that a single reducer would outlast all others.
+"""Skewed keys: those of so many documents that one reducer would still be busy after all others.
 
 A sample finds them. Their first hubs are found in a pass or two over the fingerprints, and given to
 the tasks that make the rows (see :mod:`strata.pipelines.kernels.hubs`). The sample decides only

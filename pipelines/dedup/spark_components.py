@@ -202,7 +202,7 @@ class PairFolder:
         spark: the session.
         store: where the folder is.
         folder: the folder.
-        task_pairs: a task reads at least this many pairs, where there are so many.
+        task_pairs: a task reads at least this many pairs, if there are as many.
     """
 
     spark: SparkSession

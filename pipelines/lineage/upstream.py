@@ -42,7 +42,7 @@ _OF_RETRACTION = ("documents", "edges", "clusters", "contained", "clean", "token
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Tables, settings and other corpora at one moment, and the keys of the results they lead to.
+    """Tables, settings and other corpora at one moment, and the keys of the results they determine.
 
     Attributes:
         documents_key: content key of `documents`.

@@ -21,7 +21,7 @@ from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["blank_samples", "purge"]
 
-# Staged files are also those of runs on other corpora, which go on.
+# Staging folders are also used by runs on other corpora, which must not be disturbed.
 STAGING_GRACE = timedelta(hours=24)
 # The clocks of the publishing hosts may differ by this much.
 ANY_AGE = timedelta(days=1)
