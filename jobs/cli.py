@@ -250,7 +250,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def console() -> int:
     """The command `strata`: `main`, and then a quick end of the process."""
     code = main()
-    # At its exit the interpreter would collect for half a second what goes with the process anyway.
+    # At exit the interpreter would spend half a second on freeing what the process leaves anyway.
     gc.freeze()
     return code
 

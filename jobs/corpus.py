@@ -11,10 +11,10 @@
             ...
         trace = corpus.explain("doc-17")
 
-Opening reads the settings and nothing else: the catalog is opened when a table is first asked for,
-and Spark starts when a stage first needs it. Where Spark runs already in this process, its tasks
+Opening reads the settings and nothing else: the catalog is opened when a table is first needed, and
+Spark starts when a stage first needs it. Where Spark is already running in this process, the tasks
 run there, and it is not stopped. Every failure is a :class:`strata.StrataError`; nothing is printed
-unless asked for, and no signal handler is set.
+by default, and no signal handler is set.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = ["QUIET", "Corpus", "Table", "open"]
 
 QUIET = -1
 """The verbosity that prints nothing."""
-# Under this name DuckDB sees the rows that it copies.
+# The name under which DuckDB sees the rows that it copies.
 _STREAM = "strata_stream"
 
 
@@ -66,8 +66,8 @@ def open(file: Path | str, overrides: Mapping[str, object] | None = None) -> Cor
             ``--set`` does.
 
     Raises:
-        SettingsError: the file is missing or not TOML, or keys or values are wrong; all of these
-            problems are in the one message.
+        SettingsError: the file is missing or not TOML, or keys or values are wrong; one message
+            lists all of these problems.
     """
     texts = [f"{key}={_text(key, value)}" for key, value in (overrides or {}).items()]
     return Corpus(load_settings(Path(file), texts).settings)
@@ -85,7 +85,7 @@ def _text(key: str, value: object) -> str:
 class Corpus:
     """One corpus: its stages, tables and reports.
 
-    It belongs to the process that opened it. Closing it gives the connections of the catalog back.
+    It belongs to the process that opened it. Closing it releases the catalog's connections.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -110,8 +110,8 @@ class Corpus:
         Args:
             stages: of shard, dedup, tokenize and compress, in this order; ``run`` is all of them.
             run_id: name of the run; made from the time unless given.
-            master: Spark master; the default is that of the settings, else ``local[*]``. A Spark
-                that runs already keeps its own.
+            master: Spark master; the default is that of the settings, else ``local[*]``. A running
+                Spark session keeps its own.
             verbosity: -1 prints nothing, 0 shows the progress on stderr, 1 and 2 Spark's log too.
 
         Returns:
@@ -146,7 +146,7 @@ class Corpus:
         return plan_facts(self.settings)
 
     def tables(self) -> list[str]:
-        """Names of the tables that something was published to, in the order of the stages."""
+        """Names of the tables that have been published to, in the order of the stages."""
         return self._opened().existing_tables()
 
     def table(self, name: str) -> Table:
@@ -158,14 +158,14 @@ class Corpus:
         return Table(self._opened(), name)
 
     def explain(self, document: str | int, *, members: int = 10) -> Trace:
-        """The way of one document through the stages, and its duplicates.
+        """The path of one document through the stages, and its duplicates.
 
         Args:
             document: the user's id, a ``doc_id``, or ``uri:position`` of a record.
-            members: documents of its cluster that are listed at most.
+            members: most documents of its cluster to list.
 
         Raises:
-            InputMissingError: nothing of that name was read.
+            InputMissingError: nothing by that name was read.
         """
         from strata.jobs.explain_document import explain
 
@@ -185,7 +185,7 @@ class Corpus:
         return ReportFiles.of(self.settings, store).run(run_id)
 
     def close(self) -> None:
-        """Give the catalog's connections back; the next question opens it again."""
+        """Release the catalog's connections; it is opened again when it is next needed."""
         if self._catalog is not None:
             self._catalog.close()
             self._catalog = None
@@ -213,9 +213,9 @@ class Corpus:
 
 
 class Table:
-    """One table of a corpus, to be read; every question is answered from its present state.
+    """One table of a corpus, for reading; every call uses its present state by default.
 
-    ``snapshot`` is the id or tag of an older state everywhere. ``where`` is a condition such as
+    ``snapshot`` always is the id or tag of an older state. ``where`` is a condition such as
     ``"doc_id >= 5 and source in ('web', 'wiki')"``: files and row groups that cannot have such
     rows are not read.
     """
@@ -245,7 +245,7 @@ class Table:
         return self._table.snapshots()
 
     def count(self, *, where: str = "", snapshot: int | str | None = None) -> int:
-        """Number of rows; without a condition the catalog knows it, and no file is read.
+        """Number of rows; without a condition it comes from the catalog, and no file is read.
 
         Raises:
             SettingsError: there is no such snapshot, or the condition cannot be read.
@@ -264,7 +264,7 @@ class Table:
     ) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches of some MB, one after the other, from all tiers.
 
-        Files are listed now, and read as the batches are asked for, by this process alone.
+        Files are listed now, and read by this process alone as the batches are consumed.
 
         Args:
             columns: the columns, in this order; all by default.
@@ -295,8 +295,8 @@ class Table:
         """The rows as an Arrow stream, which PyArrow, Polars, DuckDB and pandas read as it is.
 
         It streams and can be read once. Arguments and errors are those of `to_arrow_batches`;
-        what fails while reading is raised as it is from the reader's own methods, and in the words
-        of their own errors by other engines.
+        errors while reading are raised unchanged by the reader's own methods; other engines wrap
+        them in errors of their own.
         """
         import pyarrow as pa
 
@@ -312,12 +312,12 @@ class Table:
         where: str = "",
         snapshot: int | str | None = None,
     ) -> duckdb.DuckDBPyRelation:
-        """Copy the rows into a temporary table of DuckDB, named as the table; returns it.
+        """Copy the rows into a temporary table of DuckDB, named like the table; returns it.
 
-        DuckDB then asks it again and again without the stores; `scan` copies nothing.
+        DuckDB can then query it repeatedly without the stores; `scan` copies nothing.
 
         Args:
-            connection: where the table is made; a new database in memory by default.
+            connection: where the table is created; a new database in memory by default.
             columns: the columns; all by default.
             where: which rows.
             snapshot: id or tag of an older state.

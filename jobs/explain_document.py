@@ -1,4 +1,4 @@
-"""`strata explain`: the way of one document through the stages."""
+"""`strata explain`: the path of one document through the stages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def explain(settings: Settings, document: str, members: int) -> Trace:
     Args:
         settings: the corpus.
         document: the user's id, a ``doc_id``, or ``uri:position`` of a record.
-        members: documents of its cluster that are listed at most.
+        members: most documents of its cluster to list.
 
     Raises:
         InputMissingError: nothing of that name was read.
@@ -61,7 +61,7 @@ def explain_document(
     Args:
         settings: the corpus.
         document: the user's id, a ``doc_id``, or ``uri:position`` of a record.
-        members: documents of its cluster that are told at most.
+        members: most documents of its cluster to list.
         output: how it is printed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`strata storage move`: files into the tiers that the lifecycle rules want them in.
+"""`strata storage move`: move files into the tiers that the lifecycle rules assign them to.
 
 Under Spark: `spark-submit jobs/move_files.py --conf-file FILE`.
 """

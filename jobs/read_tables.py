@@ -34,8 +34,8 @@ def read_table(
         spark: any session.
         conf: the settings file of the corpus.
         table: name of the table.
-        columns: the columns to read, all by default. Name them: Spark does not tell a Python data
-            source which columns a query uses, so what is not named here is read for nothing.
+        columns: the columns to read, all by default. Name them: a Python data source does not learn
+            from Spark which columns a query uses, so columns that are not needed are read in vain.
         where: which rows, such as "doc_id >= 5 and source in ('web', 'wiki')". It leaves out files
             by their partitions and bounds, and row groups by theirs; filters of queries do not.
         snapshot: id or tag of an older state.

@@ -1,4 +1,4 @@
-"""`strata storage rewrite`: tables into other partitions, another order, files of another size.
+"""`strata storage rewrite`: rewrite tables into other partitions, row order or file sizes.
 
 Under Spark: `spark-submit jobs/rewrite_tables.py --conf-file FILE`.
 """
@@ -41,7 +41,7 @@ def rewrite_tables(arguments: argparse.Namespace) -> int:
 
 
 def request_of(arguments: argparse.Namespace) -> RewriteRequest:
-    """What the flags ask for.
+    """The request that the flags describe.
 
     Raises:
         SettingsError: they cannot work.

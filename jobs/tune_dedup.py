@@ -1,4 +1,4 @@
-"""`strata dedup --tune`: weigh the settings of dedup on a sample of the corpus; publishes nothing.
+"""`strata dedup --tune`: compare settings of dedup on a sample of the corpus; publishes nothing.
 
 Under Spark: `spark-submit jobs/tune_dedup.py --conf-file FILE`.
 """
@@ -65,7 +65,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
 
 
 def show_tuning(tuning: Tuning, console: Console) -> None:
-    """Print what was tried, what it is worth, and what to set."""
+    """Print what was tried, what it found and cost, and what to set."""
     table = Table(
         title=f"dedup at threshold {tuning.threshold:g}", box=box.SIMPLE_HEAD, title_justify="left"
     )

@@ -1,1 +1,1 @@
-"""What every command shares: its flags (`arguments`), its start and end (`entry`)."""
+"""What all commands share: their flags (`arguments`), their start and end (`entry`)."""

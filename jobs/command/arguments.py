@@ -1,7 +1,4 @@
-"""The flags that every job has.
-
-The flags of `strata retract`.
-"""
+"""The flags of commands and jobs: those that all share, and groups of flags that several share."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ __all__ = [
 
 USAGE = 2
 MAX_HOURS = 1e6
-# Flag, kind and help of everything that can be asked for.
+# Flag, kind and help of every selector.
 SELECTORS = (
     ("--id", "id", "documents with this id of yours"),
     ("--doc-id", "doc_id", "the document with this number"),
@@ -54,10 +51,10 @@ KINDS = tuple(kind for _, kind, _ in SELECTORS)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors end like every other failure: with one JSON line."""
+    """A parser that reports errors like every other failure: with one JSON line at the end."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and exit with code 2."""
+        """Report what is wrong with the command line, and exit with code 2."""
         self.print_usage(sys.stderr)
         hint = f"see {self.prog} --help"
         report_failure(sys.stderr, USAGE, message, hint, retryable=False, run_id="")
@@ -74,7 +71,7 @@ def job_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def stage_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A parser for a job of stages, which other corpora may take part in."""
+    """A parser for a job of stages, with the flags that name other corpora."""
     parser = job_parser(name, description)
     add_other_corpora(parser)
     return parser
@@ -84,7 +81,7 @@ def number_of(text: str) -> int:
     """The value of a flag that counts things.
 
     Raises:
-        ArgumentTypeError: no whole number from 0 on.
+        ArgumentTypeError: not a whole number of at least 0.
     """
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
@@ -95,7 +92,7 @@ def hours_of(text: str) -> timedelta:
     """The value of a flag that gives an age in hours.
 
     Raises:
-        ArgumentTypeError: no number of hours.
+        ArgumentTypeError: not a number of hours.
     """
     try:
         hours = float(text)
@@ -163,7 +160,7 @@ def add_other_corpora(parser: argparse.ArgumentParser) -> None:
 
 
 def add_grace(parser: argparse.ArgumentParser) -> None:
-    """The flag that says how long copies stay that a move has replaced."""
+    """The flag that says how long old copies stay after a move."""
     parser.add_argument(
         "--grace",
         type=hours_of,
@@ -174,7 +171,7 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rewrite(parser: argparse.ArgumentParser) -> None:
-    """The flags that say how tables are written anew."""
+    """The flags that say how tables are rewritten."""
     parser.add_argument("--table", choices=tuple(PARTITIONABLE), help="only this table")
     parser.add_argument(
         "--partition-by",
@@ -190,7 +187,7 @@ def add_rewrite(parser: argparse.ArgumentParser) -> None:
 
 
 def all_overrides(arguments: argparse.Namespace) -> list[str]:
-    """What --set says, and what flags say in short for settings."""
+    """The overrides given by --set, and by flags that are short for settings."""
     said = [
         f"dedup.{flag}={json.dumps(values)}"
         for flag in ("against", "decontaminate")
@@ -201,12 +198,12 @@ def all_overrides(arguments: argparse.Namespace) -> list[str]:
 
 
 def verbosity(arguments: argparse.Namespace) -> int:
-    """0 is normal, less is quieter, more says more."""
+    """0 is normal, lower values are quieter, higher ones more verbose."""
     return int(arguments.verbose) - int(arguments.quiet)
 
 
 def add_retract(parser: argparse.ArgumentParser) -> None:
-    """Add what can be retracted, and how."""
+    """Add the flags of `strata retract`: selectors, and how to retract."""
     for flag, kind, text in SELECTORS:
         parser.add_argument(
             flag, dest=f"ask_{kind}", action="append", default=[], metavar="VALUE", help=text
@@ -232,11 +229,11 @@ def add_retract(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(arguments: argparse.Namespace) -> RetractRequest:
-    """What the flags ask for.
+    """The request that the flags describe.
 
     Raises:
-        SettingsError: nothing is asked for, or a value names nothing.
-        InputMissingError: a file of values is not there.
+        SettingsError: there is no selector, or a value is empty.
+        InputMissingError: a file of values is missing.
     """
     from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, RetractRequest
 

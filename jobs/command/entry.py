@@ -35,7 +35,7 @@ def run_command(
 ) -> int:
     """Run stages as the parsed arguments say, and show the outcome.
 
-    The stages are asked for only once the settings are known to be right.
+    ``stages`` is called only once the settings are known to be valid.
 
     Returns:
         The exit code.
@@ -73,7 +73,7 @@ def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
 
 
 def write_report(path: Path, data: bytes) -> None:
-    """Put a report where the user wants it, whole or not at all."""
+    """Write a report where the user wants it, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data)

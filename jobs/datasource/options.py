@@ -27,13 +27,13 @@ NAMES = (
     *("table", "snapshot", "columns", "where", "part_mb"),
 )
 PART_MB = 64
-# Names of fsspec's options whose values open doors: s3fs, gcsfs, adlfs, webhdfs.
+# Names of fsspec's options that hold credentials: s3fs, gcsfs, adlfs, webhdfs.
 SECRETS = ("secret", "token", "password", "key", "credential", "connection_string")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What ``spark.read.format("strata")`` was given.
+    """The options given to ``spark.read.format("strata")``.
 
     Attributes:
         conf: a settings file; or else
@@ -42,10 +42,10 @@ class SourceOptions:
         catalog: properties of its catalog, as JSON,
         storage_options: fsspec options by URL prefix, as JSON; secrets as "env:NAME" only.
         table: the table.
-        snapshot: id or tag; the present snapshot of the time of ``load()`` where empty.
+        snapshot: id or tag; where empty, the present snapshot at the time of ``load()``.
         columns: the columns, in this order.
         where: which rows, as :func:`strata.storage.reading.conditions.parse_condition` reads it.
-        part_bytes: bytes on disk that a task reads at most, as far as row groups allow.
+        part_bytes: most bytes on disk that a task reads, as far as row groups allow.
     """
 
     conf: str
@@ -107,7 +107,7 @@ class SourceOptions:
             return Settings(
                 corpus=self.corpus,
                 warehouse=self.warehouse,
-                # Required of a corpus that is built; nothing reads them here.
+                # Required for building a corpus; not used here.
                 inputs=[{"path": self.warehouse}],  # type: ignore[arg-type]
                 catalog=catalog,
                 storage_options=storage,
@@ -159,7 +159,7 @@ def _json(option: str, text: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         found = None
     if not isinstance(found, dict):
-        # Without the text: it may hold what must not be shown.
+        # Without the text, which may contain secrets.
         raise SettingsError(
             f"option {option} of format strata is no JSON object",
             hint='write it as in {"s3://bucket": {"key": "env:S3_KEY"}}',

@@ -1,11 +1,11 @@
-"""The Spark data source ``strata``: one table of a corpus, from all tiers that its files lie on.
+"""The Spark data source ``strata``: one table of a corpus, from all tiers that have its files.
 
-Spark runs the three parts in Python processes of their own: the source at ``load()`` and the plan
-at the first query, on the driver; the reading in tasks. What they know of each other is pickled.
+Spark runs the three parts in separate Python processes: the source at ``load()`` and the plan at
+the first query, on the driver; the reading in tasks. What they pass to each other is pickled.
 
-Filters of queries are not pushed down (``pushFilters``): Spark 4.3 keeps the plan of a query with a
-filter for all other queries of the same DataFrame, which then lack rows. The option ``where``
-belongs to the DataFrame as a whole.
+Filters of queries are not pushed down (``pushFilters``): Spark 4.3 reuses the plan of a query with
+a filter for all other queries of the same DataFrame, which then lack rows. The option ``where``
+applies to the DataFrame as a whole.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class StrataSource(DataSource):
         return FORMAT
 
     def schema(self) -> StructType:
-        """The columns asked for; from here on the snapshot is fixed.
+        """The requested columns; from here on the snapshot is fixed.
 
         Raises:
             SettingsError: an option is wrong, or there is no such snapshot.
@@ -79,7 +79,7 @@ class StrataSource(DataSource):
 
 @dataclass
 class StrataPart(InputPartition):
-    """What one task reads, with all that it needs for it.
+    """What one task reads, with everything that it needs to do so.
 
     Attributes:
         part: files, row groups and columns.
@@ -99,7 +99,7 @@ class StrataReader(DataSourceReader):
         self._schema = schema
 
     def partitions(self) -> list[InputPartition]:
-        """The parts of the snapshot that can have rows which meet the condition."""
+        """The parts of the snapshot that can have rows that satisfy the condition."""
         from strata.storage.reading.conditions import parse_condition
 
         if self._snapshot is None:
@@ -108,7 +108,7 @@ class StrataReader(DataSourceReader):
         predicates = parse_condition(options.where, SCHEMAS[options.table])
         with options.open() as corpus:
             files = corpus.table(options.table).files(self._snapshot, predicates)
-            # Tasks cannot report what they read: what is planned counts as read.
+            # Tasks cannot report what they read, so planned reads count as reads.
             planned = IoMeter(
                 files={file.location.name: FileReads(1, file.n_bytes) for file in files}
             )
@@ -124,7 +124,7 @@ class StrataReader(DataSourceReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """Arrow batches of one part."""
-        # Spark asks for one part where the plan has none.
+        # Spark reads one part even where the plan has none.
         if not isinstance(partition, StrataPart):
             return
         target = to_arrow_schema(self._schema, timezone="UTC")

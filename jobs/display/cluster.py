@@ -25,7 +25,7 @@ NO_CHAIN = {
 
 
 def cluster_rows(doc_id: int, cluster: ClusterTrace) -> Iterator[tuple[str, str]]:
-    """Lines about a cluster, each with its name: members, and the chain to the survivor."""
+    """Labelled lines about a cluster: its members, and the chain to the survivor."""
     label = "cluster"
     for member in cluster.members:
         yield label, _member(member, doc_id, _source_width(cluster))
@@ -113,7 +113,7 @@ def _lines(run: Run) -> Iterator[str]:
 
 
 def _changed_line(line: str) -> str:
-    """A line that is removed or added; white space that is all of it is made visible."""
+    """A removed or added line; if it is nothing but white space, that is made visible."""
     body = line.removesuffix("\n")
     shown = body.replace(" ", "·") if body.isspace() else body
     return escape_control_chars(shown) + ("⏎" if line.endswith("\n") else "")

@@ -19,9 +19,9 @@ from strata.jobs.runner.options import OutputForm
 __all__ = ["CommandResult", "number", "print_result"]
 
 BYTES = "bytes"
-# A URL is worth nothing when cut, so a table is as wide as it must be.
+# A truncated URL is useless, so a table is as wide as it has to be.
 WIDE = 10_000
-# A column has its heading at least, and this to its neighbours.
+# Space between columns; a column is at least as wide as its heading.
 GAP = 3
 INDENT = " " * 6
 # Lines above the first row: an empty one, the headings, and the rule.
@@ -35,8 +35,8 @@ class CommandResult:
     Attributes:
         name: name of the rows, such as "snapshots".
         columns: keys of a row that the table shows; JSON has all.
-        rows: one mapping a row.
-        totals: facts about the whole; a sentence may be made of them with ``sentence``.
+        rows: one mapping per row.
+        totals: facts about all rows, which ``sentence`` can turn into a sentence.
         sentence: format string over ``totals``, printed below the table.
     """
 
@@ -61,12 +61,12 @@ def print_result(facts: CommandResult, *, output: OutputForm) -> None:
 
 
 def number(value: float) -> str:
-    """A figure with two digits behind the point, or two that count where it is small."""
+    """A figure with two decimals or, where it is small, two significant digits."""
     return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
 
 
 def _print_rows(facts: CommandResult, out: Console) -> None:
-    """The table; on a terminal that it is too wide for, its long cells go below their rows."""
+    """Print the table; on a terminal too narrow for it, long cells go below their rows."""
     room = Console().width
     below = _long_columns(facts, room) if out.is_terminal else []
     table = _table(facts, [name for name in facts.columns if name not in below])
@@ -83,14 +83,14 @@ def _print_rows(facts: CommandResult, out: Console) -> None:
 
 
 def _below(row: Mapping[str, object], names: Sequence[str], room: int) -> list[str]:
-    """Cells with their headings, in one line where they fit."""
+    """Cells with their headings, on one line where they fit."""
     cells = [f"{_heading(name)}: {cell}" for name in names if (cell := _cell(name, row[name]))]
     together = INDENT + "   ".join(cells)
     return [together] if cells and len(together) <= room else [INDENT + cell for cell in cells]
 
 
 def _long_columns(facts: CommandResult, room: int) -> list[str]:
-    """The widest columns of text, as many as leave the others room."""
+    """The widest columns of text, as many as must go to make room for the others."""
     widths = {
         name: GAP + max(len(_heading(name)), *(len(_cell(name, row[name])) for row in facts.rows))
         for name in facts.columns

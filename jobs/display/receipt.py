@@ -24,7 +24,7 @@ COLUMNS = (
     *("bytes_written", "snapshot_before", "snapshot_after"),
 )
 PLANNED = ("table", "rows_removed", "rows_added", "files_replaced")
-# What `strata storage expire` leaves alone by default.
+# The age up to which `strata storage expire` keeps snapshots by default.
 USUAL_AGE = timedelta(hours=24)
 
 

@@ -1,6 +1,6 @@
-"""Bytes as people read them.
+"""Formatting for a terminal: sizes in bytes, and users' texts with control characters escaped.
 
-Text of the user's on a terminal: nothing in it may steer the terminal, or go unseen.
+Nothing in a user's text may control the terminal or remain invisible.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import unicodedata
 __all__ = ["MB", "escape_control_chars", "size"]
 
 MB = 1_000_000
-# Nearly all text has none of these; the rest is looked at character by character.
+# Nearly all text has none of these; other text is checked character by character.
 ORDINARY = re.compile(r"[ -~]*")
-# Controls, formats such as a change of direction, surrogates, other separators than the space.
+# Controls, formats such as a change of direction, surrogates, separators other than the space.
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp", "Zs"})
 
 

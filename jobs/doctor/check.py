@@ -11,7 +11,7 @@ __all__ = ["Check"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, whether it will do, what was found, and what mends it."""
+    """What was checked, whether it is fine, what was found, and the remedy."""
 
     name: str
     ok: bool
@@ -20,7 +20,7 @@ class Check:
 
     @classmethod
     def failed(cls, name: str, error: Exception, remedy: str) -> Check:
-        """A check that ended in an error; Strata's own errors know the remedy better."""
+        """A check that ended in an error; the hint of Strata's own errors replaces the remedy."""
         if isinstance(error, StrataError):
             return cls(name, ok=False, detail=error.reason, remedy=error.hint or remedy)
         return cls(name, ok=False, detail=f"{type(error).__name__}: {error}", remedy=remedy)

@@ -1,4 +1,4 @@
-"""``strata doctor``: what this machine and these tiers have and lack, and how to mend it."""
+"""``strata doctor``: what this machine and these tiers have and lack, and how to fix it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Check", "run_checks", "show_checks"]
 
 
 def run_checks(settings: Settings | None) -> list[Check]:
-    """Check the machine and, with settings, the memory they ask for and the places they name.
+    """Check the machine and, with settings, the memory they require and the places they name.
 
     Starts no Spark: the only JVM is that of ``java -version``. Every tier is written to, with one
     small file that is deleted again.
@@ -39,7 +39,7 @@ def run_checks(settings: Settings | None) -> list[Check]:
         check_disk(spark),
     ]
     if settings is not None:
-        # Imported late: a machine that lacks a library still gets its other answers.
+        # Imported late: a machine that lacks a library still gets the other checks.
         from strata.jobs.doctor.places import check_catalog, check_tiers
 
         checks += [*check_tiers(settings), check_catalog(settings)]
@@ -47,7 +47,7 @@ def run_checks(settings: Settings | None) -> list[Check]:
 
 
 def show_checks(settings: Settings | None, *, output: OutputForm) -> int:
-    """Print the checks, one a line, or as a JSON array.
+    """Print the checks, one per line, or as a JSON array.
 
     Returns:
         0 when all is well, else the exit code of a machine that lacks something.

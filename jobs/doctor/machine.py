@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 OLDEST_PYTHON = (3, 11)
-# First version that works, and the first that is not known to; the build's own bounds.
+# The first version that works, and the first that is not known to: the same bounds as in the build.
 PACKAGES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
     "pyspark": ((4, 3), (4, 4)),
     "pyarrow": ((24,), None),
@@ -35,7 +35,7 @@ PACKAGES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
 WORKER_PROBE = "import sys, pyarrow; print('%d.%d' % sys.version_info[:2], pyarrow.__version__)"
 PROBE_SECONDS = 60
 UNITS = {"": 1 << 20, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-# The JVM needs this much beside its heap (Spark's own default for containers).
+# The JVM needs this much besides its heap (Spark's own default for containers).
 OVERHEAD = 1.1
 MIN_FREE_BYTES = 2 << 30
 GIB = 1 << 30
@@ -61,7 +61,7 @@ def check_python() -> Check:
 
 
 def check_packages() -> list[Check]:
-    """The versions of the libraries that must fit each other."""
+    """The versions of the libraries that must be compatible with each other."""
     return [_check_package(name, *bounds) for name, bounds in PACKAGES.items()]
 
 
@@ -131,7 +131,7 @@ def memory_bytes(text: str) -> int:
     """Bytes of a size as Spark writes it: ``2g``, ``512m``, or MiB without a unit.
 
     Raises:
-        ValueError: the text is no size.
+        ValueError: the text is not a size.
     """
     match = re.fullmatch(r"(\d+)([kmgt]?)b?", text.strip().lower())
     if match is None:

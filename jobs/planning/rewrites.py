@@ -1,4 +1,4 @@
-"""`strata storage rewrite --dry-run`: what would be written anew."""
+"""`strata storage rewrite --dry-run`: what would be rewritten."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["run"]
 
 
 def run(settings: Settings, corpus: Corpus, request: RewriteRequest, *, output: OutputForm) -> None:
-    """Print the next step of each table; a second one follows where rows go to partitions."""
+    """Print the next step of each table; a second one follows where rows change partitions."""
     context = StageContext(settings, corpus, "dry-run", _no_spark, QuietProgress())
     plans = {table: plan_rewrites(context, table, request) for table in request.tables}
     rows = [_row(table, rewrites) for table, rewrites in plans.items() if rewrites]

@@ -1,4 +1,4 @@
-"""What the charts of a report page show: the funnel of rows, and where the seconds go."""
+"""The data of the charts of a report page: the funnel of rows, and where the seconds go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from strata.pipelines.execution.stage import StageReport, StageStatus
 
 __all__ = ["Bar", "FunnelStep", "HistoryRow", "funnel", "run_history", "time_bars"]
 
-# More reasons than these are summed up as one.
+# Further reasons are combined into one.
 LOSSES_SHOWN = 6
 
 
@@ -28,7 +28,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class FunnelStep:
-    """One step of the funnel, and the rows that the way to the next step costs, by reason."""
+    """One step of the funnel, and the rows lost on the way to the next step, by reason."""
 
     label: str
     rows: int
@@ -38,7 +38,7 @@ class FunnelStep:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """A run of the history; a figure that its report does not tell is None."""
+    """A run of the history; figures that its report lacks are None."""
 
     run_id: str
     command: str

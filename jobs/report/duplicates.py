@@ -1,6 +1,6 @@
 """What a report shows of duplicates: bars by cluster size, a matrix of sources, large clusters.
 
-What a report shows of duplicates on the terminal.
+The page and the terminal show the same.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MatrixRow:
         name: the source of the removed documents.
         label: its name, shortened in the middle where it is long.
         removed: documents, in the order of the rows' own sources.
-        strengths: how deep each is coloured, 0 to 1.
+        strengths: colour intensity of each, 0 to 1.
         total: all removed documents of the source.
     """
 
@@ -63,7 +63,7 @@ class MatrixRow:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """The pictures, and the largest clusters; all text is fit to be seen."""
+    """The charts, and the largest clusters; all text is safe to display."""
 
     sizes: tuple[SizeBar, ...]
     matrix: tuple[MatrixRow, ...]
@@ -71,7 +71,7 @@ class Duplicates:
 
 
 def duplicates_of(report: RunReport) -> Duplicates | None:
-    """What the dedup stage of a run tells; None where it did not run, or found nothing."""
+    """What the dedup stage of a run reports; None where it did not run, or found nothing."""
     dedup = report.details_of(DedupDetails)
     if dedup is None or dedup.duplicates is None:
         return None
@@ -102,7 +102,7 @@ def _label(name: str) -> str:
 
 
 def _strengths(row: Sequence[int], most: int) -> tuple[float, ...]:
-    # The root lets a pair of sources with a hundredth of the most still be seen.
+    # The root keeps a pair of sources with a hundredth of the maximum visible.
     return tuple(sqrt(per(number, most) or 0.0) for number in row)
 
 
@@ -121,7 +121,7 @@ def show_duplicates(duplicates: Duplicates, console: Console | None = None) -> N
     out = console or Console(width=max(WIDTH, Console().width))
     out.print()
     out.print(_sizes(duplicates))
-    # A narrower terminal wraps the lines; cut figures would be worth nothing.
+    # A narrower terminal wraps the lines; truncated figures would be useless.
     wide = Console(file=out.file, width=max(MATRIX_WIDTH, out.width), force_terminal=False)
     wide.print(_matrix_table(duplicates))
     out.print(_largest(duplicates, out.width))
@@ -168,7 +168,7 @@ def _largest(duplicates: Duplicates, width: int) -> Table:
     table.add_column("documents", justify="right", no_wrap=True, min_width=len(sizes[0]))
     table.add_column("survivor", max_width=ID, overflow="fold")
     table.add_column("source", max_width=NAME, overflow="fold")
-    # Only the sample may be cut; it gets what the others leave of a line.
+    # Only the sample may be truncated; it gets the rest of the line.
     room = width - max(len("documents"), len(sizes[0])) - id_width - source_width - BORDERS
     table.add_column("begins with", no_wrap=True, overflow="ellipsis", max_width=max(SAMPLE, room))
     for size, each in zip(sizes, duplicates.largest, strict=True):

@@ -1,4 +1,4 @@
-"""What a report page says in numbers: the rates of a stage, and how figures are written."""
+"""The figures of a report page: the rates of a stage, and how numbers are formatted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _no_note(_: IoMeter) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoreMetric:
-    """One measure of the stores: a line of the table of stages, and perhaps a note.
+    """One metric of the stores: a line of the table of stages, and perhaps a note.
 
     Attributes:
         label: what is measured, with its unit.
@@ -167,7 +167,7 @@ STORE_METRICS = (
     StoreMetric("cache hits", _hit_share, percent, _blocks_found),
     StoreMetric("cache faults", lambda io: io.cache_faults or None, count, _faults),
 )
-"""What a report says of its stores beside the plain traffic, in the order in which it says it."""
+"""What a report shows of its stores besides the plain traffic, in this order."""
 
 
 def _of_store(metric: StoreMetric) -> Callable[[StageReport[StageDetails], int], float | None]:

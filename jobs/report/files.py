@@ -1,4 +1,4 @@
-"""The stored reports of a corpus: one JSON file a run."""
+"""The stored reports of a corpus: one JSON file per run."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The error bars of a deduplication, as a run's summary and its page tell them.
+"""Notes below the summary of a run: error bars of the audit, moved files, traffic of the stores.
 
-What the end of a run says about moved files.
-
-What a run says about its stores: requests for each MB, retries, and what the cache saved.
+The notes on stores give requests per MB, retries, and what the cache saved. The error bars are also
+shown on the run's page.
 """
 
 from __future__ import annotations
@@ -110,7 +109,7 @@ def _lines(details: MoveDetails) -> Iterator[str]:
 
 
 def store_lines(report: RunReport) -> list[str]:
-    """Lines below the tables; none for a run on local files where nothing is worth telling."""
+    """Lines below the tables; none for a run on local files with nothing to mention."""
     total = sum((stage.counters.io for stage in report.stages), IoMeter())
     lines = []
     if any(_is_remote(str(facts["location"])) for facts in report.tables.values()):

@@ -31,7 +31,7 @@ OWN_SECTION = frozenset({"duplicates"})
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A figure to remember, and a line below it."""
+    """A headline figure, and a line below it."""
 
     label: str
     value: str
@@ -53,7 +53,7 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """What a stage tells about itself, by name."""
+    """What a stage reports about itself, by name."""
 
     stage: str
     facts: tuple[tuple[str, str], ...]
@@ -88,7 +88,7 @@ def render_page(report: RunReport, history: Sequence[RunReport]) -> str:
 
 @cache
 def _template() -> Template:
-    # No loader: the file may lie in a zip that Spark ships.
+    # No file-system loader: the template may be in a zip that Spark ships.
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

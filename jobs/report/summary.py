@@ -27,7 +27,7 @@ COLUMNS = ("in", "out", "rejected", "removed", "read", "MB/s", "written", "MB/s"
 
 def show_summary(report: RunReport, console: Console | None = None) -> None:
     """Print the stages, the tables and the places of a finished run."""
-    # A narrower terminal wraps the lines; cut figures would be worth nothing.
+    # A narrower terminal wraps the lines; truncated figures would be useless.
     out = console or Console(width=max(WIDTH, Console().width))
     if report.stages:
         out.print(_stage_table(report))

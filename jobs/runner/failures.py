@@ -19,7 +19,7 @@ BUG = 1
 INTERRUPTED = 130
 # The shell's exit code of programs that ended by SIGPIPE.
 UNREAD = 141
-# How a worker's transient error reads inside the text of a Spark exception.
+# How a worker's transient error appears in the text of a Spark exception.
 TRANSIENT = re.compile(r"strata\.errors\.TransientError: (?P<reason>[^\n]+)")
 WORKER_DIED = "Python worker exited unexpectedly"
 # By name, so that no command imports Py4J to report its end.
@@ -27,10 +27,10 @@ JVM_GONE = frozenset({"Py4JNetworkError", "ConnectionRefusedError"})
 
 
 def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None = None) -> int:
-    """Run a command; report what ends it on stderr, whose last line is one JSON object.
+    """Run a command and report its failure on stderr, whose last line is one JSON object.
 
     Returns:
-        The exit code; 141 where stdout was closed before all was written, with no word of it.
+        The exit code; 141, without any report, where stdout was closed before all was written.
     """
     out = stream or sys.stderr
     try:
@@ -64,7 +64,7 @@ def _is_unread() -> bool:
     pipe.register(stdout, select.POLLERR)
     if not pipe.poll(0):
         return False
-    # The interpreter flushes once more at its exit.
+    # The interpreter flushes once more at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
     return True
 
@@ -101,7 +101,7 @@ def translated(error: BaseException) -> StrataError | None:
 def report_failure(
     out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str
 ) -> None:
-    """Say what went wrong: a sentence, a hint, and last the same as one JSON object."""
+    """Report what went wrong: a sentence, a hint, and finally the same as one JSON object."""
     print(f"strata: error: {reason}", file=out)
     if hint:
         print(f"strata: hint: {hint}", file=out)

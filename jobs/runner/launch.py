@@ -1,4 +1,4 @@
-"""From settings to the report of a run: the one way in, for commands and for Python."""
+"""From settings to the report of a run: the one entry point, for commands and for Python."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def stages_of(command: str) -> Sequence[Stage]:
 def launch(
     settings: Settings, stages: Callable[[], Sequence[Stage]], options: RunOptions
 ) -> RunReport:
-    """Run stages with a Spark session of their own, or with the one that runs already.
+    """Run stages with a Spark session of their own, or with one that is already running.
 
     Args:
         settings: the corpus.
-        stages: what is run; asked for while a JVM may be starting already.
-        options: how the run was asked for.
+        stages: gives the stages to run; called while a JVM may be starting already.
+        options: the options of the run.
 
     Raises:
-        StrataError: as the stages say, and where Spark's own error stands for one.
+        StrataError: as raised by the stages, or translated from an error of Spark.
     """
     session = LazySession(settings, options.master, options.run_id, options.log_level)
     if _needs_spark(settings):
@@ -80,7 +80,7 @@ def launch(
 def _needs_spark(settings: Settings) -> bool:
     """Whether Spark is certainly needed: a new corpus, and something to read.
 
-    A store elsewhere is not asked: what it answers would come too late to gain much.
+    Remote stores are not queried: their answers would come too late to gain much.
     """
     paths = [path for each in settings.inputs for path in each.paths]
     new = not Path(settings.warehouse, settings.corpus).exists()

@@ -1,7 +1,4 @@
-"""How a run was asked for.
-
-How a command's result is printed.
-"""
+"""The options of a run, and the forms in which a command prints its result."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ __all__ = ["OutputForm", "RunOptions"]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a run was asked for."""
+    """The options of a run."""
 
     command: str
     run_id: str
@@ -22,7 +19,7 @@ class RunOptions:
 
     @property
     def log_level(self) -> str:
-        """What Spark's log says."""
+        """The level of Spark's log."""
         return ("error", "warn", "info")[min(2, max(0, self.verbosity))]
 
 

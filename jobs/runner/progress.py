@@ -33,7 +33,7 @@ LINE_SECONDS = 5.0
 
 
 class TaskCount:
-    """Finished and all Spark tasks of the running jobs, as far as Spark has planned them."""
+    """Counts the Spark tasks of running jobs, finished and all, as far as they are planned."""
 
     def __init__(self, session: Callable[[], SparkSession | None]) -> None:
         self._session = session
@@ -55,7 +55,7 @@ class TaskCount:
 
 
 class _Polling(ABC):
-    """Asks for the task count from a thread of its own while a step runs."""
+    """Polls the task count in a separate thread while a step runs."""
 
     def __init__(self, count: TaskCount) -> None:
         self._count = count
@@ -149,7 +149,7 @@ class LineProgress(_Polling):
         now = time.monotonic()
         if now - self._last >= LINE_SECONDS:
             self._last = now
-            # Between its jobs Spark knows no tasks.
+            # Between two jobs Spark has no tasks.
             total = max(known, self._tasks)
             tasks = f"{done:,}/{total:,} tasks, " if total else ""
             self._say(f"{self._step}: {tasks}{now - self._began:.0f} s")
@@ -162,7 +162,7 @@ class LineProgress(_Polling):
 
 
 class QuietProgress:
-    """Says nothing."""
+    """Shows no progress."""
 
     def start(self, stage: str, step: str, tasks: int) -> None:
         """A step begins."""
@@ -175,7 +175,7 @@ Progress = BarProgress | LineProgress | QuietProgress
 
 
 def progress_for(count: TaskCount, verbosity: int) -> Progress:
-    """The progress of something that is counted, as it suits where stderr goes."""
+    """The progress display of a count that suits stderr: a terminal or not."""
     if verbosity < 0:
         return QuietProgress()
     if sys.stderr.isatty():

@@ -13,7 +13,7 @@ __all__ = ["log_driver_reads"]
 
 
 def log_driver_reads(corpus: Corpus, run_id: str, meter: IoMeter) -> None:
-    """Append what was read; where that fails, say so on stderr and let the result stand."""
+    """Append what was read; a failure is reported on stderr and does not affect the result."""
     try:
         log_reads(corpus, run_id, meter.files)
     except StrataError as error:

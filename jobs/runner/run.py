@@ -62,11 +62,11 @@ class RunReport:
     location: str = ""
 
     def stage(self, name: str) -> StageReport[StageDetails] | None:
-        """The report of a stage; None where the run did not come to it."""
+        """The report of a stage; None where the run did not reach it."""
         return next((stage for stage in self.stages if stage.stage == name), None)
 
     def details_of(self, kind: type[Details]) -> Details | None:
-        """The details of the stage that has this kind; None where the run did not come to it."""
+        """The details of the stage that has this kind; None where the run did not reach it."""
         return next((s.details for s in self.stages if isinstance(s.details, kind)), None)
 
     def to_json(self) -> bytes:
@@ -95,13 +95,13 @@ def run_stages(
     options: RunOptions,
     session: LazySession,
 ) -> RunReport:
-    """Run stages one after the other and store the report, also when one fails.
+    """Run stages one after the other and store the report, even if one fails.
 
     Args:
         settings: the corpus.
-        stages: what is run.
-        options: how the run was asked for.
-        session: begun or not; it is stopped at the end.
+        stages: the stages to run.
+        options: the options of the run.
+        session: started or not; it is stopped at the end.
     """
     watch = Stopwatch()
     report = _new_report(settings, options)
@@ -137,7 +137,7 @@ def _store(context: StageContext, report: RunReport) -> None:
         context.store.write_bytes(Url.parse(report.location), report.to_json())
         _log_accesses(context, report.stages)
     except StrataError as error:
-        # What failed the run, such as a full disk, often fails its report too.
+        # What made the run fail, such as a full disk, often makes its report fail too.
         if report.status == "done":
             raise
         report.location = ""
@@ -189,7 +189,7 @@ def _folder(file: TableFile) -> str:
 
 
 def _tiers(files: Sequence[TableFile], tiers: Mapping[str, Tier]) -> str:
-    """The tiers that files lie in, those with the most bytes first."""
+    """The tiers that files are in, those with the most bytes first."""
     sizes: Counter[str] = Counter()
     for file in files:
         sizes[tier_of_file(file, tiers)] += file.n_bytes

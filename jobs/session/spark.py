@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LazySession", "local_master", "under_spark_submit"]
 
-# local[N] alone gives up at the first failed task; this is a cluster's default.
+# Plain local[N] fails at the first failed task; this is the default of clusters.
 MAX_FAILURES = 4
 # Spark's own default logs host names and native libraries before any flag can stop it; and a
 # gateway without a level of its own sets that of all to "warn".
@@ -50,11 +50,11 @@ LOCAL_DEFAULTS: Mapping[str, str] = {
     "spark.app.name": "strata",
     # Kernels and tokenizers keep their state in the worker, which must live as long as the job.
     "spark.python.worker.reuse": "true",
-    # Otherwise SQL and RDD jobs have workers of their own, each with its start and its memory.
+    # Otherwise SQL and RDD jobs have separate workers, each with its own start-up time and memory.
     "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
 }
-# C2 compiles what is ten times as hot as Java's own default: a short run is over before its effort
-# pays (4 s of processor time of 22), and a long one gets there soon enough.
+# C2 compiles only code ten times as hot as by Java's default: a short run ends before the effort
+# pays off (4 s of 22 s of processor time), and a long one gets there soon enough.
 COMPILER = (
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
@@ -87,13 +87,13 @@ def local_master(master: str) -> str:
 
 
 class LazySession:
-    """A Spark session that starts when it is first asked for, and is stopped once.
+    """A Spark session that starts when it is first needed, and is stopped once.
 
-    Where Spark runs already in this process, as in a notebook, its owner decides: the tasks run
-    there, with SQL settings of their own, and nothing is stopped. Master, memory and all that only
-    counts at a start stay as they are.
+    Where Spark is already running in this process, as in a notebook, its owner decides: the tasks
+    run there, with SQL settings of their own, and nothing is stopped. Master, memory and everything
+    else that only takes effect at start-up stay as they are.
 
-    ``seconds`` is how long its start was waited for; 0 while no JVM was needed.
+    ``seconds`` is how long callers waited for its start; 0 while no JVM was needed.
     """
 
     def __init__(
@@ -118,12 +118,12 @@ class LazySession:
     def begin(self) -> None:
         """Start in the background, while the driver does something else.
 
-        An error is raised by the call that first asks for the session. Under spark-submit the
-        JVM runs already, and nothing is gained.
+        An error is raised by the first call that needs the session. Under spark-submit the JVM is
+        already running, and nothing is gained.
         """
         if self._starting is None and not under_spark_submit():
             self._starting = Future()
-            # As a daemon it does not keep a command that fails meanwhile from ending.
+            # A daemon thread does not keep a command that fails meanwhile from ending.
             threading.Thread(
                 target=self._start_in_background, args=(self._starting,), daemon=True
             ).start()
@@ -136,7 +136,7 @@ class LazySession:
         """
         if self._session is None:
             began = time.monotonic()
-            # So that `stop` knows of a start whose waiting was interrupted.
+            # So that `stop` knows about a start even if waiting for it was interrupted.
             self.begin()
             self._session = self._starting.result() if self._starting else self._start()
             self.seconds = time.monotonic() - began
@@ -148,10 +148,10 @@ class LazySession:
         return self._session.sparkContext.defaultParallelism if self._session else 0
 
     def stop(self) -> None:
-        """Stop the session, if it was started; a start that is under way is waited for."""
+        """Stop the session, if it was started, after waiting for a start in progress."""
         starting, session = self._starting, self._session
         self._session = self._starting = None
-        # What is left to itself would still write to stderr, after the line that reports a failure.
+        # A JVM left running would still write to stderr, after the line that reports a failure.
         if session is None and starting is not None and starting.exception() is None:
             session = starting.result()
         try:
@@ -163,7 +163,7 @@ class LazySession:
                 self._daemon = None
 
     def keep_class_data(self) -> None:
-        """See to it that the next start is faster, where this one had to go without class data."""
+        """Build class data for the next start, if this one had to do without."""
         if self._class_data is not None:
             self._class_data.build_in_background()
 
@@ -214,18 +214,18 @@ def _local_properties(
     properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
     if properties["spark.master"].startswith("local"):
         properties = {**LOOPBACK, **properties}
-        # Another interpreter may lack this package; its tasks say so better than a daemon does.
+        # Another interpreter may lack this package, which tasks report better than a daemon does.
         if os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable:
             properties.setdefault(DAEMON, DAEMON_MODULE)
         if sys.platform == "linux":
-            # Arrow's own default gives large buffers back to the system and clears new pages again.
+            # Arrow's default allocator returns large buffers to the system, and pays for new pages.
             properties.setdefault("spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     properties[JAVA_OPTIONS] = _java_options(properties.get(JAVA_OPTIONS, ""), log_level)
     return properties
 
 
 def _java_options(given: str, log_level: str) -> str:
-    """The JVM's options; those given come last, where they win."""
+    """The JVM's options; the user's come last, where they take precedence."""
     options = [*COMPILER, given]
     if "log4j2.configurationFile" not in given:
         text = LOGGING.replace("{level}", log_level)
@@ -256,7 +256,7 @@ def prepare_environment() -> Java:
 
 def _running_session() -> SparkSession | None:
     """The session that somebody else has started in this process."""
-    # Whoever has started it has imported it; the import alone would take half a second.
+    # Whoever started it has imported the module; importing it here would take half a second.
     pyspark = sys.modules.get("pyspark")
     if pyspark is None or pyspark.SparkContext._active_spark_context is None:
         return None

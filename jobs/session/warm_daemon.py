@@ -24,17 +24,18 @@ END_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class WarmDaemon:
-    """The process that waits, and the folder of its socket, which only this user may enter."""
+    """The waiting process, and the folder of its socket, which only this user may enter."""
 
     process: subprocess.Popen[bytes]
     folder: Path
 
     @classmethod
     def start(cls, properties: Mapping[str, str]) -> WarmDaemon | None:
-        """Start it and announce it to the JVM by the environment; none where that fails.
+        """Start it and announce it to the JVM by the environment; None where that fails.
 
         Args:
-            properties: of the session; variables for executors hold while modules are imported.
+            properties: properties of the session; the executors' environment variables apply
+                while modules are imported.
         """
         size = len(EXECUTOR_VARIABLES)
         mine = {n[size:]: v for n, v in properties.items() if n.startswith(EXECUTOR_VARIABLES)}
@@ -62,7 +63,7 @@ class WarmDaemon:
         return cls(process, folder)
 
     def stop(self) -> None:
-        """See to it that it has ended, used or not."""
+        """Make sure that it has ended, used or not."""
         os.environ.pop(WAITING, None)
         if self.process.stdin is not None:
             self.process.stdin.close()

@@ -1,13 +1,13 @@
 """The process that forks the Python workers of local mode, with their modules already imported.
 
-Spark starts it as ``python -m``, and forks every worker from it. What it has imported, the workers
-have: numba and the compiled kernels alone cost a second of each worker otherwise. Spark's own
+Spark starts it as ``python -m``, and forks every worker from it, so workers have all that it has
+imported: otherwise numba and the compiled kernels alone cost each worker a second. Spark's own
 daemon (``pyspark.daemon``) imports nothing before it forks, since a thread does not survive a fork
-and a lock that it held stays locked; so nothing imported here may leave a thread of its own.
+and a lock that it held stays locked; so nothing imported here may leave a thread running.
 
 Importing takes as long as a JVM takes to start. So the driver starts this module as well, beside
 the JVM (:mod:`strata.jobs.session.warm_daemon`), to import and wait. The process that Spark starts
-then hands its pipes and its environment over to the waiting one, and only stands in for it.
+then hands its pipes and its environment over to the waiting one, and merely lasts as long as it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PRELOADED = (
     "strata.pipelines.tokenization.engine",
 )
 WAITING = "STRATA_WAITING_DAEMON"
-"""The variable that names the socket of a daemon that waits."""
+"""The environment variable that names the socket of a waiting daemon."""
 WAIT_FLAG = "--wait"
 """The flag, before the number of a listening socket, of a daemon that is to wait."""
 TAKEN = b"+"
@@ -78,15 +78,15 @@ def preload() -> None:
             importlib.import_module(name)
         except ImportError:
             break
-    # What is there now stays: a worker's collections skip it, and so leave its pages shared.
+    # Freeze present objects: garbage collection in workers then skips them, and pages stay shared.
     gc.freeze()
 
 
 def _hand_over(place: str) -> bool:
-    """Hand pipes and environment to a daemon that waits, and last as long as it.
+    """Hand pipes and environment to a waiting daemon, and last as long as it.
 
     Returns:
-        False where none waits: each takes over from one process only.
+        False where none is waiting: each daemon takes over from one process only.
     """
     facts = {"environment": dict(os.environ), "path": sys.path, "argv": sys.argv}
     with socket.socket(socket.AF_UNIX) as link:
@@ -103,15 +103,15 @@ def _hand_over(place: str) -> bool:
 
 
 def _wait(listener: socket.socket) -> socket.socket:
-    """Take the place of the process that asks first; end where the driver does.
+    """Take the place of the first process that connects; exit when the driver does.
 
     Returns:
-        The link, to be kept open as long as this process lasts.
+        The connection, to be kept open as long as this process lasts.
     """
     # The driver has the other end of stdin and never writes to it.
     sources: list[socket.socket | int] = [listener, 0]
     ready, _, _ = select.select(sources, [], [])
-    # Whatever kills this process later, nothing of it stays on the disk.
+    # Whatever kills this process later, it leaves nothing on the disk.
     shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
     if listener not in ready:
         sys.exit(0)
@@ -130,7 +130,7 @@ def _wait(listener: socket.socket) -> socket.socket:
 
 
 def main() -> None:
-    """Be the daemon, or the process that Spark takes for it, or one that waits for such."""
+    """Run as the daemon, as the process that Spark takes for it, or as one that waits for that."""
     sys.path[:] = without_spark_archives(sys.path)
     place, link = os.environ.pop(WAITING, ""), None
     if WAIT_FLAG in sys.argv:

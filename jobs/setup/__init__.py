@@ -1,1 +1,1 @@
-"""What is made once: the quickstart, compiled kernels, the class archive of the JVM."""
+"""What is built once: the quickstart, compiled kernels, the class archive of the JVM."""

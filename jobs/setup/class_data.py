@@ -1,4 +1,4 @@
-"""Makes the class data of local mode: a small run of all stages whose JVM dumps what it loaded.
+"""Builds the class data of local mode: a small run of all stages whose JVM dumps loaded classes.
 
 `strata run` starts it as a process of its own, at the lowest priority, after the first run on a
 machine. It writes nothing but one file below the cache folder.
@@ -46,11 +46,11 @@ documents = "sample"
 
 
 def build(data: ClassData) -> Path:
-    """Make the archive, and tidy up.
+    """Build the archive, and remove old ones.
 
     Raises:
         OSError: the cache folder cannot be written, or the JVM did not write the archive.
-        subprocess.TimeoutExpired: the JVM did not end.
+        subprocess.TimeoutExpired: the JVM did not exit.
     """
     draft = data.folder / f"draft-{uuid.uuid4().hex}"
     draft.mkdir(parents=True)
@@ -102,7 +102,7 @@ def _end_jvm() -> None:
 
 
 def main() -> None:
-    """Make the archive for the Java of this machine, unless it is there."""
+    """Build the archive for the Java of this machine, unless it is there."""
     os.nice(19)
     data = class_data_of(find_java())
     # The JVM that dumps must not use an archive of its own.

@@ -1,7 +1,7 @@
-"""Compiles the kernels of all stages, so that the first run and the first tests find them made.
+"""Compiles the kernels of all stages, so that the first run and the first tests find them compiled.
 
-``make venv`` ends with it: a few made-up documents go through the tasks, without Spark, in as many
-processes as there are cores.
+It is the last step of ``make venv``: a few made-up documents go through the tasks, without Spark,
+in as many processes as there are cores.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ LAYOUT = ParquetLayout("zstd", 1, 1_000_000, 10_000_000)
 def compile_kernels(folder: Path) -> None:
     """Run what the tasks of shard, decontaminate, dedup and tokenize run, on inputs of two formats.
 
-    Those of JSON lines take as long as all that shard has beside them, so a process does each.
+    The kernels of JSON lines take as long as all others of shard together, so each of the two sets
+    gets a process of its own.
 
     Args:
         folder: where the inputs and the tables are written.
@@ -107,7 +108,7 @@ def _cut(folder: Path, done: ShardResult) -> None:
 
 
 def _search_items(folder: Path, done: ShardResult) -> None:
-    """Look for the documents in themselves."""
+    """Search the documents for themselves as benchmark items."""
     items = IndexFile(Url.parse(folder / "items.npz"), StorageOptions())
     parts = _parts(done)
     urls = tuple(part.file.url for part in parts)
@@ -164,7 +165,7 @@ def drop_compiled(package: Path) -> None:
 
 
 def main() -> None:
-    """Compile, and leave nothing but the cache of the kernels."""
+    """Compile, leaving behind nothing but the cache of the kernels."""
     for package in packages().values():
         drop_compiled(package)
     with tempfile.TemporaryDirectory(prefix="strata-kernels-") as folder:

@@ -1,6 +1,6 @@
 """The quickstart corpus: texts that every Python installation has, as inputs in three formats.
 
-Sources and licences are read where they lie. Package metadata becomes JSON lines (zstd), and the
+Sources and licences are read where they are. Package metadata becomes JSON lines (zstd), and the
 pages of ``help()`` become Parquet. A second call finds the same files and leaves them alone.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 __all__ = ["main", "prepare"]
 
 TEMPLATE = "quickstart.toml"
-# Some tens of MB, among them what pip holds copies of.
+# Some tens of MB, including the packages that pip bundles.
 LIBRARIES = (
     "certifi", "idna", "numba", "numpy", "packaging", "pip", "pygments", "pyspark", "requests",
     "rich", "setuptools", "typing_extensions.py", "urllib3",
@@ -82,7 +82,7 @@ def _source_globs(root: Path, names: Sequence[str]) -> list[str]:
 
 
 def _package_lines() -> bytes:
-    """One JSON line a package, by name, as a zstd frame."""
+    """One JSON line per package, by name, as a zstd frame."""
     import zstandard
 
     packages = {str(each.metadata["Name"]): each for each in metadata.distributions()}
@@ -117,7 +117,7 @@ def _topic_table() -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    # An unchanged file keeps its time of change, so that a second run finds its stages done.
+    # An unchanged file keeps its modification time, so that a second run finds its stages done.
     if not file.is_file() or file.read_bytes() != content:
         file.write_bytes(content)
 

@@ -1,1 +1,1 @@
-"""The actions of `strata storage`, a module each with a function `run`."""
+"""The actions of `strata storage`: one module each, with a function `run`."""

@@ -19,7 +19,7 @@ __all__ = ["run"]
 
 
 def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Delete orphans and old copies of moves that are older than asked for, and print them."""
+    """Delete orphans and old copies of moves that are older than the given age, and print them."""
     settled = _settle(corpus, arguments)
     orphans = find_orphans(corpus, tiers_of(settings).values(), arguments.older_than)
     if not arguments.dry_run:
@@ -47,7 +47,7 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
 
 
 def _settle(corpus: Corpus, arguments: argparse.Namespace) -> CleanupResult:
-    """Delete what moves have replaced; when only asked, tell how much may go."""
+    """Delete what moves have replaced; in a dry run, report how much may be deleted."""
     if arguments.dry_run:
         return CleanupResult(waiting=len(pending_copies(corpus, arguments.older_than)))
     return clean_up_moves(corpus, arguments.older_than)
@@ -72,7 +72,7 @@ def _copies_sentence(settled: CleanupResult, arguments: argparse.Namespace) -> s
 def _uploads(
     settings: Settings, corpus: Corpus, arguments: argparse.Namespace
 ) -> list[AbandonedUpload]:
-    """Uploads that were begun below the corpus' folders and left; they are given up."""
+    """Abandoned uploads below the corpus' folders; they are aborted, except in a dry run."""
     options = StorageOptions.of(settings)
     roots = {corpus.warehouse, *(tier.url for tier in tiers_of(settings).values())}
     found = {

@@ -1,4 +1,4 @@
-"""`strata storage expire`: forgetting old snapshots."""
+"""`strata storage expire`: expiring old snapshots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["run"]
 
 
 def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Expire snapshots that are older than asked for, and print them."""
+    """Expire snapshots that are older than the given age, and print them."""
     limit = datetime.now(UTC) - arguments.older_than
     change = partial(expirable if arguments.dry_run else expire, keep_last=arguments.keep_last)
     rows = [

@@ -1,4 +1,4 @@
-"""`strata storage rollback`: returning to a state that the corpus had."""
+"""`strata storage rollback`: returning to an earlier state of the corpus."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["run"]
 
 
 def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Return the tables, and print from which snapshot to which.
+    """Roll the tables back, and print from which snapshot to which.
 
     Raises:
         SettingsError: there is no such state.
-        ConflictError: it would break the corpus, or another run is at work.
+        ConflictError: it would break the corpus, or another run is in progress.
     """
     steps = plan_rollback(corpus, arguments.to)
     if not arguments.dry_run:

@@ -1,4 +1,4 @@
-"""What several actions print alike."""
+"""Rows that several actions print in the same form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def snapshot_row(table: str, snapshot: TableSnapshot) -> dict[str, object]:
     """A snapshot as a row of facts."""
     return {
         "table": table,
-        # As text: JSON readers that know doubles only would change it.
+        # As text: JSON readers that have only doubles would change it.
         "snapshot": str(snapshot.snapshot_id),
         "time": iso(snapshot.timestamp_ms / 1e3),
         "operation": snapshot.operation,
@@ -25,5 +25,5 @@ def snapshot_row(table: str, snapshot: TableSnapshot) -> dict[str, object]:
 
 
 def iso(seconds: float) -> str:
-    """Seconds since 1970 as a time of UTC."""
+    """Seconds since 1970 as a UTC time in ISO format."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""The surroundings of actions that run tasks on Spark; it starts once the first task needs it."""
+"""The context of actions that run tasks on Spark, which starts once the first task needs it."""
 
 from __future__ import annotations
 

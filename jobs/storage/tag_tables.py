@@ -17,7 +17,7 @@ def run(_: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     """Set or delete a tag, and print which snapshots it names.
 
     Raises:
-        SettingsError: no tag may have this name, or there is none.
+        SettingsError: the name is not allowed, or there is no such tag.
         ConflictError: it names another state, or a retraction is not finished.
     """
     if arguments.delete:

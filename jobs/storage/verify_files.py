@@ -1,4 +1,4 @@
-"""`strata storage verify`: the files against the catalog, and what is damaged made anew."""
+"""`strata storage verify`: check the files against the catalog, and rebuild damaged ones."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ class _CheckedFiles(TaskCount):
         return self.done, self.total
 
     def count(self, _: FileCheck) -> None:
-        """One more is checked."""
+        """Count one more checked file."""
         self.done += 1
 
 
 def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Check every file, print those that are not as they should be, and what they held.
+    """Check every file, and print those with a finding, and what they held.
 
     Raises:
-        ConflictError: files of a table are there, and the catalog does not know it.
-        InputError: there is one that was not made anew.
-        SettingsError: there is no such table, or none at all.
+        ConflictError: there are files of a table that the catalog does not know.
+        InputError: there is a damaged file that was not rebuilt.
+        SettingsError: there is no such table, or there are no tables.
     """
     tables = _tables(arguments)
     refuse_lost_tables(corpus, tiers_of(settings).values())
     if not corpus.existing_tables():
-        # A wrong name must not look like a sound corpus.
+        # A misspelled name must not pass for a sound corpus.
         raise SettingsError(
             f"corpus {corpus.name} has no tables in {corpus.warehouse}: nothing was verified",
             hint="check `corpus`, `warehouse` and [catalog]; a new corpus needs `strata run` first",

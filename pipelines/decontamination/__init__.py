@@ -1,1 +1,1 @@
-"""Documents that contain items of a benchmark: the items (`items`), the search, the matches."""
+"""Documents that contain benchmark items: the items (`items`), the search, the matches."""

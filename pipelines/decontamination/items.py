@@ -1,6 +1,6 @@
-"""Benchmark items as an index of n-grams: made by one task, staged as a file, held by all others.
+"""Benchmark items as an index of n-grams: built by one task, staged in a file, read by all others.
 
-The file has NumPy arrays: of the items their corpus, document and number of n-grams, and the index.
+The file has NumPy arrays: the corpus, document and number of n-grams of each item, and the index.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class IndexFile:
 
 @dataclass(frozen=True, slots=True)
 class IndexTask:
-    """Where the items are and what makes an index of them.
+    """Where the items are, and how they are indexed.
 
     Attributes:
         corpora: the files of each corpus.
         ngram: words in an n-gram.
-        least_words: words of the shortest item.
+        least_words: minimum number of words of an item.
         share: share of an item's n-grams that a document must have.
-        limit: n-grams of all items at most.
+        limit: maximum number of n-grams of all items together.
         target: the file to write.
     """
 
@@ -72,7 +72,7 @@ class IndexTask:
 
 @dataclass(frozen=True, slots=True)
 class IndexCounts:
-    """What is in an index, and the items that are not because they are too short."""
+    """How much is in an index, and how many items are not because they are too short."""
 
     items: int
     too_short: int
@@ -85,9 +85,9 @@ class BenchmarkItems:
     """The items of an index.
 
     Attributes:
-        corpus: int32[m], place of the corpus among those of the settings.
-        doc_id: int64[m], number of the document in that corpus.
-        ngrams: int32[m], its distinct n-grams.
+        corpus: int32[m], index of the corpus among those of the settings.
+        doc_id: int64[m], ``doc_id`` in that corpus.
+        ngrams: int32[m], number of its distinct n-grams.
         index: their n-grams.
     """
 
@@ -106,7 +106,7 @@ class _Part:
         words: int64[m], the number of their words.
         item: int32[p], the item of each n-gram, from 0 on.
         ngram: uint64[p], the distinct n-grams of each item.
-        too_short: how many items are not.
+        too_short: how many items of the batch are too short.
     """
 
     doc_id: NDArray[np.int64]
@@ -117,7 +117,7 @@ class _Part:
 
 
 def write_item_index(task: IndexTask) -> IndexCounts:
-    """Make the index of all items and write it.
+    """Build the index of all items and write it.
 
     Raises:
         SettingsError: the items have more n-grams than ``limit``.
@@ -142,7 +142,7 @@ def write_item_index(task: IndexTask) -> IndexCounts:
 
 @lru_cache(maxsize=1)
 def read_item_index(file: IndexFile) -> BenchmarkItems:
-    """Read an index; a process holds the one that it read last."""
+    """Read an index; a process caches the one that it read last."""
     from strata.pipelines.kernels.containment import item_index
 
     store = open_store(file.storage)
@@ -159,7 +159,7 @@ def _parts(task: IndexTask, urls: tuple[str, ...], store: Store) -> Iterator[_Pa
 
 
 def _part(task: IndexTask, batch: pa.RecordBatch) -> _Part:
-    # A driver makes tasks known to workers, but only these have need of numba.
+    # The driver imports this module to ship tasks, but only workers need numba.
     from strata.pipelines.kernels.minhash import sketch
     from strata.pipelines.kernels.shingle_sets import shingle_sets
 
@@ -188,7 +188,7 @@ def _check(ngrams: int, limit: int) -> None:
 
 
 def _arrays(task: IndexTask, parts: list[_Part]) -> dict[str, NDArray[np.generic]]:
-    """The arrays of an index; takes the parts out of the list, so that memory holds them once."""
+    """The arrays of an index; empties the list of parts, so that memory holds them only once."""
     items = np.cumsum([0, *(len(part.doc_id) for part in parts)])
     doc_id = np.concatenate([np.empty(0, np.int64), *(part.doc_id for part in parts)])
     words = np.concatenate([np.empty(0, np.int64), *(part.words for part in parts)])
@@ -199,7 +199,7 @@ def _arrays(task: IndexTask, parts: list[_Part]) -> dict[str, NDArray[np.generic
         here = slice(ends[len(parts)], ends[len(parts) + 1])
         ngram[here], item[here] = part.ngram, part.item + np.int32(first)
     counts = np.bincount(item, minlength=len(doc_id))
-    # Items come in ascending order, and a stable sort leaves those of one n-gram so.
+    # Items come in ascending order, and a stable sort keeps that order within each n-gram.
     order = np.argsort(ngram, kind="stable")
     return {
         "ngram": ngram[order],

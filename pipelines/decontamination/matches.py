@@ -1,8 +1,7 @@
-"""What `contained` says in all: documents by corpus, the items and documents with most matches.
+"""Reading `contained`: a summary for the report, rows for an export, matches of single documents.
 
-The rows of `contained` with the users' ids of documents and items, for an export.
-
-The benchmark items that single documents contain, as `contained` has them.
+The summary counts documents by corpus and lists the items and documents with the most matches. In
+an export, documents and items have the users' ids.
 """
 
 from __future__ import annotations
@@ -59,12 +58,12 @@ MAX_REPORTED = 10
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """What a report tells of `contained`.
+    """The summary of `contained` in a report.
 
     Attributes:
         documents: documents that contain an item.
-        documents_by_corpus: the same by the corpus of the item; a document counts in each.
-        items_found: items that a document contains, by corpus.
+        documents_by_corpus: the same by corpus of the item; a document may count in several.
+        items_found: items that some document contains, by corpus.
         top_items: the items that most documents contain, as ``corpus: id``, with their number.
         top_documents: the documents with most items, by id.
     """
@@ -82,9 +81,9 @@ class ContainmentCounts:
 
     Attributes:
         documents: documents that contain an item.
-        by_corpus: the same by the corpus of the item; a document counts in each.
+        by_corpus: the same by corpus of the item; a document may count in several.
         items: how many documents contain an item, by corpus and ``doc_id`` of the item.
-        most: documents with the most items, ``doc_id`` to number, the first few.
+        most: the few documents with the most items, as ``doc_id`` to number of items.
     """
 
     documents: int = 0
@@ -93,7 +92,7 @@ class ContainmentCounts:
     most: dict[int, int] = field(default_factory=dict)
 
     def add(self, rows: pa.Table) -> None:
-        """Count the rows of whole documents, each of which has its rows together."""
+        """Count the rows of whole documents; those of one document must be adjacent."""
         doc_ids = rows["doc_id"].to_numpy()
         corpora = rows["other_corpus"].to_pylist()
         names = rows["other_corpus"].combine_chunks().dictionary_encode().indices.to_numpy()
@@ -114,8 +113,8 @@ def summarize(
     """Count the rows of `contained`; memory is bounded by the number of items.
 
     Args:
-        tables: `documents`, which has the ids of those that contain an item.
-        corpora: the items.
+        tables: has `documents`, for the ids of those that contain an item.
+        corpora: the benchmark corpora.
         urls: the files of `contained`.
         store: where the files are.
     """
@@ -137,7 +136,7 @@ def summarize(
 
 
 def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in pieces that do not cut the rows of a document in two."""
+    """The same rows in pieces that never split the rows of a document."""
     rest: pa.Table | None = None
     for batch in batches:
         rows = pa.Table.from_batches([batch])
@@ -169,7 +168,7 @@ class ItemNames:
     """The users' ids of items; each is looked up once, so memory is bounded by the items.
 
     Args:
-        corpora: the tables of a corpus of items, by its name.
+        corpora: the tables of each benchmark corpus, by its name.
         store: where their files are.
     """
 
@@ -181,7 +180,7 @@ class ItemNames:
     def of(self, items: Sequence[tuple[str, int]]) -> list[str]:
         """Ids of items given as corpus and ``doc_id``.
 
-        It is the ``doc_id`` for an item that its corpus does not hold any more.
+        It is the ``doc_id`` for an item that its corpus no longer has.
         """
         new = set(items) - self._known.keys()
         for name in sorted({corpus for corpus, _ in new}):
@@ -252,7 +251,7 @@ NO_MATCHES = ItemMatches(0, ())
 def item_matches(
     context: StageContext, tables: TableLookup, doc_ids: Collection[int]
 ) -> Mapping[int, ItemMatches]:
-    """What documents contain; those without an item are not in it."""
+    """The matches by document; documents without an item are left out."""
     wanted = np.array(sorted(doc_ids), np.int64)
     found: dict[int, list[Row]] = {}
     for batch in tables.batches_of("contained", "doc_id", COLUMNS, wanted):

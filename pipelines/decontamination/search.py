@@ -41,8 +41,8 @@ class ContainmentTask:
         parts: the row groups.
         watermark_doc_id: documents up to this one were searched by an earlier run.
         items: the file of the index.
-        corpora: names of the corpora of the items.
-        target: where the rows go.
+        corpora: names of the benchmark corpora.
+        target: where the rows are written.
     """
 
     parts: tuple[RowGroups, ...]
@@ -54,7 +54,7 @@ class ContainmentTask:
 
 @dataclass(slots=True)
 class ContainmentResult:
-    """What a task searched and wrote."""
+    """How much a task searched, and the files that it wrote."""
 
     documents: int
     text_bytes: int
@@ -99,7 +99,7 @@ def contained_rows(
 
     Args:
         batch: documents with ``doc_id`` and ``text``.
-        items: what is looked for.
+        items: the items to look for.
         corpora: the names of their corpora.
     """
     from strata.pipelines.kernels.containment import contained_items

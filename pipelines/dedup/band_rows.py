@@ -1,8 +1,8 @@
-"""The rows that dedup shuffles: one a band and document, made from `fingerprints` in the workers.
+"""The rows that dedup shuffles: one per band and document, made from `fingerprints` in the workers.
 
 The two low bits of a key say what equal keys mean, so that one shuffle finds equal texts,
 similar texts and repeated ids. A row is (key, doc_id, sketch); the sketch lets a bucket be verified
-in place. A document that joins a hub of a heavy key before the shuffle has a row for that pair.
+in place. A document that joins a hub of a skewed key before the shuffle has a row for that pair.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
     "sketch_words",
 ]
 
-# One batch of fingerprints becomes bands + 2 times as many rows.
+# A batch of n fingerprints becomes (bands + 2) * n rows.
 BATCH_BYTES = 2_000_000
 COLUMNS = ["doc_id", "n_shingles", "content_hash", "id_hash", "signature"]
 ROW_SCHEMA = pa.schema(
@@ -62,7 +62,7 @@ class KeyKind(IntEnum):
     EQUAL = 1
     SAME_ID = 2
     LINK = 3
-    """Nothing: the row is a pair found before the shuffle, and its key only spreads it."""
+    """Nothing: the row is a pair found before the shuffle; its key only picks a partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class RowTask:
     """Files of `fingerprints` that one task turns into rows.
 
     Documents up to ``watermark_doc_id`` were compared with each other by an earlier run: they only
-    matter where they meet one that comes after them.
+    matter where they share a key with a later one.
     """
 
     files: tuple[DataFile, ...]
@@ -91,10 +91,10 @@ def band_rows(
     Args:
         task: the files.
         store: where they are.
-        candidate_filter: keys of the new documents; of all others only rows with such a key come.
-            None where
-            everything is new.
-        hubs: those of heavy keys; who joins one is not compared again.
+        candidate_filter: keys of the new documents; old documents give only rows with such a key.
+            None where everything is new.
+        hubs: hubs of the skewed keys; a document that joins one is not compared again under that
+            key.
     """
     for every in keyed_rows(task, store):
         keyed = every
@@ -135,7 +135,7 @@ def _matches_new(
 
 
 def keyed_rows(task: RowTask, store: Store, every: int = 1) -> Iterator[KeyedRows]:
-    """The keys of all documents of a task, or of one of so many, one kind after the other."""
+    """The keys of the documents of a task (of one in ``every``), one kind after the other."""
     passed = 0
     for file in task.files:
         for batch in read_batches(store, Url.parse(file.url), COLUMNS, None, BATCH_BYTES):
@@ -175,7 +175,7 @@ def _link_rows(
 
     The words of its sketch are the hub, the bits that differ, and the kind of key.
     """
-    # What an earlier run compared is known.
+    # Pairs that an earlier run compared are known.
     rows = np.flatnonzero((joined.differing >= 0) & (keyed.doc_ids > watermark_doc_id))
     hub, doc_ids = hubs.doc_ids[joined.hub[rows]], keyed.doc_ids[rows]
     # Bands find the same pair again and again.
@@ -204,7 +204,7 @@ def key_of(hashes: np.ndarray, kind: KeyKind) -> np.ndarray:
 
 
 def hash_to_sketch(values: np.ndarray) -> np.ndarray:
-    """Hashes, int64[n], as sketches: equal ones give equal sketches, others none that match."""
+    """Hashes, int64[n], as sketches: equal hashes give equal sketches, others never match."""
     steps = np.arange(1, SKETCH_WORDS + 1, dtype=np.uint64) * SKETCH_MULTIPLIER
     words = (values.view(np.uint64)[:, None] ^ steps[None, :]) * SKETCH_MULTIPLIER
     mixed: np.ndarray = words ^ (words >> np.uint64(29)) * SKETCH_MULTIPLIER

@@ -1,8 +1,8 @@
 """``link = "direct"``: only documents that are similar to the survivor itself are removed.
 
-The members of a cluster are gone through in the order of the survivor rules. One that is similar to
-none of those kept before it is kept too; each other one is linked to the first that it is similar
-to. So a cluster falls apart into stars, and nothing is removed for a chain of pairs.
+The members of a cluster are visited in the order of the survivor rules. A member that is similar to
+none of those kept so far is kept too; any other is linked to the first kept one that it is similar
+to. A cluster thus splits into stars, and nothing is removed because of a chain of pairs.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 BATCH_BYTES = 4_000_000
-# A cluster costs members x survivors comparisons; beyond this number nothing is removed for a
-# further survivor, which only keeps more.
+# A cluster costs members x survivors comparisons; beyond this many survivors nothing is removed for
+# a further one, so that more documents are kept and never fewer.
 MAX_SURVIVORS = 1024
 COLUMNS = ["doc_id", "n_bytes", "source", "content_hash", "signature"]
 MEMBERS = pa.schema(
@@ -94,7 +94,7 @@ def gather_members(
 def direct_edges(
     edges: pa.Table, members: pa.Table, rules: Sequence[str], threshold: float
 ) -> pa.Table:
-    """Stars around survivors in the place of chains.
+    """Stars around survivors in place of chains.
 
     Args:
         edges: verified edges, of EDGE_SCHEMA.
@@ -132,5 +132,5 @@ def _table(stars: Edges, doc_ids: np.ndarray, hashes: np.ndarray) -> pa.Table:
     a, b = np.searchsorted(doc_ids, stars.a), np.searchsorted(doc_ids, stars.b)
     equal = (hashes[a] == hashes[b]).all(axis=1)
     columns = [stars.a, stars.b, stars.similarity, equal]
-    # Two documents of other corpora are not ours to remove.
+    # Pairs of two documents of reference corpora do not concern us.
     return pa.table(columns, schema=EDGE_SCHEMA).filter(pa.array(stars.b >= 0))

@@ -63,13 +63,13 @@ def load_edges(store: Store, urls: Sequence[str]) -> pa.Table:
 def write_edges(
     context: StageContext, results: Sequence[ScanResult], known: EdgeFiles, driver_edges: int
 ) -> list[WrittenFile]:
-    """Write what was found as files of the table, without what is known.
+    """Write the edges that were found, without those already known, as files of the table.
 
     Args:
         context: the corpus.
-        results: the edges that the scans found; one may be in several of them.
+        results: the edges that the scans found; an edge may be in several of them.
         known: files of the table that stay in it.
-        driver_edges: edges that the driver may hold.
+        driver_edges: how many edges the driver may hold.
     """
     found = sum(result.edges for result in results)
     if found + known.rows <= driver_edges:
@@ -88,7 +88,7 @@ def _on_driver(
 def new_edges(found: pa.Table, known: pa.Table) -> pa.Table:
     """Every found pair once, in order of (a, b), without the known ones.
 
-    A pair that was found both as similar and as equal is equal.
+    A pair that was found both as similar and as equal counts as equal.
     """
     a, b = (np.concatenate([found[name].to_numpy(), known[name].to_numpy()]) for name in ("a", "b"))
     old = np.arange(len(a)) >= found.num_rows

@@ -42,9 +42,9 @@ class Attributes:
 
 
 class Preference(ABC):
-    """What one survivor rule looks at: a sort key, of which the smallest value survives.
+    """What one survivor rule looks at: a sort key; the document with the smallest value survives.
 
-    The driver elects with the array and Spark with the column; both sort alike.
+    The driver elects with the array and Spark with the column; both sort in the same order.
     """
 
     @abstractmethod
@@ -74,7 +74,7 @@ class LongestFirst(Preference):
 
 @dataclass(frozen=True, slots=True)
 class SourcesFirst(Preference):
-    """Some sources are better than all others, the ones that are named first most."""
+    """The named sources are preferred to all others, in the order in which they are named."""
 
     sources: tuple[str, ...]
 
@@ -84,19 +84,19 @@ class SourcesFirst(Preference):
         return cls(tuple(dict.fromkeys(name.strip() for name in names.split(","))))
 
     def array(self, attributes: Attributes) -> np.ndarray:
-        """The place of the source among the named ones, from 0; that of all others is behind."""
+        """The place of the source among the named ones, from 0; all others come after them."""
         order = {name: place for place, name in enumerate(self.sources)}
         return np.array([order.get(name, len(order)) for name in attributes.source])
 
     def column(self) -> Column:
-        """The place of the source among the named ones, from 1; that of all others is behind."""
+        """The place of the source among the named ones, from 1; all others come after them."""
         from pyspark.sql import functions as f
 
         place = f.array_position(f.lit(list(self.sources)), f.col("source"))
         return f.when(place == 0, len(self.sources) + 1).otherwise(place)
 
 
-# What stands behind the colon of a rule makes its preference.
+# The part of a rule after its colon is the argument of its preference.
 _RULES: Final[dict[str, Callable[[str], Preference]]] = {
     "longest": lambda _: LongestFirst(),
     "source": SourcesFirst.named,
@@ -106,8 +106,8 @@ _RULES: Final[dict[str, Callable[[str], Preference]]] = {
 def preferences(rules: Sequence[str]) -> list[Preference]:
     """What survivor rules look at before the document id, most important first.
 
-    The id decides last, so that an election has one result; "first" leaves it to the id, and no
-    rule behind it counts.
+    The id decides last, so that an election has one result; "first" leaves the choice to the id,
+    and rules after it are ignored.
     """
     before = takewhile(lambda rule: rule != "first", rules)
     parts = (rule.partition(":") for rule in before)
@@ -129,13 +129,13 @@ def ledger_rows(
 ) -> pa.RecordBatch:
     """The ledger: a row for every document that has a duplicate, sorted by document id.
 
-    Documents of other corpora (ids below 0) count as members of their clusters and survive before
-    any of ours, but have no rows.
+    Documents of reference corpora (ids below 0) are members of their clusters and are preferred to
+    any of ours as survivors, but have no rows.
 
     Args:
-        edges: verified edges a, b, similarity, equal (see dedup_scan.EDGE_SCHEMA).
+        edges: verified edges a, b, similarity, equal (EDGE_SCHEMA).
         rules: survivor rules.
-        attributes: of every document in an edge, where the rules need them.
+        attributes: those of every document in an edge, where the rules need them.
     """
     a, b = edges["a"].to_numpy(), edges["b"].to_numpy()
     found = components(a, b)
@@ -165,13 +165,13 @@ def ledger_rows(
 def election_order(
     nodes: np.ndarray, cluster: np.ndarray, rules: Sequence[str], attributes: Attributes | None
 ) -> np.ndarray:
-    """Order by cluster, and in it by the survivor rules: int64[n], the best of each first.
+    """Order by cluster, then by the survivor rules: int64[n], the best of each cluster first.
 
     Args:
         nodes: int64[n], documents.
         cluster: int64[n], the cluster of each.
         rules: survivor rules.
-        attributes: of all documents of this corpus; None where the ids alone decide.
+        attributes: those of all documents of this corpus; None where the ids alone decide.
     """
     if attributes is None:
         keys = [nodes]
@@ -179,7 +179,7 @@ def election_order(
         own = nodes >= 0
         place = np.searchsorted(attributes.doc_id, nodes[own])
         keys = [_scatter(own, key[place], nodes) for key in rank(rules, attributes)]
-        # Documents of other corpora come first.
+        # Documents of reference corpora come first.
         keys = [own, *keys]
     return np.lexsort((*reversed(keys), cluster))
 
@@ -195,7 +195,7 @@ def _elect(
 
 
 def _scatter(own: np.ndarray, key: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """A key of our own documents as a key of all; others are told apart by their ids alone."""
+    """A key of our own documents, extended to all nodes; the others are ordered by id alone."""
     spread = nodes.copy()
     spread[own] = key
     return spread
@@ -217,8 +217,8 @@ def _is_exact(
 def election_keys(rules: Sequence[str]) -> list[Column]:
     """Sort keys of documents in a cluster, most important first: the smallest survives.
 
-    Needs doc_id, and where the rules ask for more than it, n_bytes and source. Documents of other
-    corpora come first, in the order of their ids alone.
+    Needs the columns doc_id and, where the rules look at more than the id, n_bytes and source.
+    Documents of reference corpora come first, in the order of their ids alone.
     """
     from pyspark.sql import functions as f
 

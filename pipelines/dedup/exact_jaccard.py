@@ -1,15 +1,15 @@
 """The exact Jaccard similarity of chosen pairs, from the shingles of only those documents.
 
-One round of tasks reads the row groups that hold a wanted document and stages its set of shingle
-hashes; a second round compares the sets. Text stays in the tasks that read it.
+Pairs that the driver holds take two rounds of tasks: the first reads the row groups with a document
+in question and stages its set of shingle hashes, the second compares the sets. More pairs go
+through a shuffle, to which the sets of shingle hashes are sent as rows and in which they are
+compared. Either way text stays in the tasks that read it.
 
-Sets of shingle hashes as rows of a shuffle, and their comparison behind it.
-
-A row is (center, doc_id, level, hashes): the set of a document, on its way to the document that it
-is compared with. The center has the smallest id of its star, so it comes first of all sorted rows.
-Of a set of more than MAX_HASHES only the hashes below 2^(64 - level) travel: both sides of a pair
-are then cut to the same level, and the similarity is that of a sample of 65,536 shingles or more,
-with a standard error of at most 0.002.
+A row of the shuffle is (center, doc_id, level, hashes): the set of a document, on its way to the
+document that it is compared with. The center has the smallest id of its star, so it is the first of
+its sorted rows. Of a set of more than MAX_HASHES only the hashes below 2^(64 - level) are sent:
+both sides of a pair are then cut to the same level, and the similarity is that of a sample of
+65,536 shingles or more, with a standard error of at most 0.002.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
 
 TASKS_PER_CORE = 2
 HASH_BYTES = 8_000_000
-# Sets that a comparing task holds at most, as far as one pair allows.
+# Upper bound of the sets that a comparing task holds, unless a single pair exceeds it.
 TASK_BYTES = 128_000_000
 STAGED = pa.schema([("doc_id", pa.int64()), ("hashes", pa.large_list(pa.uint64()))])
 MAX_HASHES = 1 << 17
@@ -88,7 +88,7 @@ class CandidatePairs:
 
 @dataclass(frozen=True, slots=True)
 class _StageTask:
-    """Files of `documents`, and the documents in them whose shingles are wanted."""
+    """Files of `documents`, and the documents in them whose shingles are needed."""
 
     number: int
     files: tuple[DataFile, ...]
@@ -100,7 +100,7 @@ class _StageTask:
 
 @dataclass(frozen=True, slots=True)
 class _CompareTask:
-    """Pairs to compare, and the staged files in which their sets are."""
+    """Pairs to compare, and the staged files that hold their sets."""
 
     urls: tuple[str, ...]
     a: np.ndarray
@@ -127,9 +127,9 @@ def exact_jaccard(
 
     Args:
         context: the corpus.
-        texts: where the texts are.
-        pairs: few enough for the driver.
-        counters: what the tasks cost is added here.
+        texts: the files that hold the texts.
+        pairs: the pairs, few enough for the driver.
+        counters: the cost of the tasks is added to these.
 
     Raises:
         ConflictError: the text of a document is not there.
@@ -164,7 +164,7 @@ def _stage_tasks(
         if np.searchsorted(wanted, file.min_doc_id)
         < np.searchsorted(wanted, file.max_doc_id, side="right")
     ]
-    # More tasks than cores: what is wanted may be anywhere.
+    # More tasks than cores: the documents may be spread unevenly over the files.
     number = TASKS_PER_CORE * context.spark().sparkContext.defaultParallelism
     ngram, storage = context.settings.dedup.ngram, context.storage_options
     return [
@@ -174,7 +174,7 @@ def _stage_tasks(
 
 
 def _shares(pairs: CandidatePairs) -> list[np.ndarray]:
-    """Indices of pairs by task, so that pairs with a document in common come together."""
+    """Indices of pairs by task; pairs that share a document go to the same task where possible."""
     order = np.lexsort((pairs.b, pairs.a))
     share = np.cumsum(8 * pairs.n_shingles[order]) // TASK_BYTES
     return np.split(order, np.flatnonzero(np.diff(share)) + 1)
@@ -233,7 +233,7 @@ def _read_sets(urls: Sequence[str], wanted: np.ndarray, store: Store) -> Shingle
 def located(
     batches: Iterator[pa.RecordBatch], texts: Sequence[DataFile]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows center, doc_id with the numbers of the files that may hold the document."""
+    """Rows (center, doc_id), extended by the number of each file that may hold the document."""
     for batch in batches:
         center, doc_id = (batch.column(name).to_numpy() for name in ("center", "doc_id"))
         for number, file in enumerate(texts):
@@ -247,7 +247,7 @@ def located(
 def set_rows(
     batches: Iterator[pa.RecordBatch], texts: Sequence[DataFile], ngram: int, store: Store
 ) -> Iterator[pa.RecordBatch]:
-    """The sets of wanted documents.
+    """The sets of the documents that are asked for.
 
     Args:
         batches: file, center, doc_id, sorted by (file, doc_id).
@@ -292,7 +292,7 @@ def _sets_of_file(
     for batch in wanted_texts(file, np.unique(doc_id), store):
         found = batch.column("doc_id").to_numpy()
         level, hashes = _cut(shingle_sets(batch.column("text"), ngram))
-        # A document may be wanted by several centers: it goes to each of them.
+        # Several centers may need the same document: it goes to each of them.
         first = np.searchsorted(doc_id, found)
         times = np.searchsorted(doc_id, found, side="right") - first
         which = np.repeat(np.arange(len(found)), times)
@@ -333,7 +333,7 @@ def compared_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
     """Exact similarities: a, b, jaccard, of rows sorted by (center, doc_id).
 
     Raises:
-        ConflictError: the set of a center is not there.
+        ConflictError: the set of a center is missing.
     """
     last = pa.RecordBatch.from_pylist([], schema=_ROWS)
     for batch in batches:
@@ -372,7 +372,7 @@ def _compared(rows: pa.RecordBatch, seen: int) -> pa.RecordBatch:
 
 
 def _of_levels(sets: ShingleSets, pair: tuple[int, int], level: np.ndarray) -> float:
-    """Similarity of two sets that were cut to different levels: rare, and large."""
+    """Similarity of two sets that were cut to different levels: a rare case of large sets."""
     deepest = int(max(level[pair[0]], level[pair[1]]))
     a, b = (sets.hashes[sets.offsets[each] : sets.offsets[each + 1]] for each in pair)
     a, b = a[_below(a, deepest)], b[_below(b, deepest)]

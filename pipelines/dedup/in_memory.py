@@ -30,7 +30,7 @@ __all__ = ["BandTask", "band_tasks", "scan_bands"]
 
 BATCH_BYTES = 4_000_000
 COLUMNS = ["doc_id", "n_shingles", "content_hash", "id_hash", "signature"]
-# Each task reads all fingerprints, which more tasks would do more often for ever less work.
+# Each task reads all fingerprints: more tasks would read them more often, each for less work.
 MAX_TASKS = 8
 
 
@@ -41,9 +41,9 @@ class BandTask:
     Attributes:
         files: the files.
         banding: how signatures are cut into bands.
-        watermark_doc_id: documents up to here were compared with each other by an earlier run.
+        watermark_doc_id: documents up to this id were compared with each other by an earlier run.
         bands: numbers of the bands that the task compares.
-        kinds: kinds of keys other than bands that the task compares.
+        kinds: the kinds of keys, other than bands, that the task compares.
         scan: how buckets are verified, and where the edges go.
     """
 
@@ -57,7 +57,7 @@ class BandTask:
 
 @dataclass(frozen=True, slots=True)
 class _KeyedRows:
-    """Keys of one band or kind, with the documents that have one: int64[n], int64[n], u64[n, w]."""
+    """Keys of one band or kind, and the documents that have them: int64[n], int64[n], u64[n, w]."""
 
     kind: KeyKind
     keys: np.ndarray
@@ -65,7 +65,7 @@ class _KeyedRows:
     sketches: np.ndarray
 
     def matching_new(self, watermark_doc_id: int) -> _KeyedRows:
-        """Without old documents whose key no new one has."""
+        """The rows without those of old documents whose key no new document has."""
         new = self.doc_ids > watermark_doc_id
         if new.all():
             return self
@@ -157,5 +157,5 @@ def _columns(task: BandTask, store: Store) -> dict[str, np.ndarray]:
             parts["sketch"].append(pack_sketches(signature))
             parts["content_hash"].append(fixed_matrix(batch.column("content_hash")).view(np.int64))
             parts["id_hash"].append(batch.column("id_hash").to_numpy().reshape(-1, 1))
-    # Each list goes as soon as it is joined, so that memory does not hold everything twice.
+    # Each list is freed as soon as it is joined, so that memory does not hold everything twice.
     return {name: np.concatenate(parts.pop(name)) for name in list(parts)}

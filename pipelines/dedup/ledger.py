@@ -1,6 +1,7 @@
-"""Making and writing the ledger: on the driver while the edges fit a bound, else on Spark.
+"""Building and writing the ledger: on the driver while the edges fit a bound, else on Spark.
 
-What a new ledger takes back: documents that the one before kept, and that are removed now.
+A new ledger is compared with the previous one, to report documents that survived in that one and
+are removed now.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ __all__ = [
 
 ATTRIBUTES = pa.schema([("doc_id", pa.int64()), ("n_bytes", pa.int64()), ("source", pa.string())])
 BATCH_BYTES = 4_000_000
-# Two numbers of 64 bits, a similarity, and whether they are equal.
+# Two 64-bit ids, a similarity, and whether the texts are equal.
 _EDGE_BYTES = 21
-# Reason of removal, beside the methods of the ledger.
+# A reason for removal, beside the methods of the ledger.
 IN_OTHER_CORPUS = "in_other_corpus"
 SHOWN = 10
 
@@ -70,8 +71,8 @@ SHOWN = 10
 class WrittenLedger:
     """The files of a ledger, and what they hold: documents removed by method, clusters.
 
-    ``rounds`` are those of Spark that the components took; 0 where the driver found them alone.
-    ``cached`` tells where Spark kept edges that it made.
+    ``rounds`` is how many rounds of Spark the connected components took; 0 where the driver found
+    them alone. ``cached`` says where Spark cached the edges that it made.
     """
 
     summary: LedgerSummary
@@ -85,7 +86,7 @@ class WrittenLedger:
 
     @property
     def removing(self) -> tuple[DataFile, ...]:
-        """The files as those that say which documents are removed."""
+        """The files, as the data files that say which documents are removed."""
         return tuple(DataFile.of_written(file, RemovedBy.CLUSTERS) for file in self.files)
 
     def count(self, rows: pa.RecordBatch, sources: SourceIndex) -> None:
@@ -196,7 +197,7 @@ def _on_spark(
         frame = _spark_edges(context, upstream, edges, folder)
         kept_facts: dict[str, object] = {}
         if settings.link is LinkRule.DIRECT:
-            # The ledger asks for the stars several times; those of a table are read again.
+            # The ledger uses the stars several times; edges of a table are simply read again.
             stars = stack.enter_context(cached(frame, edges.rows, _EDGE_BYTES))
             frame, kept_facts = stars.frame, stars.facts
         ledger = spark_ledger(
@@ -256,7 +257,7 @@ def _write(
 
 @dataclass(frozen=True, slots=True)
 class DisplacedSurvivors:
-    """Survivors of the ledger before that lost their place.
+    """Survivors of the previous ledger that do not survive in the new one.
 
     Attributes:
         number: how many.
@@ -281,10 +282,10 @@ def displaced_survivors(
     before: tuple[DataFile, ...],
     last_doc_id: int,
 ) -> DisplacedSurvivors:
-    """Compare a written ledger with the one before.
+    """Compare a written ledger with the previous one.
 
-    New documents that link two clusters leave one survivor where there were two, and under other
-    rules than "first" a new document may be the better survivor.
+    New documents that link two clusters leave one survivor where there were two, and under rules
+    other than "first" a new document may be the better survivor.
 
     Args:
         context: the corpus.

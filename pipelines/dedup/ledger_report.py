@@ -1,6 +1,6 @@
-"""What a ledger looks like as a whole, counted while it is written, in bounded memory.
+"""Statistics of a ledger for dedup's report: cluster sizes, largest clusters, sources.
 
-What the report of dedup tells of the ledger: cluster sizes, largest clusters, sources.
+They are counted while the ledger is written, in bounded memory.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ OTHER = "other sources"
 REFERENCE_CORPORA = "another corpus"
 COLUMNS = ["doc_id", "id", "source", "text"]
 LINE = 120
-# The first line with a word in it is sought in so many characters.
+# The first line with a word in it is looked for in this many leading characters.
 HEAD = 4096
 
 
 @dataclass(slots=True)
 class LedgerSummary:
-    """Counts of the rows of a ledger; those of its parts add up exactly.
+    """Counts of the rows of a ledger; the counts of its parts add up to those of the whole.
 
     Attributes:
         clusters: int64[64], clusters by the power of two that their size reaches.
-        removed: int64[64], removed documents by the same power of their cluster.
-        pairs: int64[s, s], removed documents by their source and that of the survivor; s places.
+        removed: int64[64], removed documents by the same power of two of their cluster's size.
+        pairs: int64[s, s], removed documents by their source and that of the survivor; s sources.
         largest: the largest clusters, as (size, doc_id of the survivor); the smaller id first
             where sizes are equal.
     """
@@ -94,7 +94,7 @@ class LedgerSummary:
         ]
 
     def matrix(self, sources: SourceIndex) -> SourceMatrix:
-        """The sources with the most removed and keeping documents; the rest of them as one."""
+        """The sources with the most removed documents and survivors; all others as one."""
         weight = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
         named = [place for place in np.flatnonzero(weight).tolist() if place != sources.other]
         named.sort(key=lambda place: (-weight[place], place))
@@ -118,7 +118,7 @@ def _largest_first(clusters: Sequence[tuple[int, int]]) -> list[tuple[int, int]]
 def _largest(size: np.ndarray, kept_id: np.ndarray) -> list[tuple[int, int]]:
     if len(size) > MAX_LARGEST_CLUSTERS:
         least = np.partition(size, -MAX_LARGEST_CLUSTERS)[-MAX_LARGEST_CLUSTERS]
-        # Most clusters have two members: of the equal ones only the first may count.
+        # Most clusters have two members: among those of the smallest size only the first matter.
         equal = np.sort(kept_id[size == least])[:MAX_LARGEST_CLUSTERS]
         larger = size > least
         size = np.concatenate([size[larger], np.full(len(equal), least)])
@@ -153,7 +153,7 @@ def report_duplicates(
         summary: the ledger.
         documents: the files of `documents`, from which the survivors of large clusters are shown.
         sources: the sources by which it was counted.
-        report: to add to.
+        report: the report to add to.
     """
     largest: list[LargeCluster] = []
     for samples in run_tasks(context.spark(), _sample, _tasks(context, summary, documents)):

@@ -33,22 +33,22 @@ from strata.storage.transfer.metering import FileReads, IoMeter, MeteredStore
 
 __all__ = ["EdgeSearch", "find_edges"]
 
-# Each task of this step holds a filter, and the driver joins them.
+# Each task of this step holds a key filter, and the driver unites them.
 MAX_FILTER_TASKS = 8
 SKEW_POLICY = SkewPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeSearch:
-    """What is compared.
+    """The documents that a search compares, and how.
 
     Attributes:
         banding: bands and rows.
         own: the files of our `fingerprints`.
-        reference: those of other corpora.
+        reference: those of the reference corpora.
         documents: rows of all these files.
-        watermark: the documents that were compared with each other, and with the other corpora,
-            before.
+        watermark: the documents that an earlier run compared with each other and with the
+            reference corpora.
     """
 
     banding: Banding
@@ -59,7 +59,7 @@ class EdgeSearch:
 
     @property
     def files(self) -> list[DataFile]:
-        """All files, those of other corpora first."""
+        """All files, those of reference corpora first."""
         return [*self.reference, *data_files(self.own)]
 
     @property
@@ -80,7 +80,7 @@ class EdgeSearch:
 
     @property
     def can_filter(self) -> bool:
-        """Whether rows can be left out because no new document has their key."""
+        """Whether rows can be dropped because no new document has their key."""
         whole = not self.reference and self.watermark.last_doc_id < 0
         return not whole and self.new_keys < MAX_BITS
 
@@ -88,7 +88,7 @@ class EdgeSearch:
 def find_edges(
     context: StageContext, search: EdgeSearch, settings: DedupSettings, counters: Counters
 ) -> list[ScanResult]:
-    """Compare the new documents; the edges lie in files of the staging folder."""
+    """Compare the new documents; the edges are in files of the staging folder."""
     folder, last = staging_folder(context), search.watermark.last_doc_id
     scan = ScanTask(settings.threshold, folder, context.storage_options, last)
     if search.documents > settings.memory_documents:
@@ -113,7 +113,7 @@ def _shuffle(
     hubs = spark.sparkContext.broadcast(
         find_hubs(context, tasks, search.documents, scan.threshold, SKEW_POLICY)
     )
-    # Rows stream through the shuffle, so what the readers cost comes back beside them.
+    # Rows stream through the shuffle, so the cost of the readers is returned separately.
     read = spark.sparkContext.accumulator(0)
     counters.add(Counters(IoMeter(files=_reads_per_file(tasks))))
     requests = spark.sparkContext.accumulator(0)

@@ -1,8 +1,8 @@
-"""Keys that so many documents have that one reducer would be left alone with them.
+"""Skewed keys: those of so many documents that one reducer would still be busy after all others.
 
-A sample tells them. Their first hubs are found in a pass or two over the fingerprints, and given to
-the tasks that make the rows (see :mod:`strata.pipelines.kernels.hubs`). The sample decides what is
-compared where, and never which edges there are.
+A sample finds them. Their first hubs are found in a pass or two over the fingerprints, and given to
+the tasks that make the rows (see :mod:`strata.pipelines.kernels.hubs`). The sample decides only
+where documents are compared, never which edges are found.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ from strata.storage.stores.opening import open_store
 
 __all__ = ["SkewPolicy", "find_hubs"]
 
-# A pass costs a thirtieth of the shuffle; after some, what is left of a key is no family.
+# A pass costs a thirtieth of the shuffle; after a few, the documents left under a key are no longer
+# one family of near-duplicates.
 MAX_PASSES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SkewPolicy:
-    """Which keys are heavy, and how many documents are looked at to know them.
+    """Which keys count as skewed, and how large a sample finds them.
 
     Attributes:
-        share: a heavy key has one of so many documents. A document has some 25 rows, so a lighter
-            key has less than a partition's mean while there are up to 25 * share partitions.
-        least: documents of a heavy key at least; fewer are sorted sooner than they are looked for.
-        sample: documents in the sample, about.
-        sample_tasks: tasks that read for the sample, at most.
+        share: a key is skewed from 1 in ``share`` documents on. A document has some 25 rows, so
+            any other key has fewer rows than the mean of a partition, as long as there are no more
+            than 25 * share partitions.
+        least: fewest documents of a skewed key; sorting fewer is faster than looking for them.
+        sample: about how many documents are in the sample.
+        sample_tasks: most tasks that read for the sample.
     """
 
     share: int = 256
@@ -54,14 +56,14 @@ class _Sample(Columns):
     sketches: np.ndarray
 
     def frequent(self, least: float) -> np.ndarray:
-        """Keys that so many of the rows have, ascending."""
+        """Keys that ``least`` of the rows or more have, ascending."""
         keys, counts = np.unique(self.keys, return_counts=True)
         return keys[counts >= least]
 
 
 @dataclass(frozen=True, slots=True)
 class _NextHubs(Columns):
-    """Of some heavy keys, the smallest document that joined no hub: int64[m] twice, u64[m, w]."""
+    """For some skewed keys, the smallest document that joined no hub: 2 x int64[m], u64[m, w]."""
 
     place: np.ndarray
     doc_ids: np.ndarray
@@ -84,14 +86,14 @@ def find_hubs(
     threshold: float,
     policy: SkewPolicy,
 ) -> Hubs:
-    """The first hubs of the heavy keys; none where no key is heavy.
+    """The first hubs of the skewed keys; none where no key is skewed.
 
     Args:
         context: the run.
         tasks: all fingerprints that are compared.
-        documents: how many these are.
+        documents: how many there are.
         threshold: similarity from which on a document joins a hub.
-        policy: what is heavy.
+        policy: which keys count as skewed.
     """
     if documents < policy.least:
         return NO_HUBS
@@ -117,7 +119,7 @@ def find_hubs(
 def _sample(
     context: StageContext, tasks: Sequence[RowTask], documents: int, policy: SkewPolicy
 ) -> _Sample:
-    """The rows of some documents, evenly from evenly chosen tasks."""
+    """The rows of some documents, spread evenly over evenly chosen tasks."""
     number = min(len(tasks), policy.sample_tasks)
     chosen = [tasks[place * len(tasks) // number] for place in range(number)]
     every = max(1, documents * number // len(tasks) // policy.sample)
@@ -134,7 +136,7 @@ def _sample(
 def _next_hubs(
     context: StageContext, tasks: Sequence[RowTask], hubs: Hubs, still: np.ndarray
 ) -> _NextHubs:
-    """The next hub of the keys at ``still``: their smallest document that joins no hub."""
+    """The next hub of the keys at the places ``still``: the smallest document that joins no hub."""
     storage = context.storage_options
 
     def seek(task: RowTask) -> _NextHubs:
@@ -156,5 +158,5 @@ def _unmatched(sample: _Sample, hubs: Hubs, first: _NextHubs) -> _Sample:
     newest[first.place] = np.arange(len(first.place))
     hub = newest[np.searchsorted(hubs.keys, sample.keys)]
     differing = np.bitwise_count(sample.sketches ^ first.sketches[hub]).sum(axis=1)
-    # A key without a newest hub was given up before.
+    # A key without a newest hub was dropped in an earlier pass.
     return sample.take((hub >= 0) & (differing > hubs.most[kind_of(sample.keys)]))

@@ -6,10 +6,10 @@ random order, if it comes before the node itself, and the graph of the joined no
 It has about half of the nodes, so all rounds together cost twice the first; a graph small enough is
 finished by the driver. Labels then flow back through the rounds.
 
-Pairs of 64-bit numbers in files of a run's staging folder, between one Spark job and the next.
-
-A local checkpoint is lost with an executor, and a reliable one needs a filesystem of Hadoop. These
-files lie on the store of the warehouse, tell how many rows they have, and go when they are read.
+Between one Spark job and the next, the pairs of 64-bit numbers are kept in files of the run's
+staging folder: a local checkpoint is lost with its executor, and a reliable one needs a Hadoop
+filesystem. These files are on the store of the warehouse, their row counts are known, and they are
+deleted once they have been read.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "ComponentLabels", "PairBatch", "PairFiles", "PairFolder", "spark_components"]
 
-# A round halves the nodes: 2^64 of them are not more than this.
+# A round halves the nodes: 2^64 nodes need no more rounds than this.
 MAX_ROUNDS = 64
-# So many edges of a partition are reduced to a forest at once, in some 60 bytes each.
+# This many edges of a partition are reduced to a forest at once, in some 60 bytes each.
 FOREST_EDGES = 1_000_000
 SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.int64())])
 BATCH_BYTES = 4_000_000
@@ -53,7 +53,7 @@ class ComponentLabels:
 
     Attributes:
         files: pairs of a node and a node of its component, the same for the whole component.
-        rounds: rounds that Spark made before the driver took over.
+        rounds: how many rounds Spark made before the driver took over.
     """
 
     files: PairFiles
@@ -66,7 +66,7 @@ def spark_components(edges: DataFrame, folder: PairFolder, driver_edges: int) ->
     Args:
         edges: two long columns; direction, repetition and self loops do not matter.
         folder: where the graph of each round is kept.
-        driver_edges: edges from which on the driver finishes the work.
+        driver_edges: a graph with at most this many edges is finished by the driver.
 
     Raises:
         BalanceError: no convergence; a defect.
@@ -120,7 +120,7 @@ def _propagate_labels(folder: PairFolder, joins: list[PairFiles], labels: PairFi
     for files in reversed(joins):
         joined = folder.read(files, ("node", "v"))
         above = known.select(f.col("node").alias("v"), "root")
-        # A component that was joined to one node is not in the next graph.
+        # A component that was contracted to one node is not in the next graph.
         known = joined.join(above, "v", "left").select(
             "node", f.coalesce("root", "v").alias("root")
         )
@@ -147,7 +147,7 @@ def _unscrambling(order: int) -> Change:
 
 
 def _forests(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
-    """Fewer edges that connect the same nodes: stars, of so many edges at a time."""
+    """Fewer edges that connect the same nodes: stars, from a bounded number of edges at a time."""
     waiting: list[PairBatch] = []
     count = 0
     for part in parts:
@@ -163,7 +163,7 @@ def _forests(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
 def _forest(parts: list[PairBatch]) -> PairBatch:
     pairs = PairBatch.join(parts)
     found = components(pairs.x, pairs.y)
-    # A node whose only edge is to itself keeps it, or it would be forgotten.
+    # A node whose only edge is to itself keeps it, or it would be lost.
     leaf = found.nodes != found.root
     lonely = ~np.isin(found.nodes, found.root[leaf]) & ~leaf
     kept = leaf | lonely
@@ -188,7 +188,7 @@ def _unchanged(parts: Iterator[PairBatch]) -> Iterator[PairBatch]:
 
 @dataclass(frozen=True, slots=True)
 class PairFiles:
-    """Files with so many pairs."""
+    """Files of pairs, and how many pairs they hold."""
 
     urls: tuple[str, ...]
     rows: int
@@ -202,7 +202,7 @@ class PairFolder:
         spark: the session.
         store: where the folder is.
         folder: the folder.
-        task_pairs: so many pairs, or more, are read by one task.
+        task_pairs: a task reads at least this many pairs, if there are as many.
     """
 
     spark: SparkSession
@@ -278,7 +278,7 @@ def _load(store: Store, url: str) -> Iterator[PairBatch]:
 
 
 def _write(store: Store, url: Url, parts: Iterator[PairBatch]) -> int:
-    """Write a file, unless there is nothing to write; how many pairs."""
+    """Write a file, unless there is nothing to write; returns the number of pairs."""
     with StagedWriter(store, url, SCHEMA) as file:
         for pairs in parts:
             file.write(pa.table([pa.array(pairs.x), pa.array(pairs.y)], schema=SCHEMA))

@@ -1,7 +1,7 @@
 """The ledger and the stars of ``link = "direct"``, computed by Spark.
 
-They are row for row those of :mod:`strata.pipelines.dedup.election` and
-:mod:`strata.pipelines.dedup.direct_links`, which the driver computes.
+They equal, row for row, what the driver computes by :mod:`strata.pipelines.dedup.election` and
+:mod:`strata.pipelines.dedup.direct_links`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def spark_ledger(
     clusters = spark_components(edges.select("a", "b"), folder, driver_edges)
     texts = spark_components(edges.where("equal").select("a", "b"), folder, driver_edges)
     labels = folder.read(clusters.files, ("doc_id", "root"))
-    # Documents of other corpora have no attributes here, and survive before ours.
+    # Documents of reference corpora have no attributes here, and are preferred to ours.
     ranked = labels.join(attributes, "doc_id", "left") if needs_attributes(rules) else labels
     best = f.min(f.struct(*election_keys(rules))).getField("doc_id")
     elected = ranked.groupBy("root").agg(
@@ -121,7 +121,7 @@ def spark_direct_edges(
     folder: PairFolder,
     driver_edges: int,
 ) -> DataFrame:
-    """Stars around survivors in the place of chains.
+    """Stars around survivors in place of chains.
 
     Args:
         edges: a, b (long), similarity (float), equal (boolean).
@@ -148,7 +148,7 @@ def spark_direct_edges(
     )
     left = members.select(f.col("doc_id").alias("a"), f.col("content_hash").alias("left"))
     right = members.select(f.col("doc_id").alias("b"), f.col("content_hash").alias("right"))
-    # Two documents of other corpora are not ours to remove.
+    # Pairs of two documents of reference corpora do not concern us.
     compared = stars.where("b >= 0").join(left, "a").join(right, "b")
     return compared.select("a", "b", "similarity", (f.col("left") == f.col("right")).alias("equal"))
 

@@ -1,6 +1,6 @@
 """Scanning the sorted rows of a shuffle partition: edges to a file, counts to the driver.
 
-Edges without repetition, in bounded memory.
+Edges are written without repetition, in bounded memory.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ MAX_HUBS = 16
 EDGE_SCHEMA = pa.schema(
     [("a", pa.int64()), ("b", pa.int64()), ("similarity", pa.float32()), ("equal", pa.bool_())]
 )
-# Bands find the same pair again and again; so many rows wait before repetitions are dropped, at
-# some 60 bytes each while they are sorted.
+# Bands find the same pair again and again; this many rows are held before repetitions are dropped,
+# at some 60 bytes each while they are sorted.
 WAITING_EDGES = 2_000_000
 
 
@@ -62,7 +62,7 @@ class ScanTask:
 class ScanResult:
     """The edges of one shuffle partition; no file where it has none.
 
-    ``documents`` counts the new ones among those that the partition saw by their bytes.
+    ``documents`` counts the new documents among the partition's rows of content hashes.
     """
 
     url: str | None
@@ -91,7 +91,7 @@ class Scan:
         self._rows = self._documents = self._same_id = 0
 
     def count(self, rows: int, documents: int) -> None:
-        """Count rows that come, and documents among them."""
+        """Count incoming rows, and the documents among them."""
         self._rows += rows
         self._documents += documents
 
@@ -106,7 +106,7 @@ class Scan:
         self._take(kind, pairs)
 
     def finish(self) -> None:
-        """Write what waits."""
+        """Write the edges that are still held."""
         for found in self._found.values():
             found.finish()
 
@@ -129,7 +129,7 @@ class Scan:
             self._same_id += len(edges.a)
 
     def _write(self, kind: KeyKind, edges: Edges) -> None:
-        # Two documents of other corpora are not ours to compare.
+        # Pairs of two documents of reference corpora do not concern us.
         own = edges.b >= 0
         equal = np.full(int(own.sum()), kind == KeyKind.EQUAL)
         columns = [edges.a[own], edges.b[own], edges.similarity[own], equal]
@@ -190,12 +190,12 @@ def read_edges(store: Store, results: Sequence[ScanResult]) -> pa.Table:
 
 
 class EdgeSet:
-    """Collects edges, drops what repeats, and passes on what gets too many.
+    """Collects edges, drops repetitions, and passes edges on when it holds too many.
 
     Args:
         spill: takes edges, each once and in ascending order of (a, b). A pair that comes again
             after it was passed on is passed on again.
-        waiting: edges that are held at most, but for the ones that come last.
+        waiting: most edges that are held, not counting those added last.
     """
 
     def __init__(self, spill: Callable[[Edges], None], waiting: int = WAITING_EDGES) -> None:

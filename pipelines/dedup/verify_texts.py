@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNCERTAIN_ERRORS", "VerifiedEdges", "verified_by_text", "verified_on_driver"]
 
-# A pair of 64-bit numbers and its similarity.
+# A pair of 64-bit ids and its similarity.
 _VERIFIED_BYTES = 24
 UNCERTAIN_ERRORS = 2
 """Standard errors above the threshold up to which an estimate is uncertain."""
@@ -54,10 +54,10 @@ class VerifiedEdges:
     """Files of edges after the texts have decided.
 
     Attributes:
-        files: not yet published.
-        read: pairs that were compared by their texts.
-        refuted: those that are no edge any more.
-        cached: where the comparisons were kept meanwhile; nothing where there was none.
+        files: the files, not yet published.
+        read: how many pairs were compared by their texts.
+        refuted: how many of those are no longer edges.
+        cached: where Spark cached the comparisons; empty where there were none.
     """
 
     files: list[WrittenFile]

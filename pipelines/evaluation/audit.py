@@ -1,8 +1,8 @@
-"""Printed error bars: what a sample of the documents says of the ledger, by exact Jaccard.
+"""Error bars of a ledger, from a sample of its documents and their exact Jaccard similarity.
 
-Removed documents tell how often a removal was right, kept ones what was overlooked. A sampled
+Removed documents show how often a removal was right, kept ones what was overlooked. A sampled
 document is looked up among all documents of the corpus by its signature, at a similarity so far
-below the threshold that hardly a duplicate is lost; what meets there is compared by its texts.
+below the threshold that hardly any duplicate is lost; the candidates are compared by their texts.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class _CheckedSample:
 
     Attributes:
         sample: the sampled documents.
-        neighbours: what was found for them.
-        jaccard: float64[k], of the candidates.
-        threshold: from which on a pair is one of duplicates.
-        weight: float64[k], near pairs that a candidate stands for; 0 where it was not chosen for
-            that.
+        neighbours: the neighbours that were found for them.
+        jaccard: float64[k], similarities of the candidates.
+        threshold: similarity from which on a pair counts as duplicates.
+        weight: float64[k], how many near pairs a candidate represents; 0 where it was not chosen to
+            represent any.
     """
 
     sample: Sample
@@ -73,11 +73,11 @@ class _CheckedSample:
     weight: np.ndarray
 
     def sampled(self, disposition: Disposition) -> int:
-        """Sampled documents of this fate."""
+        """Number of sampled documents with this disposition."""
         return int(self.sample.copies[self.sample.rows.disposition == disposition].sum())
 
     def with_duplicate(self, disposition: Disposition, similarity: float) -> int:
-        """Sampled documents with another one at this similarity; of kept ones, another kept one."""
+        """Sampled documents with another one at this similarity; for kept ones, a kept one."""
         own = self.sample.rows.disposition == disposition
         equal = self.neighbours.equal.sum(axis=1) > 1
         candidates = self.neighbours.candidates
@@ -86,7 +86,7 @@ class _CheckedSample:
         return int(self.sample.copies[own & (equal | similar)].sum())
 
     def duplicates(self, disposition: Disposition) -> list[float]:
-        """Pairs of each sampled document, a pair of two removed ones at each of them a half."""
+        """Pairs of each sampled document; a pair of two removed ones counts half at each one."""
         share = np.array([1.0, 0.5])
         equal = self.neighbours.equal.copy()
         members = np.arange(len(equal))
@@ -105,7 +105,7 @@ def audit_unpublished(
     ledger: WrittenLedger,
     report: StageReport[DedupDetails],
 ) -> Audit | None:
-    """The audit of a ledger that is not published yet; None where none is asked for."""
+    """The audit of a ledger that is not published yet; None where the settings want none."""
     if not upstream.settings.audit_documents:
         return None
     removed = sum(ledger.removed.values())
@@ -124,11 +124,11 @@ def audit(
 
     Args:
         context: the corpus.
-        upstream: what the stage stands on.
+        upstream: the upstream state of the stage.
         ledger: the files of the ledger.
         removed: how many documents it removes.
-        key: of the ledger; it decides which documents are sampled.
-        counters: what the tasks cost is added here.
+        key: key of the ledger; it decides which documents are sampled.
+        counters: the cost of the tasks is added to these.
 
     Returns:
         Size of the sample, and estimates as value, low and high.
@@ -186,7 +186,7 @@ def _sample(
 def _file_groups(
     context: StageContext, fingerprints: Sequence[DataFile]
 ) -> list[tuple[DataFile, ...]]:
-    # The results of all tasks reach the driver at once: they must not become more with the corpus.
+    # The results of all tasks reach the driver at once: their size must not grow with the corpus.
     cores = context.spark().sparkContext.defaultParallelism
     return group_files(fingerprints, TASKS_PER_CORE * cores)
 
@@ -268,7 +268,7 @@ def _recall(
     sampled: Mapping[Disposition, int],
     population: Mapping[Disposition, int],
 ) -> Estimate | None:
-    """Of the pairs at the threshold, the share of which at most one document was kept."""
+    """The share of pairs at the threshold of which at most one document was kept."""
     found = total_of(checked.duplicates(Disposition.REMOVED), population[Disposition.REMOVED])
     if not found.value:
         return None

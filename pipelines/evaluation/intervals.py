@@ -24,7 +24,7 @@ class Estimate:
     high: float
 
     def times(self, factor: float) -> Estimate:
-        """The estimate of a quantity so many times as large."""
+        """The estimate of a quantity that is ``factor`` times as large."""
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
 
@@ -33,8 +33,8 @@ def share_of(hits: float, sample: int, population: int) -> Estimate:
 
     The interval inverts the tails of the hypergeometric distribution: that of Clopper and Pearson
     (Biometrika 26, 1934) for samples without replacement, so it covers in at least 95 of 100 cases
-    and is one point when the sample is the population. Parts of a hit, as weighted samples have
-    them, widen it (Korn and Graubard, Survey Methodology 24, 1998, with the effective count).
+    and is one point when the sample is the population. Fractional hits, as in weighted samples,
+    widen it (Korn and Graubard, Survey Methodology 24, 1998, with the effective count).
     """
     low = _least_total(floor(hits), sample, population)
     high = population - _least_total(sample - ceil(hits), sample, population)
@@ -42,7 +42,7 @@ def share_of(hits: float, sample: int, population: int) -> Estimate:
 
 
 def _least_total(hits: int, sample: int, population: int) -> int:
-    """How many must have a property for a sample to have ``hits`` or more with P >= 2.5 %."""
+    """Fewest members with a property for which P(``hits`` or more in a sample) >= 2.5 %."""
     low, high = hits, population - (sample - hits)
     while low < high:
         middle = (low + high) // 2
@@ -76,16 +76,16 @@ def _choices(n: int, k: int) -> float:
 
 
 def weighted_total(weights: Sequence[float], sample: int, population: int) -> Estimate:
-    """Sum of something rare over a population, from what ``sample`` members of it have of it.
+    """Total of something rare over a population, from its values in a sample.
 
     Args:
-        weights: what the members have; only values above 0 count.
-        sample: how many members were looked at.
+        weights: the values of sampled members; only those above 0 count.
+        sample: how many members were sampled.
         population: how many there are.
 
     Returns:
         The total. Its interval is that of a share of members at the effective count (sum w)² /
-        sum w², times the weight that a counted member then has; of nothing found, with weight 1.
+        sum w², times the weight that a counted member then has; weight 1 where nothing was found.
     """
     some = [weight for weight in weights if weight > 0]
     if not some:
@@ -97,7 +97,7 @@ def weighted_total(weights: Sequence[float], sample: int, population: int) -> Es
 
 
 def total_of(values: Sequence[float], population: int) -> Estimate:
-    """Sum of something frequent over a population, from the values of a sample of two or more.
+    """Total of something frequent over a population, from the values of a sample of two or more.
 
     The interval is the normal one, with the correction for a finite population.
     """
@@ -109,9 +109,9 @@ def total_of(values: Sequence[float], population: int) -> Estimate:
 
 
 def found_share(found: Estimate, missed: Estimate) -> Estimate:
-    """``found / (found + missed)`` of two independent totals, of which something is found.
+    """``found / (found + missed)`` of two independent totals; ``found`` must be above 0.
 
-    The interval of their ratio is put together from their own two (Donner and Zou: Closed-form
+    The interval of the ratio is derived from those of the totals (Donner and Zou: Closed-form
     confidence intervals for functions of the normal mean and standard deviation, Statistical
     Methods in Medical Research 21, 2012: the method of variance estimates recovery).
     """

@@ -62,7 +62,7 @@ class Candidates(Columns):
     Attributes:
         member: index in the sample.
         doc_id: the other document.
-        disposition: its fate, see Disposition.
+        disposition: whether the ledger keeps or removes it, see Disposition.
         n_shingles: its shingles, repetitions counted.
         agree: places in which the two signatures agree.
     """
@@ -84,11 +84,11 @@ class Neighbours:
     """What documents of the corpus have in common with a sample of n.
 
     Attributes:
-        equal: int64[n, 2], documents of equal text by fate, the member itself among them.
-        near: int64[n, 2], documents of similar signature by fate.
-        candidates: of the near ones, CHECKED for each member, chosen by hash; and the most similar
-            one, also where it is only nearly similar enough.
-        counters: what it cost.
+        equal: int64[n, 2], documents with equal text by disposition, the member itself included.
+        near: int64[n, 2], documents with a similar signature by disposition.
+        candidates: CHECKED of the near ones for each member, chosen by hash; and the most similar
+            one, even if it is only a near miss.
+        counters: the cost of the search.
     """
 
     equal: np.ndarray
@@ -98,25 +98,25 @@ class Neighbours:
 
     @classmethod
     def none(cls, members: int) -> Self:
-        """Nothing seen yet."""
+        """Neighbours before any document was compared."""
         counts = np.zeros((members, 2), np.int64)
         return cls(counts, counts.copy(), Candidates.empty(), Counters())
 
     def add(self, other: Neighbours, seed: int, least: int) -> None:
-        """Add what another task saw; ``least`` places must agree in a near pair."""
+        """Add what another task found; a near pair agrees in at least ``least`` places."""
         self.equal += other.equal
         self.near += other.near
         self.choose([other.candidates], seed, least)
         self.counters.add(other.counters)
 
     def choose(self, others: Sequence[Candidates], seed: int, least: int) -> None:
-        """Choose the candidates anew from them and some others."""
+        """Choose the candidates again, from the present and some other ones."""
         found = Candidates.join([self.candidates, *others])
         self.candidates = found.take(chosen_for_check(found, seed, least) | most_similar(found))
 
 
 def _priority(found: Candidates, seed: int) -> np.ndarray:
-    """In which order pairs of a member are chosen for the check: uint64[k]."""
+    """The order in which pairs of a member are chosen for the check: uint64[k]."""
     return sampling_hash(found.doc_id, sampling_hash(found.member, seed))
 
 
@@ -148,7 +148,7 @@ class NeighbourTask:
         files: the files.
         ledger: the files of the ledger.
         threshold: Jaccard similarity of duplicates.
-        seed: of the choice of pairs.
+        seed: seed of the choice of pairs.
         storage: options of the stores.
     """
 
@@ -161,10 +161,10 @@ class NeighbourTask:
 
 @dataclass(frozen=True, slots=True)
 class _Cutoff:
-    """What pairs of the n members of a sample need to be chosen beside those chosen before.
+    """What a pair of each of the n members of a sample must beat to be chosen as well.
 
     Attributes:
-        priority: uint64[n], the last that is chosen for the check.
+        priority: uint64[n], the last priority that is chosen for the check.
         agree: int64[n], places in which the most similar pair agrees.
         doc_id: int64[n], document of that pair.
     """
@@ -175,7 +175,7 @@ class _Cutoff:
 
     @classmethod
     def of(cls, found: Neighbours, seed: int, least: int) -> Self:
-        """The bar that the candidates set."""
+        """The cutoff that the present candidates set."""
         members = len(found.near)
         best = found.candidates.take(most_similar(found.candidates))
         chosen = found.candidates.take(chosen_for_check(found.candidates, seed, least))
@@ -187,7 +187,7 @@ class _Cutoff:
         return cls(priority, agree, doc_id)
 
     def passed(self, found: Candidates, seed: int, least: int) -> np.ndarray:
-        """Which pairs may be chosen: bool[k]; all others cannot."""
+        """Which pairs can still be chosen: bool[k]."""
         best, member = self.agree[found.member], found.member
         checked = (found.agree >= least) & (_priority(found, seed) <= self.priority[member])
         equal = (found.agree == best) & (found.doc_id < self.doc_id[member])
@@ -211,7 +211,7 @@ def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
         for rows in fingerprint_rows(file, task.ledger, store):
             for pairs in index.near(rows.signature):
                 told = _count(sample, rows, pairs, least, found)
-                # Of a large family hardly a pair is chosen, and choosing sorts them all.
+                # Few pairs of a large family are ever chosen, and choosing sorts all that wait.
                 waiting.append(told.take(bar.passed(told, seed, least)))
                 count += len(waiting[-1].member)
                 if count > WAITING_PAIRS:
@@ -225,15 +225,15 @@ def find_neighbours(task: NeighbourTask, sample: Sample) -> Neighbours:
 def _count(
     sample: Sample, rows: FingerprintRows, pairs: np.ndarray, least: int, into: Neighbours
 ) -> Candidates:
-    """Count equal and near pairs; those that may be compared exactly."""
+    """Count equal and near pairs, and return those that may be compared exactly."""
     row, member, agree = pairs.T
     disposition, members = rows.disposition[row], sample.rows
     of_removed = members.disposition[member] == Disposition.REMOVED
-    # Whether a kept document was overlooked is a question of kept ones alone.
+    # A kept document was overlooked only as a duplicate of another kept one.
     asked = of_removed | (disposition == Disposition.KEPT)
     equal = asked & (rows.content[row] == members.content[member]).all(axis=1)
     np.add.at(into.equal, (member[equal], disposition[equal]), 1)
-    # Documents without a word have no similarity but that of their bytes.
+    # Documents without a word are similar only if their bytes are equal.
     similar = asked & ~equal & (rows.n_shingles[row] > 0) & (members.n_shingles[member] > 0)
     near = similar & (agree >= least)
     np.add.at(into.near, (member[near], disposition[near]), 1)

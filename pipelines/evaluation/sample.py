@@ -1,4 +1,4 @@
-"""The documents of an audit: some that the ledger removes, some that it keeps, chosen by hash."""
+"""The sample of an audit: documents that the ledger removes or keeps, chosen by hash."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def sampling_hash(doc_ids: np.ndarray, seed: int | np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class FingerprintRows(Columns):
-    """Fingerprints of n documents, with their fate.
+    """Fingerprints of n documents, with their disposition.
 
     Attributes:
         doc_id: int64[n].
@@ -113,13 +113,13 @@ def _rows(batch: pa.RecordBatch, shift: int, removed: np.ndarray) -> Fingerprint
 
 @dataclass(frozen=True, slots=True)
 class AuditSampleTask:
-    """Files of `fingerprints` to take documents from.
+    """Files of `fingerprints` to sample documents from.
 
     Attributes:
         files: the files.
         ledger: the files of the ledger.
-        share: of the kept and of the removed documents, the shares that are taken.
-        seed: of the choice.
+        share: the shares of kept and of removed documents that are sampled.
+        seed: seed of the choice.
         storage: options of the stores.
     """
 
@@ -131,7 +131,7 @@ class AuditSampleTask:
 
 
 def sample_documents(task: AuditSampleTask) -> FingerprintRows:
-    """Every document is taken or not by its own hash alone, whatever the tasks."""
+    """Sample documents by their own hash alone, so that the tasks do not influence the result."""
     store = MeteredStore(open_store(task.storage))
     limits = np.array([min(share * 2.0**64, 2.0**64 - 2048) for share in task.share])
     parts = [FingerprintRows.empty()]
@@ -144,11 +144,11 @@ def sample_documents(task: AuditSampleTask) -> FingerprintRows:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The sampled documents; those with equal texts and the same fate stand for each other.
+    """The sampled documents; one represents all those with its text and disposition.
 
     Attributes:
-        rows: one document for each text and fate, ordered by document id.
-        copies: int64[n], how many sampled documents it stands for.
+        rows: one document for each text and disposition, ordered by document id.
+        copies: int64[n], how many sampled documents each represents.
     """
 
     rows: FingerprintRows
@@ -156,7 +156,7 @@ class Sample:
 
     @classmethod
     def of(cls, rows: FingerprintRows) -> Self:
-        """Put together what the tasks found."""
+        """Combine the documents that the tasks sampled."""
         rows = rows.take(np.argsort(rows.doc_id))
         key = np.column_stack([rows.content, rows.disposition])
         _, first, copies = np.unique(key, axis=0, return_index=True, return_counts=True)

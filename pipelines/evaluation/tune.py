@@ -1,7 +1,4 @@
-"""Weighing the settings of dedup against each other on a sample of the present corpus.
-
-What a search with given settings finds on a sample, and what it costs.
-"""
+"""Comparing settings of dedup on a sample of the present corpus: what they find and cost."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ MISS_RATES = (0.01, 0.001, 0.0001)
 USUAL = Banding(14, 8)
 WANTED_RECALL = 0.998
 SPARE_BITS = 16
-# A shuffled row is a key, a document id and the sketch; two more rows are for equal texts and ids.
+# A shuffled row is a key, a document id and the sketch; two extra rows are for equal texts and ids.
 ROW_BYTES = 16
 EXTRA_ROWS = 2
 BIT_BYTES = SIGNATURE_BYTES // 8
@@ -46,15 +43,15 @@ TIMED_BANDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was tried, and on what.
+    """The settings that were tried, their outcomes, and the sample.
 
     Attributes:
         threshold: Jaccard similarity of duplicates.
-        documents: of the corpus.
-        drawn: documents that were drawn.
-        sampled: documents with those that are similar to them.
+        documents: documents of the corpus.
+        drawn: documents that were drawn at random.
+        sampled: documents in the sample: drawn ones and those similar to them.
         pairs: true pairs of drawn documents.
-        outcomes: of all choices.
+        outcomes: the outcomes of all choices.
         present: index of the outcome of the present settings.
         recommended: index of the recommended one.
     """
@@ -79,7 +76,7 @@ def tune(context: StageContext) -> Tuning:
     """Try bands and rows, widths, margins and verification; nothing is published.
 
     Raises:
-        InputMissingError: there is no document.
+        InputMissingError: there are no documents.
     """
     files = context.corpus.table("fingerprints").files()
     if not files:
@@ -109,7 +106,7 @@ def tune(context: StageContext) -> Tuning:
 
 
 def choices(present: Choice, threshold: float) -> tuple[Choice, ...]:
-    """What is tried: bandings, and beside the present one widths, margins and verification."""
+    """What is tried: bandings and, for the present one, widths, margins and verification."""
     bandings = {present.banding, USUAL, *_bandings(threshold)}
     ordered = sorted(bandings, key=lambda each: (each.rows, each.bands))
     banding, exact = present.banding, VerifyMethod.EXACT
@@ -131,11 +128,11 @@ def _bandings(threshold: float) -> Iterator[Banding]:
 
 
 def recommended(outcomes: Sequence[TrialResult], documents: int) -> int:
-    """Index of the choice that shuffles least of those that find enough, or that find most.
+    """Index of the choice that shuffles least among those that find enough, or else the most.
 
-    Width and margin are no settings; they show what they would be worth. A sample does not
-    show that unrelated documents meet in bands of few rows once the corpus is large: a band has
-    SPARE_BITS more than it takes to number the documents.
+    Width and margin are not settings; they are tried to show what they would gain. A sample does
+    not show that in a large corpus unrelated documents share bands of few rows: a band must have
+    SPARE_BITS more bits than it takes to number the documents.
     """
     settable = [
         place
@@ -162,7 +159,7 @@ def _evaluated(
 
     def work(task: _TimedTask) -> tuple[TrialResult, ...]:
         signatures = _first_signatures(task)
-        # Choices come one after the other in one task, so that their times can be compared.
+        # One task runs all choices one after the other, so that their times are comparable.
         return tuple(evaluate(each, threshold, shared.value, signatures) for each in tried)
 
     context.progress.start("tune", "try settings", 1)
@@ -172,7 +169,7 @@ def _evaluated(
 
 
 def _first_signatures(task: _TimedTask) -> np.ndarray:
-    """Signatures of the first documents: a part of the corpus as it comes."""
+    """Signatures of the first documents: a part of the corpus in its natural order."""
     store, parts, count = open_store(task.storage), [], 0
     for file in task.files:
         for rows in fingerprint_rows(file, (), store):
@@ -189,8 +186,8 @@ class Choice:
 
     Attributes:
         banding: bands and rows.
-        bits: of each signature byte that ride in the shuffle.
-        margin: standard errors below the threshold from which an estimate is accepted.
+        bits: bits of each signature byte that are shuffled.
+        margin: standard errors below the threshold from which on an estimate is accepted.
         verification: whether uncertain estimates are checked by exact Jaccard.
     """
 
@@ -205,29 +202,29 @@ class Choice:
         return (self.banding.bands + EXTRA_ROWS) * (ROW_BYTES + BIT_BYTES * self.bits)
 
     def standard_error(self, jaccard: float) -> float:
-        """That of an estimate from so many bits a place."""
+        """Standard error of an estimate from this many bits per place."""
         chance = 2.0**-self.bits
         agree = jaccard + (1 - jaccard) * chance
         return sqrt(agree * (1 - agree) / SIGNATURE_BYTES) / (1 - chance)
 
     def most_differing(self, threshold: float) -> int:
-        """Places in which the signatures of an accepted pair differ at most."""
+        """Maximum number of places in which the signatures of an accepted pair differ."""
         accepted = threshold - self.margin * self.standard_error(threshold)
         return floor(SIGNATURE_BYTES * (1 - accepted) * (1 - 2.0**-self.bits) + 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What a choice comes to.
+    """The outcome of a choice.
 
     Attributes:
         choice: the settings.
-        meet: probability that a pair at the threshold meets in a bucket.
-        recall: of the true pairs of drawn documents, the share with at most one document kept.
-        false_removals: of the drawn documents that are removed, the share without a true pair.
-        checked: pairs that are verified by their texts, for each document.
-        document_bytes: shuffled for each document.
-        seconds: processor time of keys, sort and comparison for a million documents.
+        meet: probability that the documents of a pair at the threshold share a bucket.
+        recall: share of the true pairs of drawn documents of which at most one document is kept.
+        false_removals: share of the removed drawn documents that are in no true pair.
+        checked: pairs that are verified by their texts, per document.
+        document_bytes: bytes that are shuffled per document.
+        seconds: processor time of keys, sort and comparison per million documents.
     """
 
     choice: Choice
@@ -242,13 +239,13 @@ class TrialResult:
 def evaluate(
     choice: Choice, threshold: float, sample: TuneSample, timed: np.ndarray
 ) -> TrialResult:
-    """Try settings.
+    """Try some settings.
 
     Args:
         choice: the settings.
         threshold: Jaccard similarity of duplicates.
-        sample: the documents, and the truth of their pairs.
-        timed: uint8[n, 256], signatures that the cost is measured on.
+        sample: the documents and their true pairs.
+        timed: uint8[n, 256], signatures on which the cost is measured.
     """
     links = _search(choice, threshold, sample.rows.signature, choice.banding.bands)
     links, checked = _verified(choice, threshold, sample, links)
@@ -271,7 +268,7 @@ def evaluate(
 
 
 def _search(choice: Choice, threshold: float, signature: np.ndarray, bands: int) -> np.ndarray:
-    """Distinct links, int64[m, 3]: two rows, and the places in which they differ."""
+    """Distinct links, int64[m, 3]: two rows, and the number of places in which they differ."""
     from strata.pipelines.kernels.star_links import bit_planes, star_links
 
     planes, differing = bit_planes(signature, choice.bits), choice.most_differing(threshold)
@@ -291,7 +288,7 @@ def _search(choice: Choice, threshold: float, signature: np.ndarray, bands: int)
 def _verified(
     choice: Choice, threshold: float, sample: TuneSample, links: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """The links that stay, and how many of them their texts had to decide."""
+    """The links that are accepted, and how many links had to be decided by their texts."""
     if choice.verification is VerifyMethod.SKETCH:
         return links, 0
     sure = threshold + UNCERTAIN_ERRORS * choice.standard_error(threshold)

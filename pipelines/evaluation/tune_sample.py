@@ -1,8 +1,8 @@
-"""The sample that settings are weighed on: some documents, and all that is similar to them.
+"""The sample on which settings are compared: documents drawn at random, and all similar ones.
 
-Whatever settings are tried, a pair of which one document was drawn is there with both. Of a family
-so large that a drawn document has more than MAX_NEIGHBOURS similar ones, those with the smallest
-hashes are taken, the same ones for every member that was drawn.
+For any settings, a pair of which one document was drawn is in the sample with both. In a family so
+large that a drawn document has more than MAX_NEIGHBOURS similar ones, those with the smallest
+hashes are taken, the same ones for every drawn member.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["TuneSample", "draw_sample"]
 
 MAX_NEIGHBOURS = 64
-# Similarities so far below the threshold matter to no setting that is tried.
+# Similarities this far below the threshold matter to none of the settings that are tried.
 DEPTH = 0.2
 WAITING_ROWS = 50_000
 TASKS_PER_CORE = 2
@@ -43,14 +43,14 @@ TASKS_PER_CORE = 2
 
 @dataclass(frozen=True, slots=True)
 class TuneSample:
-    """Documents with a word, in the order of their ids, and their similar pairs.
+    """Documents with at least one word, in the order of their ids, and their similar pairs.
 
     Attributes:
         rows: n documents.
         drawn: bool[n], whether a document was drawn itself.
-        left: int64[m], of each pair the first document, as a row.
-        right: int64[m], the second.
-        jaccard: float64[m], exact.
+        left: int64[m], the first document of each pair, as an index into ``rows``.
+        right: int64[m], the second one.
+        jaccard: float64[m], exact similarities.
     """
 
     rows: FingerprintRows
@@ -62,20 +62,20 @@ class TuneSample:
 
 @dataclass(frozen=True, slots=True)
 class _NearRows:
-    """Documents that are similar to a member of a sample; one may be there for several."""
+    """Documents that are similar to a member of a sample; one may be listed for several members."""
 
     member: np.ndarray
     rows: FingerprintRows
 
     @classmethod
     def join(cls, parts: list[Self]) -> Self:
-        """All of some parts."""
+        """All rows of some parts."""
         member = np.concatenate([np.empty(0, np.int64), *(part.member for part in parts)])
         rows = [FingerprintRows.empty(), *(part.rows for part in parts)]
         return cls(member, FingerprintRows.join(rows))
 
     def top_k(self) -> Self:
-        """Of each member the MAX_NEIGHBOURS documents with the smallest hashes."""
+        """The MAX_NEIGHBOURS documents with the smallest hashes for each member."""
         order = np.lexsort((self.rows.doc_id, sampling_hash(self.rows.doc_id, 0), self.member))
         member = self.member[order]
         kept = order[np.arange(len(order)) - np.searchsorted(member, member) < MAX_NEIGHBOURS]
@@ -90,11 +90,11 @@ class _NearTask:
 
 
 def draw_sample(context: StageContext, documents: int) -> TuneSample:
-    """Draw about so many documents, and find what is similar to them.
+    """Draw about n documents, and find all that are similar to them.
 
     Args:
         context: the corpus.
-        documents: how many are drawn; the others come beside them.
+        documents: how many are drawn; similar ones are added to these.
     """
     lowest = max(0.0, context.settings.dedup.threshold - DEPTH)
     files = context.corpus.table("fingerprints").files()
@@ -128,7 +128,7 @@ def draw_sample(context: StageContext, documents: int) -> TuneSample:
 
 
 def _join(parts: list[FingerprintRows]) -> FingerprintRows:
-    """Documents with a word, each once, in the order of their ids."""
+    """Documents with at least one word, each once, in the order of their ids."""
     rows = FingerprintRows.join([FingerprintRows.empty(), *parts])
     rows = rows.take(rows.n_shingles > 0)
     return rows.take(np.unique(rows.doc_id, return_index=True)[1])
@@ -140,7 +140,7 @@ def _near_rows(task: _NearTask, signatures: np.ndarray) -> _NearRows:
     for part in _near_batches(task, signatures):
         waiting.append(part)
         count += len(part.member)
-        # Thinning sorts all that was found, so it must not come back at every part.
+        # Thinning sorts all that was found so far, so it must not be done for every part.
         if count > max(WAITING_ROWS, len(found.member)):
             found = _NearRows.join([found, *waiting]).top_k()
             waiting, count = [], 0
@@ -159,7 +159,7 @@ def _near_batches(task: _NearTask, signatures: np.ndarray) -> Iterator[_NearRows
 
 
 def _similar_pairs(task: tuple[np.ndarray, float]) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of the sample that are similar, each once, as rows."""
+    """All similar pairs of the sample, each once, as indices of rows."""
     from strata.pipelines.kernels.signature_index import SignatureIndex
 
     signatures, lowest = task

@@ -1,7 +1,7 @@
-"""Results of Spark that are read more than once: kept in memory or on disk, by their size.
+"""Results of Spark that are read more than once: cached in memory or on disk, by their size.
 
-Spark keeps the rows of a DataFrame in compressed columns, so the estimate is an upper bound. What
-must outlive an executor is not kept so, but in files of the staging folder
+Spark caches the rows of a DataFrame in compressed columns, so the estimate is an upper bound. Rows
+that must outlive an executor are not cached, but written to files of the staging folder
 (:mod:`strata.pipelines.dedup.spark_components`).
 """
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheLocation", "CachedFrame", "cache_location", "cached", "storage_memory"]
 
-# The rest is left to shuffles and joins, which would else drive the rows out again.
+# The rest is left to shuffles and joins, which would otherwise evict the rows again.
 _SHARE = 0.3
 
 
 class CacheLocation(StrEnum):
-    """Where rows are kept; what finds no room in memory is on disk too."""
+    """Where rows are cached; rows that do not fit in memory go to disk in either case."""
 
     MEMORY = "memory"
     DISK = "disk"
@@ -31,12 +31,12 @@ class CacheLocation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CachedFrame:
-    """A result that is kept while it is needed.
+    """A result that is cached while it is needed.
 
     Attributes:
-        frame: read it as often as need be.
-        n_bytes: its size at most, as estimated.
-        place: where it is kept.
+        frame: the result, which may be read any number of times.
+        n_bytes: estimated upper bound of its size.
+        place: where it is cached.
     """
 
     frame: DataFrame
@@ -45,17 +45,17 @@ class CachedFrame:
 
     @property
     def facts(self) -> dict[str, object]:
-        """What the report tells of it."""
+        """The entry of the report for this result."""
         return {"bytes_at_most": self.n_bytes, "in": str(self.place)}
 
 
 @contextmanager
 def cached(frame: DataFrame, rows: int, row_bytes: int) -> Iterator[CachedFrame]:
-    """Keep a result for a block of work, however that ends.
+    """Cache a result for the duration of a block, however that ends.
 
     Args:
-        frame: computed when it is first read.
-        rows: rows that it has at most.
+        frame: the result, computed when it is first read.
+        rows: upper bound of its rows.
         row_bytes: bytes of a row.
     """
     from pyspark import StorageLevel
@@ -73,14 +73,14 @@ def cached(frame: DataFrame, rows: int, row_bytes: int) -> Iterator[CachedFrame]
 
 
 def cache_location(n_bytes: int, memory_bytes: int) -> CacheLocation:
-    """Where so many bytes are kept, if the executors have so much memory for storage."""
+    """Where to cache n bytes, given the memory that the executors have for storage."""
     return CacheLocation.MEMORY if n_bytes <= _SHARE * memory_bytes else CacheLocation.DISK
 
 
 def storage_memory(spark: SparkSession) -> int:
     """Bytes that the executors have for storage and execution together.
 
-    The driver's own count only where it is the executor, in local mode.
+    Those of the driver count only where it is the executor, in local mode.
     """
     jvm_context = spark.sparkContext._jsc.sc()
     status = jvm_context.getExecutorMemoryStatus().iterator()
@@ -89,5 +89,5 @@ def storage_memory(spark: SparkSession) -> int:
         sizes.append(int(status.next()._2()._1()))
     if jvm_context.isLocal() or len(sizes) == 1:
         return sum(sizes)
-    # The driver is one of them, and none of them tells which: take away an even share.
+    # The driver is among them but cannot be identified, so an even share is subtracted.
     return sum(sizes) * (len(sizes) - 1) // len(sizes)

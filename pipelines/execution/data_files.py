@@ -1,4 +1,4 @@
-"""Data files as tasks receive them: where they lie, and which document ids they hold."""
+"""Data files as tasks receive them: where they are, and which range of document ids they hold."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from strata.storage.writing.parquet import WrittenFile
 __all__ = ["DataFile", "RemovedBy", "RowGroups", "data_files", "group_files"]
 
 FIRST_ID = -LAST_ID - 1
-"""The smallest document id that there can be: those of other corpora are below 0."""
+"""The smallest possible document id: ids of reference corpora are below 0."""
 
 File = TypeVar("File")
 
 
 class RemovedBy(StrEnum):
-    """The table that says that a document is removed, as the reason in a report."""
+    """The reason for a removal in a report, by the table that removes the document."""
 
     CLUSTERS = "duplicate"
     CONTAINED = "contaminated"
@@ -33,12 +33,13 @@ class DataFile:
 
     Attributes:
         url: where it is.
-        min_doc_id: smallest id among its documents, after the shift; unknown, the smallest of all.
+        min_doc_id: smallest id of its documents, after the shift; if unknown, the smallest possible
+            id.
         max_doc_id: largest id, likewise.
-        shift: is added to the ids in the file. Documents of other corpora get ids below 0, so that
-            they differ from our own and sort first.
-        reason: why documents of the file are removed, where its table says that they are; a file
-            of `clusters` also has those that are kept.
+        shift: is added to the ids in the file. Documents of reference corpora get ids below 0, so
+            that they differ from our own and sort first.
+        reason: why documents of the file are removed, if its table removes documents; a file of
+            `clusters` also has documents that are kept.
     """
 
     url: str

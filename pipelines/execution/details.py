@@ -1,7 +1,7 @@
-"""What each stage reports beside rows and costs: the contract of the ``details`` of a report.
+"""What each stage reports besides rows and costs: the contract of the ``details`` of a report.
 
-Reports are stored, and read by other versions of Strata and by the HTML page: a name that was
-written once keeps its meaning. A new detail is one more field, with None where it is not known.
+Reports are stored, and read by other versions of Strata and by the HTML page: a name, once written,
+keeps its meaning. A new detail is one more field, with None where it is not known.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ __all__ = [
 
 
 class StageDetails(msgspec.Struct, omit_defaults=True):
-    """Details of a stage; one that is None is left out of the report."""
+    """Details of a stage; those that are None are left out of the report."""
 
 
 class ShardDetails(StageDetails):
     """Details of shard.
 
     Attributes:
-        files_skipped: files that the listing of the inputs passed over, by reason.
+        files_skipped: files that the listing of the inputs skipped, by reason.
         input_files: files that were read.
         input_bytes: their size.
         broken_files: those of them that could not be read to their end.
         dates_unread: dates that could not be read.
-        mode: whether the documents were appended or replaced all others.
+        mode: whether the documents were appended, or replaced all others.
         reject_ratio: share of the input that was unreadable.
     """
 
@@ -76,11 +76,11 @@ class DecontaminateDetails(StageDetails):
 
     Attributes:
         items: benchmark items that were looked for.
-        items_too_short: items that were not, as they have too few words.
-        ngrams: different n-grams of the items.
+        items_too_short: items that were ignored because they have too few words.
+        ngrams: distinct n-grams of the items.
         searched_documents: documents that this run searched.
         documents_by_corpus: documents that contain an item, by the corpus of the item.
-        items_found: items that a document contains, by corpus.
+        items_found: items that some document contains, by corpus.
         top_items: the items that most documents contain, as ``corpus: id``, with their number.
         top_documents: the documents with most items, by id.
     """
@@ -121,7 +121,7 @@ class SourceMatrix:
     """Who duplicates whom.
 
     Attributes:
-        names: sources, those with the most removed and keeping documents first.
+        names: sources, those with the most removed documents and survivors first.
         removed: ``removed[i][j]`` documents of source i were removed for one of source j.
     """
 
@@ -151,8 +151,8 @@ class Audit(msgspec.Struct, omit_defaults=True):
     """The audit of a ledger; what is None is left out.
 
     Attributes:
-        not_made: why there is none; then everything else is None.
-        confidence: that of the intervals.
+        not_made: why there is no audit; then everything else is None.
+        confidence: confidence level of the intervals.
         threshold: similarity of duplicates.
         near: similarity of near duplicates.
         removed_documents: removed documents in the sample.
@@ -179,7 +179,7 @@ class Audit(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class PassageCounts:
-    """Passages of one granularity: those compared, those cut, and the bytes of these."""
+    """Passages of one granularity: how many were compared and cut, and the bytes cut."""
 
     compared: int
     cut: int
@@ -191,21 +191,21 @@ class DedupDetails(StageDetails):
 
     Attributes:
         bands: LSH bands.
-        rows: rows of each.
+        rows: rows of each band.
         new_documents: documents that no earlier run compared.
         against: documents of reference corpora, by corpus.
         pairs_read: uncertain pairs that were compared by their texts.
-        pairs_refuted: those of them that are no duplicates.
-        kept_pairs: where Spark kept the pairs while it worked on them.
-        compared_rows: rows of bands, of equal bytes and of ids that were brought together.
+        pairs_refuted: those of them that are not duplicates.
+        kept_pairs: where Spark cached the pairs while it worked on them.
+        compared_rows: rows of bands, content hashes and ids that were grouped by key.
         repeated_ids: documents that repeat the id of another one.
         clusters: clusters of two or more documents.
         largest_cluster: size of the largest.
-        component_rounds: rounds until the connected components stood.
-        edges: verified pairs in all.
-        kept_stars: where Spark kept the stars while it joined them.
+        component_rounds: rounds until the connected components were complete.
+        edges: verified pairs in total.
+        kept_stars: where Spark cached the stars while it joined them.
         duplicates: what the ledger looks like.
-        survivors_replaced: survivors of the ledger before that are none any more.
+        survivors_replaced: survivors of the previous ledger that no longer survive.
         first_replaced: the first few of them.
         audit: what a sample says of the ledger.
         passages: what was cut, by granularity.
@@ -237,11 +237,11 @@ class TokenizeDetails(StageDetails):
 
     Attributes:
         bytes_cut: bytes of passages that were cut from the survivors.
-        checked_documents: documents that the reference engine encoded too.
+        checked_documents: documents that were compared with the reference encoder.
         encode_mb_per_cpu_second: MB of text encoded per CPU second.
         tokenizer: fingerprint of the tokenizer.
-        vocab_size: its tokens.
-        engine: engines that encoded.
+        vocab_size: size of its vocabulary.
+        engine: the engines that encoded.
     """
 
     bytes_cut: int | None = None
@@ -287,11 +287,11 @@ class SettledMoves:
     """What was left of earlier moves.
 
     Attributes:
-        snapshots: superseded ones that were forgotten.
+        snapshots: superseded snapshots that were expired.
         files: old copies that were deleted.
         n_bytes: their size.
         waiting: old copies that stay for now.
-        tags_followed: tables, tags and branches that a run that died had left behind.
+        tags_followed: tables, tags and branches that an interrupted run had not updated.
     """
 
     snapshots: int
@@ -307,7 +307,7 @@ class MoveDetails(StageDetails):
     Attributes:
         settled: what was left of earlier moves.
         overtaken: files that another run replaced meanwhile.
-        moves: what was moved, by the tiers it came from and went to.
+        moves: the moved files, by source and target tier.
     """
 
     settled: SettledMoves | None = None
@@ -335,14 +335,14 @@ class RewrittenTable:
 
 
 class RewriteDetails(StageDetails, omit_defaults=False):
-    """Details of rewrite: the tables that it wrote again, also where there were none."""
+    """Details of rewrite: the tables that it rewrote, reported even if there were none."""
 
     tables: dict[str, RewrittenTable] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class SelectorResult:
-    """One thing that was asked for, and the documents or input files that it named."""
+    """A selector, and the documents or input files that it named."""
 
     kind: str
     value: str
@@ -354,7 +354,7 @@ class SelectorResult:
 class TableChange:
     """What became of a table; bytes are those of the files on disk.
 
-    Snapshots are text: JSON readers that know doubles only would change them.
+    Snapshot ids are text: JSON readers that have only doubles would change them.
     """
 
     table: str
@@ -374,8 +374,8 @@ class RetainedSnapshots:
 
     Attributes:
         snapshots: their number, by table.
-        tagged: names of tags and branches that keep one for ever, by table.
-        since_ms: when the last of them was superseded: from then on its age counts.
+        tagged: names of tags and branches that keep one of them for ever, by table.
+        since_ms: when the last of them was superseded, from which on its age counts.
     """
 
     snapshots: dict[str, int]
@@ -390,18 +390,18 @@ class Receipt:
     Attributes:
         retraction: key of the retraction.
         reason: why.
-        asked_ms: when it was asked for, in milliseconds since 1970, UTC.
-        asked: what was asked for.
+        asked_ms: when it was requested, in milliseconds since 1970, UTC.
+        asked: the selectors, and what they named.
         documents: documents that were taken out.
         tables: what became of each table.
-        new_survivors: documents that survive only since then; None where the ledger was stale.
+        new_survivors: documents that became survivors by it; None where the ledger was stale.
         first_new_survivors: the first few of them.
-        stale: tables that the next run makes anew.
+        stale: tables that the next run rebuilds.
         tokenizer: fingerprint of the tokenizer that was kept.
         held: older snapshots that still hold the documents.
         files_deleted: files that were deleted at once.
         bytes_deleted: their bytes.
-        reports_blanked: stored reports that quoted one of the documents, and do not any more.
+        reports_blanked: stored reports from which quotes of the documents were removed.
     """
 
     retraction: str
@@ -422,7 +422,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PurgeResult:
-    """What was forgotten and deleted."""
+    """What was expired and deleted."""
 
     snapshots: int
     files: int
@@ -430,7 +430,7 @@ class PurgeResult:
 
 
 class RetractDetails(StageDetails):
-    """Details of retract: the receipt, or what was deleted where all was retracted before."""
+    """Details of retract: the receipt or, if all was retracted before, only what was deleted."""
 
     receipt: Receipt | None = None
     deleted: PurgeResult | None = None
@@ -454,9 +454,9 @@ class StoredDetails:
     """Details of a stored report.
 
     Attributes:
-        details: those that this version knows.
-        unknown: all others as they are stored: by another name, of another shape, or of another
-            stage than this version has.
+        details: the details that this version knows.
+        unknown: all others as they are stored: those with a name or shape, or of a stage, that this
+            version does not know.
     """
 
     details: StageDetails
@@ -464,7 +464,7 @@ class StoredDetails:
 
 
 def read_details(stage: str, stored: Mapping[str, Any]) -> StoredDetails:
-    """Read the details of a stage of a stored report, of whatever version it is."""
+    """Read the details of a stage from a stored report of any version."""
     kind = DETAILS.get(stage, StageDetails)
     types = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
     known: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What the tokenize pass reads: the checked ledger, and the row groups of `documents` by task."""
+"""Packing the row groups of `documents` into tasks of about equal size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def token_parts(context: StageContext, files: Sequence[TableFile]) -> list[tuple
 def deal_parts(
     context: StageContext, files: Sequence[TableFile], layout: ParquetLayout
 ) -> list[tuple[RowGroups, ...]]:
-    """Pack the row groups of files into tasks, at least one a core and at most a target file."""
+    """Pack the row groups of files into tasks: one or more per core, each at most a target file."""
     files = sorted(files, key=lambda file: file.min_doc_id)
     cores = context.spark().sparkContext.defaultParallelism if files else 1
     target = layout.target_file_bytes

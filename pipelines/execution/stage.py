@@ -1,4 +1,4 @@
-"""What every stage shares: its surroundings, its counters and its report."""
+"""What every stage shares: its context, its counters and its report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 Details_co = TypeVar("Details_co", bound=StageDetails, covariant=True)
 
-# How the counters of two tasks become one, in the metadata of a field; without it they add up.
+# How the counters of two tasks are merged, in the metadata of a field; by default they add up.
 _COMBINE: Final = "combine"
 
 
@@ -50,10 +50,10 @@ class StageStatus(StrEnum):
 
 
 class Progress(Protocol):
-    """Where a stage says how far it is."""
+    """Receives the progress of a stage."""
 
     def start(self, stage: str, step: str, tasks: int) -> None:
-        """A step of a stage begins, of so many Spark tasks (0: not known)."""
+        """A step of a stage begins, with this number of Spark tasks (0: not known)."""
 
     def finish(self) -> None:
         """The step has ended."""
@@ -76,13 +76,13 @@ class Counters:
     peak_task_seconds: float = field(default=0.0, metadata={_COMBINE: max})
 
     def add(self, other: Counters) -> None:
-        """Add the counters of one more task; of a peak the larger counts."""
+        """Add the counters of one more task; of two peaks the larger one counts."""
         for each in fields(self):
             combine = each.metadata.get(_COMBINE, operator.iadd)
             setattr(self, each.name, combine(getattr(self, each.name), getattr(other, each.name)))
 
     def by_name(self) -> dict[str, float]:
-        """Every number by its name, as a report has it."""
+        """All numbers by name, as in a report."""
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "io"}
         return self.io.counts() | own
 
@@ -92,8 +92,8 @@ class StageReport(Generic[Details_co]):
     """The account of one stage.
 
     ``rows_in = rows_out + sum(rejected) + sum(removed)`` holds, or the stage has failed.
-    Seconds are wall-clock time, in all and by phase; bytes are bytes on the stores. ``unknown`` has
-    the details of a stored report that this version does not know.
+    Seconds are wall-clock time, in total and by phase; bytes are bytes on the stores. ``unknown``
+    has the details of a stored report that this version does not know.
     """
 
     stage: str
@@ -110,12 +110,12 @@ class StageReport(Generic[Details_co]):
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def details_by_name(self) -> dict[str, Any]:
-        """The details as a report has them: plain values, and nothing that is None."""
+        """The details as in a report: plain values, without those that are None."""
         known: dict[str, Any] = msgspec.to_builtins(self.details)
         return known | dict(self.unknown)
 
     def to_stored(self) -> dict[str, Any]:
-        """The report as plain values, fit for JSON; :func:`restore` is the way back."""
+        """The report as plain values, ready for JSON; :func:`restore` is the inverse."""
         facts = {each.name: getattr(self, each.name) for each in fields(self)}
         del facts["unknown"]
         own = {"counters": self.counters.by_name(), "details": self.details_by_name()}
@@ -125,7 +125,7 @@ class StageReport(Generic[Details_co]):
         """Raise unless every row is accounted for.
 
         Raises:
-            BalanceError: a row was lost or doubled; nothing may be published.
+            BalanceError: a row was lost or duplicated; nothing may be published.
         """
         out = self.rows_out + sum(self.rejected.values()) + sum(self.removed.values())
         if out != self.rows_in:
@@ -138,10 +138,10 @@ class StageReport(Generic[Details_co]):
 
 
 def restore(report: StageReport[StageDetails], stored: Mapping[str, Any]) -> None:
-    """Fill in what a stored report has in another shape: counts of I/O, and details.
+    """Restore what a stored report has in another shape: counts of I/O, and details.
 
     Raises:
-        msgspec.ValidationError: a count is no number.
+        msgspec.ValidationError: a count is not a number.
     """
     report.counters.io = msgspec.convert(stored.get("counters", {}), IoMeter)
     read = read_details(report.stage, stored.get("details", {}))
@@ -150,7 +150,7 @@ def restore(report: StageReport[StageDetails], stored: Mapping[str, Any]) -> Non
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """The surroundings of a run: settings, tables, and Spark when it is needed.
+    """The context of a run: settings, tables, and Spark when it is needed.
 
     ``meter`` counts what the driver itself reads and writes through ``store``.
     """
@@ -179,7 +179,7 @@ def reports_folder(settings: Settings) -> Url:
 
 
 class Stopwatch:
-    """Seconds since it was made, and those of each phase."""
+    """Measures the seconds since it was created, and those of each phase."""
 
     def __init__(self) -> None:
         self._start = self._lap = time.monotonic()
@@ -191,7 +191,7 @@ class Stopwatch:
         return time.monotonic() - self._start
 
     def lap(self, phase: str) -> None:
-        """Count the time since the last lap to a phase."""
+        """Add the time since the last lap to a phase."""
         now = time.monotonic()
         self.phases[phase] = self.phases.get(phase, 0.0) + now - self._lap
         self._lap = now

@@ -1,7 +1,4 @@
-"""A Parquet file of the staging folder, which is there once it has a row.
-
-Files of rows that live as long as one run, in its staging folder.
-"""
+"""Parquet files of a run's staging folder, which live only as long as the run."""
 
 from __future__ import annotations
 
@@ -29,12 +26,14 @@ GROUP_BYTES = 32_000_000
 
 
 class StagedWriter(CloseOrDiscard):
-    """Takes tables one after the other; as a context it discards the file where work fails.
+    """Writes tables to a file that is created with its first row.
+
+    As a context manager it discards the file on failure.
 
     Args:
-        store: where it is written.
-        url: its place, if it comes to be.
-        schema: that of all tables.
+        store: where the file is written.
+        url: its URL, if it gets a row.
+        schema: schema of all tables.
     """
 
     def __init__(self, store: Store, url: Url, schema: pa.Schema) -> None:
@@ -47,7 +46,7 @@ class StagedWriter(CloseOrDiscard):
 
     @property
     def url(self) -> str | None:
-        """Where it is; None without a row."""
+        """URL of the file; None if it has no row."""
         return str(self._url) if self.rows else None
 
     def write(self, table: pa.Table) -> None:
@@ -63,7 +62,7 @@ class StagedWriter(CloseOrDiscard):
         self.rows += table.num_rows
 
     def close(self) -> None:
-        """End the file, if there is one."""
+        """Finish the file, if there is one."""
         if self._writer is not None and self._output is not None:
             self._writer.close()
             self._output.close()
@@ -75,7 +74,7 @@ class StagedWriter(CloseOrDiscard):
 
 
 def staging_folder(context: StageContext) -> Url:
-    """Folder of the files that live only as long as this run."""
+    """Folder for files that live only as long as this run."""
     return Url.parse(context.settings.warehouse) / STAGING / context.run_id
 
 

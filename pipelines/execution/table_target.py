@@ -39,13 +39,13 @@ class TableTarget:
 
     @classmethod
     def of(cls, context: StageContext, table: str) -> TableTarget:
-        """The place of a table by the settings."""
+        """The target of a table according to the settings."""
         tier = tier_of_table(context.settings, table)
         folder = tier.folder(context.settings.corpus, table)
         return cls(table, context.storage_options, folder, tier.layout)
 
     def write(self, batches: Iterable[pa.RecordBatch], stem: str) -> WrittenRows:
-        """Write rows; columns may come in any order, and with others beside them."""
+        """Write rows; columns may be in any order, and additional ones are ignored."""
         store, schema = MeteredStore(open_store(self.storage)), SCHEMAS[self.table]
         with table_writer(store, self.folder, self.table, self.layout, stem) as writer:
             for batch in batches:

@@ -1,7 +1,7 @@
 """Running tasks on Spark: a picklable specification in, a small picklable result out.
 
-Tasks read and write the stores themselves; what crosses the JVM is only the specification and the
-result (descriptions of files and counters), so text never does.
+Tasks read and write the stores themselves; only the specification and the result (descriptions of
+files and counters) cross the JVM, and text never does.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def run_tasks(
     Args:
         spark: the session.
         function: run in a Python worker.
-        specs: specifications, one a task; each result must stay small (descriptions, counters).
+        specs: specifications, one per task; each result must stay small (descriptions, counters).
 
     Raises:
-        StrataError: a task met it; only transient ones are retried by Spark.
+        StrataError: a task raised it; Spark retries only transient errors.
     """
     if not specs:
         return []
@@ -52,7 +52,7 @@ def run_tasks(
 
     rdd = spark.sparkContext.parallelize(list(specs), len(specs))
     results: list[Result] = []
-    # One small result a task: this grows with the number of files, never with that of documents.
+    # One small result per task: this grows with the number of files, never with that of documents.
     for result in rdd.mapPartitions(each).collect():
         if isinstance(result, StrataError):
             raise result
@@ -61,7 +61,7 @@ def run_tasks(
 
 
 def _attempt(function: Callable[[Spec], Result], spec: Spec) -> Result | StrataError:
-    # A retry cannot mend a terminal error, and Spark would lose its type: it travels as a result.
+    # A retry cannot fix a terminal error, and Spark would lose its type: it travels as a result.
     try:
         return function(spec)
     except StrataError as error:
@@ -77,7 +77,7 @@ def rows_of_tasks(
     schema: str,
     partitions: int | None = None,
 ) -> DataFrame:
-    """The rows that tasks read or make, as a DataFrame.
+    """The rows that tasks read or produce, as a DataFrame.
 
     Args:
         spark: the session.
@@ -92,7 +92,7 @@ def rows_of_tasks(
             for number in batch.column(0).to_pylist():
                 yield from function(specs[number])
 
-    # Spark refuses to make no partition, even of no rows.
+    # Spark needs at least one partition, even for no rows.
     count = max(1, len(specs)) if partitions is None else partitions
     return spark.range(0, len(specs), 1, count).mapInArrow(rows, schema)
 
@@ -110,7 +110,7 @@ def run_on_partitions(
     def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({"result": [pickle.dumps(function(batches))]})
 
-    # One small row a partition.
+    # One small row per partition.
     answers = rows.mapInArrow(answer, "result binary").toArrow()["result"].to_pylist()
     return [pickle.loads(each) for each in answers]
 
@@ -137,7 +137,7 @@ class TaskCost:
         seconds = time.monotonic() - self._wall
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
         return Counters(
-            # A copy: the meter may go on counting.
+            # A copy: the meter may keep counting.
             io=IoMeter() + meter,
             task_seconds=seconds,
             cpu_seconds=time.process_time() - self._cpu,

@@ -1,1 +1,1 @@
-"""Why one document is in or out: its way (`document`), its cluster, its chain and the diff."""
+"""Why one document is in or out: its path (`document`), its cluster, its chain and the diff."""

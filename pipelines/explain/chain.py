@@ -1,6 +1,6 @@
-"""One cluster of the ledger: its members and the verified pairs among them.
+"""One cluster of the ledger: its members, the verified pairs among them, and chains of pairs.
 
-The chain of verified pairs that leads from a document to the survivor of its cluster.
+A chain leads from a document to the survivor of its cluster.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Cluster:
     """A survivor and the documents that were removed for it.
 
     Attributes:
-        kept_id: the survivor; below 0 where it is of another corpus.
-        doc_id: int64[n], the members of this corpus, ascending; of a cluster that is too large only
-            the first ones.
-        similarity: float32[n], to the most similar neighbour of each.
-        edges: the pairs that join members, or a member and a document of another corpus; None
+        kept_id: the survivor; below 0 where it belongs to a reference corpus.
+        doc_id: int64[n], the members of this corpus, ascending; of too large a cluster only the
+            first ones.
+        similarity: float32[n], similarity of each to its most similar neighbour.
+        edges: the pairs that join members, or a member and a document of a reference corpus; None
             where there are too many.
     """
 
@@ -45,7 +45,7 @@ class Cluster:
     edges: EdgeArrays | None
 
     def first(self, limit: int, doc_id: int) -> dict[int, float | None]:
-        """The survivor, one document and the first others, with their similarities."""
+        """The survivor, one document and the first few others, with their similarities."""
         others = self.doc_id[: limit + 2].tolist()
         chosen = list(dict.fromkeys([self.kept_id, doc_id, *others]))[: max(limit, 2)]
         places = np.searchsorted(self.doc_id, chosen)
@@ -58,7 +58,7 @@ class Cluster:
 
 
 def read_cluster(tables: TableLookup, kept_id: int) -> Cluster:
-    """Read a cluster; row groups of other clusters and pairs are passed over."""
+    """Read a cluster, skipping row groups of other clusters and pairs."""
     survivor = np.array([kept_id], np.int64)
     batches = tables.batches_of("clusters", "kept_id", MEMBERS.names, survivor)
     members = _at_most(batches, MEMBERS, MAX_MEMBERS).sort_by("doc_id")
@@ -78,7 +78,7 @@ def _edges(tables: TableLookup, members: np.ndarray, kept_id: int) -> EdgeArrays
 def _pairs(tables: TableLookup, members: np.ndarray, kept_id: int) -> Iterator[pa.RecordBatch]:
     for batch in tables.batches_of("edges", "a", PAIRS.names, members):
         yield batch.filter(pa.array(np.isin(batch.column("b").to_numpy(), members)))
-    # A document of another corpus survives before any of ours, and is always the smaller of a pair.
+    # A document of a reference corpus is preferred to ours, and is always the smaller of a pair.
     if kept_id < 0:
         for batch in tables.batches_of("edges", "b", PAIRS.names, members):
             yield batch.filter(pc.less(batch.column("a"), 0))
@@ -111,7 +111,7 @@ class Link:
 
     Attributes:
         doc_id: the document that the step leads to.
-        similarity: to the document before it.
+        similarity: similarity to the previous document.
         equal: whether both have the same bytes.
     """
 
@@ -123,11 +123,11 @@ class Link:
 def chain(edges: EdgeArrays, start: int, end: int) -> tuple[Link, ...] | None:
     """The fewest verified pairs from one document to another.
 
-    A breadth-first search, linear in the edges. Of several shortest chains it gives the one that
-    is smallest by the documents' ids, read from the start, whatever the order of the edges.
+    A breadth-first search, linear in the edges. Of several shortest chains it returns the one that
+    is smallest by document ids, compared from the start, whatever the order of the edges.
 
     Returns:
-        The steps, the last of which leads to ``end``; none where ``start`` is ``end``; None where
+        The steps, the last of which leads to ``end``; empty where ``start`` is ``end``; None where
         no chain connects the two.
     """
     if start == end:
@@ -149,7 +149,7 @@ def chain(edges: EdgeArrays, start: int, end: int) -> tuple[Link, ...] | None:
 
 
 def _distances(graph: _Graph, origin: int, target: int) -> dict[int, int]:
-    """Steps from the origin of all nodes that are nearer than the target, and of the target."""
+    """Distance from the origin of the target and of all nodes nearer than it, in steps."""
     distance = {origin: 0}
     waiting = deque([origin])
     while waiting and target not in distance:
@@ -163,13 +163,13 @@ def _distances(graph: _Graph, origin: int, target: int) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """Neighbours by node, in compressed rows; nodes are places in ``ids``.
+    """Neighbours by node, as compressed sparse rows; nodes are indices into ``ids``.
 
     Attributes:
         ids: int64[n], ascending.
         offsets: int64[n + 1]; neighbours of node i are at ``offsets[i]:offsets[i + 1]``.
         others: int64[2 m], the neighbours.
-        pairs: int64[2 m], the edge of each.
+        pairs: int64[2 m], the edge to each neighbour.
         edges: the edges.
     """
 
@@ -196,7 +196,7 @@ class _Graph:
         return found
 
     def link(self, node: int, other: int) -> Link:
-        """The step between two neighbours; the strongest where several edges join them."""
+        """The step between two neighbours; the most similar pair where several edges join them."""
         span = slice(self.offsets[node], self.offsets[node + 1])
         pairs = self.pairs[span][self.others[span] == other]
         return Link(

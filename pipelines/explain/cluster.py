@@ -1,4 +1,4 @@
-"""The cluster of a document: who is in it, and by which verified pairs it is in it."""
+"""The cluster of a document: its members, and the verified pairs that put the document in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ChainState", "ChainStep", "ClusterTrace", "Comparison", "Member", "t
 
 
 class ChainState(StrEnum):
-    """What is known of the way from a document to its survivor."""
+    """What is known of the chain from a document to its survivor."""
 
     SURVIVOR = "survivor"
     FOUND = "found"
@@ -30,10 +30,11 @@ class Member:
     """A document of a cluster.
 
     Attributes:
-        doc_id: its number.
+        doc_id: its ``doc_id``.
         name: what it is called.
         kept: whether it is the survivor.
-        similarity: to its most similar neighbour; None for a document of another corpus.
+        similarity: similarity to its most similar neighbour; None for a document of a reference
+            corpus.
     """
 
     doc_id: int
@@ -54,13 +55,13 @@ class ChainStep:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How the text of another document of the cluster becomes that of the one asked for.
+    """The text of the explained document, compared with another document of its cluster.
 
     Attributes:
-        doc_id: the other document: the survivor, or the next unequal one of the chain where that
-            has more in common.
+        doc_id: the other document: the survivor, or the next unequal one of the chain if that has
+            more in common.
         name: what it is called.
-        diff: from its text to that of the document asked for.
+        diff: the diff from its text to that of the explained document.
     """
 
     doc_id: int
@@ -73,12 +74,12 @@ class ClusterTrace:
     """The cluster of one document.
 
     Attributes:
-        members: the survivor, the document, and others by number, up to a limit.
-        more: members beyond the limit.
+        members: the survivor, the document, and others by ``doc_id``, up to a limit.
+        more: number of members beyond the limit.
         state: whether the chain is known.
         chain: the fewest verified pairs that lead from the document to the survivor.
-        chain_more: further steps, beyond the limit.
-        comparison: of the texts; None for a survivor.
+        chain_more: number of further steps, beyond the limit.
+        comparison: the comparison of the texts; None for a survivor.
     """
 
     members: tuple[Member, ...]
@@ -142,7 +143,7 @@ def _chain(cluster: Cluster, doc_id: int) -> tuple[Link, ...] | None:
 
 
 def _direct(entry: Row) -> tuple[Link, ...]:
-    """The pair that a ledger of direct links rests on: its only neighbour is the survivor."""
+    """The only pair behind an entry of a ledger of direct links: its neighbour is the survivor."""
     equal = entry["method"] == "exact"
     return () if entry["kept"] else (Link(entry["kept_id"], entry["similarity"], equal),)
 
@@ -159,7 +160,7 @@ def _compare(
     names: DocumentNames, doc_id: int, kept_id: int, links: Sequence[Link]
 ) -> Comparison | None:
     """Compare with the survivor, or with the next document where more of its text is the same."""
-    # Documents equal to this one add nothing to see.
+    # Documents equal to this one would show nothing.
     unlike = [link.doc_id for link in dropwhile(lambda link: link.equal, links)]
     others = dict.fromkeys([kept_id, *unlike[:1]])
     texts = names.texts([doc_id, *others])

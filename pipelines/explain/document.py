@@ -1,4 +1,4 @@
-"""The way of one document through the tables of a corpus, read from their small columns."""
+"""The path of one document through the tables of a corpus, read from their small columns."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ __all__ = [
     "trace_document",
 ]
 
-# An id that is the same in every record must not fill the memory.
+# An id that all records share must not exhaust the memory.
 MAX_REPORTED = 100
 # The most documents whose clusters and texts are read.
 MAX_IN_FULL = 5
 LAST_ID = 2**63 - 1
-# Between two publishes of a run that died, one table may not know what another one names.
+# After a run died between two publishes, a table may lack documents that another one names.
 NOWHERE: Row = {"uri": "", "format": ""}
 DOCUMENT_COLUMNS = ("doc_id", "id", "source", "lang", "n_bytes")
 LEDGER_COLUMNS = ("doc_id", "kept_id", "cluster_size", "kept", "method", "similarity")
 
 
 class LedgerState(StrEnum):
-    """Whether the ledger can be believed."""
+    """Whether the ledger can be trusted."""
 
     MISSING = "missing"
     CURRENT = "current"
@@ -46,7 +46,7 @@ class LedgerState(StrEnum):
 
     @classmethod
     def of(cls, key: str | None, wanted: str) -> LedgerState:
-        """The state of a ledger with this key, where the present documents want another."""
+        """The state of a ledger with this key, given the key that the present documents lead to."""
         if key is None:
             return cls.MISSING
         return cls.CURRENT if key == wanted else cls.STALE
@@ -59,11 +59,11 @@ class Membership:
     Attributes:
         kept: whether the document is the survivor.
         size: documents in the cluster.
-        kept_doc_id: number of the survivor.
+        kept_doc_id: ``doc_id`` of the survivor.
         kept_id: the user's id of the survivor; None where a stale ledger names one that is gone.
-        kept_corpus: the other corpus that the survivor is of; None where it is of this one.
+        kept_corpus: the reference corpus that the survivor belongs to; None where it is this one.
         method: exact or fuzzy.
-        similarity: of the most similar neighbour in the cluster.
+        similarity: similarity to the most similar neighbour in the cluster.
     """
 
     kept: bool
@@ -80,20 +80,20 @@ class TracedDocument:
     """A document and what became of it.
 
     Attributes:
-        doc_id: its number.
+        doc_id: its ``doc_id``.
         id: the user's id.
         source: name of the source.
         lang: language, where the record names one.
         n_bytes: bytes of text.
         uri: the input file.
-        ordinal: number of the input file.
+        ordinal: ordinal of the input file.
         position: byte offset (jsonl), row (parquet) or record (csv) in the input file.
         format: format of the input file.
-        cluster: what the ledger says; None where it has no duplicate of the document.
-        duplicates: the cluster itself; None beyond the first five of the documents asked for.
+        cluster: its row of the ledger; None where it has no duplicate.
+        duplicates: the cluster itself; only for the first five documents, else None.
         items: the benchmark items that it contains.
-        in_clean: whether `clean` holds it; None where that table was never written.
-        n_tokens: its tokens; None where `tokens` does not hold it.
+        in_clean: whether `clean` has it; None where that table was never written.
+        n_tokens: its number of tokens; None where `tokens` does not have it.
     """
 
     doc_id: int
@@ -126,12 +126,12 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All that the tables know of what was asked for.
+    """Everything that the tables know of the documents that a user's query names.
 
     Attributes:
-        asked: an id, a ``doc_id``, or ``uri:position``.
+        asked: the query: an id, a ``doc_id``, or ``uri:position``.
         matching: how many documents it names; the first 100 of them are in ``documents``.
-        documents: in the order of their numbers.
+        documents: the documents, by ``doc_id``.
         rejects: records at this place that could not be read.
         ledger: whether the ledger is that of the present documents and settings.
     """
@@ -150,10 +150,10 @@ def trace_document(context: StageContext, asked: str, members: int = 10) -> Trac
         context: the corpus.
         asked: the user's id, a ``doc_id``, or ``uri:position`` of the record; the end of a URI
             is enough.
-        members: documents of its cluster, and steps of the chain to its survivor, that are listed.
+        members: most documents of its cluster, and steps of the chain to its survivor, to list.
 
     Raises:
-        InputMissingError: nothing of that name was read.
+        InputMissingError: nothing by that name was read.
     """
     tables = TableLookup(context.corpus, context.store)
     inputs = tables.inputs()
@@ -181,7 +181,7 @@ def _ledger_state(context: StageContext) -> LedgerState:
 
 
 def _places(asked: str, inputs: Mapping[int, Row]) -> set[int]:
-    """The ``doc_id`` that is asked for by its number, or by the place of its record."""
+    """The ``doc_id`` that the query gives as a number, or as the position of a record."""
     places = set()
     if asked.isascii() and asked.isdigit() and int(asked) <= LAST_ID:
         places.add(int(asked))

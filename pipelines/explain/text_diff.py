@@ -1,10 +1,9 @@
 """A short diff of two texts, word by word, of bounded size.
 
-Where two long texts differ, found in time about linear in their length.
-
-Common runs are skipped a block at a time. Behind a difference, short probes of one text are looked
-up in the other, close by first, until both agree again. Near duplicates have few differences, so
-that nearly all of the time goes into comparing blocks of memory.
+Where two texts differ is found in time about linear in their length: common runs are skipped a
+block at a time. After a difference, short probes of one text are looked up in the other, nearby
+first, until both agree again. Near duplicates have few differences, so nearly all of the time goes
+into comparing blocks of memory.
 """
 
 from __future__ import annotations
@@ -20,31 +19,31 @@ __all__ = ["Alignment", "Gap", "Hunk", "Run", "RunKind", "TextDiff", "align", "t
 
 MAX_GAPS = 8
 CONTEXT = 48
-# A longer run is cut: its beginning is enough to recognise it.
+# Longer runs are truncated: the beginning is enough to recognise them.
 MAX_SHOWN = 400
-# difflib may take the cube of the number of words: larger pieces are not looked into.
+# difflib may take time cubic in the number of words: larger pieces are not compared word by word.
 MAX_WORDS = 250
 MAX_CHARACTERS = 8 * MAX_WORDS
-# Words between two changes that agree by chance: fewer characters than this.
+# Fewer common characters than this between two changes count as agreeing by chance.
 SHORT = 6
 WORDS = re.compile(r"\s+|[\u2e80-\U0003ffff]|[^\W\u2e80-\U0003ffff]+|[^\w\s]")
 MAX_ALIGNED_GAPS = 10_000
 BLOCK = 1 << 16
-# Both texts agree again where this many characters do.
+# Both texts agree again where this many characters are equal.
 PROBE = 32
 PROBES = 64
-# Characters that are searched for the place, one reach after the other.
+# How many characters are searched for that place: one reach after the other.
 REACHES = (1 << 10, 1 << 14, 1 << 18, 1 << 21)
-# Characters that may be searched in all: a second or two.
+# How many characters may be searched in total: a second or two.
 MAX_SEARCHED = 1_000_000_000
-# At most this far a gap grows to the ends of the words around it; less than half a probe, so that
-# neighbouring gaps never meet.
+# A gap is widened by at most this much to the ends of the words around it: less than half a probe,
+# so that neighbouring gaps never touch.
 WORD = PROBE // 2 - 1
 FIRST_IDEOGRAPH = "\u2e80"
 
 
 class RunKind(StrEnum):
-    """What becomes of a run of characters on the way from the old text to the new one."""
+    """What happens to a run of characters between the old text and the new one."""
 
     SAME = "same"
     REMOVED = "removed"
@@ -53,7 +52,7 @@ class RunKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Characters of one kind; of a long run the first ones, and how many more it has."""
+    """Characters of one kind: for a long run the first ones, and the number of further ones."""
 
     kind: RunKind
     text: str
@@ -62,11 +61,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """Differences that lie together, with what is around them.
+    """Differences that are close together, with their context.
 
     Attributes:
-        at: characters of the old text before the first difference.
-        runs: what stays, goes and comes, in the order of the text.
+        at: number of characters of the old text before the first difference.
+        runs: what is kept, removed and added, in the order of the text.
     """
 
     at: int
@@ -79,10 +78,10 @@ class TextDiff:
 
     Attributes:
         hunks: the first differences.
-        shown: differences in them.
-        differences: differences in all.
+        shown: number of differences in them.
+        differences: total number of differences.
         common: share of the longer text's characters that both have, 0 to 1.
-        complete: whether all of the texts was aligned; else ``common`` is a lower bound.
+        complete: whether the texts were aligned to their ends; else ``common`` is a lower bound.
     """
 
     hunks: tuple[Hunk, ...]
@@ -106,7 +105,7 @@ def text_diff(old: str, new: str) -> TextDiff:
 
 
 def _together(gaps: Sequence[Gap]) -> Iterator[range]:
-    """Numbers of the gaps that are so close that their surroundings meet."""
+    """Indices of gaps that are so close together that their contexts touch."""
     first = 0
     for number in range(1, len(gaps) + 1):
         ends = number == len(gaps)
@@ -130,21 +129,21 @@ def _hunk(old: str, new: str, gaps: Sequence[Gap], span: range) -> Hunk:
 
 
 def _before(text: str, floor: int, end: int) -> str:
-    """What comes before a place, from the beginning of a word on."""
+    """The context before a place, starting at a word boundary."""
     start = max(floor, end - CONTEXT)
     found = text[start:end]
     return found if start == floor else re.sub(r"^\S{1,15}\s", "", found)
 
 
 def _after(text: str, start: int, ceiling: int) -> str:
-    """What comes behind a place, to the end of a word."""
+    """The context after a place, ending at a word boundary."""
     end = min(ceiling, start + CONTEXT)
     found = text[start:end]
     return found if end == ceiling else re.sub(r"\s\S{1,15}\Z", "", found)
 
 
 def _runs(old: str, new: str) -> Iterator[Run]:
-    """The runs of one gap: by words where it is small."""
+    """The runs of one gap; compared word by word where it is small."""
     for same, old_part, new_part in _parts(old, new):
         if same:
             yield Run(RunKind.SAME, old_part)
@@ -158,7 +157,7 @@ def _cut(kind: RunKind, text: str) -> Run:
 
 
 def _parts(old: str, new: str) -> Iterator[tuple[bool, str, str]]:
-    """Whether a part stays, and how it reads before and after."""
+    """The parts of a gap: whether each is kept, and its old and new text."""
     large = max(len(old), len(new)) > MAX_CHARACTERS
     before, after = ([], []) if large else (WORDS.findall(old), WORDS.findall(new))
     if large or max(len(before), len(after)) > MAX_WORDS:
@@ -193,7 +192,7 @@ class Alignment:
     Attributes:
         gaps: the differences in their order; between them the texts agree.
         common: characters outside of the gaps.
-        complete: whether the last gap is only what differs, not all that was not searched.
+        complete: whether the search came to the end; else the last gap is the unsearched rest.
     """
 
     gaps: tuple[Gap, ...]
@@ -239,7 +238,7 @@ def _longest(limit: int, agree: Callable[[int, int], bool]) -> int:
 
 
 class _Search:
-    """The way through two texts from one place where they agree again to the next."""
+    """Walks through two texts from one place where they agree again to the next."""
 
     def __init__(self, old: str, new: str, old_end: int, new_end: int) -> None:
         self._old, self._new = old, new
@@ -247,7 +246,7 @@ class _Search:
         self._searched = 0
 
     def gaps(self, head: int) -> tuple[list[Gap], bool]:
-        """All gaps behind the common head, and whether the search came to its end."""
+        """All gaps after the common head, and whether the search came to the end."""
         found: list[Gap] = []
         i = j = head
         while i < self._old_end or j < self._new_end:

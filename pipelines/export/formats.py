@@ -1,6 +1,6 @@
-"""The file formats of an export: one function a format, and the table that names them.
+"""The file formats of an export: one function per format, and the table that names them.
 
-The command line reads the names for ``--help``, so the libraries are imported by what writes.
+The command line reads the names for ``--help``, so only the functions import the libraries.
 """
 
 from __future__ import annotations
@@ -54,5 +54,5 @@ def _write_jsonl(
 
 
 WRITERS: Mapping[str, Write] = MappingProxyType({"parquet": _write_parquet, "jsonl": _write_jsonl})
-"""By name of the format, which is also the suffix of the file: writes batches of a schema to a
-sink, and gives the number of rows of each batch once it is written."""
+"""Writers by name of the format, which is also the suffix of the file. A writer writes batches of a
+schema to a sink, and yields the number of rows of each batch once it is written."""

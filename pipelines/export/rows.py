@@ -44,9 +44,9 @@ CLUSTER_SCHEMA = pa.schema(
 def export_batches(corpus: Corpus, store: Store, table: str) -> Iterator[pa.RecordBatch]:
     """The rows of an export.
 
-    `documents` are the survivors (every document where dedup has not run) with all their fields,
-    their text without what the table `cuts` cuts from it;
-    `clusters` and `contained` name documents by the user's ids.
+    `documents` gives the survivors (every document where dedup has not run) with all their fields,
+    and with the cuts applied to their texts; `clusters` and `contained` name documents by the
+    users' ids.
     """
     if table == "documents":
         return _survivors(corpus, store)
@@ -109,7 +109,7 @@ def _clusters(corpus: Corpus, store: Store) -> Iterator[pa.RecordBatch]:
 
 
 def _reference_survivors(corpus: Corpus, store: Store, kept_ids: np.ndarray) -> pa.Table:
-    """Id and corpus of the survivors that are documents of other corpora, null for ours."""
+    """Id and corpus of the survivors that belong to reference corpora; null for ours."""
     numbers = np.unique(kept_ids[kept_ids < 0])
     origins = origins_of(corpus.table("clusters"))
     found = reference_names(corpus, store, numbers.tolist(), origins)

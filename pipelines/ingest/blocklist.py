@@ -1,4 +1,4 @@
-"""Keeping retracted documents out of what is read later: a rebuild, or a new copy of an input."""
+"""Tombstones keep retracted documents out when inputs are read again, or a new copy of one is."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Tombstones:
     Attributes:
         content: int64[n, 2], content hashes of retracted documents, ascending by their first half.
         id_hash: int64[n], hashes of their ids.
-        own_id: bool[n], whether the record had an id of its own; one that was made from the place
-            of a record is another in another file, so there the content alone decides.
-        urls: addresses that were retracted.
+        own_id: bool[n], whether the record had an id of its own; an id derived from the position of
+            a record differs in another file, so for such records the content alone decides.
+        urls: URLs that were retracted.
         sources: sources that were retracted.
     """
 
@@ -41,7 +41,7 @@ class Tombstones:
 
     @classmethod
     def read(cls, tables: Tables, store: Store) -> Tombstones:
-        """What the table `retractions` says."""
+        """The tombstones in the table `retractions`."""
         rows = retraction_rows(tables, store)
         single = rows.filter(pc.is_valid(rows["content_hash"])).combine_chunks()
         data = b"".join(single["content_hash"].to_pylist())
@@ -59,7 +59,7 @@ class Tombstones:
         return bool(len(self.content) or self.urls or self.sources)
 
     def without(self, batch: ReadBatch, file: InputFile) -> ReadBatch:
-        """A batch whose retracted documents have become rejects, without an excerpt."""
+        """The batch with its retracted documents turned into rejects without an excerpt."""
         found = self._found(batch.documents, file)
         if not found.any():
             return batch

@@ -16,11 +16,11 @@ from strata.storage.tables.publish import PublishMode
 
 __all__ = ["Retractions", "ShardPlan", "pack_splits", "plan_shard"]
 
-# Raise it when reading changes what a document or its fingerprint is.
+# Increment when the code changes what a document or its fingerprint is.
 VERSION = 1
-# Below this a further task costs more to start than it saves.
+# Below this size another task costs more to start than it saves.
 SMALLEST_TASK_BYTES = 4_000_000
-# Uncompressed text becomes about a third on disk, so this many bytes of input fill a target file.
+# Text shrinks to about a third on disk, so this many bytes of input make a byte of a file.
 TEXT_PER_DISK_BYTE = 3
 SHOWN = 3
 
@@ -30,8 +30,8 @@ class Retractions:
     """What was retracted from a corpus, as far as planning needs it.
 
     Attributes:
-        key: content key of the table `retractions`; None where nothing ever was.
-        ordinals: input files whose documents are all retracted, so that the files may go too.
+        key: content key of the table `retractions`; None where nothing was ever retracted.
+        ordinals: input files whose documents are all retracted, so that the files may be missing.
     """
 
     key: str | None = None
@@ -65,11 +65,11 @@ def plan_shard(
     """Decide what to read.
 
     Args:
-        listing: what the settings' paths hold now.
-        known: the registry, in ordinal order.
+        listing: the files that the settings' paths have now.
+        known: the input manifest, in ordinal order.
         settings: the settings.
-        keys: content keys of the tables that the stage publishes, the registry's last.
-        settings_key: key of the settings that the registry was published with.
+        keys: content keys of the tables that the stage publishes, the input manifest's last.
+        settings_key: key of the settings that the input manifest was published with.
         retractions: what was retracted.
 
     Raises:
@@ -87,8 +87,8 @@ def plan_shard(
     grown = _plan(
         listing, [] if lost or settings_key != wanted_key else known, wanted_key, retractions
     )
-    # A run that died while publishing leaves tables of two keys: this run may finish its work,
-    # but must not add other files to it.
+    # A run that died while publishing leaves tables with different keys: this run may finish its
+    # work, but must not add other files to it.
     if all(key in (keys[-1], grown.key) for key in keys):
         return grown
     return _plan(listing, [], wanted_key, retractions)

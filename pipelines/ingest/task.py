@@ -1,7 +1,7 @@
 """The shard pass in a worker: read splits, fingerprint, write Parquet, return descriptions.
 
-Readers and kernels are imported by the functions that run in a worker: a driver, which only
-describes tasks, does without numba and its second of imports.
+Readers and kernels are imported by the functions that run in a worker: the driver, which only
+describes tasks, is spared numba and its second of imports.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ShardTask:
 
 @dataclass(slots=True)
 class InputCount:
-    """Of one input file: records seen, documents, dates not read, records rejected by reason."""
+    """Counts of one input file: records, documents, unreadable dates, rejects by reason."""
 
     records: int = 0
     documents: int = 0
@@ -81,7 +81,7 @@ class InputCount:
 
 @dataclass(slots=True)
 class ShardResult:
-    """What a task wrote and saw; with a broken file it wrote nothing and must run again."""
+    """What a task wrote and counted; with a broken file it wrote nothing and must run again."""
 
     files: list[WrittenFile] = field(default_factory=list)
     inputs: dict[int, InputCount] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def run_shard_task(task: ShardTask, tombstones: Tombstones | None = None) -> Sha
 
     Args:
         task: what to read and where to write.
-        tombstones: records that are rejected; apart from the tasks, so that Spark ships them once.
+        tombstones: records to reject; separate from the tasks, so that Spark ships them once.
     """
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     result, stem = ShardResult(), task_stem("shard")
@@ -132,7 +132,7 @@ class _SplitSource:
     tombstones: Tombstones | None
 
     def batches(self) -> Iterator[ReadBatch]:
-        """What is read, without retracted documents."""
+        """The batches of the split, without retracted documents."""
         for batch in read_split(self.store, self.split, self.limits):
             yield self.tombstones.without(batch, self.split.file) if self.tombstones else batch
 
@@ -143,7 +143,7 @@ def _read_one(source: _SplitSource, buffer: _BatchBuffer, result: ShardResult) -
     try:
         for batch in source.batches():
             count.add(_count(batch))
-            # After a broken file the rest is only checked, so that one more round mends all.
+            # After a broken file the others are only checked, so that one more round is enough.
             if not result.broken:
                 buffer.add(batch)
                 bad = [reject for reject in batch.rejects if not reject.reason.harmless]
@@ -153,7 +153,7 @@ def _read_one(source: _SplitSource, buffer: _BatchBuffer, result: ShardResult) -
 
 
 class _BatchBuffer:
-    """Batches on their way to the writers; small ones are joined, or their overhead would rule."""
+    """Batches on their way to the writers; small ones are joined to save per-batch overhead."""
 
     def __init__(self, writers: Mapping[str, RowWriter], ngram: int) -> None:
         self._writers = writers
@@ -195,7 +195,7 @@ def _count(batch: ReadBatch) -> InputCount:
 
 
 def document_rows(read: pa.RecordBatch) -> pa.RecordBatch:
-    """What a reader gives, as rows of the table `documents`."""
+    """Batches of a reader as rows of the table `documents`."""
     from strata.pipelines.kernels.content_hash import content_hash
 
     text = read.column("text")

@@ -29,7 +29,7 @@ SIGNATURE_BYTES: Final = 256
 SKETCH_WORDS: Final = SIGNATURE_BYTES // 64
 """Length of a compact sketch, one bit of each signature byte, in 64-bit words."""
 SKETCH_VERSION: Final = 1
-"""Raised whenever signatures change, so that old ones are never compared with new ones."""
+"""Incremented whenever signatures change, so that old ones are never compared with new ones."""
 MISS_RATE: Final = 0.001
 MAX_ROWS: Final = 6
 
@@ -81,7 +81,7 @@ def band_keys(
 ) -> NDArray[np.int64]:
     """Band keys, int64[n, len(bands)], of signatures, uint8[n, 256]; all bands unless given.
 
-    A key mixes the band's number with its bytes, so keys of different bands do not meet.
+    A key mixes the band's number with its bytes, so keys of different bands do not collide.
     """
     chosen = range(banding.bands) if bands is None else bands
     keys = np.empty((len(signature), len(chosen)), dtype=np.uint64)

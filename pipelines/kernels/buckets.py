@@ -45,7 +45,7 @@ class Edges(Columns):
     similarity: NDArray[np.float32]
 
     def distinct(self) -> Edges:
-        """The same pairs, given in any order and more than once; of each the first counts."""
+        """Sorted pairs without repetition; of repeated pairs the first counts."""
         return self.take(distinct_pairs(self.a, self.b))
 
 
@@ -57,9 +57,9 @@ def pack_sketches(signature: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def acceptance(threshold: float) -> float:
-    """Estimated similarity from which a pair counts as one at ``threshold``.
+    """Estimated similarity from which on a pair counts as reaching ``threshold``.
 
-    It lies one standard error of the estimate below, so that five of six pairs that are exactly at
+    It is one standard error of the estimate below, so that five of six pairs that are exactly at
     the threshold are found; for a threshold of 1 it is 1.
     """
     return threshold - sqrt((1 - threshold**2) / _BITS)
@@ -100,7 +100,7 @@ class BucketScanner:
         sketches: NDArray[np.uint64],
     ) -> Edges:
         """Edges that end in these rows: int64[m], int64[m] and uint64[m, SKETCH_WORDS]."""
-        # A driver makes scanners known to tasks, but only tasks have need of numba.
+        # The driver ships scanners to tasks, but only tasks need numba.
         from strata.pipelines.kernels.bucket_scan import scan_buckets
 
         hub = np.empty(len(keys), np.int64)

@@ -13,7 +13,7 @@ __all__ = ["TextBuffers", "fixed_matrix", "text_buffers"]
 
 @dataclass(frozen=True, slots=True)
 class TextBuffers:
-    """Where the strings lie.
+    """Where the strings are.
 
     Attributes:
         offsets: int64[n + 1]; string i is ``data[offsets[i] : offsets[i + 1]]``.

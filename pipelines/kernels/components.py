@@ -19,7 +19,7 @@ _INVERSES: Final = tuple(np.uint64(pow(int(factor), -1, 2**64)) for factor in _F
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Every node with an edge, and where it belongs.
+    """Every node with an edge, and its component.
 
     Attributes:
         nodes: int64[n], ascending, each once.
@@ -35,7 +35,7 @@ def components(a: NDArray[np.int64], b: NDArray[np.int64]) -> Components:
 
     Edges may repeat, in either direction. Takes about 60 bytes per edge.
     """
-    # Where there is nothing to do, a run does without the half second that SciPy takes to load.
+    # Without edges, a run is spared the half second that SciPy takes to load.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -32,7 +32,7 @@ from strata.storage.checksums.hashing import mix
 
 __all__ = ["ContainmentMatches", "ItemIndex", "contained_items", "item_index"]
 
-# A word of the filter for four n-grams at most: of 100 n-grams that no item has, one passes.
+# A word of the filter serves at most four n-grams: 1 of 100 n-grams that no item has passes.
 _NGRAMS_PER_WORD_LOG: Final = 2
 _MIN_BITS: Final = 8
 # What is known of an item while a text is read: columns of _State.progress.
@@ -92,7 +92,7 @@ class ItemIndex(NamedTuple):
 class _State(NamedTuple):
     """Working memory: of a block of text, of n-grams (p) and of items (m).
 
-    What is as long as the items is 0 at first, so that the system only gives the pages in use.
+    Arrays as long as the items start as zeros, so that the system provides only the pages in use.
     """
 
     block: NDArray[np.uint64]
@@ -189,7 +189,7 @@ def _pass_filter(
     by_word: np.uint64,
     places: NDArray[np.int64],
 ) -> int:
-    """Put the places of hashes that pass the filter into ``places``; how many there are."""
+    """Put the places of hashes that pass the filter into ``places``; returns their number."""
     kept = np.uint64(0)
     for i in range(number):  # no branch: it would be mispredicted at every hash that passes
         bits = _bits(hashes[i])
@@ -215,7 +215,7 @@ def _find(index: ItemIndex, wanted: np.uint64) -> int:
 
 @numba.njit(cache=True)
 def _count_ngram(entry: NDArray[np.int32], text: int, word: int) -> int:
-    """Count an n-gram that ends at a word of a text for an item; how many it has now."""
+    """Count an n-gram that ends at a word of a text for an item; returns its new count."""
     if entry[_TEXT] != text:
         entry[_TEXT], entry[_MATCHED], entry[_LAST] = text, 0, -2
         entry[_BEST_FIRST], entry[_BEST_LAST] = word, word
@@ -272,7 +272,7 @@ def _scan_text(
     state: _State,
     text: int,
 ) -> int:
-    """Put the items that ``data[start:stop]`` contains into ``state.reached``; how many."""
+    """Put the items that ``data[start:stop]`` contains into ``state.reached``; returns how many."""
     cursor = np.zeros(CURSOR, np.uint64)
     cursor[0] = start
     history = len(state.sums) - MAX_WORDS

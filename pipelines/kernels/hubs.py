@@ -1,8 +1,8 @@
-"""The first hubs of heavy keys, known before the shuffle.
+"""The first hubs of skewed keys, known before the shuffle.
 
-Whoever is similar to the first hub of its bucket joins it, whatever other hubs there are. So rows
-can be compared with the first few hubs anywhere, and what joins none meets the same hubs again in
-its bucket: the edges are those of one scan over all rows.
+A document that is similar to the first hub of its bucket joins it, whatever other hubs there are.
+So rows can be compared with the first few hubs anywhere, and those that join none are compared with
+the same hubs again in their bucket: the edges are those of one scan over all rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class HubMatches:
     """Which rows joined a hub.
 
     Attributes:
-        key: int64[n], place of the row's key among the heavy keys, or -1.
+        key: int64[n], place of the row's key among the skewed keys, or -1.
         hub: int64[n], place of the hub that the row joins or is, or -1.
         differing: int64[n], bits in which the row differs from the hub that it joins, else -1.
     """
@@ -72,7 +72,7 @@ class Hubs:
             doc_ids: int64[n].
             sketches: uint64[n, SKETCH_WORDS].
         """
-        # Drivers hold hubs too, but only tasks have need of numba.
+        # The driver holds hubs too, but only tasks need numba.
         from strata.pipelines.kernels.bucket_scan import join_hubs
 
         place, hub, differing = (np.full(len(keys), -1, np.int64) for _ in range(3))

@@ -1,4 +1,4 @@
-"""A set of 64-bit keys in few bits: which rows of old documents can meet a new one."""
+"""A compact set of 64-bit keys: which rows of old documents may share a key with a new one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from strata.pipelines.kernels.runs import run_starts
 
 __all__ = ["KeyFilter", "filter_bits"]
 
-# Eight bits a key let one of eight strangers pass; a stranger only costs its row in the shuffle.
+# With eight bits per key, one in eight other keys passes; each only costs its row in the shuffle.
 BITS_PER_KEY = 8
 MIN_BITS = 1 << 16
-# 64 MB that the driver and every worker hold. With more keys than fit, ever more strangers pass,
-# until the run shuffles what a run from the start would.
+# 64 MB that the driver and every worker hold. With more keys than fit, more and more others pass,
+# until the run shuffles as much as one from scratch.
 MAX_BITS = 1 << 29
 
 

@@ -132,7 +132,7 @@ def _later_rounds(
 
 @numba.njit(cache=True)
 def distinct_first(pool: NDArray[np.uint64], kept: int) -> int:
-    """Move the distinct values of ``pool[:kept]``, none of which is 0, to its front; how many."""
+    """Move the distinct values of ``pool[:kept]``, none of them 0, to its front and count them."""
     size = 16
     while size < 2 * kept:
         size *= 2
@@ -173,7 +173,7 @@ def _fill_bins(
     pool: NDArray[np.uint64],
     bins: NDArray[np.uint64],
 ) -> int:
-    """Sketch the document ``data[start:stop]`` into ``bins``; how many shingles it has."""
+    """Sketch the document ``data[start:stop]`` into ``bins``; returns its number of shingles."""
     cursor = np.zeros(CURSOR, np.uint64)
     cursor[0] = start
     bins.fill(_EMPTY)

@@ -1,7 +1,7 @@
 """Lines and paragraphs of texts, with hashes of their words.
 
 A line ends with its line feed. A paragraph is a run of lines that are not blank, with the blank
-lines behind it (before the first one: around it); a blank line holds nothing but ASCII white space.
+lines after it (for the first one: around it); a blank line holds nothing but ASCII white space.
 Two passages are the same where their words are, as a shingle has them: case, spaces and punctuation
 do not count. CCNet (Wenzek et al., LREC 2020, section 3.1) compares lines likewise, but also takes
 all digits for the same one, which would make a line of one table out of that of another.
@@ -45,7 +45,7 @@ class Passages:
 
     Attributes:
         key: uint64[m], hash of the words.
-        check: int32[m], another one; passages with both the same are the same.
+        check: int32[m], another hash; passages with equal keys and checks count as equal.
         text: int32[m], index of the text.
         place: int32[m], number of the passage, or of its first word, in its text.
         start: int32[m], first byte, from the beginning of the text.
@@ -73,7 +73,7 @@ def find_passages(texts: pa.LargeStringArray, granularity: Passage, least_words:
     buffers = text_buffers(texts)
     begins = _line_begins if granularity is Passage.LINE else _paragraph_begins
     bounds = np.zeros(len(texts) + 1, np.int64)
-    # What is not used of an array takes no memory.
+    # The unused part of an array takes no memory.
     starts = np.empty(int(buffers.offsets[-1] - buffers.offsets[0]) + 1, np.int64)
     count = begins(buffers.data, buffers.offsets, bounds, starts)
     key, fields = np.empty(count, np.uint64), np.empty((count, FIELDS), np.int32)
@@ -122,7 +122,7 @@ def _paragraph_begins(
     bounds: NDArray[np.int64],
     starts: NDArray[np.int64],
 ) -> int:
-    """As `_line_begins`, of paragraphs."""
+    """Like `_line_begins`, for paragraphs."""
     found = 0
     for text in range(len(offsets) - 1):
         first = found

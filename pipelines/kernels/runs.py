@@ -1,4 +1,4 @@
-"""Runs of equal values in sorted columns, and what comes once of what is repeated."""
+"""Runs of equal values in sorted columns, and removal of repetitions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run_starts(*columns: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def repeated(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values, sorted, are there more than once: bool[n]."""
+    """Which of some sorted values occur more than once: bool[n]."""
     same = np.zeros(len(values) + 1, np.bool_)
     # Between two rows, with none before the first and none after the last.
     np.equal(values[1:], values[:-1], out=same[1:-1])
@@ -31,7 +31,7 @@ def repeated(values: NDArray[Any]) -> NDArray[np.bool_]:
 def distinct_pairs(
     a: NDArray[np.int64], b: NDArray[np.int64], *preference: NDArray[Any]
 ) -> NDArray[np.int64]:
-    """A row of every pair, in ascending order of (a, b): int64[m].
+    """One row for every distinct pair, in ascending order of (a, b): int64[m].
 
     Args:
         a: int64[n].

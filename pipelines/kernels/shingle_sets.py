@@ -54,7 +54,7 @@ def shingle_sets(text: pa.LargeStringArray, ngram: int) -> ShingleSets:
     """
     buffers = text_buffers(text)
     sizes = np.diff(buffers.offsets)
-    # A word that is no ASCII has two bytes or more, an ASCII one has a byte and one that ends it.
+    # A non-ASCII word has two bytes or more; an ASCII one has a byte, and one that ends it.
     hashes = np.empty(int(((sizes + 1) // 2).sum()), np.uint64)
     offsets = np.zeros(len(text) + 1, np.int64)
     _collect_all(buffers.data, buffers.offsets, word_table(), multipliers(), ngram, offsets, hashes)
@@ -93,7 +93,7 @@ def _collect(
     rolled: NDArray[np.uint64],
     out: NDArray[np.uint64],
 ) -> int:
-    """Put the shingles of ``data[start:stop]`` into ``out``, with repetitions; how many."""
+    """Put the shingles of ``data[start:stop]`` into ``out``, with repetitions; returns how many."""
     cursor = np.zeros(CURSOR, np.uint64)
     cursor[0] = start
     for i in range(ngram):
@@ -186,7 +186,7 @@ def _count_shared(
         while i < i_end and j < j_end:
             x, y = hashes[i], hashes[j]
             count += int(x == y)
-            # Without a branch: which set is ahead cannot be foretold.
+            # Without a branch: which set is ahead cannot be predicted.
             i += int(x <= y)
             j += int(y <= x)
         shared[pair] = count

@@ -1,9 +1,9 @@
-"""Finding, among all signatures, those that are near to one of a sample, whatever `dedup` found.
+"""Finding, among all signatures, those close to one of a sample, independently of `dedup`.
 
-A document is compared with those of the sample that have a short run of signature bytes in common
-with it, a run at the same place. Runs are so short, and so many, that a pair at the threshold that
-has none in common is rarer than one in 50,000 (`run_bytes`); each pair that meets is compared byte
-by byte.
+A document is compared with those of the sample that share a short run of signature bytes with it,
+at the same place. There are enough runs, and they are short enough, that fewer than one in 50,000
+pairs at the threshold have none in common (`run_bytes`); every pair with a common run is compared
+byte by byte.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK: Final = 256  # documents, whose signatures stay in the L2 cache
 
 
 def run_bytes(threshold: float) -> int:
-    """Length of the runs that find a pair at this Jaccard similarity, as long as they may be."""
+    """The greatest length of runs that still finds a pair at this Jaccard similarity."""
     for length in _RUN_LENGTHS:
         runs = Banding(SIGNATURE_BYTES // length, length)
         if 1 - runs.probability(threshold) <= MISS_RATE:
@@ -146,7 +146,7 @@ def _probe(
     agree: int,
     found: NDArray[np.int64],
 ) -> int:
-    """Put the pairs of some rows into ``found``; how many. A pair counts where it meets first."""
+    """Put the pairs of some rows into ``found``, each at its first common run; returns how many."""
     count = 0
     # Run by run, not row by row: one table after the other stays in the L1 cache.
     for run in range(runs.shape[1]):

@@ -1,4 +1,4 @@
-"""The star links of LSH buckets for signatures of any width, to weigh settings against each other.
+"""The star links of LSH buckets for signatures of any width, to compare settings.
 
 A signature is cut to the lowest bits of its bytes, kept as planes: all first bits, all second bits.
 Two documents differ in the places where a bit of any plane differs (b-bit minwise hashing: Li,

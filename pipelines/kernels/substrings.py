@@ -72,7 +72,7 @@ def find_runs(
 
 
 def _room(buffers: TextBuffers) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-    """Arrays for a passage at each word; what is not used of them takes no memory."""
+    """Arrays with room for a passage at each word; unused parts take no memory."""
     # A word and what ends it have at least two bytes, but for the last word of a text.
     most = int(buffers.offsets[-1] - buffers.offsets[0]) // 2 + len(buffers.offsets)
     return np.empty(most, np.uint64), np.empty((most, FIELDS), np.int32)
@@ -120,7 +120,7 @@ def _choose_anchors(
 
 @numba.njit(cache=True)
 def _end(data: NDArray[np.uint8], at: int, limit: int) -> int:
-    """Past the punctuation behind a word: up to white space, the next word or the end."""
+    """The end of the punctuation after a word: white space, the next word or the limit."""
     while at < limit and data[at] > _SPACE:
         at += 1
     return at
@@ -128,7 +128,7 @@ def _end(data: NDArray[np.uint8], at: int, limit: int) -> int:
 
 @numba.njit(cache=True)
 def _check(words: NDArray[np.uint64], at: int, width: int) -> np.int32:
-    """Three of the words: runs whose hashes collide hardly ever share them too."""
+    """A check of three of the words: runs whose hashes collide hardly ever share these too."""
     last = at + width - 1
     state = mix(words[at] + mix(words[(at + last) // 2] + mix(words[last])))
     return np.int32(state & np.uint64(0x7FFFFFFF))
@@ -145,7 +145,7 @@ def _all_words(
     places: NDArray[np.int64],
     sums: NDArray[np.uint64],
 ) -> int:
-    """Hashes, places and sums of the words of a text; how many words."""
+    """Compute hashes, places and sums of the words of a text; returns the number of words."""
     cursor = np.zeros(CURSOR, np.uint64)
     cursor[0] = start
     found = _ZERO

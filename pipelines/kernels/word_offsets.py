@@ -1,4 +1,4 @@
-"""Where words lie in texts, for the few that somebody wants to see."""
+"""Where words are in texts, for the few words that are shown to users."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _READ_I64: Final = numba.types.Array(numba.int64, 1, "C", readonly=True)
 def word_offsets(
     texts: pa.LargeStringArray, text: NDArray[np.int64], word: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The bytes of some words, int64[k, 2]: first byte and the one behind the last.
+    """The bytes of some words, int64[k, 2]: first byte and the one after the last.
 
     Args:
-        texts: n texts. Only those that are asked for are read, each once.
+        texts: n texts. Only those in ``text`` are read, each once.
         text: int64[k], number of the text of each word.
         word: int64[k], number of the word in its text.
 

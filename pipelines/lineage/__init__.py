@@ -1,4 +1,4 @@
-"""What follows from what: keys of results, staleness, coverage, the guard against retractions.
+"""How results depend on each other: their keys, staleness, watermarks, and the retraction guard.
 
-The only room that makes the key of a result.
+No other room computes the key of a result.
 """

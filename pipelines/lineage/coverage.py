@@ -1,7 +1,8 @@
-"""Which documents an earlier result has taken in already, so that a later one reads only the rest.
+"""Which documents an earlier result covers already, so that a later one reads only the rest.
 
-A result over `documents` says in its snapshot how far it reached. It still holds while `documents`
-was only appended to since: new input files get higher ordinals, so new documents have higher ids.
+The snapshot of a result over `documents` says how far it reached. It stays valid as long as
+`documents` was only appended to since: new input files get higher ordinals, so new documents have
+higher ids.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ def watermark_of(documents: TableReader, table: TableReader, settings_key: str) 
     Args:
         documents: the table `documents`.
         table: the table with the earlier result.
-        settings_key: key of all that decides the result, but for the documents.
+        settings_key: key of everything but the documents that decides the result.
 
     Returns:
-        EMPTY_WATERMARK where the result was made with other settings or of other documents.
+        EMPTY_WATERMARK where the result was made with other settings or from other documents.
     """
     found = {
         name: table.latest_property(name)
@@ -68,7 +69,7 @@ def watermark_of(documents: TableReader, table: TableReader, settings_key: str) 
 
 
 def current_watermark(files: Iterable[TableFile]) -> Watermark:
-    """The state of `documents` that has these files."""
+    """The watermark of the state of `documents` that consists of these files."""
     listed = list(files)
     return Watermark(
         sum(file.rows for file in listed), max((file.max_doc_id for file in listed), default=-1)
@@ -78,12 +79,12 @@ def current_watermark(files: Iterable[TableFile]) -> Watermark:
 def watermark_properties_without(
     table: TableReader, documents_key: str, documents: int
 ) -> Mapping[str, str]:
-    """The properties of a result from which so many documents were taken, as from `documents`.
+    """The watermark properties of a result once n documents are removed from it and `documents`.
 
     Args:
         table: the table with the result.
         documents_key: key of `documents` without them.
-        documents: how many were taken.
+        documents: how many are removed.
     """
     before = int(table.latest_property(DOCUMENT_COUNT) or 0)
     return {DOCUMENTS_KEY: documents_key, DOCUMENT_COUNT: str(before - documents)}

@@ -1,4 +1,4 @@
-"""A lock against retractions: what a stage read must still be there when it publishes."""
+"""The retraction guard: what a stage read must still be there when it publishes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RetractionState(StrEnum):
 
 
 def unfinished(corpus: Corpus) -> str | None:
-    """The key of a retraction that was begun and is not finished, if there is one."""
+    """The key of the open retraction, if there is one."""
     return _open_key(corpus.table("retractions").state())
 
 
@@ -34,9 +34,9 @@ def _open_key(retractions: TableReader) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RetractionGuard:
-    """Holds a stage and retractions apart.
+    """Keeps a stage and retractions from interfering.
 
-    A stage reads documents for hours; what is retracted meanwhile must not be published by it.
+    A stage works for hours; it must not publish documents that are retracted meanwhile.
 
     Attributes:
         corpus: the corpus.
@@ -48,10 +48,10 @@ class RetractionGuard:
 
     @classmethod
     def begin(cls, corpus: Corpus) -> RetractionGuard:
-        """Make sure that a stage may begin.
+        """Make sure that a stage may start.
 
         Raises:
-            ConflictError: a retraction was begun and is not finished.
+            ConflictError: a retraction is open.
         """
         retractions = corpus.table("retractions").state()
         key = _open_key(retractions)

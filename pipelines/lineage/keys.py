@@ -27,20 +27,20 @@ __all__ = [
     "wants_cuts",
 ]
 
-# Raise it when the code changes which documents contain an item, or the rows of `contained`.
+# Increment when the code changes which documents contain an item, or the rows of `contained`.
 CONTAINED_VERSION = 1
-# Key of `contained` where no corpus of items is named any more.
+# Key of `contained` where the settings no longer name a benchmark corpus.
 NO_ITEMS = stage_key("contained", CONTAINED_VERSION, [], {})
-# Raise it when the code changes which pairs are found, or the rows of `edges`.
+# Increment when the code changes which pairs are found, or the rows of `edges`.
 EDGES_VERSION = 1
-# Raise it when the code changes which documents are removed, or the rows of the ledger.
+# Increment when the code changes which documents are removed, or the rows of the ledger.
 LEDGER_VERSION = 2
-# Raise it when the code changes which passages are cut.
+# Increment when the code changes which passages are cut.
 CUTS_VERSION = 1
 
 
 def item_key(settings: DedupSettings, corpora: Sequence[BenchmarkCorpus]) -> str:
-    """Key of what decides the rows of `contained`, but for the documents."""
+    """Key of everything but the documents that decides the rows of `contained`."""
     decisive = {
         "corpora": [corpus.name for corpus in corpora],
         "ngram": settings.contain_ngram,
@@ -53,21 +53,21 @@ def item_key(settings: DedupSettings, corpora: Sequence[BenchmarkCorpus]) -> str
 def contained_key(
     documents: str, settings: DedupSettings, corpora: Sequence[BenchmarkCorpus]
 ) -> str:
-    """Key of the rows of `contained` that documents with this key and items give."""
+    """Key of `contained`, given the key of the documents and the benchmark corpora."""
     if not corpora:
         return NO_ITEMS
     return stage_key("contained", CONTAINED_VERSION, [documents, item_key(settings, corpora)], {})
 
 
 def removals_key(ledger: str, contained: str) -> str:
-    """Key of the set that remains, given those of the tables that remove documents."""
+    """Key of the set of survivors, given the keys of the tables that remove documents."""
     if contained == NO_ITEMS:
         return ledger
     return stage_key("removals", CONTAINED_VERSION, [ledger, contained], {})
 
 
 def search_key(settings: DedupSettings, corpora: Sequence[ReferenceCorpus]) -> str:
-    """Key of what decides the edges, but for the documents."""
+    """Key of everything but the documents that decides the edges."""
     banding = banding_of(settings)
     decisive = {
         "threshold": settings.threshold,
@@ -79,17 +79,17 @@ def search_key(settings: DedupSettings, corpora: Sequence[ReferenceCorpus]) -> s
 
 
 def edges_key(documents: str, search: str) -> str:
-    """Key of the edges that documents with this key give, by the key of their search."""
+    """Key of the edges, given the keys of the documents and of the search."""
     return stage_key("edges", EDGES_VERSION, [documents], {"search": search})
 
 
 def ledger_key(edges: str, settings: DedupSettings) -> str:
-    """Key of the ledger that edges with this key give."""
+    """Key of the ledger, given the key of the edges."""
     return stage_key("dedup", LEDGER_VERSION, [edges], _election(settings))
 
 
 def ledger_settings_key(search: str, settings: DedupSettings) -> str:
-    """Key of what decides the ledger, but for the documents, by the key of their search."""
+    """Key of everything but the documents that decides the ledger, given the key of the search."""
     return stage_key("ledger", LEDGER_VERSION, [search], _election(settings))
 
 
@@ -98,19 +98,19 @@ def _election(settings: DedupSettings) -> dict[str, object]:
 
 
 def banding_of(settings: DedupSettings) -> Banding:
-    """The bands and rows that are given, or that follow from the threshold."""
+    """The bands and rows that the settings give, or that follow from the threshold."""
     if settings.bands is not None and settings.rows is not None:
         return Banding(settings.bands, settings.rows)
     return choose_banding(settings.threshold)
 
 
 def wants_cuts(settings: DedupSettings) -> bool:
-    """Whether the settings ask for any grain finer than documents."""
+    """Whether the settings ask for deduplication of any granularity finer than documents."""
     return settings.passages is not Passage.NONE or settings.substring_words is not None
 
 
 def cuts_key(settings: DedupSettings, removals: str) -> str:
-    """Key of the cuts in the documents that remain, given the key of these."""
+    """Key of the cuts, given the key of the set of survivors."""
     lines = settings.passages is not Passage.NONE
     decisive = {
         "passages": str(settings.passages),

@@ -1,8 +1,8 @@
-"""Whether a table still belongs to the documents and settings that a stage stands on.
+"""Whether a table still belongs to the documents and settings that a stage works with.
 
-Of `cuts` two things are asked. A stage asks whether it is what the settings give, by its key, which
-names the grains that they ask for. An export goes without settings: it asks whether the tables that
-it joins are of one another, which the properties of `cuts` say.
+There are two checks of `cuts`. A stage checks that it is what the settings give, by its key, which
+includes the granularities that they ask for. An export has no settings: it checks that the tables
+that it joins belong together, which the properties of `cuts` record.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ TABLES_OF_CUTS = (
 
 
 def is_contained_current(contained: TableReader, wanted: str) -> bool:
-    """Whether `contained` has the wanted key; without items it may be missing."""
+    """Whether `contained` has the wanted key; without benchmark items it may be missing."""
     present = contained.content_key
     return present == wanted or (present is None and wanted == NO_ITEMS)
 
 
 def cuts_are_current(upstream: Upstream) -> bool:
-    """Whether `cuts` is that of the documents that remain; it may be missing where not wanted."""
+    """Whether `cuts` is that of the present survivors; where none are wanted it may be missing."""
     present = upstream.table("cuts").content_key
     return present == upstream.cuts_key or (present is None and not wants_cuts(upstream.settings))
 
 
 def cut_files(upstream: Upstream) -> tuple[DataFile, ...]:
-    """The files of the cuts in the documents that remain.
+    """The files of the cuts of the present survivors.
 
     Raises:
         ConflictError: the cuts belong to another ledger or to other settings.
@@ -58,10 +58,10 @@ def cut_files(upstream: Upstream) -> tuple[DataFile, ...]:
 
 
 def fitting_cuts(tables: Tables) -> tuple[DataFile, ...]:
-    """The files of the cuts, after checking that they are of the documents and ledger beside them.
+    """The files of the cuts, once checked to belong to the documents and ledger in `tables`.
 
     Raises:
-        ConflictError: they are not.
+        ConflictError: they do not.
     """
     cuts = tables.table("cuts")
     files = data_files(cuts.files())
@@ -76,10 +76,10 @@ def fitting_cuts(tables: Tables) -> tuple[DataFile, ...]:
 
 
 def ledger_files(upstream: Upstream) -> tuple[DataFile, ...]:
-    """The files of the ledger and of `contained`: all that say which documents are removed.
+    """The files of the ledger and of `contained`, which say which documents are removed.
 
     Raises:
-        ConflictError: one of them is not that of the documents and settings.
+        ConflictError: one of the tables does not belong to the documents and settings.
     """
     clusters = upstream.table("clusters")
     if clusters.content_key != upstream.ledger_key:
@@ -95,7 +95,7 @@ def contained_files(upstream: Upstream) -> tuple[DataFile, ...]:
     """The files of `contained`.
 
     Raises:
-        ConflictError: they are not those of the documents, items and settings.
+        ConflictError: they do not belong to the documents, benchmark items and settings.
     """
     contained = upstream.table("contained")
     if not is_contained_current(contained, upstream.contained_key):

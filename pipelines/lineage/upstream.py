@@ -1,7 +1,7 @@
-"""What a stage stands on, resolved once when it begins and handed down from there.
+"""The upstream state of a stage, resolved once when it begins and handed down from there.
 
-Tags move, tables are published to and corpora are dropped while a stage works for hours. So the
-catalog is asked for each table once; whatever the stage then asks, it gets the answer of that time.
+Tags move, tables are published to and corpora are dropped while a stage works for hours. So each
+table is loaded from the catalog once, and every later lookup of the stage sees that snapshot.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from strata.storage.tables.table import TableState
 
 __all__ = ["Upstream"]
 
-# The tables that the keys and the readers of each stage ask for.
+# The tables that the keys and the readers of each stage need.
 _OF_DEDUP = ("documents", "fingerprints", "inputs", "edges", "clusters", "contained", "cuts")
 _OF_TOKENIZE = (*("documents", "fingerprints", "clusters", "contained", "cuts"), "clean", "tokens")
 _OF_SURVIVORS = ("documents", "clusters", "contained", "cuts")
@@ -42,14 +42,14 @@ _OF_RETRACTION = ("documents", "edges", "clusters", "contained", "clean", "token
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Tables, settings and other corpora at one moment, and the keys of what they give.
+    """Tables, settings and other corpora at one moment, and the keys of the results they determine.
 
     Attributes:
         documents_key: content key of `documents`.
         settings: ``[dedup]``, which decides what is removed and cut.
         tables: the tables of the corpus that the stage reads.
-        references: the corpora that it is compared with, each at one snapshot.
-        benchmarks: the corpora of benchmark items, each at one snapshot.
+        references: the reference corpora, each at one snapshot.
+        benchmarks: the benchmark corpora, each at one snapshot.
     """
 
     documents_key: str
@@ -60,28 +60,28 @@ class Upstream:
 
     @classmethod
     def of_dedup(cls, context: StageContext) -> Upstream:
-        """What edges, the ledger and the cuts stand on.
+        """The upstream state of the edges, the ledger and the cuts.
 
         Raises:
             SettingsError: another corpus that the settings name does not exist.
-            InputMissingError: it holds nothing.
+            InputMissingError: it has no data.
             ConflictError: it cannot be compared with this one.
         """
         return cls._resolve(context, _OF_DEDUP)
 
     @classmethod
     def of_tokenize(cls, context: StageContext) -> Upstream:
-        """What the tokens stand on; raises what `of_dedup` raises."""
+        """The upstream state of the tokens; raises what `of_dedup` raises."""
         return cls._resolve(context, _OF_TOKENIZE)
 
     @classmethod
     def of_survivors(cls, context: StageContext) -> Upstream:
-        """What tells the survivors of `documents`; raises what `of_dedup` raises."""
+        """What decides which documents survive; raises what `of_dedup` raises."""
         return cls._resolve(context, _OF_SURVIVORS)
 
     @classmethod
     def of_retraction(cls, context: StageContext) -> Upstream:
-        """What tells which tables are current; raises what `of_dedup` raises."""
+        """What decides which tables are current; raises what `of_dedup` raises."""
         return cls._resolve(context, _OF_RETRACTION)
 
     @classmethod
@@ -101,12 +101,12 @@ class Upstream:
         return self.tables.table(name)
 
     def of_documents(self, key: str) -> Upstream:
-        """The same with other documents, by their key."""
+        """The same upstream state, with other documents that have this key."""
         return replace(self, documents_key=key)
 
     @property
     def search_key(self) -> str:
-        """Key of what decides the edges, but for the documents."""
+        """Key of everything but the documents that decides the edges."""
         return search_key(self.settings, self.references)
 
     @property
@@ -116,7 +116,7 @@ class Upstream:
 
     @property
     def ledger_settings_key(self) -> str:
-        """Key of what decides the ledger, but for the documents."""
+        """Key of everything but the documents that decides the ledger."""
         return ledger_settings_key(self.search_key, self.settings)
 
     @property
@@ -126,7 +126,7 @@ class Upstream:
 
     @property
     def item_key(self) -> str:
-        """Key of what decides the rows of `contained`, but for the documents."""
+        """Key of everything but the documents that decides the rows of `contained`."""
         return item_key(self.settings, self.benchmarks)
 
     @property
@@ -136,12 +136,12 @@ class Upstream:
 
     @property
     def removals_key(self) -> str:
-        """Key of the set of documents that remains."""
+        """Key of the set of survivors."""
         return removals_key(self.ledger_key, self.contained_key)
 
     @property
     def cuts_key(self) -> str:
-        """Key of the cuts in the documents that remain."""
+        """Key of the cuts of the survivors."""
         return cuts_key(self.settings, self.removals_key)
 
     @property
@@ -151,10 +151,10 @@ class Upstream:
 
     @property
     def reference_fingerprints(self) -> list[DataFile]:
-        """Those of the corpora that ours is compared with."""
+        """The files of `fingerprints` of the reference corpora."""
         return [file for corpus in self.references for file in corpus.files]
 
     @property
     def fingerprints(self) -> list[DataFile]:
-        """Those of all documents that can be in a cluster, other corpora first."""
+        """The fingerprints of all documents that can be in a cluster, reference corpora first."""
         return [*self.reference_fingerprints, *self.own_fingerprints]

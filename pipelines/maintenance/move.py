@@ -1,7 +1,8 @@
-"""Moving files between tiers, as the lifecycle rules and the capacities of tiers ask for it.
+"""Moving files between tiers, as the lifecycle rules and the capacities of tiers require.
 
-Copy or recompress, read back and compare, publish in one snapshot for each batch, let tags follow;
-old copies stay for a grace. A run that dies leaves every table right, and the next one goes on.
+Files are copied or recompressed, read back and compared, and published in one snapshot per batch,
+which tags follow; old copies stay for a grace period. A run that dies leaves every table intact,
+and the next one continues.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["run_move"]
 
-# What a kill costs at most; a batch is one snapshot, and one wait for its slowest task.
+# The most work that is lost when a run is killed; each batch costs one snapshot, and a wait for its
+# slowest task.
 BATCH_FILES = 256
 BATCH_BYTES = 32_000_000_000
 
@@ -55,7 +57,7 @@ class _RouteTotals:
     seconds: float = 0.0
 
     def add(self, other: _RouteTotals) -> None:
-        """Add what was moved beside."""
+        """Add the totals of another batch."""
         self.files += other.files
         self.rows_before += other.rows_before
         self.rows_after += other.rows_after
@@ -66,7 +68,7 @@ class _RouteTotals:
 
 @dataclass(slots=True)
 class _MoveTotals:
-    """What a run has moved so far, and what it could not."""
+    """What a run has moved so far, and what it could not move."""
 
     report: StageReport[MoveDetails]
     pairs: defaultdict[tuple[str, str], _RouteTotals] = field(
@@ -76,7 +78,7 @@ class _MoveTotals:
     superseded: int = 0
 
     def add(self, results: Sequence[MoveResult], superseded: int) -> None:
-        """Count what a batch cost, what failed, and what other writers were faster with."""
+        """Count the cost of a batch, its failures, and files that other writers replaced first."""
         self.superseded += superseded
         for result in results:
             self.report.counters.add(result.counters)
@@ -84,7 +86,7 @@ class _MoveTotals:
                 self.failures.append(result.failure)
 
     def close(self) -> None:
-        """Enter the sums into the report.
+        """Write the totals into the report.
 
         Raises:
             BalanceError: a new file did not hold the rows of the old one.
@@ -110,17 +112,17 @@ class _MoveTotals:
 
 
 def run_move(context: StageContext, grace: timedelta) -> StageReport[MoveDetails]:
-    """Move what is not where it belongs, and delete old copies of earlier moves.
+    """Move files that are not where they belong, and delete old copies of earlier moves.
 
     Args:
         context: settings, tables and Spark.
-        grace: how long old copies stay after their move; so long, too, can the tables be read as
-            they were before.
+        grace: how long old copies stay after their move, and so how long older snapshots stay
+            readable.
 
     Raises:
         BalanceError: a new file does not hold the rows of the old one.
-        ConflictError: a retraction is not finished, or was begun meanwhile; or the run slept, and
-            another one gave its copies up.
+        ConflictError: a retraction is not finished, or was begun meanwhile; or the run was
+            suspended, and another one discarded its copies.
         InputError: an old file cannot be read; all others were moved.
         MachineError: a tier cannot be written, or would hold more than its capacity.
     """
@@ -134,7 +136,7 @@ def run_move(context: StageContext, grace: timedelta) -> StageReport[MoveDetails
     plan = plan_of_corpus(context.settings, context.corpus)
     watch.lap("plan")
     if plan.moves:
-        # Rates are those of moves, without the start of a JVM.
+        # Rates measure the moves alone, without the start of a JVM.
         context.spark()
         watch.lap("session")
     totals = _MoveTotals(report)
@@ -189,7 +191,7 @@ def _move(
     moved = replace_everywhere(table, replacements, run_id=context.run_id)
     for task, file in made:
         if task.file.url not in moved:
-            # Another writer took the old file away: nobody will ever know of the copy.
+            # Another writer removed the old file: nothing will ever refer to the copy.
             context.store.delete(Url.parse(file.url))
     pairs = _route_totals(results, moved, time.monotonic() - began)
     for source, pair in pairs.items():
@@ -200,7 +202,7 @@ def _move(
 
 def _copies(context: StageContext, batch: _Batch, intent: MoveIntent) -> list[MoveResult]:
     layout = tiers_of(context.settings)[batch.target].layout
-    # The largest first, so that none of them is the last to begin.
+    # The largest first, so that none of them starts last.
     moves = sorted(batch.moves, key=lambda move: move.n_bytes, reverse=True)
     tasks = [
         MoveTask(
@@ -224,7 +226,7 @@ def _copies(context: StageContext, batch: _Batch, intent: MoveIntent) -> list[Mo
 def _route_totals(
     results: Sequence[MoveResult], moved: frozenset[str], seconds: float
 ) -> dict[str, _RouteTotals]:
-    """What was moved, by the tier that it came from; the time is shared out by bytes."""
+    """What was moved, by source tier; the time is divided in proportion to bytes."""
     total = sum(result.task.file.n_bytes for result in results)
     pairs: defaultdict[str, _RouteTotals] = defaultdict(_RouteTotals)
     for result in results:

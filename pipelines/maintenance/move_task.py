@@ -1,4 +1,4 @@
-"""Moving one data file: a copy or a recompressed one in another tier, read back and compared."""
+"""Moving one data file: copied or recompressed into another tier, read back and compared."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _BATCH_BYTES = 16_000_000
 
 
 class MoveMethod(StrEnum):
-    """How the rows of a file come into the other tier."""
+    """How the rows of a file get into the other tier."""
 
     COPY = "copy"
-    """Byte by byte: codec and level are those of the tier already."""
+    """Byte by byte: the file already has the tier's codec and level."""
     RECOMPRESS = "recompress"
     """Decoded, and written in the layout of the tier."""
 
@@ -47,7 +47,7 @@ class MoveTask:
     Attributes:
         table: name of the table.
         file: what the catalog says of the file.
-        source: tier that it lies in.
+        source: tier that it is in.
         folder: folder of the table in the other tier.
         layout: layout of the other tier.
         stem: first part of the new name.
@@ -69,7 +69,7 @@ class MoveTask:
 
     @property
     def method(self) -> MoveMethod:
-        """Whether its bytes can stay as they are."""
+        """Whether the file is copied byte by byte, or has to be recompressed."""
         fits = self.layout.holds(self.file.codec, self.file.level)
         return MoveMethod.COPY if fits else MoveMethod.RECOMPRESS
 
@@ -81,8 +81,8 @@ class MoveResult:
     Attributes:
         task: the task.
         file: the verified new file; None where the old one cannot be read.
-        counters: what it cost.
-        failure: why there is none.
+        counters: the cost of the task.
+        failure: why there is no new file.
     """
 
     task: MoveTask
@@ -92,9 +92,9 @@ class MoveResult:
 
 
 def run_move_task(task: MoveTask) -> MoveResult:
-    """Make the new file and compare it with the old one.
+    """Write the new file and compare it with the old one.
 
-    A damaged old file costs that file alone, and leaves nothing behind.
+    A damaged old file fails only its own move, and leaves nothing behind.
 
     Raises:
         MachineError: the other tier cannot be written.
@@ -109,7 +109,7 @@ def run_move_task(task: MoveTask) -> MoveResult:
         failure = error
     counters = cost.counters(store.meter)
     counters.files_written = int(written is not None)
-    # To move a file is no use of it.
+    # Moving a file does not count as reading it in the access log.
     counters.io.files.clear()
     return MoveResult(task, written, counters, failure)
 
@@ -128,7 +128,7 @@ def _copy(task: MoveTask, store: Store) -> WrittenFile:
         stored = checksum_of(footer) or _source_checksum(task, store)
         _compare(task, url, rows, stored)
     except (InputError, BalanceError):
-        # What cannot be deleted now is settled later; the first error matters.
+        # What cannot be deleted now is cleaned up later; the first error is the one to report.
         with suppress(StrataError):
             store.delete(url)
         raise
@@ -138,7 +138,7 @@ def _copy(task: MoveTask, store: Store) -> WrittenFile:
 
 
 def _recompress(task: MoveTask, store: Store) -> WrittenFile:
-    # One file stays one: compaction decides on sizes.
+    # One file stays one file: sizes are up to compaction.
     layout = replace(task.layout, target_file_bytes=1 << 62)
     with TableWriter(
         store,
@@ -157,7 +157,7 @@ def _recompress(task: MoveTask, store: Store) -> WrittenFile:
         files = writer.close()
         _check_rows(task, sum(file.rows for file in files), "were read")
         (written,) = files
-        # The writer has summed the rows as they were decoded.
+        # The writer has already computed the checksum of the rows as they were decoded.
         decoded = checksum_of(written.metadata)
         _compare(task, task.file.location, decoded or RowsChecksum(), stored)
         with open_parquet(store, Url.parse(written.url)) as scan:
@@ -175,7 +175,7 @@ def _checksum(task: MoveTask, scan: ParquetScan) -> RowsChecksum:
 
 
 def _compare(task: MoveTask, url: Url, rows: RowsChecksum, wanted: RowsChecksum | None) -> None:
-    """Make sure that what was decoded from ``url`` is what ``wanted`` says, if it is known."""
+    """Make sure that the rows decoded from ``url`` have the checksum ``wanted``, if it is known."""
     _check_rows(task, rows.rows, f"came from {url}")
     if wanted is not None and wanted != rows:
         columns = ", ".join(wanted.differs_in(rows)) or "the order of values"

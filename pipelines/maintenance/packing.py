@@ -1,4 +1,4 @@
-"""Which files are rewritten together: bins of about the size that a file should have."""
+"""Which files are rewritten together: bins of about the target size of a file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["pack_files", "target_file_count"]
 
 # A bin up to this share of the target becomes one file.
 _FULL = 1.25
-# Bins that are filled at once. First-fit decreasing makes up to 5 % fewer files than three do, but
-# mixes the whole table: an id then lies in the range of up to 230 files, here in that of two.
+# Bins that are open at once. First-fit decreasing makes up to 5 % fewer files than three open bins,
+# but mixes the whole table: an id is then in the range of up to 230 files, here of two.
 _OPEN = 3
 
 
 def pack_files(files: Sequence[TableFile], target: int) -> list[tuple[TableFile, ...]]:
-    """Put files of one partition into bins of at most 1.25 times the target, as far as one allows.
+    """Put files of one partition into bins of at most 1.25 times the target; larger files go alone.
 
     Best fit with bounded space (J. Csirik, D. S. Johnson, 2001), in the order of document ids, so
     that neighbours stay together and each new file covers a narrow range of ids.
@@ -39,5 +39,5 @@ def pack_files(files: Sequence[TableFile], target: int) -> list[tuple[TableFile,
 
 
 def target_file_count(files: Sequence[TableFile], target: int) -> int:
-    """Number of files that a bin becomes."""
+    """Number of files that a bin is rewritten into."""
     return max(1, round(sum(file.n_bytes for file in files) / target))

@@ -1,7 +1,7 @@
 """Rewriting tables: into other partitions, in another order, in files of another size.
 
-Each batch is one REPLACE snapshot, so a run that dies leaves every table right, and the next one
-goes on with what is left. Other writers may append meanwhile.
+Each batch is one REPLACE snapshot, so a run that dies leaves every table intact, and the next one
+continues with the rest. Other writers may append meanwhile.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from strata.storage.writing.tiers import Tier, layout_for, tiers_of
 
 __all__ = ["Rewrite", "RewriteRequest", "plan_rewrites", "run_rewrite_tables"]
 
-# What a kill costs at most.
+# The most work that is lost when a run is killed.
 BATCH_BYTES = 16_000_000_000
 # A task that sends rows to other partitions reads this many target files: more would make fewer and
 # larger ones of each partition, fewer would keep more cores busy.
 ROUTED_FILES = 4
-# Files that another writer took away meanwhile are planned again, so often.
+# How often files are planned again because another writer removed some meanwhile.
 _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class RewriteRequest:
-    """What is asked for.
+    """The tables to rewrite, and how.
 
     Attributes:
-        tables: names of the tables, of those that can be partitioned.
-        partition_by: the fields of all of them; None for those of the settings.
-        order: order of the rows, by which every file is sorted that is not yet; None for that of
-            the settings, by which only those are sorted that are rewritten anyway.
+        tables: names of the tables, among those that can be partitioned.
+        partition_by: partition fields of all of them; None for those of the settings.
+        order: order of the rows; files that do not have it yet are sorted. None for the order of
+            the settings, by which only files that are rewritten anyway are sorted.
         target_file_bytes: size of a file; None for that of its tier.
     """
 
@@ -65,7 +65,7 @@ class RewriteRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Files that are rewritten together; ``partition`` is None where rows go to other ones."""
+    """Files that are rewritten together; ``partition`` is None where rows change partitions."""
 
     table: str
     tier: Tier
@@ -82,10 +82,10 @@ class Rewrite:
 def run_rewrite_tables(
     context: StageContext, request: RewriteRequest
 ) -> StageReport[RewriteDetails]:
-    """Bring tables into the partitions, the order and the sizes asked for.
+    """Bring tables into the requested partitions, order and file sizes.
 
     Raises:
-        BalanceError: other rows came out than went in; what was published before stays.
+        BalanceError: the rows written differ from those read; earlier batches stay published.
         ConflictError: a retraction is not finished, or was begun meanwhile.
         InputError: a file cannot be read.
     """
@@ -93,7 +93,7 @@ def run_rewrite_tables(
     guard = RetractionGuard.begin(context.corpus)
     report = StageReport("rewrite", "", StageStatus.SKIPPED, details=RewriteDetails())
     for table in request.tables:
-        # First into the partitions, which leaves small files; these are joined then.
+        # First rows go to their partitions, which leaves small files; those are then merged.
         for _ in range(_ROUNDS):
             rewrites = plan_rewrites(context, table, request)
             if not rewrites:
@@ -108,7 +108,7 @@ def run_rewrite_tables(
 
 
 def plan_rewrites(context: StageContext, table: str, request: RewriteRequest) -> list[Rewrite]:
-    """What would be rewritten of a table now; nothing where it is as asked for."""
+    """What would be rewritten of a table now; nothing where it is already as requested."""
     tiers, wanted = tiers_of(context.settings), _fields(context, table, request)
     routed: list[Rewrite] = []
     joined: list[Rewrite] = []
@@ -121,7 +121,7 @@ def plan_rewrites(context: StageContext, table: str, request: RewriteRequest) ->
         joined += _compactions(
             table, tier, [file for file in files if file not in elsewhere], request
         )
-    # Files that come from other partitions are joined with those that are there, all at once.
+    # Files from other partitions are merged together with those that are already there.
     return routed or joined
 
 
@@ -167,7 +167,7 @@ def _compactions(
             [file for file in some if _needs_rewrite(file, target, request)], target
         ):
             file_count = target_file_count(each, target)
-            # One small file alone is as large as it can be.
+            # A single small file has none to be merged with.
             if len(each) > 1 or file_count > 1 or _is_unsorted(each[0], request):
                 yield Rewrite(table, tier, each, partition, file_count)
 
@@ -205,7 +205,7 @@ def _run_batch(
     ledger, home = ledger_for(context.corpus, order), context.settings.tier_of(table)
     tasks = [
         RewriteTask(
-            # What was moved has to be known as such again.
+            # Files outside of the table's own tier keep names that mark them as moved.
             stage=ordered_stem("rewrite" if each.tier.name == home else MOVED, order),
             table=table,
             sources=tuple(SourceFile(file.url, file.rows, file.n_bytes) for file in each.files),
@@ -228,7 +228,7 @@ def _run_batch(
 
 
 def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]) -> frozenset[str]:
-    """Put the new files in the place of the old ones; URLs of those that were still there."""
+    """Replace the old files by the new ones; returns the URLs of those that were still there."""
     replacements = [
         Replacement(tuple(source.url for source in result.sources), tuple(result.files))
         for result in results
@@ -237,7 +237,7 @@ def _publish(context: StageContext, table: str, results: Sequence[RewriteResult]
     done = replace_everywhere(context.corpus.table(table), replacements, run_id=context.run_id)
     for replacement in replacements:
         if replacement.old[0] not in done:
-            # Another writer took an old file away: nobody will ever know of the new ones.
+            # Another writer removed an old file: nothing will ever refer to the new ones.
             for file in replacement.new:
                 context.store.delete(Url.parse(file.url))
     return done

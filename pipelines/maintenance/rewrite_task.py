@@ -1,6 +1,6 @@
 """Rewriting data files: many into few of about equal size, with another codec, in another tier.
 
-A rewrite whose new files are read back: they hold the rows of the old ones, or are deleted.
+A verified rewrite reads the new files back: they hold the rows of the old ones, or are deleted.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ __all__ = [
 ]
 
 ROUTED_BYTES = 8_000_000
-# Rows that are sorted together, uncompressed: what one task holds.
+# Size of the rows that are sorted together, uncompressed: what one task holds.
 SORTED_BYTES = 256_000_000
 LARGEST_BATCH_BYTES = 16_000_000
 SMALLEST_BATCH_BYTES = 4_096
-# Text becomes about a third on disk.
+# Text shrinks to about a third on disk.
 TEXT_PER_DISK_BYTE = 3
 # A file below this share of the largest is merged, which keeps all within a factor of two with some
 # room for pieces that come out larger or smaller than planned.
@@ -78,7 +78,7 @@ class RewriteTask:
         folder: folder of the table.
         layout: how the new files are laid out.
         storage: storage options.
-        partition: the partition of all rows; None sends each row to its own by the layout.
+        partition: the partition of all rows; None if the layout gives each row its own.
         order: how the rows are ordered.
         ledger: files of `clusters`, for the order by cluster.
     """
@@ -108,7 +108,7 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
     """Read the source files in order and write their rows again.
 
     Raises:
-        BalanceError: the rows written are not the rows that the sources should hold.
+        BalanceError: the sources do not have the number of rows that the catalog counts.
     """
     cost, store = TaskCost(), MeteredStore(open_store(task.storage))
     stem = task_stem(task.stage)
@@ -121,7 +121,7 @@ def run_rewrite_task(task: RewriteTask) -> RewriteResult:
         _check_rows(task, seen)
     counters = cost.counters(store.meter)
     counters.files_written = len(files)
-    # To put files into shape is no use of them.
+    # Rewriting files does not count as reading them in the access log.
     counters.io.files.clear()
     return RewriteResult(task.sources, files, counters)
 
@@ -134,7 +134,7 @@ def _writer(task: RewriteTask, store: Store, stem: str, born: int | None) -> Row
 
 
 def _copy_sorted(task: RewriteTask, store: Store, writer: RowWriter) -> int:
-    """Write the rows in runs that are sorted each, so that memory is bounded."""
+    """Write the rows in separately sorted runs, so that memory is bounded."""
     columns = SCHEMAS[task.table].names
     pending: list[pa.RecordBatch] = []
     size = rows = 0
@@ -159,7 +159,7 @@ def _write_run(
         return
     run = pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
     places = row_places(run, task.order, task.ledger, store)
-    # Not all at once: the sorted rows would stand beside the unsorted ones.
+    # Not all at once: memory would hold the sorted rows besides the unsorted ones.
     step = max(1, run.num_rows * ROUTED_BYTES // max(1, run.nbytes))
     for start in range(0, run.num_rows, step):
         writer.write(run.take(pa.array(places[start : start + step])))
@@ -202,7 +202,7 @@ def _check_rows(task: RewriteTask, seen: int) -> None:
 
 
 def _layout(task: RewriteTask) -> ParquetLayout:
-    # The pieces decide where a file ends; the target only stops a file from growing without bound.
+    # The pieces decide where a file ends; the target only keeps a file from growing without bound.
     return replace(task.layout, target_file_bytes=2 * task.layout.target_file_bytes)
 
 
@@ -216,7 +216,7 @@ def balance(files: Sequence[SourceFile]) -> list[tuple[tuple[SourceFile, ...], i
     largest = max((file.n_bytes for file in files), default=0)
     rest = sorted(files, key=lambda file: file.n_bytes)
     size, taken = 0, 0
-    # Too little for files of the right size takes the next larger one along.
+    # A group too small for files of the right size also takes the next larger file.
     for file in rest:
         if file.n_bytes >= SMALLEST_SHARE * largest and (not taken or _fits(size, largest)):
             break
@@ -254,10 +254,10 @@ def _groups(files: Sequence[SourceFile], largest: int) -> list[tuple[tuple[Sourc
 
 
 def run_verified_rewrite(task: RewriteTask) -> RewriteResult:
-    """Rewrite files and compare the sums of their decoded rows, before and after.
+    """Rewrite files and compare the checksums of their decoded rows before and after.
 
     Raises:
-        BalanceError: other rows came out; nothing of the rewrite is left.
+        BalanceError: the rows differ; the new files were deleted.
         InputError: an old file cannot be read.
     """
     result, store = run_rewrite_task(task), open_store(task.storage)
@@ -268,7 +268,7 @@ def run_verified_rewrite(task: RewriteTask) -> RewriteResult:
             _compare(task, "written", _written(result), stored)
     except BaseException:
         for file in result.files:
-            # What cannot be deleted now is left to `strata storage gc`; the first error matters.
+            # What cannot be deleted now is left to `strata storage gc`; the first error counts.
             with suppress(StrataError):
                 store.delete(Url.parse(file.url))
         raise
@@ -280,7 +280,7 @@ def _written(result: RewriteResult) -> RowsChecksum:
 
 
 def _stored(task: RewriteTask, store: Store) -> RowsChecksum | None:
-    """What the old files say of their rows; None where one of them says nothing."""
+    """The checksum that the old files store of their rows; None where one of them has none."""
     found = []
     for source in task.sources:
         with open_parquet(store, Url.parse(source.url)) as scan:

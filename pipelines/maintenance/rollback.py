@@ -1,7 +1,8 @@
-"""Returning a corpus to a state that it had: of a tag, or of one of its snapshots.
+"""Rolling a corpus back to an earlier state: that of a tag, or of one of its snapshots.
 
-The tables of a stage go together, those of the shard stage the registry first: after each step the
-tables are as after a crash of the stage, which the next run mends. What was retracted stays away.
+The tables of a stage are rolled back together; of those of the shard stage, the input manifest
+first: after each step the tables are as after a crash of the stage, from which the next run
+recovers. Retracted documents do not come back.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ INPUTS = "inputs"
 
 @dataclass(frozen=True, slots=True)
 class RollbackStep:
-    """What becomes of one table.
+    """The rollback of one table.
 
     Attributes:
         table: its name.
         present: its snapshot now.
-        target: the one that it returns to; None where it had none then, and becomes empty.
+        target: the snapshot to return to; None where it had none then, and becomes empty.
     """
 
     table: str
@@ -46,8 +47,8 @@ def plan_rollback(corpus: Corpus, target: str) -> list[RollbackStep]:
 
     Args:
         corpus: the corpus.
-        target: a tag, or the id of a snapshot of one table; then the tables that its stage
-            published together return, and all others stay.
+        target: a tag, or the id of a snapshot of one table: then the tables that its stage
+            published together are rolled back, and all others stay.
 
     Raises:
         SettingsError: there is no such state.
@@ -70,7 +71,7 @@ def plan_rollback(corpus: Corpus, target: str) -> list[RollbackStep]:
 
 
 def roll_back(corpus: Corpus, steps: list[RollbackStep], run_id: str) -> None:
-    """Take the steps; beside other writers none of their results is lost unseen.
+    """Carry out the steps; results that other writers publish meanwhile are never lost silently.
 
     Raises:
         ConflictError: a table is not as it was when the steps were planned, or a retraction was
@@ -87,7 +88,7 @@ def roll_back(corpus: Corpus, steps: list[RollbackStep], run_id: str) -> None:
 
 
 def _order() -> list[str]:
-    """Downstream first, and of the tables that are published with `inputs`, that one first."""
+    """Downstream tables first; of those that are published with `inputs`, `inputs` first."""
     names = [name for name in reversed(table_names()) if name != RETRACTIONS]
     first = names.index(next(name for name in names if name in published_with(INPUTS)))
     names.remove(INPUTS)

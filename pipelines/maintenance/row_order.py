@@ -1,6 +1,6 @@
-"""Orders of the rows inside a file, in which rows that are alike lie side by side.
+"""Orders of the rows inside a file that place similar rows next to each other.
 
-A codec sees one page of a column at a time, so only neighbours help each other.
+A codec sees one page of a column at a time, so only rows close together compress each other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from strata.storage.reading.scan import read_batches
 __all__ = ["clusters_of", "ledger_for", "row_places"]
 
 _BATCH_BYTES = 8_000_000
-# The keys before doc_id, which makes every order a total one.
+# The sort keys before doc_id, which makes every order total.
 _KEYS = {
     RowOrder.DOC_ID: (),
     RowOrder.CLUSTER: (),
@@ -32,7 +32,7 @@ _KEYS = {
 
 
 def ledger_for(tables: Tables, order: RowOrder) -> tuple[DataFile, ...]:
-    """What an order needs of the ledger; where there is none, all documents stand alone."""
+    """The files of the ledger that an order needs; without a ledger no document has a cluster."""
     if order is not RowOrder.CLUSTER:
         return ()
     return data_files(tables.table("clusters").files())
@@ -41,11 +41,11 @@ def ledger_for(tables: Tables, order: RowOrder) -> tuple[DataFile, ...]:
 def row_places(
     rows: pa.RecordBatch, order: RowOrder, ledger: Sequence[DataFile], store: Store
 ) -> NDArray[np.int64]:
-    """Numbers of the rows in the order asked for, int64[n]; equal rows stay by ``doc_id``.
+    """Indices of the rows in the given order, int64[n]; ties are ordered by ``doc_id``.
 
     Args:
         rows: rows with a ``doc_id``.
-        order: the order; a column that the table lacks decides nothing.
+        order: the order; a column that the table lacks is ignored.
         ledger: files of `clusters`, for the order by cluster.
         store: where they are.
     """
@@ -63,7 +63,7 @@ def row_places(
 def clusters_of(
     doc_ids: NDArray[np.int64], ledger: Sequence[DataFile], store: Store
 ) -> NDArray[np.int64]:
-    """The document that is kept of each one's cluster, int64[n]; itself where it has none."""
+    """The survivor of each document's cluster, int64[n]; the document itself where it has none."""
     kept = doc_ids.copy()
     if not len(doc_ids):
         return kept

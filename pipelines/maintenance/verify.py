@@ -1,4 +1,4 @@
-"""Verifying files in the workers of a cluster, which read them in parallel."""
+"""Verifying files on a cluster, whose workers read them in parallel."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from strata.storage.tables.held_files import HeldFile, corpus_files
 
 __all__ = ["VerifyTask", "run_verify_task", "verify_on_cluster"]
 
-# Files of a task take about so long to start as to read; several tasks a core even out.
+# Starting a task takes about as long as reading its files; several tasks per core even out.
 TASKS_PER_CORE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyTask:
-    """Files that one task looks at."""
+    """Files that one task checks."""
 
     files: tuple[HeldFile, ...]
     level: VerifyLevel
@@ -45,17 +45,17 @@ def verify_on_cluster(
 
     Args:
         context: the corpus.
-        level: how closely.
-        tables: their names; all by default.
+        level: how thoroughly.
+        tables: names of the tables; all by default.
 
     Raises:
-        MachineError: a file may not be read.
+        MachineError: reading a file is not permitted.
         TransientError: a store did not answer.
     """
     files = corpus_files(context.corpus, tables)
     spark = context.spark()
     count = min(len(files), TASKS_PER_CORE * spark.sparkContext.defaultParallelism)
-    # The largest first, dealt out in turn, so that tasks are of about equal size.
+    # The largest first, dealt out in turn, so that tasks have about equal sizes.
     ordered = sorted(files, key=lambda each: each.file.n_bytes, reverse=True)
     tasks = [
         VerifyTask(tuple(ordered[start::count]), level, context.storage_options)

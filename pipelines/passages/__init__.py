@@ -1,4 +1,4 @@
-"""Passages that occur before: lines, paragraphs and runs of words, as rows of `cuts`.
+"""Passages that repeat earlier ones: lines, paragraphs and runs of words, as rows of `cuts`.
 
 Start with `rows` (what a task finds), then `regroup` and `collectors` (what is compared).
 """

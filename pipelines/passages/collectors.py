@@ -1,4 +1,4 @@
-"""What becomes of repeated passages, sorted by document: places of anchors, or cuts."""
+"""What repeated passages are turned into, sorted by document: places of anchors, or cuts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOC_ID, START, STOP = (REPEAT_SCHEMA.get_field_index(n) for n in ("doc_id", "sta
 
 @dataclass(slots=True)
 class CollectedRows:
-    """What a collector wrote: cuts, or places of anchors; bytes are those that the cuts cover."""
+    """The cuts, or places of anchors, that a collector wrote; bytes are those the cuts cover."""
 
     anchors: StagedFile | None = None
     cuts: list[WrittenFile] = field(default_factory=list)
@@ -46,11 +46,11 @@ class Collector(ABC):
     @property
     @abstractmethod
     def schema(self) -> pa.Schema:
-        """Columns of the rows that are brought together by document; int64 all of them."""
+        """Columns of the rows that are grouped by document, all of them int64."""
 
     @abstractmethod
     def select(self, repeats: np.ndarray) -> pa.RecordBatch:
-        """What is wanted of some repetitions, int64[m, 7]."""
+        """The rows to keep of some repetitions, int64[m, 7]."""
 
     @abstractmethod
     def collect(self, batches: Iterable[pa.RecordBatch], store: Store, stem: str) -> CollectedRows:
@@ -74,7 +74,7 @@ class AnchorCollector(Collector):
         return ANCHOR_SCHEMA
 
     def select(self, repeats: np.ndarray) -> pa.RecordBatch:
-        """Both places of each repetition; that of the first once a batch."""
+        """Both places of each repetition; that of the first occurrence once per batch."""
         firsts = np.unique(repeats[:, 4:6], axis=0)
         both = np.concatenate([repeats[:, :2], firsts])
         return _columns(both, ANCHOR_SCHEMA)
@@ -114,7 +114,7 @@ class UnitCollector(Collector):
 
     @property
     def schema(self) -> pa.Schema:
-        """All that is known of a repetition."""
+        """All columns of a repetition."""
         return REPEAT_SCHEMA
 
     def select(self, repeats: np.ndarray) -> pa.RecordBatch:
@@ -146,7 +146,7 @@ class UnitCollector(Collector):
 
 
 def _covered_bytes(cuts: np.ndarray) -> int:
-    """Bytes that all cuts but the first one cover, which are sorted by document and place."""
+    """Bytes that all cuts but the first one cover; cuts are sorted by document and place."""
     before, after = cuts[:-1], cuts[1:]
     same = before[:, DOC_ID] == after[:, DOC_ID]
     start = np.where(same, np.maximum(before[:, STOP], after[:, START]), after[:, START])
@@ -161,7 +161,7 @@ class RunCollector(UnitCollector):
 
     @property
     def reach(self) -> int:
-        """Runs that begin fewer words apart overlap."""
+        """``width``: runs that begin fewer words apart overlap."""
         return self.width
 
     def _cuts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[np.ndarray]:

@@ -1,6 +1,6 @@
-"""Bringing passages together twice: by their words, then what repeats by document.
+"""Grouping passages twice: first by their words, then the repeated ones by document.
 
-Tasks sort shares of the rows in memory, or Spark shuffles them; both give the same rows.
+Tasks sort shares of the rows in memory, or Spark shuffles them; the result is the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from strata.storage.transfer.metering import MeteredStore
 
 __all__ = ["regroup"]
 
-# Each task reads all rows, which more tasks would do more often for ever less work.
+# Each task reads all rows: more tasks would read them more often, each for less work.
 MAX_PARTITIONS = 8
 
 
@@ -42,8 +42,8 @@ def regroup(
 
     Args:
         context: the corpus.
-        files: rows of passages, deleted when this is done.
-        collector: what is made of repetitions.
+        files: rows of passages; the files are deleted in the end.
+        collector: what turns repetitions into rows.
     """
     if not files:
         return []
@@ -59,7 +59,7 @@ def regroup(
 
 @dataclass(frozen=True, slots=True)
 class PartitionTask:
-    """All files of rows, and the share of their keys that one task compares."""
+    """All files of rows, and the share of the keys that one task compares."""
 
     urls: tuple[str, ...]
     partition: int
@@ -105,7 +105,7 @@ def _in_memory(
 
 
 def _bounds(files: Sequence[StagedFile], ranges: int) -> list[int]:
-    """Bounds of ranges of documents with about equally many rows: the files are in their order."""
+    """Bounds of ranges of documents with about equally many rows; files are in document order."""
     starts = np.sort([each.file.min_doc_id for each in files])
     before = np.cumsum([0, *[each.rows for each in files]])
     partitions = np.arange(1, ranges) * before[-1] // ranges
@@ -131,7 +131,7 @@ def _sorted_rows(task: PartitionTask, store: Store) -> Columns:
         for name in parts:
             parts[name].append(batch.column(name).to_numpy()[own])
     rows = {name: np.concatenate(parts.pop(name)) for name in list(parts)}
-    # Documents are in their order but where files of the table overlap.
+    # Documents are in order, except where files of the table overlap.
     order = np.lexsort((rows["place"], rows["doc_id"]))
     order = order[np.argsort(rows["key"][order], kind="stable")]
     return {name: values[order] for name, values in rows.items()}

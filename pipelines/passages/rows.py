@@ -1,9 +1,7 @@
-"""The text pass of passage deduplication: passages of the survivors as rows in staged files.
+"""The rows of passage deduplication: written by the text pass, then scanned for repetitions.
 
 A row is (key, check, doc_id, place, start, stop): hashes of the words of a passage, and where it
-is. No text leaves the worker.
-
-Which passages repeat an earlier one: groups of equal keys, and the first of each.
+is. No text leaves the worker. A passage repeats an earlier one where it has the same key and check.
 """
 
 from __future__ import annotations
@@ -81,9 +79,9 @@ class PassageTask:
     Attributes:
         parts: the row groups.
         ledger: the files of the ledger: only survivors are read.
-        kind: kind of passages.
-        words: least words of a line or paragraph; words of a run.
-        anchors: for runs: the files with the places of repeated anchors.
+        kind: the kind of passages.
+        words: minimum words of a line or paragraph; words of a run.
+        anchors: for runs, the files with the places of repeated anchors.
         folder: where the rows are staged.
         storage: options of the store.
     """
@@ -119,7 +117,7 @@ def find_passage_rows(task: PassageTask) -> PassageRows:
 def _part_rows(
     task: PassageTask, part: RowGroups, store: Store, read: SurvivorCounts
 ) -> Iterator[pa.RecordBatch]:
-    # A driver makes tasks known to workers, but only these have need of numba.
+    # The driver imports this module to ship tasks, but only workers need numba.
     from strata.pipelines.kernels.passages import find_passages
     from strata.pipelines.kernels.substrings import find_anchors, find_runs
 
@@ -143,11 +141,11 @@ def _part_rows(
 class RepeatScanner:
     """Finds repetitions in rows sorted by (key, doc_id, place), cut into batches anywhere.
 
-    The first row of a key stands for it. A later one repeats it where its check is the same too,
+    The first row of a key represents it. A later row repeats it where its check is equal too,
     unless both are in one document and overlap.
 
     Args:
-        reach: places from which on a passage does not overlap an earlier one of its document.
+        reach: passages of one document at least this many places apart do not overlap.
     """
 
     def __init__(self, reach: int) -> None:
@@ -155,7 +153,7 @@ class RepeatScanner:
         self._first: Columns | None = None
 
     def feed(self, rows: Columns) -> np.ndarray:
-        """Repetitions among rows, each with its first: int64[m, 7], columns of REPEAT_SCHEMA."""
+        """Repetitions among rows, each with its first occurrence: int64[m, 7], of REPEAT_SCHEMA."""
         if not len(rows["key"]):
             return np.empty((0, len(REPEAT_SCHEMA)), np.int64)
         if self._first is not None:
@@ -175,11 +173,11 @@ class RepeatScanner:
 
 
 def repeat_batch(repeats: np.ndarray) -> pa.RecordBatch:
-    """Rows of REPEAT_SCHEMA of int64[m, 7]."""
+    """A matrix, int64[m, 7], as rows of REPEAT_SCHEMA."""
     columns = [pa.array(np.ascontiguousarray(column)) for column in repeats.T]
     return pa.RecordBatch.from_arrays(columns, schema=REPEAT_SCHEMA)
 
 
 def repeat_matrix(batch: pa.RecordBatch) -> np.ndarray:
-    """int64[m, 7] of rows of REPEAT_SCHEMA."""
+    """Rows of REPEAT_SCHEMA as int64[m, 7]."""
     return np.stack([batch.column(name).to_numpy() for name in REPEAT_SCHEMA.names], axis=1)

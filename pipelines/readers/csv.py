@@ -1,6 +1,6 @@
 """CSV and TSV with a header row, by the standard library's reader (RFC 4180 quoting).
 
-The lines of a CSV file for the standard library's reader, in bounded memory.
+The lines that the reader gets are bounded, so that memory is, too.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
     """The records of a file; positions are record numbers, the header not counted.
 
     Raises:
-        BrokenFile: the header cannot be read, or has no text column; or a quote that never closes
-            has swallowed more than one record can be.
+        BrokenFile: the header cannot be read, or has no text column; or a quote that is never
+            closed has swallowed more than a record may hold.
     """
     with store.open_input(split.file.url) as handle:
         chunks = plain_chunks(handle, split.file.compression)
@@ -43,7 +43,7 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
 def _read(
     file: InputFile, chunks: Iterator[bytes], max_document_bytes: int, batch_bytes: int
 ) -> Iterator[ReadBatch]:
-    # A setting of the whole process; here the lines bound a record.
+    # A setting of the whole process; here records are bounded by their lines.
     csv.field_size_limit(sys.maxsize)
     delimiter = file.options.delimiter or ","
     lines = CsvLines(chunks, delimiter, RECORD_OVERHEAD * max_document_bytes + OTHER_FIELDS_BYTES)
@@ -69,7 +69,7 @@ class _Record:
 
     Attributes:
         fields: its values, or what is wrong with its quotes.
-        too_long: whether parts of it were passed over.
+        too_long: whether parts of it were skipped.
         head: its beginning.
     """
 
@@ -119,7 +119,7 @@ class _Batch:
         self.size = self.records = 0
 
     def add(self, number: int, record: _Record) -> None:
-        """Take a record, or refuse it."""
+        """Add a record, or a reject for it."""
         fields = record.fields
         if record.too_long:
             self._refuse(number, RejectReason.TOO_LONG, record.head)
@@ -159,7 +159,7 @@ class _Batch:
 
 
 def _is_unicode(text: str) -> bool:
-    # Bytes that are no UTF-8 were carried as surrogates.
+    # Bytes that are not UTF-8 were carried as surrogates.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -168,10 +168,10 @@ def _is_unicode(text: str) -> bool:
 
 
 class CsvLines:
-    """Lines as text, counted by record; bytes that are no UTF-8 become surrogates.
+    """Lines as text, counted by record; bytes that are not UTF-8 become surrogates.
 
-    The reader asks for more than one line of a record only inside a quoted field. So once a record
-    is too long, lines that do not close the field can be passed over.
+    The reader fetches more than one line of a record only inside a quoted field. So once a record
+    is too long, lines that do not close the field can be skipped.
 
     Args:
         chunks: the decompressed stream.
@@ -194,7 +194,7 @@ class CsvLines:
         for piece in self._pieces:
             lines: Iterable[str]
             if isinstance(piece, str):
-                # Unlike str.splitlines this takes nothing but a line feed for the end of a line.
+                # Unlike str.splitlines, this ends lines only at a line feed.
                 lines, passed, head = io.StringIO(piece, newline="\n"), 0, ""
             else:
                 lines, passed, head = [piece.text], piece.size - len(piece.text), piece.head
@@ -203,7 +203,7 @@ class CsvLines:
                 self._taken = taken + len(line) + passed
                 if not taken:
                     self.head = head or line[:HEAD]
-                # Two quotes in a row stand for one within the field.
+                # Two quotes in a row are an escaped quote within the field.
                 elif self._taken > self._longest and '"' not in line.replace('""', ""):
                     continue
                 yield line
@@ -221,7 +221,7 @@ class CsvLines:
 
 @dataclass(slots=True)
 class _LongLine:
-    """A line that is too long, reduced to one of the same quotes and delimiters.
+    """A line that is too long, reduced to one with the same quotes and delimiters.
 
     Attributes:
         head: its beginning.

@@ -41,11 +41,11 @@ ZONES = np.frombuffer(b"utcgmt", np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Instants:
-    """What was read of a column.
+    """The instants of a column.
 
     Attributes:
-        values: of the type INSTANT; null where there was nothing, or nothing that could be read.
-        unread: how many could not be read.
+        values: of the type INSTANT; null where a text is missing, blank or unreadable.
+        unread: how many texts could not be read.
     """
 
     values: pa.TimestampArray
@@ -60,7 +60,7 @@ def read_instants(text: pa.LargeStringArray) -> Instants:
     _, offsets, body = text.buffers()
     places = np.frombuffer(offsets, np.int64)[text.offset :][: count + 1]
     data = np.frombuffer(body or b"", np.uint8)
-    # Kernels are compiled for data that are as those of a file.
+    # Kernels are compiled for arrays with the flags of those from a file.
     data.flags.writeable = places.flags.writeable = False
     valid = np.array(text.is_valid(), np.bool_)
     micros = np.zeros(count, np.int64)
@@ -82,13 +82,13 @@ def scan_instants(
     out: npt.NDArray[np.int64],
     valid: npt.NDArray[np.bool_],
 ) -> int:
-    """Read texts; how many that are not blank could not be read.
+    """Read texts; returns how many that are not blank could not be read.
 
     Args:
-        data: the texts, one behind another.
+        data: the texts, one after the other.
         offsets: int64[n + 1].
         out: int64[n], set to microseconds since 1970 where there is an instant.
-        valid: bool[n], which are not null; is set to which have an instant.
+        valid: bool[n], which texts are not null; set to which have an instant.
     """
     unread = NONE
     for row in range(len(valid)):
@@ -124,7 +124,7 @@ def _instant(data: Bytes, start: int) -> int:
 
 @kernel
 def _byte_at(data: Bytes, place: int) -> int:
-    """The byte there; 0 behind the end, and where a part before it is BROKEN."""
+    """The byte at a place; 0 after the end, and where an earlier part is BROKEN."""
     return data[place] if 0 <= place < len(data) else 0
 
 
@@ -150,7 +150,7 @@ def _digits(data: Bytes, place: int, count: int) -> _Read:
 
 @kernel
 def _fraction(data: Bytes, place: int) -> _Read:
-    """Digits behind a point, in millionths; further ones are passed over."""
+    """Digits after a point, in millionths; further ones are skipped."""
     end = _end_of_digits(data, place)
     value = NONE
     for step in range(FRACTION_DIGITS):
@@ -232,7 +232,7 @@ def _rfc5322_date(data: Bytes, start: int) -> int:
 
 @kernel
 def _letters(data: Bytes, place: int, names: Bytes) -> int:
-    """Which of some names of three letters is there, in any case; BROKEN for none."""
+    """Which of some three-letter names is at a place, in any case; BROKEN if none is."""
     if place + 3 <= len(data):
         for number in range(len(names) // 3):
             same = True

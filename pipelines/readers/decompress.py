@@ -16,15 +16,15 @@ from strata.pipelines.readers.split import Compression
 __all__ = ["DamagedStream", "plain_chunks"]
 
 READ_BYTES = 4 << 20
-# Fed at once. Three bytes can expand to 128 KiB (a zstd block of one byte), so the feed is small
-# while data expand more than text does, and grows while they do not: small feeds halve the speed.
+# How much is fed at once. Three bytes can expand to 128 KiB (a zstd block of one byte), so the feed
+# is small while data expand more than text does, and grows otherwise: small feeds halve the speed.
 SMALLEST_FEED = 1 << 10
 LARGEST_FEED = 32 << 10
 USUAL_EXPANSION = 64
 
 
 class DamagedStream(Exception):  # noqa: N818 - it names the stream, not the fault
-    """The compressed bytes end too early, or are not what they should be.
+    """The compressed bytes end too early, or are corrupt.
 
     Attributes:
         reason: truncated or corrupt.
@@ -38,7 +38,7 @@ class DamagedStream(Exception):  # noqa: N818 - it names the stream, not the fau
 
 
 class Decompressor(Protocol):
-    """What zlib, bz2, lzma and zstandard have in common: it stops behind one member."""
+    """What zlib, bz2, lzma and zstandard have in common: decompression stops after one member."""
 
     @property
     def eof(self) -> bool:
@@ -100,7 +100,7 @@ class _Feed:
                 yield piece
 
     def adapt(self, fed: int, plain: int) -> None:
-        """Choose the size of the next piece from what the last one became."""
+        """Choose the size of the next piece by how much the last one expanded."""
         usual = plain <= USUAL_EXPANSION * fed
         self._size = min(LARGEST_FEED, 2 * self._size) if usual else SMALLEST_FEED
 

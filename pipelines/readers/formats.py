@@ -1,8 +1,8 @@
 """The table of input formats: one row says how files of a format are found, cut and read.
 
 A reader is a module of this room with a function ``read_split``, see
-:class:`~strata.pipelines.readers.read.Reader`. It is imported by the first task that meets its
-format, so that a driver, which only lists files, does without.
+:class:`~strata.pipelines.readers.read.Reader`. It is imported by the first task that reads its
+format, so that the driver, which only lists files, does not load it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["FORMATS", "SUFFIX_FORMATS", "Cut", "Format"]
 
 
 class Cut(StrEnum):
-    """How a file is cut into pieces that tasks read apart."""
+    """How a file is cut into pieces that tasks read separately."""
 
     BYTES = "bytes"
     """By ranges of bytes, where it is not compressed as a whole."""

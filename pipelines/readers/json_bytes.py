@@ -1,8 +1,8 @@
 """Kernels over the bytes of JSON: strings, white space, UTF-8.
 
-A string is looked through 32 bytes at a time for the few bytes that end a run of ordinary ones.
-Numba finds no such code by itself, so :func:`copy_chunk` writes it in LLVM's own vectors, which
-exist on every processor.
+A string is searched 32 bytes at a time for the few bytes that end a run of ordinary ones. Numba
+does not generate such code by itself, so :func:`copy_chunk` writes it with LLVM's vectors, which
+work on every processor.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ __all__ = [
 Bytes = npt.NDArray[np.uint8]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Bytes looked at together; whatever is written to needs as much room behind its end.
+# Bytes that are examined together; every output needs this much room after its end.
 WIDTH = 32
 BROKEN = -1
-# A plain 0 has a type of its own, for which every kernel it is handed to is compiled once more.
+# A literal 0 has a type of its own, for which every kernel that gets it would be compiled again.
 NONE = cast("int", np.int64(0))
 QUOTE, BACKSLASH, SPACE, TAB, RETURN = b'"\\ \t\r'
 LOWER_U = ord("u")
 FIRST_HIGH_SURROGATE, FIRST_LOW_SURROGATE, LAST_SURROGATE = 0xD800, 0xDC00, 0xDFFF
 NO_DIGIT = 255
 
-# What the letter behind a backslash stands for; 0 where there is no such escape.
+# What the letter after a backslash stands for; 0 where there is no such escape.
 ESCAPES = np.zeros(256, np.uint8)
 ESCAPES[list(b'"\\/bfnrt')] = list(b'"\\/\b\f\n\r\t')
 DIGITS = np.full(256, NO_DIGIT, np.uint8)
@@ -55,8 +55,8 @@ DIGITS[list(b"ABCDEF")] = range(10, 16)
 def kernel(function: Function) -> Function:
     """Compile a function that allocates nothing.
 
-    Small functions hand arrays to each other; counting references to these (numba's run time, NRT)
-    would take most of the time.
+    Small functions pass arrays to each other; counting the references to these (numba's run time,
+    NRT) would take most of the time.
     """
     compiled = njit(nogil=True, _nrt=False)  # type: ignore[call-overload]
     return cast("Function", compiled(function))
@@ -83,7 +83,7 @@ def _all(byte: int) -> Any:  # noqa: ANN401 - LLVM
 
 
 def _copy_code(_: Any, data: Any, __: Any, out: Any, ___: Any) -> Any:  # noqa: ANN401 - types
-    """Copy WIDTH bytes; how many come before the first quote, backslash or control character."""
+    """Copy WIDTH bytes; returns how many precede a quote, backslash or control character."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401 - LLVM
         source = _vector_at(context, builder, signature.args[0], args[0], args[1])
@@ -116,13 +116,13 @@ _ascii_chunk: Any = intrinsic(_ascii_code)
 
 @kernel
 def byte_at(data: Bytes, place: int) -> int:
-    """The byte there, or 0, which JSON has nowhere, behind the end."""
+    """The byte at a place, or 0, which never occurs in JSON, after the end."""
     return data[place] if place < len(data) else 0
 
 
 @kernel
 def skip_space(data: Bytes, place: int) -> int:
-    """The first place from ``place`` that holds no white space within a line."""
+    """The first place from ``place`` on that is not white space within a line."""
     byte = byte_at(data, place)
     while byte in (SPACE, TAB, RETURN):
         place += 1
@@ -132,7 +132,7 @@ def skip_space(data: Bytes, place: int) -> int:
 
 @kernel
 def copy_raw(data: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
-    """Copy bytes as they are; where the copy ends. Up to WIDTH bytes behind it may change."""
+    """Copy bytes; returns where the copy ends. Up to WIDTH bytes after it may change."""
     behind = at + end - start
     while start < end and start + WIDTH <= len(data):
         copy_chunk(data, start, out, at)
@@ -147,17 +147,17 @@ def copy_raw(data: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
 
 @kernel
 def copy_string(data: Bytes, place: int, out: Bytes, at: int) -> tuple[int, int]:
-    """Copy a string without its quotes and escapes; the ends of string and copy.
+    """Copy a string without its quotes and escapes; returns the ends of string and copy.
 
     Args:
         data: the lines.
-        place: behind the opening quote.
-        out: up to WIDTH bytes behind the copy may change.
+        place: the place after the opening quote.
+        out: up to WIDTH bytes after the copy may change.
         at: where the copy begins.
 
     Returns:
-        The place behind the closing quote, BROKEN where the string is malformed, holds a control
-        character, half of a surrogate pair, or NUL; and the place behind the copy.
+        The place after the closing quote, BROKEN where the string is malformed or has a control
+        character, half of a surrogate pair, or NUL; and the place after the copy.
     """
     while True:
         run = WIDTH
@@ -215,7 +215,7 @@ def _code_unit(data: Bytes, place: int) -> int:
 
 @kernel
 def _put(out: Bytes, at: int, code: int) -> int:
-    """Write a code point as UTF-8; where it ends."""
+    """Write a code point as UTF-8; returns where it ends."""
     if code < 0x80:
         out[at] = code
         return at + 1
@@ -245,12 +245,12 @@ def is_utf8(data: Bytes, place: int, end: int) -> bool:
 
 @cached_kernel
 def mark_invalid(data: Bytes, offsets: npt.NDArray[np.int64], marks: npt.NDArray[np.bool_]) -> None:
-    """Mark the strings that are no UTF-8.
+    """Mark the strings that are not UTF-8.
 
     Args:
-        data: the strings, one behind another.
+        data: the strings, one after the other.
         offsets: int64[n + 1].
-        marks: bool[n], is set.
+        marks: bool[n], set by this function.
     """
     for row in range(len(marks)):
         marks[row] = not is_utf8(data, offsets[row], offsets[row + 1])
@@ -258,7 +258,7 @@ def mark_invalid(data: Bytes, offsets: npt.NDArray[np.int64], marks: npt.NDArray
 
 @kernel
 def _sequence(data: Bytes, place: int, end: int) -> int:
-    """Bytes of the well-formed sequence that begins there, 0 where there is none."""
+    """Length of the well-formed sequence that begins at a place; 0 where there is none."""
     lead = data[place]
     size = 2 + int(lead >= 0xE0) + int(lead >= 0xF0)
     if lead < 0xC2 or lead > 0xF4 or place + size > end:

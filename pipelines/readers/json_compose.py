@@ -1,6 +1,6 @@
 """Kernels that write JSON for whole columns: strings with quotes, and objects from their members.
 
-Values lie one behind another in uint8[total], with int64[n + 1] offsets.
+Values are stored one after the other in uint8[total], with int64[n + 1] offsets.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 QUOTE, BACKSLASH, COMMA, SPACE, ZERO, LOWER_U, OPEN_OBJECT = b'"\\, 0u{'
-# The letter behind the backslash for bytes that have a short escape, 0 for others.
+# The letter after the backslash for bytes that have a short escape, 0 for others.
 LETTERS = np.zeros(256, np.uint8)
 LETTERS[list(b'"\\\b\f\n\r\t')] = list(b'"\\bfnrt')
 DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
@@ -37,7 +37,8 @@ NO_KEY = np.frombuffer(b'"', np.uint8)
 def quote_all(data: Bytes, offsets: Places, out: Bytes, out_offsets: Places) -> None:
     """Write strings with quotes and the escapes they need.
 
-    ``out`` has room for two more bytes a string, five more a special byte, and WIDTH at the end.
+    ``out`` has room for two more bytes per string, five more per special byte, and WIDTH at the
+    end.
     """
     at = NONE
     for row in range(len(offsets) - 1):
@@ -100,7 +101,7 @@ def add_members(
 
 @kernel
 def _copy(data: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
-    """Copy without a byte too many, since what follows may be written already."""
+    """Copy exactly these bytes, since what follows may have been written already."""
     while end - start >= WIDTH:
         copy_chunk(data, start, out, at)
         start += WIDTH
@@ -170,7 +171,7 @@ def _bare(
                 return BROKEN
             first = last
         at = append_member(data, spans[number], out, begin, at)
-    # The first member has brought a bracket.
+    # The first member was written with a bracket.
     for step in range(begin, at - 1):
         out[step] = out[step + 1]
     return max(begin, at - 1)

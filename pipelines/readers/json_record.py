@@ -1,4 +1,4 @@
-"""One line of JSON on the precise way: what is wrong with it, or its values."""
+"""The precise parser of one JSON line: its values, or what is wrong with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class BadRecord(Exception):  # noqa: N818 - it names the record, not the fault
-    """A line that is no document."""
+    """A line that cannot become a document."""
 
     def __init__(self, reason: RejectReason) -> None:
         super().__init__(reason)
@@ -47,8 +47,8 @@ def parse_record(line: bytes, fields: FieldMapping) -> JsonRecord:
     """The document of a line.
 
     Raises:
-        BadRecord: the line is malformed, no object, too deeply nested, or without a text that a
-            document can have.
+        BadRecord: the line is malformed, not an object, too deeply nested, or has no text that is
+            valid in a document.
     """
     values = _parse(line)
     if fields.text not in values:
@@ -71,8 +71,8 @@ def parse_record(line: bytes, fields: FieldMapping) -> JsonRecord:
 def metadata_of(values: Values) -> bytes | None:
     """Values as one JSON object without insignificant white space; null where it would be empty.
 
-    The members of the object ``metadata`` come first, as they are; then the others by key. Where
-    its own object has a key too, that loses.
+    The members of the object ``metadata`` come first, unchanged; then the others by key. A key that
+    is in both keeps the value of the others.
     """
     others = dict(sorted((key, raw) for key, raw in values.items() if key != METADATA))
     base = bytes(values.get(METADATA, ABSENT))
@@ -147,7 +147,7 @@ def _reason_not_object(line: bytes) -> RejectReason:
 
 
 def _reason_invalid(line: bytes) -> RejectReason:
-    # The standard library takes a lone surrogate for what it is; everything else is malformed.
+    # The standard library accepts a lone surrogate; everything else is malformed.
     try:
         json.dumps(json.loads(line), ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -1,9 +1,9 @@
-"""Lines of JSON to documents, straight from the bytes.
+"""From lines of JSON to documents, straight from the bytes.
 
-One pass over a line checks all of its grammar, copies its text without escapes and puts its
-metadata together. A line that is out of the ordinary (malformed, without a text, with an escape in
-a key, with a key twice, ...) is only marked, for Python to look into. So the kernel may refuse what
-is well-formed, but never takes what is not.
+One pass over a line checks all of its grammar, copies its text without escapes and assembles its
+metadata. An unusual line (malformed, without a text, with an escape in a key, with a repeated key,
+...) is only marked, for Python to examine. So the kernel may refuse lines that are well-formed, but
+never accepts one that is not.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["LineRules", "LineTable", "ScanEnd", "scan_lines", "unescape_all"]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
-# Records with more members go the slow way.
+# Records with more members take the slow path.
 MAX_MEMBERS = 128
 NEWLINE, QUOTE, LOWER_N, OPEN_OBJECT, CLOSE_OBJECT = b'\n"n{}'
-# What bytes.strip takes for blank, but for the newline.
+# What bytes.strip removes, except for the newline.
 BLANKS = tuple(b"\t\v\f\r ")
 TEXT, DATE, MAPPED, METADATA, ABSENT = 0, 4, 5, 5, -1
 # No key in the data can be a quote.
@@ -43,7 +43,7 @@ NO_KEY = np.frombuffer(b'"', np.uint8)
 
 
 class ScanWork(NamedTuple):
-    """The record at hand.
+    """Working memory for the current record.
 
     Attributes:
         members: int64[most, 4], start and end of key and value.
@@ -61,7 +61,7 @@ class ScanWork(NamedTuple):
 
 
 class LineTable(NamedTuple):
-    """What a scan writes; rows are lines that became documents, odd ones those that did not.
+    """The output of a scan: rows are lines that became documents, odd lines those that did not.
 
     Attributes:
         start: int64[rows], where the line begins.
@@ -85,7 +85,7 @@ class LineTable(NamedTuple):
 
     @classmethod
     def of(cls, lines: int, size: int) -> LineTable:
-        """A table with room for ``lines`` lines of ``size`` bytes in total."""
+        """A table with room for ``lines`` lines that have ``size`` bytes in total."""
         return cls(
             np.empty(lines, np.int64),
             np.empty((MAPPED - 1, lines, 2), np.int64),
@@ -105,7 +105,7 @@ class LineTable(NamedTuple):
 
 
 class LineRules(NamedTuple):
-    """What is a document, and how it is called.
+    """What counts as a document, and the keys of its fields.
 
     Attributes:
         longest: bytes of the longest line.
@@ -195,7 +195,7 @@ def _read(
 
 @kernel
 def _map_members(data: Bytes, count: int, rules: LineRules, work: ScanWork) -> int:
-    """Fill ``mapped`` and ``others``; the number of others, BROKEN for what is no document."""
+    """Fill ``mapped`` and ``others``; returns the number of others, BROKEN if not a document."""
     work.mapped[:] = ABSENT
     others = NONE
     for number in range(count):
@@ -213,18 +213,18 @@ def _map_members(data: Bytes, count: int, rules: LineRules, work: ScanWork) -> i
 
 @kernel
 def _map(data: Bytes, number: int, rules: LineRules, work: ScanWork) -> int:
-    """The number of columns that take a member away, BROKEN where one is fed already."""
+    """The number of columns that consume a member, BROKEN where one of them has a value already."""
     start, end = work.members[number, 0], work.members[number, 1]
     columns = first = NONE
     for column in range(MAPPED + 1):
         last = rules.key_ends[column]
-        # A mapped key is no metadata, whatever its name.
+        # A mapped key is not metadata, whatever its name.
         free = column != METADATA or not columns
         if free and is_key(data, start, end, rules.keys[first:last]):
             if work.mapped[column] != ABSENT:
                 return BROKEN
             work.mapped[column] = number
-            # A date stays where it is, as what was written.
+            # A date also stays in the metadata, as it was written.
             columns += column != DATE
         first = last
     return columns
@@ -232,7 +232,7 @@ def _map(data: Bytes, number: int, rules: LineRules, work: ScanWork) -> int:
 
 @kernel
 def _insert(data: Bytes, number: int, count: int, work: ScanWork) -> int:
-    """Put a member where its key belongs; the new number of others, BROKEN for a known key."""
+    """Insert a member by its key; returns the new number of others, BROKEN for a known key."""
     at = count
     while at > 0:
         order = _compare(data, work.members[work.others[at - 1]], work.members[number])
@@ -259,7 +259,7 @@ def _compare(data: Bytes, one: Places, other: Places) -> int:
 
 @kernel
 def _compose(data: Bytes, others: int, table: LineTable, text_at: int, begin: int) -> int:
-    """Write the metadata; where they end, BROKEN where they have a key twice."""
+    """Write the metadata; returns where it ends, BROKEN where a key is repeated."""
     work, out = table.work, table.metadata
     at = begin
     base = work.mapped[METADATA]
@@ -297,7 +297,7 @@ def _record_names(table: LineTable, row: int) -> None:
 def unescape_all(
     data: Bytes, spans: Places, out: Bytes, ends: Places, valid: npt.NDArray[np.bool_]
 ) -> None:
-    """Strings without quotes and escapes, other values as they are; null and absent: not valid.
+    """Write strings without quotes and escapes, other values unchanged; null or absent: not valid.
 
     Args:
         data: the lines.

@@ -110,14 +110,14 @@ def _key(data: Bytes, place: int, out: Bytes, at: int) -> tuple[int, int]:
 
 @kernel
 def _colon(data: Bytes, place: int) -> int:
-    """Where the value behind a key begins; without a colon, a place where none can."""
+    """Where the value after a key begins; without a colon, a place where no value can begin."""
     place = skip_space(data, place)
     return skip_space(data, place + 1) if byte_at(data, place) == COLON else len(data)
 
 
 @kernel
 def _skip_value(data: Bytes, place: int, stack: Bytes, out: Bytes, at: int) -> int:
-    """Behind the value that begins there; BROKEN for one that is malformed or too deep."""
+    """The place after the value that begins at ``place``; BROKEN if malformed or too deep."""
     depth = 0
     while True:
         byte = byte_at(data, place)
@@ -215,7 +215,7 @@ def append_member(data: Bytes, span: Places, out: Bytes, begin: int, at: int) ->
 
 @kernel
 def _copy_dense(data: Bytes, place: int, end: int, out: Bytes, at: int) -> int:
-    """Copy without insignificant white space; where the copy ends."""
+    """Copy without insignificant white space; returns where the copy ends."""
     quoted = escaped = False
     for here in range(place, end):
         byte = data[here]

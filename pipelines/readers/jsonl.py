@@ -1,9 +1,8 @@
 """JSON lines, read a block at a time straight into columns.
 
-What a compiled scan takes is done; each other line goes alone the precise way, which says what is
-wrong with it, or makes a document of it after all.
-
-Lines of JSON to columns, a table of bounded size at a time.
+Lines that the compiled scan accepts become columns, a table of bounded size at a time; every other
+line goes through the precise parser, which says what is wrong with it or makes a document of it
+after all.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from strata.storage.contracts.store import Store
 
 __all__ = ["JsonLines", "LinesRead", "line_rules", "read_lines", "read_split"]
 
-# Room for escapes: a letter of two bytes takes six where everything but ASCII is escaped.
+# Room for escapes: a two-byte letter takes six bytes where everything but ASCII is escaped.
 LINE_OVERHEAD = 3
 
 Bytes = npt.NDArray[np.uint8]
@@ -143,7 +142,7 @@ class LinesRead:
 
 def line_rules(fields: FieldMapping, longest: int) -> LineRules:
     """What to look for in lines of up to ``longest`` bytes."""
-    # A key that JSON writes with an escape is met by no line that the scan takes.
+    # A key that JSON writes with an escape occurs in no line that the scan accepts.
     names = (fields.text, fields.id, fields.lang, fields.url, fields.date, METADATA)
     keys = [key.encode() for key in names]
     ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
@@ -190,7 +189,7 @@ def _array(
     offsets = np.concatenate([np.zeros(1, np.int64), ends])
     used = data[: offsets[-1]]
     if used.nbytes < data.nbytes * 3 // 4:
-        # A batch that waits for others must not hold much more than it counts for.
+        # A waiting batch must not hold much more memory than it is counted for.
         used = used.copy()
     mask = None
     if valid is not None and not valid.all():

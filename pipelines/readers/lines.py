@@ -20,7 +20,7 @@ __all__ = [
 
 BOM = b"\xef\xbb\xbf"
 READ_BYTES = 4 << 20
-# What is read at a time to find the end of a range's last line, which others read again.
+# How much is read at a time to find the end of a range's last line; other tasks read it again.
 TAIL_BYTES = 256 << 10
 EXCERPT_BYTES = 800
 # Room that a record has for all fields but its text.
@@ -34,7 +34,7 @@ class LineBlock:
     Attributes:
         offset: of the first byte in the decompressed stream.
         data: the lines; only the last line of a stream may lack its newline.
-        too_long: the block is the beginning of one overlong line, whose rest was passed over.
+        too_long: the block is the beginning of one overlong line, whose rest was skipped.
     """
 
     offset: int
@@ -47,13 +47,13 @@ def line_blocks(
 ) -> Iterator[LineBlock]:
     """Cut a stream into blocks of about ``block_bytes`` that end with a newline.
 
-    A byte order mark at the start of the file becomes spaces, so that every offset stays true.
+    A byte order mark at the start of the file becomes spaces, so that every offset stays right.
 
     Args:
         chunks: the decompressed stream.
         offset: of its first byte.
         block_bytes: bytes at which a block ends with its last whole line.
-        longest_line: a longer line may be skipped; then only its beginning is given.
+        longest_line: a longer line may be skipped; then only its beginning is returned.
     """
     for block in _cut(chunks, offset, block_bytes, longest_line):
         if block.offset == 0 and block.data.startswith(BOM):
@@ -69,7 +69,7 @@ def _cut(
     size = 0
     for chunk in _after_skips(chunks, skips := _Skips()):
         offset += skips.take()
-        # Only the new chunk is searched: a line of many chunks must not cost their square.
+        # Only the new chunk is searched: the cost of a line must not be quadratic in its chunks.
         end = chunk.rfind(b"\n") + 1 if size + len(chunk) >= block_bytes else 0
         if end:
             whole = memoryview(chunk)
@@ -97,13 +97,13 @@ def _cut(
 
 @dataclass(slots=True)
 class _Skips:
-    """Whether the rest of a line is being passed over, and the bytes passed over so far."""
+    """Whether the rest of a line is being skipped, and the number of bytes skipped so far."""
 
     on: bool = False
     passed: int = 0
 
     def take(self) -> int:
-        """The bytes passed over since the last call."""
+        """The number of bytes skipped since the last call."""
         passed, self.passed = self.passed, 0
         return passed
 
@@ -131,7 +131,7 @@ class RangeStart:
 def range_chunks(file: BinaryIO, start: int, end: int) -> RangeStart:
     """The lines whose first byte lies in ``start <= byte < end``.
 
-    Any set of ranges that covers a file gives every line exactly once.
+    Adjacent ranges that cover a file yield every line exactly once.
 
     Raises:
         DamagedStream: the file has no byte ``end - 1``; also while the chunks are taken.

@@ -42,7 +42,7 @@ class FoundInput:
         return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
     def numbered(self, ordinal: int) -> InputFile:
-        """The file with its number in the corpus."""
+        """The file with its ordinal in the corpus."""
         return InputFile(
             self.uri,
             ordinal,
@@ -58,11 +58,11 @@ class FoundInput:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the inputs hold.
+    """The files that the inputs have.
 
     Attributes:
-        files: by section, then by URL.
-        skipped: number of files passed over, by reason.
+        files: the files, by section, then by URL.
+        skipped: number of files skipped, by reason.
     """
 
     files: tuple[FoundInput, ...]

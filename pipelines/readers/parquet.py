@@ -1,4 +1,4 @@
-"""Parquet input: the mapped columns as they are, every other one as metadata."""
+"""Parquet input: the mapped columns as they are, all others as metadata."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from strata.storage.reading.scan import open_parquet, rows_per_batch
 
 __all__ = ["read_split"]
 
-# Of larger batches jemalloc takes most pages from the system again; that costs more than the calls
-# that smaller batches need.
+# For larger batches jemalloc gets most pages from the system again, which costs more than the
+# additional calls for smaller batches.
 BATCH_BYTES = 4_000_000
 STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
@@ -31,7 +31,7 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
     """The rows of some row groups; positions are row numbers in the file.
 
     Raises:
-        BrokenFile: damaged, without the text column, or with one that holds no text.
+        BrokenFile: the file is damaged, or has no text column, or one that does not hold text.
     """
     file, row = split.file, split.first_row
     try:
@@ -110,8 +110,8 @@ def _valid_columns(
 
 
 def _invalid_rows(batch: pa.RecordBatch) -> list[int]:
-    """Rows with a string, in any column, that is no UTF-8."""
-    # Parquet's string type promises UTF-8, and nobody checks it.
+    """Rows with a string, in any column, that is not UTF-8."""
+    # Parquet's string type promises UTF-8, but nothing checks it.
     bad = np.zeros(batch.num_rows, np.bool_)
     for column in batch.columns:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

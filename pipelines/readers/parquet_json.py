@@ -1,7 +1,4 @@
-"""Values of Parquet columns as JSON text.
-
-Dates and times of Parquet columns as text, at any depth, the same on every machine.
-"""
+"""Values of Parquet columns as JSON text; dates and times are the same text on every machine."""
 
 from __future__ import annotations
 
@@ -31,14 +28,14 @@ def names_of(batch: pa.RecordBatch, column: str) -> pa.StringArray:
     if pa.types.is_string(values.type) or pa.types.is_integer(values.type):
         return values.cast(pa.string())
     if pa.types.is_floating(values.type):
-        # Not a number is how some libraries write a missing one.
+        # Some libraries write a missing value as NaN.
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     texts = [None if value is None else _text(value) for value in values.to_pylist()]
     return pa.array(texts, pa.string())
 
 
 def metadata_of(batch: pa.RecordBatch, mapped: frozenset[str]) -> pa.LargeStringArray:
-    """Every column that is not mapped, as one JSON object a row: large_string[n].
+    """All columns that are not mapped, as one JSON object per row: large_string[n].
 
     Null values are left out. A column ``metadata`` that holds objects, or their JSON text, is the
     base that the others are added to.
@@ -117,7 +114,7 @@ def _object(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> object:
-    # Many corpora keep metadata as JSON text; what is none stays text.
+    # Many corpora keep metadata as JSON text; other text stays text.
     try:
         return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

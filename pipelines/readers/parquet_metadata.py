@@ -1,4 +1,4 @@
-"""Columns to JSON text, and to one object a row, a column at a time."""
+"""From columns to JSON text, and to one object per row, a column at a time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class StringParts:
         _, offsets, body = text.buffers()
         places = np.frombuffer(offsets or bytes(8), np.int64)[text.offset :][: len(text) + 1]
         data = np.frombuffer(body or b"", np.uint8)
-        # Kernels are compiled for data that are as those of a file.
+        # Kernels are compiled for arrays with the flags of those from a file.
         data.flags.writeable = places.flags.writeable = False
         return cls(data, places, text.is_valid().to_numpy(zero_copy_only=False))
 

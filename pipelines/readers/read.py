@@ -1,4 +1,4 @@
-"""One split to batches of documents and rejects, whatever its format."""
+"""From a split to batches of documents and rejects, whatever its format."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Reader(Protocol):
 
         Raises:
             BrokenFile: the container is damaged.
-            DamagedStream: the compressed stream is.
+            DamagedStream: the compressed stream is damaged.
         """
 
 
 def reader_of(name: InputFormat) -> Reader:
-    """The reader of a format, imported when it is first asked for."""
+    """The reader of a format, imported when it is first needed."""
     return cast(Reader, import_module(f"strata.pipelines.readers.{FORMATS[name].module}"))
 
 

@@ -44,7 +44,7 @@ class ReadBatch:
     Attributes:
         documents: rows of COLUMNS.
         rejects: records that could not be read.
-        records: records seen, counted apart from what became of them.
+        records: records seen, counted independently of documents and rejects.
         dates_unread: dates that could not be read.
     """
 
@@ -88,7 +88,7 @@ class Rows:
         """The records as Arrow arrays.
 
         Raises:
-            ValueError: a text is no valid Unicode.
+            ValueError: a text is not valid Unicode.
         """
         return Columns(
             np.array(self.position, np.int64),
@@ -128,7 +128,7 @@ def build_batch(
     records: int,
     max_document_bytes: int,
 ) -> ReadBatch:
-    """Columns to a batch; records that no document may come from become rejects.
+    """Turn columns into a batch; records that cannot become a document become rejects.
 
     Args:
         file: where the records are from.
@@ -140,7 +140,7 @@ def build_batch(
     Raises:
         InputError: a position or the file's ordinal does not fit a document id.
     """
-    # The driver, which only describes batches, does without numba.
+    # The driver, which only describes batches, does not need numba.
     from strata.pipelines.readers.dates import read_instants
 
     bad = _unfit_texts(columns.text, max_document_bytes)

@@ -45,7 +45,7 @@ class Reject:
 
     Attributes:
         uri: the input file.
-        ordinal: its number in the corpus.
+        ordinal: its ordinal in the corpus.
         position: byte offset of the line, number of the record or row, or where the file breaks.
         reason: why.
         excerpt: the beginning of the record, or what the library said of the file.

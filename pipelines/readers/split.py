@@ -18,7 +18,7 @@ from strata.storage.reading.scan import open_parquet
 __all__ = ["Compression", "InputFile", "ReadLimits", "ReadOptions", "Split", "plan_splits"]
 
 BATCH_BYTES = 8_000_000
-# Reading a footer is waiting for a store, mostly.
+# Reading a footer mostly means waiting for a store.
 FOOTERS_AT_ONCE = 16
 
 
@@ -41,7 +41,7 @@ class Compression(StrEnum):
 
     @property
     def expansion(self) -> float:
-        """Bytes of text that a byte of such a file usually becomes."""
+        """Bytes of text that a byte of such a file usually expands to."""
         return {"": 1.0, ".gz": 3.5, ".zst": 4.0, ".bz2": 5.0, ".xz": 5.0}[self.value]
 
 
@@ -60,9 +60,9 @@ class InputFile:
 
     Attributes:
         uri: URL of the file.
-        ordinal: its number in the corpus; the high bits of its documents' ids.
+        ordinal: its ordinal in the corpus; the high bits of its documents' ids.
         size: bytes.
-        identity: ETag, or time of change.
+        identity: ETag, or modification time.
         source: name of the source.
         format: jsonl, parquet, csv or text.
         compression: of the file as a whole.
@@ -139,7 +139,7 @@ def _by_row_groups(file: InputFile, store: Store, split_bytes: int) -> list[Spli
             groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
             facts = [(group.num_rows, group.total_byte_size) for group in groups]
     except InputError:
-        # The task that reads it meets the damage again, and records it.
+        # The task that reads the file finds the damage again, and records it.
         return [_whole(file)]
     splits: list[Split] = []
     start = first_row = rows = weight = 0

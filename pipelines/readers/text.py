@@ -1,4 +1,4 @@
-"""Text files: one document a file."""
+"""Text files: one document per file."""
 
 from __future__ import annotations
 

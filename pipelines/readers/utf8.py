@@ -1,7 +1,7 @@
 """Whether many strings are UTF-8, a vector of bytes at a time.
 
-What makes a byte wrong depends on no more than the three before it, so blocks are looked through
-without branches, which LLVM turns into vectors of whatever width the processor has. The conditions
+Whether a byte is wrong depends on no more than the three before it, so blocks are checked without
+branches, which LLVM turns into vectors of whatever width the processor has. The conditions
 are those of Unicode's table 3-7; compare Keiser and Lemire, "Validating UTF-8 in less than one
 instruction per byte" (2021), section 4.
 """
@@ -17,7 +17,7 @@ __all__ = ["are_utf8"]
 
 Bytes = npt.NDArray[np.uint8]
 
-# Long enough to pay for its start, short enough that a few letters cost little.
+# Long enough to pay for its setup, short enough that a few letters cost little.
 BLOCK = 512
 # Continuation bytes of the longest sequence.
 BEHIND = 3
@@ -76,7 +76,7 @@ def _is_ascii(block: Bytes) -> bool:
 
 @kernel
 def _is_broken(block: Bytes, first: Bytes, second: Bytes, third: Bytes) -> bool:
-    """Whether a byte is wrong behind the first, second and third before it."""
+    """Whether any byte is wrong, given the first, second and third byte before it."""
     broken = False
     for place in range(len(block)):
         byte, before = block[place], first[place]

@@ -1,1 +1,1 @@
-"""What a damaged file costs, and rebuilding it from what still exists."""
+"""Repairing damaged files: what they held, and how to rebuild them from what still exists."""

@@ -1,6 +1,6 @@
-"""Which documents a damaged file takes away, by the ids and inputs that users know them by.
+"""Which documents damaged or missing files held, found in the other tables that have them too.
 
-Which documents the files that are gone held: known from the tables that have them too.
+They are reported by the ids and input files that users know them by.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ __all__ = [
 ]
 
 LISTED = 1_000
-"""So many documents of a file are listed by name."""
+"""At most this many documents of a file are listed by name."""
 BATCH_BYTES = 8_000_000
 
 
 def _named_tables() -> list[str]:
-    """Tables that hold the user's id of each of their documents."""
+    """Tables with the user's id of each of their documents."""
     rows = [each.name for each in DECLARED.values() if each.has_row_a_document]
     return [name for name in rows if "id" in SCHEMAS[name].names]
 
@@ -57,7 +57,8 @@ class AffectedRows:
         first_doc_id: smallest document id; None where the table has none.
         last_doc_id: largest document id.
         inputs: URLs of the input files that its documents come from, as far as they are known.
-        documents: up to ``LISTED`` of them, by number and, where another table has it, user's id.
+        documents: up to ``LISTED`` of them, by ``doc_id`` and, where another table has it, the
+            user's id.
     """
 
     table: str
@@ -72,13 +73,13 @@ class AffectedRows:
 def find_affected(
     corpus: Corpus, store: Store, findings: Collection[FileCheck]
 ) -> list[AffectedRows]:
-    """What the files of some findings held, in their order; foreign files hold nothing of ours."""
+    """What the files of some findings held, in their order, without foreign files."""
     lookup = _Lookup(corpus, store, frozenset(check.file.url for check in findings))
     return [lookup.affected(check) for check in findings if check.finding is not Finding.FOREIGN]
 
 
 class _Lookup:
-    """Asks the files that are sound what the others held."""
+    """Looks up in sound files what the damaged ones held."""
 
     def __init__(self, corpus: Corpus, store: Store, damaged_urls: frozenset[str]) -> None:
         self._corpus = corpus
@@ -111,9 +112,9 @@ class _Lookup:
                 state, self._store, table, [file], self._bad, DocumentSet.of(())
             )
         except InputError:
-            # A file beside it is damaged too, which nobody has looked into yet.
+            # Another file that the lookup needs turns out to be damaged as well.
             return np.empty(0, np.int64)
-        # More than its rows are documents that might be in it: not all of them survive.
+        # More ids than rows are only candidates: not all of these documents survive.
         is_known = found.known_ids is not None and len(found.known_ids) == file.rows
         return (
             found.known_ids if is_known and found.known_ids is not None else np.empty(0, np.int64)
@@ -133,7 +134,7 @@ class _Lookup:
     def _inputs_of(self, state: CorpusState) -> Mapping[int, str]:
         if state.ref not in self._inputs:
             files = state.files("inputs")
-            # Where the registry itself is damaged, that is among the findings.
+            # Where the input manifest itself is damaged, that is among the findings.
             with suppress(InputError):
                 known = read_inputs(files, self._store)
                 self._inputs[state.ref] = {each.ordinal: each.uri for each in known}
@@ -155,20 +156,21 @@ class _Lookup:
         try:
             yield from find_rows(self._store, file.location, "doc_id", ["doc_id", "id"], doc_ids)
         except InputError:
-            # Only sizes may have been looked at, so damage may show here; the name stays unknown.
+            # Verification may have compared only sizes, so damage may show up here; the name then
+            # stays unknown.
             return
 
 
 @dataclass(frozen=True, slots=True)
 class MissingRows:
-    """The documents that are sought.
+    """The documents that a repair looks for.
 
     Attributes:
-        low: smallest document id that there can be.
-        high: largest one.
-        present: int64[n], ascending; documents between that are there already.
-        known_ids: int64[m], ascending; no others are sought. None where no table knows them.
-        retracted: documents that never come back; used only where ``known_ids`` is None.
+        low: smallest possible document id.
+        high: largest possible one.
+        present: int64[n], ascending; documents in this range that are there already.
+        known_ids: int64[m], ascending; exactly these are missing. None where no table knows them.
+        retracted: documents that must not come back; used only where ``known_ids`` is None.
     """
 
     low: int
@@ -178,7 +180,7 @@ class MissingRows:
     retracted: DocumentSet
 
     def contains(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of these documents are sought: int64[k] -> bool[k]."""
+        """Which of these documents are missing: int64[k] -> bool[k]."""
         held: NDArray[np.bool_] = (doc_ids >= self.low) & (doc_ids <= self.high)
         held &= ~np.isin(doc_ids, self.present)
         if self.known_ids is None:
@@ -186,7 +188,7 @@ class MissingRows:
         return held & np.isin(doc_ids, self.known_ids)
 
     def without(self, doc_ids: NDArray[np.int64]) -> MissingRows:
-        """The rest, once these documents have been found."""
+        """What is still missing once these documents have been found."""
         return replace(self, present=np.union1d(self.present, doc_ids))
 
 
@@ -201,9 +203,9 @@ def find_missing_rows(
     """The documents of broken files of one table.
 
     Args:
-        state: the tables that have the files.
+        state: the state of the tables that has the files.
         store: where its files are.
-        table: one with a row a document.
+        table: a table with one row per document.
         broken: the files.
         damaged_urls: URLs of all files that cannot be trusted, of every table.
         retracted: retracted documents.
@@ -218,7 +220,7 @@ def find_missing_rows(
         try:
             known_ids = _ids_between(store, files, low, high)
         except InputError:
-            # A finding of its own, once that table is looked at closely.
+            # Closer verification of that table reports this as a finding of its own.
             continue
         if len(known_ids):
             return MissingRows(low, high, present, np.setdiff1d(known_ids, present), retracted)

@@ -59,7 +59,7 @@ def plan_repairs(
         context: the corpus.
         state: the state of its tables that has the files.
         table: name of the table.
-        broken: its files that are to be replaced; others may have to be replaced with them.
+        broken: the files to replace; others may have to be replaced together with them.
         damaged_urls: URLs of all files that cannot be trusted, of every table.
     """
     checksums = {file.url: checksum_in_footer(context.store, file.location) for file in broken}
@@ -80,7 +80,7 @@ def plan_repairs(
 def _whole_table(
     context: StageContext, state: CorpusState, table: str, rebuilt: Sequence[TableFile]
 ) -> RepairTask:
-    """All files of a table at once, which other ones hold that may be cut elsewhere."""
+    """Rebuild all files of a table at once from copies whose file boundaries may differ."""
     source = RowsFromCopies(table, tuple(file.url for file in rebuilt), "the present table")
     files = tuple(state.files(table))
     found = [checksum_in_footer(context.store, file.location) for file in files]
@@ -90,7 +90,7 @@ def _whole_table(
 
 
 def _groups(table: str, broken: Sequence[TableFile]) -> Iterator[tuple[TableFile, ...]]:
-    """Files whose ranges overlap: which of them held a document is unknown."""
+    """Groups of files whose id ranges overlap: which of them held a document is unknown."""
     if not DECLARED[table].has_row_a_document:
         yield from ((file,) for file in broken)
         return
@@ -123,7 +123,7 @@ def _task(
         sources.append(RowsFromCopies(table, tuple(url for url in equal if url is not None)))
     wanted = None
     if DECLARED[table].has_row_a_document:
-        # Files of the table that nobody has looked into may be damaged as well.
+        # Files of the table that have not been verified may be damaged as well.
         with suppress(InputError):
             wanted = find_missing_rows(state, context.store, table, group, damaged_urls, retracted)
             sources += _sources(context, state, table, wanted, damaged_urls, is_known)
@@ -136,7 +136,7 @@ def _retracted_documents(context: StageContext) -> DocumentSet:
     try:
         rows = retraction_rows(context.corpus, context.store)
     except InputError:
-        # Then only what other tables know of comes back.
+        # Then only documents that other tables know are rebuilt.
         return DocumentSet.of((), range(1 << 16))
     return DocumentSet.of(
         rows["doc_id"].drop_null().to_pylist(), rows["ordinal"].drop_null().to_pylist()
@@ -160,7 +160,7 @@ def _sources(
             file for file in _meeting(state.files(name), wanted) if file.url not in damaged_urls
         ]
 
-    # A table that belongs to other settings, or an input that is gone, only means one source less.
+    # A table made with other settings, or an input that is gone, is merely one source less.
     with suppress(InputError, ConflictError):
         rule = DECLARED[table].repair
         if rule is RepairRule.INPUTS:
@@ -181,7 +181,7 @@ def _sources(
                 yield RowsFromEncoding(
                     RowsFromCopies("clean", tuple(file.url for file in clean)), spec
                 )
-            # Only a checksum shows whether the ledger of a tag belongs to its documents.
+            # Only a checksum can prove that the ledger of a tag belongs to its documents.
             if state.is_present or is_known:
                 yield from _of_survivors(context, state, spec, sound("documents"), damaged_urls)
 
@@ -193,7 +193,7 @@ def _meeting(files: Sequence[TableFile], wanted: MissingRows) -> list[TableFile]
 def _inputs(
     context: StageContext, state: CorpusState, wanted: MissingRows
 ) -> Iterator[RowsFromInputs]:
-    """The input files of a range that are as they were when they were read."""
+    """The input files of a range of ids that have not changed since they were read."""
     present = {
         file.cause: file for file in list_inputs(context.store, context.settings.inputs).files
     }
@@ -210,7 +210,7 @@ def _inputs(
 
 
 def _tokenizer(context: StageContext, state: CorpusState) -> TokenizerSpec | None:
-    """The tokenizer that wrote `tokens`, as far as the settings or the warehouse still have it."""
+    """The tokenizer that wrote `tokens`, if the settings or the warehouse still have it."""
     written = state.property("tokens", TOKENIZER)
     if written is None:
         return None

@@ -1,4 +1,4 @@
-"""Repairing a corpus: files with the same rows in the place of broken ones, table by table."""
+"""Repairing a corpus, table by table: broken files are replaced by others with the same rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VERSION = 1
 
 
 class RepairMode(StrEnum):
-    """Whether to do it."""
+    """Whether a repair is only planned or also published."""
 
     PLAN = "plan"
     PUBLISH = "publish"
@@ -57,9 +57,9 @@ class RepairResult:
     Attributes:
         table: its table.
         url: the file.
-        outcome: in a word.
-        sentence: and for people.
-        urls: the files in its place; several broken ones may share them.
+        outcome: the status, for programs.
+        sentence: the same as a sentence, for people.
+        urls: the files that replace it; several broken files may share them.
     """
 
     table: str
@@ -72,12 +72,12 @@ class RepairResult:
 def repair(
     context: StageContext, findings: Sequence[FileCheck], mode: RepairMode
 ) -> list[RepairResult]:
-    """Rebuild broken files whose rows are elsewhere too.
+    """Rebuild broken files whose rows can be had from elsewhere.
 
     A table changes in one snapshot, in which the same rows are in other files, and so does each tag
-    that names just these broken files. What a tag names besides is made from the other tables as
-    that tag names them. A repair that dies leaves files that no table refers to; the
-    next one does what is left.
+    that names just these broken files. Broken files that only a tag names are rebuilt from the
+    other tables as that tag names them. A repair that dies leaves files that no table refers to;
+    the next repair does the rest.
 
     Args:
         context: the corpus.
@@ -97,7 +97,7 @@ def repair(
         found: defaultdict[str, dict[str, RepairResult]] = defaultdict(dict)
         for ref in _refs(checks):
             state = CorpusState(context.corpus, ref)
-            # What was mended with another state is not named any more.
+            # Files that were repaired along with another state are not named any more.
             left = [file for file in state.files(table) if file.url in damaged_urls]
             for each in (
                 _repair_table(context, guard, state, table, left, damaged_urls, mode)
@@ -110,9 +110,9 @@ def repair(
 
 
 def _order() -> list[str]:
-    """What a table is made from before it, but first what is cleared with it.
+    """Tables in the order of repair: each after those it is made from and those cleared with it.
 
-    No run rebuilds `retractions`, and all rebuilding asks it which documents must not come back.
+    No run rebuilds `retractions`, and every rebuild reads there which documents must not come back.
     """
     names = ["retractions"]
     for table in DECLARED.values():
@@ -121,7 +121,7 @@ def _order() -> list[str]:
 
 
 def _refs(checks: Sequence[FileCheck]) -> list[str]:
-    """The present table first: what a tag keeps may be had from it."""
+    """The present state first: files that a tag keeps may be rebuilt from it."""
     names = {ref for check in checks for ref in check.refs}
     return sorted(names, key=lambda ref: (ref != PRESENT, ref))
 
@@ -148,7 +148,7 @@ def _repair_table(
 
 
 def _worst_of_states(check: FileCheck, found: Mapping[str, RepairResult]) -> RepairResult:
-    """What became of a file that several states name: the worst, and what differs."""
+    """What became of a file that several states name: the worst outcome, and where they differ."""
     if not found:
         raise ConflictError(
             f"{check.table} has no file {check.file.url} any more",
@@ -194,7 +194,7 @@ def _publish(
     done = [(t, r) for t, r in zip(tasks, results, strict=True) if r.files]
     left = [(t, r) for t, r in zip(tasks, results, strict=True) if not r.files]
     if left and state.is_present and DECLARED[table].repair is RepairRule.CLEAR:
-        # The broken one last: until then a repair that died is done again.
+        # The broken table is cleared last: until then an interrupted repair is done again.
         for name in (*DECLARED[table].cleared_with, table):
             _clear(context, name)
         sentence = "cleared; the next `strata run` makes the table anew"

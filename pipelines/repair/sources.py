@@ -1,6 +1,7 @@
-"""Where rows of a table may still be had from; read in a worker, one batch after the other.
+"""Sources from which rows of a table can be recovered; read in a worker, batch by batch.
 
-Other files with rows of a table: of other snapshots, of a rewrite, or not collected yet.
+They are other tables, the input files, and other files with rows of the same table: those of other
+snapshots, of a rewrite, or orphans that were not collected yet.
 """
 
 from __future__ import annotations
@@ -49,17 +50,17 @@ BATCH_BYTES = 4_000_000
 
 
 class RowSource(Protocol):
-    """Gives rows of one table; more than are wanted, in any order, and perhaps not all."""
+    """Yields rows of one table in any order: perhaps more than are wanted, perhaps not all."""
 
     @property
     def name(self) -> str:
         """What a report calls it."""
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
-        """Read it; ``wanted`` may spare work.
+        """Read the source; ``wanted`` is a hint that may save work.
 
         Raises:
-            InputError: it is damaged, or gone.
+            InputError: it is damaged or gone.
             BrokenFile: an input file is damaged.
         """
 
@@ -81,7 +82,7 @@ class RowsFromCopies:
 
 @dataclass(frozen=True, slots=True)
 class RowsFromClean:
-    """Rows of `documents` from `clean`, where the fingerprints say that nothing was cut."""
+    """Rows of `documents` from `clean`, where the fingerprints show that nothing was cut."""
 
     urls: tuple[str, ...]
     fingerprints: tuple[str, ...]
@@ -110,7 +111,7 @@ class RowsFromClean:
 
 @dataclass(frozen=True, slots=True)
 class RowsFromInputs:
-    """Rows of `documents` from the input files, which have to be as they were then."""
+    """Rows of `documents` from the input files, which must not have changed since."""
 
     splits: tuple[Split, ...]
     limits: ReadLimits
@@ -134,7 +135,7 @@ class RowsFromSketching:
     name: str = "documents"
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
-        """The fingerprints of the documents that are sought."""
+        """The fingerprints of the documents that are wanted."""
         for batch in RowsFromCopies("documents", self.urls).batches(store, wanted):
             sought = _wanted_rows(batch, wanted)
             if sought.num_rows:
@@ -169,7 +170,7 @@ class RowsFromEncoding:
         return "clean" if isinstance(self.texts, RowsFromCopies) else self.texts.name
 
     def batches(self, store: Store, wanted: MissingRows | None) -> Iterator[pa.RecordBatch]:
-        """The tokens of the texts that are sought."""
+        """The tokens of the texts that are wanted."""
         from strata.pipelines.tokenization.engine import Engine, check_equal
 
         engine = Engine.open(self.spec)
@@ -189,7 +190,7 @@ def _wanted_rows(batch: pa.RecordBatch, wanted: MissingRows | None) -> pa.Record
 def files_of_same_result(
     state: CorpusState, table: str, damaged_urls: Collection[str]
 ) -> list[TableFile]:
-    """Other files of the same result: those that were rewritten, or took their place."""
+    """Other files of the same result: those that were rewritten, or replaced the rewritten ones."""
     owner = state.corpus.table(table)
     same = owner.snapshots_of_result(state.ref)
     found = {file.url: file for each in same for file in owner.files(each)}
@@ -200,14 +201,14 @@ def files_of_same_result(
 
 
 def rebuilt_files(state: CorpusState, table: str, damaged_urls: Collection[str]) -> list[TableFile]:
-    """The files of the present table, where it is another copy of what a tag names.
+    """The files of the present table, where it is another copy of the table that a tag names.
 
     A table that was cleared and rebuilt from the same documents and settings has the same rows,
-    in files that may be cut elsewhere.
+    in files whose boundaries may differ.
     """
     key = state.property(table, CONTENT_KEY)
     present = CorpusState(state.corpus)
-    # Other engines give no key, and none of them equals another.
+    # Snapshots of other engines have no content key, and a missing key equals no other.
     if state.is_present or key is None or key != present.property(table, CONTENT_KEY):
         return []
     files, lost = present.files(table), state.files(table)
@@ -222,7 +223,7 @@ def equal_copies(
     sought: Collection[RowsChecksum],
     damaged_urls: Collection[str],
 ) -> dict[str, str]:
-    """Files outside of the table that hold just the rows of a checksum, by its text."""
+    """Files outside of the table that hold exactly the rows of a checksum, by its text."""
     wanted = {checksum.to_text() for checksum in sought}
     unfit = {file.location for file in state.files(table)} | {
         Url.parse(url) for url in damaged_urls
@@ -240,7 +241,7 @@ def equal_copies(
 
 
 def checksum_in_footer(store: Store, url: Url) -> RowsChecksum | None:
-    """The checksum of a file whose footer can be read and holds one."""
+    """The checksum in the footer of a file; None where it cannot be read or has none."""
     try:
         with open_parquet(store, url) as scan:
             return checksum_of(scan.metadata)

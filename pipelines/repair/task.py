@@ -1,4 +1,4 @@
-"""Rebuilding files of a table in a worker: source after source, until all rows are there."""
+"""Rebuilding files of a table in a worker: source by source, until all rows are there."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class RepairTask:
     Attributes:
         target: where the new files go.
         broken: the files.
-        sources: where the rows may be had from, the surest first.
-        wanted: their documents; None where the table has not one row a document, so that a source
-            has to hold exactly the rows.
-        checksum: of the rows, where every footer can still be read.
+        sources: where the rows can be had from, the most reliable first.
+        wanted: their documents; None where the table does not have one row per document, so that a
+            source has to hold exactly the rows.
+        checksum: checksum of the rows, where every footer can still be read.
     """
 
     target: TableTarget
@@ -47,7 +47,7 @@ class RepairTask:
 
     @property
     def rows(self) -> int:
-        """Rows that have to come back."""
+        """Number of rows to rebuild."""
         return sum(file.rows for file in self.broken)
 
 
@@ -67,7 +67,7 @@ class RepairTaskResult:
 
 
 def run_repair_task(task: RepairTask) -> RepairTaskResult:
-    """Write the rows again; where the first sources mislead, do without them."""
+    """Write the rows again; where the first sources give wrong rows, try without them."""
     store, result = open_store(task.target.storage), RepairTaskResult()
     for first in range(len(task.sources)):
         result = _attempt(task, task.sources[first:], store)

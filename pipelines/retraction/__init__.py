@@ -1,1 +1,1 @@
-"""Taking documents back: out of every table, for good, with a receipt."""
+"""Retracting documents: they leave every table for good, and a receipt says what was removed."""

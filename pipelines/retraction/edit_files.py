@@ -1,6 +1,6 @@
-"""Rewriting a file of a table in a worker, without some of its rows and with others.
+"""Editing one table for a retraction: planned, rewritten file by file in workers, published.
 
-Planning and publishing what a retraction changes in one table.
+A rewritten file lacks some rows of the old one and has others inserted in the order of the table.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ FIRST_ID, LAST_ID = -(1 << 63), (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class Inserts:
-    """Rows that come, in files sorted by the key of the table.
+    """Rows to insert, in files sorted by the key of the table.
 
     Attributes:
-        urls: the files; together they are sorted as well.
-        low: the first value of the first key column that belongs to a task.
-        high: the last one.
+        urls: the files; their concatenation is sorted as well.
+        low: the smallest value of the first key column that belongs to a task.
+        high: the largest one.
     """
 
     urls: tuple[str, ...] = ()
@@ -67,14 +67,14 @@ class Inserts:
 
 @dataclass(frozen=True, slots=True)
 class EditTask:
-    """One file of a table, the rows that go from it and come to it, and where it is written.
+    """One file of a table, the rows to drop and to insert, and where the new file is written.
 
     Attributes:
         table: name of the table.
         key: the columns that its rows are sorted by, one or two of int64.
-        url: the file; None where the table has none, and rows only come.
-        drop: the rows that go.
-        inserts: the rows that come.
+        url: the file; None where the table has none, and rows are only inserted.
+        drop: the rows to drop.
+        inserts: the rows to insert.
         folder: where the new file goes.
         layout: how it is laid out.
         stem: first part of its name.
@@ -94,7 +94,7 @@ class EditTask:
 
 @dataclass(slots=True)
 class EditResult:
-    """What the task made of its file."""
+    """The new files of a task, and the rows that it dropped and inserted."""
 
     edit: FileEdit
     counters: Counters = field(default_factory=Counters)
@@ -128,7 +128,7 @@ class _MergedRows:
 
 
 def _merged(task: EditTask, store: Store) -> Iterator[_MergedRows]:
-    """The rows of the file that stay and those that come, in batches, sorted by the key."""
+    """The rows of the file that stay and those to insert, merged by the key, in batches."""
     waiting = _PendingInserts(_inserted(task, store), task.key)
     columns = SCHEMAS[task.table].names
     if task.url is not None:
@@ -160,7 +160,7 @@ def _sorted(batches: Sequence[pa.RecordBatch], key: Sequence[str]) -> pa.RecordB
 
 
 class _PendingInserts:
-    """Sorted rows that come, handed out as far as the file has got."""
+    """Sorted rows to insert, handed out as the merge advances through the file."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch], key: Sequence[str]) -> None:
         self._batches = batches
@@ -168,7 +168,7 @@ class _PendingInserts:
         self._next: pa.RecordBatch | None = next(batches, None)
 
     def up_to(self, last: tuple[int, ...]) -> list[pa.RecordBatch]:
-        """The rows whose key is at most ``last``, which have not been handed out."""
+        """The rows whose key is at most ``last`` and that have not been handed out yet."""
         found = []
         while self._next is not None:
             ready = self._count(self._next, last)
@@ -181,7 +181,7 @@ class _PendingInserts:
         return found
 
     def rest(self) -> Iterator[pa.RecordBatch]:
-        """All other rows."""
+        """All rows that have not been handed out yet."""
         while self._next is not None:
             yield self._next
             self._next = next(self._batches, None)
@@ -198,13 +198,13 @@ class _PendingInserts:
 
 @dataclass(frozen=True, slots=True)
 class TableEdit:
-    """What goes from a table and what comes to it.
+    """The rows that are dropped from a table and inserted into it.
 
     Attributes:
         table: name of the table.
-        drop: the rows that go.
-        dropped: their number by URL of the files that hold one.
-        added_ids: int64[n], the first key column of the rows that come, ascending.
+        drop: the rows to drop.
+        dropped: their number by file, for the files that hold one.
+        added_ids: int64[n], the first key column of the rows to insert, ascending.
     """
 
     table: str
@@ -214,14 +214,14 @@ class TableEdit:
 
     @property
     def rows_dropped(self) -> int:
-        """Rows that go."""
+        """Number of rows to drop."""
         return sum(self.dropped.values())
 
 
 def plan_edit(
     context: StageContext, table: str, drop: RowFilter, added_ids: NDArray[np.int64]
 ) -> TableEdit:
-    """Look which files hold a row that goes; only the columns that decide are read."""
+    """Find the files that hold a row to drop, reading only the columns that decide it."""
     files = drop.files(table, context.corpus.table(table).files())
     storage = context.storage_options
 
@@ -246,18 +246,18 @@ def publish_edit(
 ) -> Counters:
     """Rewrite the touched files, and publish them in one snapshot.
 
-    The snapshot says how many rows went and came.
+    The properties of the snapshot say how many rows were dropped and inserted.
 
     Args:
         context: the corpus.
-        edit: what goes and comes.
-        staged: files with the rows that come, in the order of the table's key.
-        onto: key of the table when the edit was planned.
-        content_key: its key from now on.
+        edit: the rows to drop and to insert.
+        staged: files with the rows to insert, in the order of the table's key.
+        onto: content key of the table when the edit was planned.
+        content_key: its content key from now on.
         extra: more properties of the snapshot.
 
     Raises:
-        BalanceError: more or fewer rows went or came than should.
+        BalanceError: more or fewer rows were dropped or inserted than planned.
         ConflictError: another process changed the table meanwhile.
     """
     table = context.corpus.table(edit.table)
@@ -321,7 +321,7 @@ def _tasks(
 def _places(
     files: Sequence[TableFile], added_ids: NDArray[np.int64], urls: tuple[str, ...]
 ) -> dict[str | None, Inserts]:
-    """Where rows come: to the last file that begins before them, else to the first one."""
+    """Which file rows are inserted into: the last one that begins before them, else the first."""
     if not files:
         return {None: Inserts(urls)} if len(added_ids) else {}
     starts = np.array([file.min_doc_id for file in files])

@@ -1,6 +1,6 @@
-"""Deleting at once what older snapshots hold of retracted documents.
+"""Deleting at once what still holds retracted documents: older snapshots, and stored reports.
 
-The stored reports of a corpus, which quote the first line of some documents.
+Reports of earlier runs quote the first line of some documents.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from strata.storage.writing.tiers import tiers_of
 
 __all__ = ["blank_samples", "purge"]
 
-# Staged files are also those of runs on other corpora, which go on.
+# Staging folders are also used by runs on other corpora, which must not be disturbed.
 STAGING_GRACE = timedelta(hours=24)
-# The clocks of the hosts that published differ.
+# The clocks of the publishing hosts may differ by this much.
 ANY_AGE = timedelta(days=1)
 # How a report quotes a document: an object with its number and a sample of its text.
 NUMBER, SAMPLE = "doc_id", "sample"
@@ -32,8 +32,8 @@ NUMBER, SAMPLE = "doc_id", "sample"
 def purge(context: StageContext) -> PurgeResult:
     """Forget all superseded snapshots of a corpus, and delete every file that no snapshot needs.
 
-    No grace is given: a reader of an older snapshot fails, and so does the publish of a stage that
-    was at work. Snapshots that a tag or branch names stay, with their files.
+    There is no grace period: a reader of an older snapshot fails, and so does a stage that was
+    running when it tries to publish. Snapshots that a tag or branch names stay, with their files.
 
     Raises:
         ConflictError: another writer changed a table meanwhile.
@@ -58,12 +58,12 @@ def purge(context: StageContext) -> PurgeResult:
 
 
 def blank_samples(context: StageContext, retracted: DocumentSet) -> int:
-    """Take what is quoted of some documents out of all stored reports.
+    """Remove the text that stored reports quote from some documents.
 
-    Numbers of documents are those of the present build of the corpus.
+    Document ids are those of the present build of the corpus.
 
     Returns:
-        The number of reports that were written again.
+        The number of reports that were rewritten.
     """
     changed = 0
     for info in context.store.find(reports_folder(context.settings)):
@@ -89,7 +89,7 @@ def _blank(value: object, retracted: DocumentSet) -> bool:
         return sum(_blank(each, retracted) for each in value) > 0
     if not isinstance(value, dict):
         return False
-    # A sum, as every one has to be gone through.
+    # A sum and not any(): every sample has to be visited.
     found = sum(_blank(each, retracted) for each in value.values()) > 0
     number = value.get(NUMBER)
     if isinstance(number, int) and value.get(SAMPLE) and retracted.contains(np.array([number]))[0]:

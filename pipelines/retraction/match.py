@@ -46,13 +46,13 @@ FOUND = pa.schema(
 
 @dataclass(slots=True)
 class SelectorMatches:
-    """What was found of each thing that was asked for.
+    """What each selector names.
 
     Attributes:
         documents: rows of FOUND, each document once.
-        by_selector: the documents of an ask.
-        files: the input files of an ask for a source, by ordinal.
-        known: asks that name nothing any more, because it was retracted before.
+        by_selector: the documents of each selector.
+        files: the input files of each selector of a source, by ordinal.
+        known: selectors that name nothing any more, because it was retracted before.
     """
 
     documents: pa.Table
@@ -62,20 +62,20 @@ class SelectorMatches:
 
     @property
     def missing(self) -> list[Selector]:
-        """Asks that name nothing, and never did."""
+        """Selectors that name nothing, and never did."""
         empty = [selector for selector, found in self.by_selector.items() if not found]
         empty += [selector for selector, found in self.files.items() if not found]
         return sorted(set(empty) - self.known)
 
     @property
     def retracted(self) -> DocumentSet:
-        """All that was found."""
+        """All documents and input files that were found."""
         ids = frozenset().union(*self.by_selector.values())
         return DocumentSet.of(ids, frozenset().union(*self.files.values()))
 
 
 def match_selectors(context: StageContext, selectors: Sequence[Selector]) -> SelectorMatches:
-    """Look for what was asked for in the tables as they are now."""
+    """Look the selectors up in the tables as they are now."""
     values = {
         kind: [selector.value for selector in selectors if selector.kind is kind]
         for kind in SelectorKind
@@ -85,7 +85,7 @@ def match_selectors(context: StageContext, selectors: Sequence[Selector]) -> Sel
     names = values[SelectorKind.ID] + values[SelectorKind.CLUSTER]
     found = _documents(context, names, values[SelectorKind.URL], numbers)
     members = _members(context, found, values[SelectorKind.CLUSTER])
-    # Members were not asked for themselves, so what is known of them is their number.
+    # No selector names the members themselves, so only their doc_id is known.
     others = frozenset().union(*members.values()) - set(found["doc_id"].to_pylist())
     matches = SelectorMatches(pa.concat_tables([found, _documents(context, [], [], others)]))
     for selector in selectors:
@@ -102,8 +102,8 @@ def match_selectors(context: StageContext, selectors: Sequence[Selector]) -> Sel
 def intent_rows(retraction: Retraction, matches: SelectorMatches) -> pa.RecordBatch:
     """The rows of a retraction in the table `retractions`.
 
-    One for each thing that was asked for and each document, or input file, that it names; one
-    without either where it names nothing.
+    One for each pair of a selector and a document, or input file, that it names; one with neither
+    for a selector that names nothing.
     """
     known = {row["doc_id"]: row for row in matches.documents.to_pylist()}
     rows = []
@@ -146,7 +146,7 @@ def _named(found: pa.Table, selector: Selector) -> frozenset[int]:
 def _without_retracted(context: StageContext, matches: SelectorMatches) -> SelectorMatches:
     rows = retraction_rows(context.corpus, context.store)
     before = selectors_of(rows)
-    # The registry names the files of a source for ever, though their documents are gone.
+    # The input manifest lists the files of a source for ever, even once their documents are gone.
     emptied = frozenset(rows["ordinal"].drop_null().to_pylist())
     matches.files = {selector: found - emptied for selector, found in matches.files.items()}
     asked = {**matches.by_selector, **matches.files}
@@ -212,7 +212,7 @@ def _find_documents(url: str, wanted: _DocumentQuery) -> pa.Table:
 
 
 def _made_ids(doc_ids: pa.Int64Array) -> pa.StringArray:
-    """The ids that records without one have: see readers.records."""
+    """The ids that are given to records without one: see readers.records."""
     numbers = doc_ids.to_numpy()
     ordinals = pa.array(numbers >> POSITION_BITS).cast(pa.string())
     places = pa.array(numbers & ((1 << POSITION_BITS) - 1)).cast(pa.string())
@@ -222,7 +222,7 @@ def _made_ids(doc_ids: pa.Int64Array) -> pa.StringArray:
 def _members(
     context: StageContext, found: pa.Table, values: Sequence[str]
 ) -> Mapping[str, frozenset[int]]:
-    """The documents of the cluster of each value; without a duplicate it is the document alone."""
+    """The documents of the cluster of each value; the document alone if it has no duplicate."""
     asked = {value: _one_of(found, value) for value in values}
     ledger = _ledger_rows(context, "doc_id", _union(asked))
     kept = dict(zip(ledger["doc_id"].to_pylist(), ledger["kept_id"].to_pylist(), strict=True))

@@ -1,4 +1,4 @@
-"""What a retraction does to each table, and the keys that the tables have afterwards."""
+"""What a retraction changes in each table, and the content keys of the tables afterwards."""
 
 from __future__ import annotations
 
@@ -53,17 +53,18 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class RetractionPlan:
-    """The change of every table that has not changed yet.
+    """The edits of all tables that the retraction has not been published to yet.
 
     Attributes:
-        edits: in the order in which they are published.
+        edits: the edits, in the order in which they are published.
         onto: the content key of each table now.
         keys: the content key of each table afterwards.
-        extra: further properties of the snapshot of each.
-        reelection: its change.
-        added_pairs: pairs that come to `edges`.
+        extra: further properties of the snapshot of each table.
+        reelection: the change of the ledger.
+        added_pairs: pairs to insert into `edges`.
         spec: tokenizer for new survivors, where there are any.
-        encoded: int64[n], the new survivors that come to `tokens`: those without a benchmark item.
+        encoded: int64[n], the new survivors to insert into `tokens`: those without a benchmark
+            item.
     """
 
     edits: tuple[TableEdit, ...]
@@ -79,25 +80,26 @@ class RetractionPlan:
 def edited_tables() -> list[str]:
     """The tables that a retraction edits, in the order in which they are published.
 
-    What is made from a table comes before it, so that a run that goes on finds all that it needs:
-    the ledger is made from the pairs, the tokens of new survivors from the ledger and `documents`.
+    A table comes after those that are made from it, so that a resumed run still finds all that it
+    needs: the ledger is made from the pairs, the tokens of new survivors from the ledger and
+    `documents`.
     """
     return [name for name in reversed(table_names()) if name != RETRACTIONS]
 
 
 def pending_tables(corpus: Corpus, key: str | None) -> list[str]:
-    """Tables that a retraction has not been published to, in the order in which it is.
+    """Tables that a retraction has not been published to yet, in the order of publishing.
 
     Args:
         corpus: the corpus.
-        key: the retraction; None for one that has not begun.
+        key: key of the retraction; None for one that has not begun.
     """
     existing = set(corpus.existing_tables())
     tables = [corpus.table(name) for name in edited_tables() if name in existing]
     return [
         table.name
         for table in tables
-        # Without items, `contained` has no rows, and a key that no retraction changes.
+        # Without benchmark items `contained` has no rows, and a key that no retraction changes.
         if table.content_key not in (None, NO_ITEMS)
         and (not key or table.latest_property(RETRACTION) != key)
     ]
@@ -117,7 +119,7 @@ def plan_retraction(context: StageContext, retraction: Retraction) -> Retraction
     if "clusters" in current:
         reelection = reelect(context, upstream, retraction.retracted, added_pairs)
     spec = tokenizer_of_table(context) if len(reelection.promoted) else None
-    # What is cut from a document depends on all others that remain, so that it is cut anew.
+    # The cuts of a document depend on all other survivors, so they are computed again.
     recut = wants_cuts(upstream.settings)
     if recut or (len(reelection.promoted) and spec is None):
         current -= {"clean", "tokens"}
@@ -155,11 +157,11 @@ class _Change:
 
     Attributes:
         context: the corpus.
-        retracted: the documents that go.
+        retracted: the documents that are taken out.
         reelection: the clusters that change.
-        added_pairs: pairs that come to `edges`.
-        encoded: int64[n], the new survivors that come to `tokens`.
-        current: the tables that stay the result of the documents and settings.
+        added_pairs: pairs to insert into `edges`.
+        encoded: int64[n], the new survivors to insert into `tokens`.
+        current: the tables that stay current.
     """
 
     context: StageContext
@@ -205,7 +207,8 @@ def _extra(
 ) -> Mapping[str, Mapping[str, str]]:
     extra: dict[str, Mapping[str, str]] = {}
     for table in sorted({"edges", "clusters", "contained"} & current):
-        # Where a table comes before `documents`, so does the count of what goes from these.
+        # These tables are published before `documents`: while one is pending, so is the edit of
+        # `documents`, which has the number of documents to drop.
         removed = edits["documents"].rows_dropped
         held = context.corpus.table(table)
         extra[table] = watermark_properties_without(held, keys.documents_after, removed)
@@ -217,7 +220,7 @@ def _extra(
 
 
 def stale_tables(context: StageContext, retraction: str) -> list[str]:
-    """Tables that are not the result of the documents and settings, so that a run makes them."""
+    """Tables that are stale, so that the next run rebuilds them."""
     keys = _Keys.of(context, Upstream.of_retraction(context), retraction)
     existing = context.corpus.existing_tables()
     return [each for each in keys.by_stage if each in existing and not keys.is_current(each)]
@@ -231,8 +234,8 @@ class _Keys:
         upstream: what the tables were made from.
         retraction: the retraction's key.
         documents_after: the key of `documents` afterwards.
-        by_stage: the key that a table has of what it is made from, of those that have one by stage;
-            what a table is made from comes before it.
+        by_stage: for each table whose key is a stage key, how that key follows from upstream; a
+            table comes after those that it is made from.
     """
 
     upstream: Upstream
@@ -261,11 +264,11 @@ class _Keys:
         return cls(upstream, retraction, after, by_stage)
 
     def is_current(self, table: str) -> bool:
-        """Whether a table holds the result of the present documents and settings."""
+        """Whether a table is the result of the present documents and settings."""
         return self.upstream.table(table).content_key == self.by_stage[table](self.upstream)
 
     def after(self, table: str, present: str | None, current: frozenset[str]) -> str:
-        """The key of a table afterwards; one that is not current stays so."""
+        """The key of a table afterwards; a stale table stays stale."""
         if table in current:
             return self.by_stage[table](self.upstream.of_documents(self.documents_after))
         return _key_after(present or "", self.retraction)
@@ -278,9 +281,9 @@ def _key_after(key: str, retraction: str) -> str:
 def _current(
     context: StageContext, keys: _Keys, retracted: DocumentSet, pending: list[str]
 ) -> frozenset[str]:
-    """The pending tables that stay the result of the documents and settings.
+    """The pending tables that stay current.
 
-    Each is made from the one before it, so none after a stale one can be.
+    Each is made from the one before it, so no table after a stale one can be current.
     """
     current: set[str] = set()
     for table in keys.by_stage:

@@ -1,4 +1,4 @@
-"""The receipt of a retraction, read from the tables: the same after any number of attempts."""
+"""The receipt of a retraction, read back from the tables: the same however often it was resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["receipt_of", "retained_snapshots"]
 
 
 def receipt_of(context: StageContext, retraction: Retraction) -> Receipt:
-    """The receipt of a retraction that is finished."""
+    """The receipt of a finished retraction."""
     corpus = context.corpus
     existing = set(corpus.existing_tables())
     found = {
@@ -81,7 +81,7 @@ class _SnapshotPair:
 
 def _snapshots_of(corpus: Corpus, table: str, key: str) -> _SnapshotPair | None:
     snapshots = corpus.table(table).snapshots()
-    # A rewrite carries the property on; the first to have it is the retraction.
+    # Rewrites pass the property on; the first snapshot that has it is that of the retraction.
     after = next((each for each in snapshots if each.properties.get(RETRACTION) == key), None)
     if after is None:
         return None
@@ -105,7 +105,7 @@ def _change(table: str, pair: _SnapshotPair) -> TableChange:
 
 
 def retained_snapshots(corpus: Corpus, key: str) -> RetainedSnapshots:
-    """Snapshots from before a retraction, of the tables that lost rows by it."""
+    """Snapshots from before a retraction, of the tables that lost rows to it."""
     numbers: dict[str, int] = {}
     tagged: dict[str, list[str]] = {}
     since = 0
@@ -115,7 +115,8 @@ def retained_snapshots(corpus: Corpus, key: str) -> RetainedSnapshots:
         if pair is None or not int(pair.after.properties.get(ROWS_REMOVED, 0)):
             continue
         limit = pair.after.result_ms
-        # A tag from before it may be rewritten later; rewrites of what it left carry its key.
+        # A tag from before the retraction may be rewritten later; only rewrites of the tables that
+        # the retraction left carry its key.
         older = {
             each.snapshot_id
             for each in table.snapshots()

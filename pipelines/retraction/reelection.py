@@ -1,13 +1,11 @@
 """What a retraction changes in `edges` and `clusters`: pairs, clusters, survivors.
 
-Only the clusters that lose a document are made again, and those that a new pair links to them. The
-ledger is a function of the pairs, so the rows of all others stay.
+Pairs with a retracted document are replaced. A bucket is verified along star edges, so documents
+that are similar to each other may be linked only through a retracted one that was the first of
+their bucket. The buckets of retracted documents are therefore scanned again without them.
 
-The pairs that take the place of those with a retracted document.
-
-A bucket is verified along star edges, so documents that are similar to each other may be linked by
-nothing but a retracted one that was the first of their bucket. The buckets of such documents are
-scanned again without them.
+Only the clusters that lose a document, and those that a new pair links to them, are computed again.
+The ledger is a function of the pairs, so the rows of all other clusters stay.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ from strata.storage.stores.opening import open_store
 __all__ = ["Reelection", "fits_driver", "new_pairs", "reelect", "replaced_pairs"]
 
 MEMBER_COLUMNS = ("doc_id", "kept_id", "cluster_size", "kept")
-# No document is new to a search that only looks into known buckets.
+# A search that only looks into known buckets has no new documents.
 NOTHING_NEW = (1 << 63) - 1
 KINDS_BESIDE_BANDS = 2
 ROWS_PER_SCAN = 4_000_000
@@ -61,10 +59,10 @@ class Reelection:
     """The change of the ledger.
 
     Attributes:
-        clusters: int64[c], `kept_id` of the clusters whose rows go.
-        rows: the rows that take their place, sorted by document.
+        clusters: int64[c], `kept_id` of the clusters whose rows are dropped.
+        rows: the rows that replace them, sorted by document.
         promoted: int64[p], documents that survive now and did not before, ascending.
-        demoted: int64[d], documents that survived before and do not now, ascending.
+        demoted: int64[d], documents that survived before and no longer do, ascending.
     """
 
     clusters: NDArray[np.int64]
@@ -74,7 +72,7 @@ class Reelection:
 
     @classmethod
     def none(cls) -> Reelection:
-        """Nothing changes."""
+        """No change."""
         empty = np.empty(0, np.int64)
         return cls(empty, _no_rows(), empty, empty)
 
@@ -86,14 +84,14 @@ def _no_rows() -> pa.RecordBatch:
 def replaced_pairs(
     context: StageContext, upstream: Upstream, retracted: DocumentSet, banding: Banding
 ) -> pa.Table:
-    """The pairs that `edges` gets for those that it loses, in order of (a, b)."""
+    """The pairs that replace those that `edges` loses, in order of (a, b)."""
     lost = matching_rows(context, "edges", ("a", "b"), RowFilter(("a", "b"), retracted))
     ends = _ends(lost)
     return new_pairs(context, upstream, retracted, ends[retracted.contains(ends)], banding)
 
 
 def fits_driver(context: StageContext, retracted: DocumentSet) -> bool:
-    """Whether the clusters that lose a document have few enough members for the driver."""
+    """Whether the clusters that lose a document have few enough members to fit the driver."""
     rows = matching_rows(
         context, "clusters", ("kept_id", "cluster_size"), RowFilter(("doc_id",), retracted)
     )
@@ -105,12 +103,12 @@ def fits_driver(context: StageContext, retracted: DocumentSet) -> bool:
 def reelect(
     context: StageContext, upstream: Upstream, retracted: DocumentSet, added_pairs: pa.Table
 ) -> Reelection:
-    """Make the touched clusters again.
+    """Compute the affected clusters again.
 
     Args:
-        context: the corpus, whose ledger is still the one before.
+        context: the corpus, still with the ledger from before the retraction.
         upstream: what that ledger was made from.
-        retracted: the documents that go.
+        retracted: the documents that are taken out.
         added_pairs: pairs that `edges` does not have yet.
     """
     touched = matching_rows(context, "clusters", ("kept_id",), RowFilter(("doc_id",), retracted))
@@ -124,7 +122,7 @@ def reelect(
     rows = ledger_of(context, upstream, part.edges) if part.edges.num_rows else _no_rows()
     removed = rows.column("doc_id").to_numpy()[~_flags(rows.column("kept"))]
     survivors = np.setdiff1d(part.members[~retracted.contains(part.members)], removed)
-    # Documents of other corpora are in the ledger as survivors, but in none of our tables.
+    # Documents of reference corpora are survivors in the ledger, but are in none of our tables.
     return Reelection(
         clusters=part.clusters,
         rows=rows,
@@ -152,10 +150,10 @@ class _Part:
     """A part of the graph that no pair links to the rest.
 
     Attributes:
-        clusters: int64[c], its clusters in the ledger before.
-        members: int64[m], all of its documents, ascending; also those that go.
+        clusters: int64[c], its clusters in the previous ledger.
+        members: int64[m], all of its documents, ascending, retracted ones included.
         survivors: int64[s], the members that survived before.
-        edges: its pairs without those of documents that go, of EDGE_SCHEMA.
+        edges: its pairs, of EDGE_SCHEMA, without those of retracted documents.
     """
 
     clusters: NDArray[np.int64]
@@ -166,7 +164,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Where a part begins: clusters of the ledger, documents, and pairs."""
+    """What a part is grown from: clusters of the ledger, documents, and pairs."""
 
     clusters: NDArray[np.int64]
     near: NDArray[np.int64]
@@ -174,7 +172,7 @@ class _Start:
 
 
 def _connected_part(context: StageContext, retracted: DocumentSet, start: _Start) -> _Part:
-    """All that pairs link to a start."""
+    """Everything that pairs connect to a start."""
     clusters, alone = start.clusters, np.empty(0, np.int64)
     while True:
         ledger = matching_rows(
@@ -218,7 +216,7 @@ def new_pairs(
     Args:
         context: the corpus.
         upstream: what its tables were made from; its `fingerprints` still have the documents.
-        retracted: all documents that go.
+        retracted: all documents that are taken out.
         linked: int64[n], those of them that are in a pair.
         banding: bands and rows of the search.
 
@@ -256,7 +254,7 @@ def _edge_ends(edges: pa.Table) -> list[int]:
 def _keys(
     context: StageContext, upstream: Upstream, linked: np.ndarray, banding: Banding
 ) -> KeyFilter:
-    """The keys of the documents whose pairs go."""
+    """The keys of the documents whose pairs are dropped."""
     row_filter = RowFilter(("doc_id",), DocumentSet.of(linked))
     files = row_filter.files("fingerprints", upstream.table("fingerprints").files())
     n_bits = filter_bits(len(linked) * (banding.bands + KINDS_BESIDE_BANDS))
@@ -279,7 +277,7 @@ def _keys(
 
 @dataclass(frozen=True, slots=True)
 class _GatherTarget:
-    """Which rows are gathered, and where to."""
+    """Which rows are gathered, and the folder that they are written to."""
 
     keys: KeyFilter
     retracted: DocumentSet
@@ -309,7 +307,7 @@ def _gather(task: RowTask, to: _GatherTarget) -> _StagedRows:
 
 @dataclass(frozen=True, slots=True)
 class _ScanPart:
-    """One of so many parts of the keys."""
+    """One of n parts of the keys, to be scanned by one task."""
 
     part: int
     parts: int

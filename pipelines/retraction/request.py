@@ -1,4 +1,4 @@
-"""What a retraction is asked to take out."""
+"""The request of a retraction: what to take out, and why."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["ExpiryPolicy", "MissingPolicy", "RetractRequest", "parse_list"]
 
 
 class MissingPolicy(StrEnum):
-    """What to do about a value that names no document."""
+    """What to do about a selector that names no document."""
 
     REFUSE = "refuse"
     ALLOW = "allow"
 
 
 class ExpiryPolicy(StrEnum):
-    """When the older snapshots, which still hold the documents, are forgotten."""
+    """When the older snapshots, which still hold the documents, are expired."""
 
     BY_POLICY = "by_policy"
     """By the next `strata storage expire` and `gc`."""
@@ -30,13 +30,13 @@ class ExpiryPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetractRequest:
-    """A retraction as it was asked for.
+    """A retraction as requested.
 
     Attributes:
-        selectors: distinct, in ascending order; none to finish one that was interrupted.
+        selectors: distinct, in ascending order; none to finish an interrupted retraction.
         reason: why, for the table and the receipt.
-        missing: what to do about values that name nothing.
-        expiry: when older snapshots go.
+        missing: what to do about selectors that name nothing.
+        expiry: when older snapshots are expired.
     """
 
     selectors: tuple[Selector, ...]
@@ -52,10 +52,10 @@ class RetractRequest:
         missing: MissingPolicy,
         expiry: ExpiryPolicy,
     ) -> RetractRequest:
-        """A request; what is asked twice counts once.
+        """A request; a repeated selector counts once.
 
         Raises:
-            SettingsError: a value is empty, or no number where one is needed.
+            SettingsError: a value is empty, or is not a number where one is needed.
         """
         found = tuple(sorted(set(selectors)))
         for selector in found:
@@ -74,6 +74,6 @@ def _is_doc_id(value: str) -> bool:
 
 
 def parse_list(kind: SelectorKind, text: str) -> list[Selector]:
-    """The values of a file with one a line; blank lines are passed over."""
+    """The values of a file with one value per line; blank lines are skipped."""
     lines = (line.removesuffix("\r") for line in text.split("\n"))
     return [Selector(kind, line) for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""`strata retract`: documents out of every table, survivors elected anew, a receipt."""
+"""`strata retract`: take documents out of every table, re-elect survivors, write a receipt."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ SHOWN = 20
 
 
 def run_retract(context: StageContext, request: RetractRequest) -> StageReport[RetractDetails]:
-    """Take out what is asked for, or finish what was begun.
+    """Take out what the selectors name, or finish an open retraction.
 
-    A run that dies at any moment leaves the retraction open: other stages refuse to work, and the
-    same request, or one without asks, goes on with the tables that still lack it.
+    A run that dies at any moment leaves the retraction open: other stages refuse to start, and the
+    same request, or one without selectors, resumes with the tables that still lack it.
 
     Raises:
-        InputMissingError: something that is asked for is not there.
+        InputMissingError: a selector names nothing.
         ConflictError: another retraction, or a run of the shard stage, is not finished; or another
             process publishes meanwhile.
-        BalanceError: rows were lost or doubled.
-        SettingsError: nothing is asked for, and nothing was begun.
+        BalanceError: rows were lost or duplicated.
+        SettingsError: there are no selectors, and no retraction is open.
     """
     watch = Stopwatch()
     report = StageReport("retract", "", details=RetractDetails())
@@ -95,9 +95,9 @@ def preview_retraction(context: StageContext, request: RetractRequest) -> Previe
     """What :func:`run_retract` would do; nothing is written.
 
     Raises:
-        InputMissingError: something that is asked for is not there.
+        InputMissingError: a selector names nothing.
         ConflictError: another retraction, or a run of the shard stage, is not finished.
-        SettingsError: nothing is asked for, and nothing was begun.
+        SettingsError: there are no selectors, and no retraction is open.
     """
     key = unfinished(context.corpus)
     if key is not None:
@@ -119,10 +119,10 @@ class Preview:
     """What a retraction would do.
 
     Attributes:
-        selectors: what it takes out; without what was retracted before.
-        documents: documents that would go.
+        selectors: the selectors, without those that were retracted before.
+        documents: how many documents would be taken out.
         edits: the change of each table.
-        new_survivors: documents that would survive only since then.
+        new_survivors: documents that would become survivors by it.
     """
 
     selectors: tuple[Selector, ...]
@@ -245,7 +245,7 @@ def _remove_documents(
 def _stage(
     context: StageContext, plan: RetractionPlan, counters: Counters
 ) -> dict[str, list[WrittenFile]]:
-    """Write the rows that come, table by table, to files that no table refers to."""
+    """Write the rows to insert, table by table, to files that no table refers to yet."""
     staged: dict[str, list[WrittenFile]] = {}
     added_ids = {edit.table for edit in plan.edits if len(edit.added_ids)}
     folder = staging_folder(context)

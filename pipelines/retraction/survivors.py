@@ -1,4 +1,4 @@
-"""Encoding the documents that survive only since another one was retracted."""
+"""Encoding the documents that became survivors because another one was retracted."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class EncodedSurvivors:
 def tokenizer_of_table(context: StageContext) -> TokenizerSpec | None:
     """The tokenizer that wrote `tokens`: the named one, or the one that was trained then.
 
-    A tokenizer is not trained anew for a retraction: all tokens would change. None where its file
-    is gone.
+    A retraction does not train the tokenizer again, since all tokens would change. None where its
+    file is gone.
     """
     loaded = named_spec(context.settings.tokenize, context.store)
     fingerprint = context.corpus.table("tokens").latest_property(TOKENIZER)
@@ -96,7 +96,7 @@ def _task(
         cuts=(),
         storage=context.storage_options,
         folders={name: folder / name for name in tables},
-        # What is staged goes to its partitions when it goes to the table.
+        # Staged rows are partitioned only when they are written to the table.
         layouts={name: tier_of_table(settings, name).layout.unpartitioned for name in tables},
         check_documents=settings.tokenize.check_documents,
         only=promoted,
@@ -104,7 +104,7 @@ def _task(
 
 
 def _parts(context: StageContext, promoted: NDArray[np.int64]) -> list[list[RowGroups]]:
-    """Files of `documents` that hold one of them, one task each, without other row groups."""
+    """Row groups of `documents` that may hold one of the documents; one task per file."""
     row_filter = RowFilter(("doc_id",), DocumentSet.of(promoted))
     files = row_filter.files("documents", context.corpus.table("documents").files())
     storage = context.storage_options

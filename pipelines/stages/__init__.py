@@ -1,5 +1,5 @@
-"""What `strata run` does, one module a stage.
+"""What `strata run` does, one module per stage.
 
-Shard, decontaminate, dedup, passages, tokenize, compress: each is the story of its stage, told in
-calls to the rooms below. Start with `shard.py`.
+Shard, decontaminate, dedup, passages, tokenize, compress: each module is the outline of its stage,
+written as calls to the rooms below. Start with `shard.py`.
 """

@@ -1,4 +1,4 @@
-"""The compress stage: each table into its tier, in the tier's codec, in files of its size."""
+"""The compress stage: rewrites each table into its tier, with the tier's codec and file size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["RewriteGroup", "plan_compress", "plan_table", "run_compress"]
 
 @dataclass(frozen=True, slots=True)
 class RewriteGroup:
-    """Files of one partition that are rewritten together into so many new ones."""
+    """Files of one partition that are rewritten together, and the number of files they become."""
 
     files: tuple[TableFile, ...]
     file_count: int
@@ -46,14 +46,14 @@ class RewriteGroup:
 
 
 def run_compress(context: StageContext) -> StageReport[CompressDetails]:
-    """Compact and rewrite what is not yet as its tier wants it, and publish it table by table.
+    """Compact and rewrite files that do not match their tier yet, and publish table by table.
 
     Raises:
-        ConflictError: another writer took one of the files away.
+        ConflictError: another writer removed one of the files.
         BalanceError: a rewritten file does not hold the rows of the files it replaces.
     """
     watch = Stopwatch()
-    # What it rewrites is compared with what is there at the end, so nothing comes back by it.
+    # At publish, rewritten files must still be in the table, so no retracted row can come back.
     RetractionGuard.begin(context.corpus)
     report = StageReport("compress", "", details=CompressDetails())
     tables = TableStates.load(context.corpus, _tables_read(context.settings.compress))
@@ -105,10 +105,11 @@ def plan_table(
         files: files of the table.
         tier: the tier that they belong in.
         settings: ``[compress]``.
-        folder: the table's folder in the tier; tiers may lie inside of one another.
+        folder: the table's folder in the tier; one tier may be inside of another.
 
-    A file is rewritten when it lies outside its tier or in another codec, and when enough files of
-    its partition are small. Neighbours by document id go together, and partitions never.
+    A file is rewritten when it is outside its tier or has another codec, and when enough files of
+    its partition are small. Files with neighbouring document ids are rewritten together, files of
+    different partitions never.
     """
     by_partition: dict[Partition, list[TableFile]] = {}
     for file in files:
@@ -151,7 +152,7 @@ def _rewrite(
     ledger = ledger_for(tables, order)
     tasks = [
         RewriteTask(
-            # What was moved has to be known as such again.
+            # Files outside of the table's own tier keep names that mark them as moved.
             ordered_stem("compress" if group.tier.name == tier.name else MOVED, order),
             table,
             tuple(SourceFile(file.url, file.rows, file.n_bytes) for file in group.files),

@@ -1,7 +1,7 @@
-"""The decontamination stage: which documents contain items of a benchmark, as `contained`.
+"""The decontamination stage: finds the documents that contain benchmark items, for `contained`.
 
-An item is a document of another corpus of the same catalog. What an earlier run searched for the
-same items is not read again.
+An item is a document of a benchmark corpus in the same catalog. Documents that an earlier run
+searched for the same items are not read again.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class _Search:
     """What a search found, and how it is published.
 
     Attributes:
-        counts: what was looked for.
+        counts: the counts of the items that were looked for.
         results: the results of the tasks.
-        documents: documents that were searched, by earlier runs too.
-        mode: whether the rows come beside those of earlier runs.
-        properties: of the snapshot.
+        documents: documents that were searched, including those of earlier runs.
+        mode: whether the rows are appended to those of earlier runs.
+        properties: those of the snapshot.
     """
 
     counts: IndexCounts
@@ -73,16 +73,16 @@ _NOTHING = _Search(IndexCounts(0, 0, 0, Counters()), [], 0, PublishMode.OVERWRIT
 
 
 def run_decontaminate(context: StageContext) -> StageReport[DecontaminateDetails] | None:
-    """Search the documents for benchmark items and publish what contains which.
+    """Search the documents for benchmark items and publish which document contains which item.
 
     Returns:
-        None where no items are named, and none were.
+        None where the settings name no benchmark corpus, and named none before.
 
     Raises:
-        SettingsError: a corpus of items does not exist, or the items are too many.
-        InputMissingError: a corpus of items holds nothing.
+        SettingsError: a benchmark corpus does not exist, or there are too many items.
+        InputMissingError: a benchmark corpus has no documents.
         BalanceError: a document was not searched, or twice.
-        ConflictError: a retraction is at work.
+        ConflictError: a retraction is in progress.
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
@@ -96,7 +96,7 @@ def run_decontaminate(context: StageContext) -> StageReport[DecontaminateDetails
         report.status = StageStatus.SKIPPED
         return report if corpora else None
     watch.lap("plan")
-    # Without corpora, what an earlier run found must not remove anything any more.
+    # Without benchmark corpora, matches of an earlier run must no longer remove anything.
     search = _search(context, tables, corpora, watch) if corpora else _NOTHING
     report.rows_in = current_watermark(tables.table("documents").files()).documents
     report.rows_out = search.documents if corpora else report.rows_in

@@ -1,9 +1,9 @@
-"""The dedup stage: `fingerprints` to verified pairs, `edges`, and these to the ledger `clusters`.
+"""The dedup stage: from `fingerprints` to verified pairs, `edges`, and to the ledger, `clusters`.
 
 Sorting in memory, or one shuffle, brings equal keys together: bands of similar documents, hashes of
 equal ones, repeated ids. Each bucket is verified in place along star edges, connected components
-join the edges, and a rule elects the survivor of each. What an earlier run compared is not compared
-again; another survivor rule makes only the ledger anew.
+join the edges, and the rules elect the survivor of each. Documents that an earlier run compared are
+not compared again; a change of the survivor rules rebuilds only the ledger.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ __all__ = ["run_dedup"]
 
 
 def run_dedup(context: StageContext) -> StageReport[DedupDetails]:
-    """Publish the ledger of duplicates, and where it is asked for, what is cut from survivors.
+    """Publish the ledger of duplicates and, where the settings ask for it, the survivors' cuts.
 
     Raises:
-        BalanceError: a document was lost or doubled.
-        ConflictError: a retraction is at work, or documents were retracted meanwhile.
+        BalanceError: a document was lost or duplicated.
+        ConflictError: a retraction is in progress, or documents were retracted meanwhile.
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
@@ -133,7 +133,7 @@ def _publish_edges(
     report: StageReport[DedupDetails],
     watch: Stopwatch,
 ) -> EdgeFiles:
-    """Bring `edges` up to date; its files are then these."""
+    """Bring `edges` up to date and return its files."""
     table, documents = upstream.table("edges"), upstream.table("documents")
     watermark = watermark_of(documents, table, upstream.search_key)
     search = _search(upstream, watermark)
@@ -147,7 +147,8 @@ def _publish_edges(
         return EdgeFiles.of(table.files())
     results = find_edges(context, search, upstream.settings, report.counters)
     watch.lap("find edges")
-    # Each new document sent exactly one row by its bytes, so the search is checked to be complete.
+    # Each new document sends exactly one row keyed by its content hash, which shows that the search
+    # was complete.
     report.rows_out = watermark.documents + sum(result.documents for result in results)
     report.check_balance()
     known = EdgeFiles.of(table.files() if watermark.documents else [])

@@ -1,7 +1,7 @@
-"""The finer grains of the dedup stage: passages of the survivors that occur before, as `cuts`.
+"""Passage deduplication in the dedup stage: passages that repeat earlier ones, as `cuts`.
 
-Lines, paragraphs and runs of words are found in passes over the texts of the survivors; what is
-compared are their hashes. The order of documents and places in them decides which one stays.
+Lines, paragraphs and runs of words are found in passes over the texts of the survivors and compared
+by their hashes. The first occurrence stays, in the order of documents and of places in them.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class _Survivors:
     """The documents whose passages are compared.
 
     Attributes:
-        documents: how many there are before any is removed.
+        documents: number of documents before any is removed.
         parts: their row groups, by task.
-        ledger: what removes some of them.
+        ledger: the files that say which of them are removed.
     """
 
     documents: int
@@ -61,14 +61,14 @@ def add_cuts(
     report: StageReport[DedupDetails],
     clusters: tuple[DataFile, ...] | None = None,
 ) -> StageReport[DedupDetails]:
-    """Bring `cuts` up to date with the ledger that a dedup stage has just left.
+    """Bring `cuts` up to date with the ledger that the dedup stage has just made.
 
     Args:
         context: the corpus.
-        upstream: what the dedup stage stands on.
-        guard: the lock with which it began.
-        report: that of the ledger; its key is the ledger's.
-        clusters: the files of the ledger where the stage has made it; else it was there already.
+        upstream: the upstream state of the dedup stage.
+        guard: the retraction guard with which it began.
+        report: the report of the ledger; its key is the ledger's.
+        clusters: the files of the ledger where this run made it; None where it was there already.
 
     Raises:
         BalanceError: a pass did not see every document.
@@ -189,7 +189,7 @@ def _fill_report(
     for each in found:
         report.counters.add(each.counters)
     if report.status is StageStatus.SKIPPED:
-        # The ledger was there already: what it removes is not known by method here.
+        # The ledger was there already: its removals are not known by method here.
         report.rows_in = documents
         report.rows_out = read - removed
         report.removed = {"duplicate": removed} if removed else {}

@@ -1,4 +1,4 @@
-"""The shard stage: inputs to `documents`, `fingerprints`, `rejects` and the registry `inputs`."""
+"""The shard stage: from inputs to `documents`, `fingerprints`, `rejects` and the input manifest."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ from strata.storage.writing.tiers import Tier, landing_tier, tier_of_table
 
 __all__ = ["PlannedInputs", "plan_inputs", "run_shard"]
 
-# The registry comes last: a crash before it leaves the pass to be finished by the next run.
+# The input manifest comes last: after a crash before it, the next run finishes the pass.
 PUBLISHED = ("documents", "fingerprints", "rejects", "inputs")
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedInputs:
-    """A shard plan, and how many files the listing passed over, by reason."""
+    """A shard plan, and how many files the listing skipped, by reason."""
 
     plan: ShardPlan
     skipped: Mapping[str, int]
@@ -67,7 +67,7 @@ class PlannedInputs:
 
 @dataclass(slots=True)
 class _ShardTotals:
-    """What all tasks of the pass wrote and saw."""
+    """What all tasks of the pass wrote and counted."""
 
     files: dict[str, list[WrittenFile]] = field(default_factory=dict)
     inputs: dict[int, InputCount] = field(default_factory=dict)
@@ -90,12 +90,12 @@ class _ShardTotals:
 
 
 def run_shard(context: StageContext) -> StageReport[ShardDetails]:
-    """Read what is new and publish it.
+    """Read the new inputs and publish their documents.
 
     Raises:
         InputError: the inputs break the contract.
         RejectLimitError: too many records were unreadable.
-        BalanceError: a record was lost or doubled.
+        BalanceError: a record was lost or duplicated.
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
@@ -139,7 +139,7 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
 
 
 def plan_inputs(context: StageContext, tables: Tables) -> PlannedInputs:
-    """Compare what the inputs hold now with what the corpus has read.
+    """Compare the present input files with those that the corpus has read.
 
     Args:
         context: the corpus.
@@ -174,7 +174,7 @@ def _read_all(context: StageContext, plan: ShardPlan, tombstones: Tombstones) ->
         bad = frozenset(totals.broken)
         again = []
         for task, result in zip(waiting, results, strict=True):
-            # A broken file costs all its documents, also those that another split of it gave.
+            # A broken file loses all its documents, also those that another split of it yielded.
             if bad.isdisjoint(result.inputs):
                 totals.add(result)
             else:
@@ -202,7 +202,7 @@ def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
 
 
 def _tier(context: StageContext, table: str) -> Tier:
-    # What compress does not look after is written where it stays.
+    # Tables that compress does not handle are written straight to their final tier.
     if table in context.settings.compress.tables:
         return landing_tier(context.settings, table)
     return tier_of_table(context.settings, table)
@@ -217,7 +217,7 @@ def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport[Shar
         report.rows_in += count.records
         for reason, number in count.rejected.items():
             report.rejected[str(reason)] = report.rejected.get(str(reason), 0) + number
-    # A broken file is one record that could not be read.
+    # A broken file counts as one record that could not be read.
     for reject in totals.broken.values():
         report.rows_in += 1
         reason = str(reject.reason)

@@ -1,4 +1,4 @@
-"""The tokenize stage: the survivors of `documents` to `tokens` and `clean`, in one pass."""
+"""The tokenize stage: from the survivors of `documents` to `tokens` and `clean`, in one pass."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_tokenize(context: StageContext) -> StageReport[TokenizeDetails]:
 
     Raises:
         ConflictError: the ledger does not belong to the present documents and settings.
-        BalanceError: documents were lost, or the engine disagrees with its reference.
+        BalanceError: documents were lost, or the engine disagrees with the reference encoder.
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)

@@ -1,1 +1,1 @@
-"""Reading a corpus back: its inputs, texts, removals, cuts, survivors and names."""
+"""Reading the tables of a corpus: its inputs, texts, removals, cuts, survivors and names."""

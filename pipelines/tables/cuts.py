@@ -1,4 +1,4 @@
-"""Applying the table `cuts`: the survivors' texts without what occurs before in others."""
+"""Applying the table `cuts`: the survivors' texts without passages that repeat earlier ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["TextCutter"]
 
 
 class TextCutter:
-    """Cuts passages out of documents, one range of document ids at a time; counts what it did."""
+    """Cuts passages out of documents, one range of document ids at a time, and counts them."""
 
     def __init__(self, cuts: Sequence[DataFile], store: Store) -> None:
         self._cuts = cuts
@@ -26,9 +26,9 @@ class TextCutter:
     def cut(
         self, batches: Iterator[pa.RecordBatch], low: int, high: int
     ) -> Iterator[pa.RecordBatch]:
-        """Batches of `documents` without what is cut from them.
+        """Batches of `documents` with the cuts applied to their texts.
 
-        Documents with cuts and without any word left are left out. ``n_bytes`` and
+        Documents that have no word left after their cuts are dropped. ``n_bytes`` and
         ``content_hash`` are those of the new text.
 
         Args:

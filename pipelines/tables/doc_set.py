@@ -1,6 +1,6 @@
-"""The documents that a retraction takes out: single ones, and whole input files.
+"""Sets of documents, such as those of a retraction, and the rows of tables that refer to them.
 
-Rows of the tables that name some documents, found from the columns that name them.
+A set has single documents and whole input files; rows are found by the columns of document ids.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ BATCH_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class DocumentSet:
-    """Documents by number, and all documents of some input files.
+    """Single documents, and all documents of some input files.
 
     Attributes:
-        ids: int64[n], ascending, each once.
-        ordinals: int64[m], numbers of input files, ascending, each once.
+        ids: int64[n], document ids, ascending, each once.
+        ordinals: int64[m], ordinals of input files, ascending, each once.
     """
 
     ids: NDArray[np.int64]
@@ -41,27 +41,27 @@ class DocumentSet:
 
     @classmethod
     def of(cls, ids: Iterable[int], ordinals: Iterable[int] = ()) -> DocumentSet:
-        """These documents, and those of these input files."""
+        """A set of documents, and of all documents of some input files."""
         return cls(_distinct(ids), _distinct(ordinals))
 
     def __bool__(self) -> bool:
         return bool(len(self.ids) or len(self.ordinals))
 
     def contains(self, doc_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of these documents go: int64[k] -> bool[k]."""
+        """Which of these documents are in the set: int64[k] -> bool[k]."""
         held: NDArray[np.bool_] = np.isin(doc_ids, self.ids)
         if len(self.ordinals):
             held |= np.isin(doc_ids >> POSITION_BITS, self.ordinals)
         return held
 
     def overlaps(self, low: int, high: int) -> bool:
-        """Whether a document between ``low`` and ``high``, both included, may go."""
+        """Whether a document between ``low`` and ``high``, both included, may be in the set."""
         return _any_between(self.ids, low, high) or _any_between(
             self.ordinals, low >> POSITION_BITS, high >> POSITION_BITS
         )
 
     def plus(self, ids: NDArray[np.int64]) -> DocumentSet:
-        """The same, and these documents."""
+        """This set with more documents added."""
         return DocumentSet(np.union1d(self.ids, ids), self.ordinals)
 
 
@@ -76,10 +76,10 @@ def _any_between(values: NDArray[np.int64], low: int, high: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """Rows in which one of some columns names one of some documents.
+    """Selects rows in which any of some columns refers to one of some documents.
 
     Attributes:
-        columns: columns of int64.
+        columns: names of int64 columns.
         retracted: the documents.
     """
 
@@ -87,14 +87,14 @@ class RowFilter:
     retracted: DocumentSet
 
     def rows(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-        """Which rows of a batch: bool[n]."""
+        """Which rows of a batch are selected: bool[n]."""
         found = np.zeros(batch.num_rows, bool)
         for name in self.columns:
             found |= self.retracted.contains(batch.column(name).to_numpy())
         return found
 
     def files(self, table: str, files: Iterable[TableFile]) -> list[TableFile]:
-        """The files that may have such a row."""
+        """The files that may have a selected row."""
         if not self.retracted:
             return []
         if self.columns != (SCHEMAS[table].names[0],):
@@ -103,7 +103,7 @@ class RowFilter:
 
 
 def count_matching_rows(url: str, row_filter: RowFilter, storage: StorageOptions) -> int:
-    """Such rows of a file."""
+    """Number of rows of a file that a filter selects."""
     columns = list(row_filter.columns)
     batches = read_batches(open_store(storage), Url.parse(url), columns, None, BATCH_BYTES)
     return sum(int(np.count_nonzero(row_filter.rows(batch))) for batch in batches)
@@ -112,7 +112,7 @@ def count_matching_rows(url: str, row_filter: RowFilter, storage: StorageOptions
 def matching_rows(
     context: StageContext, table: str, columns: Sequence[str], row_filter: RowFilter
 ) -> pa.Table:
-    """Such rows of a table, by one task a file; they must be few enough for the driver."""
+    """The selected rows of a table, read by one task per file; they must fit the driver."""
     names, storage = list(columns), context.storage_options
     schema = pa.schema([SCHEMAS[table].field(name).remove_metadata() for name in names])
 

@@ -21,7 +21,7 @@ from strata.storage.reading.scan import read_batches
 __all__ = ["KnownInput", "SourceIndex", "read_input_manifest", "read_inputs", "read_sources"]
 
 BATCH_BYTES = 8_000_000
-# Sources that are told apart; a matrix of all pairs stays below a megabyte.
+# Sources that are counted separately; a matrix of all pairs stays below a megabyte.
 MAX_SOURCES = 254
 
 
@@ -44,7 +44,7 @@ def read_inputs(files: Iterable[TableFile], store: Store) -> list[KnownInput]:
 
 @dataclass(frozen=True, slots=True)
 class KnownInput:
-    """A row of the registry `inputs`, as far as planning needs it."""
+    """A row of the input manifest, as far as planning needs it."""
 
     uri: str
     ordinal: int
@@ -57,7 +57,7 @@ class SourceIndex:
 
     Attributes:
         names: the sources with the most documents, in that order.
-        of_ordinal: int16[n], place in ``names`` by ordinal; ``other`` for all further sources.
+        of_ordinal: int16[n], index into ``names`` by ordinal; ``other`` for all further sources.
     """
 
     names: tuple[str, ...]
@@ -65,21 +65,21 @@ class SourceIndex:
 
     @property
     def other(self) -> int:
-        """The place of all sources that have no name here."""
+        """The index that stands for all sources not in ``names``."""
         return len(self.names)
 
     @property
     def reference(self) -> int:
-        """The place of documents of another corpus, whose numbers are negative."""
+        """The index that stands for documents of reference corpora, whose ids are negative."""
         return len(self.names) + 1
 
     @property
     def places(self) -> int:
-        """How many places there are."""
+        """Number of indices: the named sources, ``other`` and ``reference``."""
         return len(self.names) + 2
 
     def of(self, doc_ids: np.ndarray) -> np.ndarray:
-        """Places of documents: int64[n] -> int16[n]."""
+        """Index of the source of each document: int64[n] -> int16[n]."""
         ordinals = doc_ids >> POSITION_BITS
         places = np.full(len(doc_ids), self.other, np.int16)
         places[ordinals < 0] = self.reference

@@ -1,4 +1,4 @@
-"""Single rows of a corpus' tables, read from the row groups that may hold them."""
+"""Looking up single rows of a corpus' tables, in the row groups that may hold them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REJECT_COLUMNS = ("uri", "ordinal", "position", "reason", "excerpt", "source")
 
 
 class TableLookup:
-    """The tables of a corpus, asked for single rows; memory is bounded by what is asked for."""
+    """Lookup of single rows in the tables of a corpus; memory is bounded by the rows returned."""
 
     def __init__(self, tables: Tables, store: Store) -> None:
         self._tables = tables
@@ -38,7 +38,7 @@ class TableLookup:
         return {row["ordinal"]: row for row in self._all("inputs", INPUT_COLUMNS)}
 
     def ids_of(self, name: str) -> list[int]:
-        """Numbers of the documents with this id of the user's, in ascending order."""
+        """The ``doc_id`` of each document with this id of the user's, in ascending order."""
         found: list[int] = []
         for batch in self._batches("documents", ("doc_id", "id")):
             chosen = batch.filter(pc.equal(batch.column("id"), name))
@@ -53,14 +53,14 @@ class TableLookup:
     def batches_of(
         self, table: str, key: str, columns: Sequence[str], wanted: np.ndarray
     ) -> Iterator[pa.RecordBatch]:
-        """The rows whose key is one of ``wanted`` (int64[n], ascending), file after file."""
+        """The rows whose key is one of ``wanted`` (int64[n], ascending), file by file."""
         for file in self.files(table):
-            # Iceberg keeps bounds of doc_id alone; the footers tell those of other keys.
+            # The catalog has bounds of doc_id alone; those of other keys are in the footers.
             if key != "doc_id" or _overlaps(wanted, file):
                 yield from find_rows(self._store, Url.parse(file.url), key, columns, wanted)
 
     def rejects(self, places: Collection[int], ordinals: Collection[int]) -> list[Row]:
-        """Rejects at these places (numbers as of documents), and all those of some files."""
+        """Rejects at these places (given like a ``doc_id``), and all those of some input files."""
         if not places and not ordinals:
             return []
         found: list[Row] = []
@@ -80,7 +80,7 @@ class TableLookup:
             yield from read_batches(self._store, Url.parse(file.url), columns, None, BATCH_BYTES)
 
     def files(self, table: str) -> list[TableFile]:
-        """The files of a table; one state of it answers all questions."""
+        """The files of a table; all lookups use the same snapshot of it."""
         if table not in self._files:
             self._files[table] = self._tables.table(table).files()
         return self._files[table]

@@ -1,7 +1,4 @@
-"""Who the documents behind the numbers are, in this corpus and in those it was compared with.
-
-The users' ids of documents of other corpora.
-"""
+"""From document ids to the users' ids, sources and texts, in this corpus and reference corpora."""
 
 from __future__ import annotations
 
@@ -28,8 +25,8 @@ class DocumentName:
 
     Attributes:
         id: the user's id; None where the documents have changed since.
-        source: name of its source; empty for a document of another corpus.
-        corpus: the other corpus that it is of; None for a document of this one.
+        source: name of its source; empty for a document of a reference corpus.
+        corpus: the reference corpus that it belongs to; None for a document of this one.
     """
 
     id: str | None
@@ -58,7 +55,7 @@ class DocumentNames:
         self._known: dict[int, DocumentName] = {}
 
     def preload(self, doc_ids: Collection[int]) -> None:
-        """Look names up at once, where each alone would read a row group."""
+        """Look names up together; one by one, each would read a row group."""
         unknown = set(doc_ids) - self._known.keys()
         own = {doc_id for doc_id in unknown if doc_id >= 0}
         rows = self._tables.rows("documents", ("doc_id", "id"), own)
@@ -76,7 +73,7 @@ class DocumentNames:
         return self._known[doc_id]
 
     def texts(self, doc_ids: Collection[int]) -> dict[int, str]:
-        """Texts, of those documents that still exist."""
+        """The texts of those documents that still exist."""
         columns = ("doc_id", "text")
         rows = self._tables.rows("documents", columns, [each for each in doc_ids if each >= 0])
         others = {n: reference_document(n, self.origins()) for n in doc_ids if n < 0}
@@ -84,7 +81,7 @@ class DocumentNames:
         return {doc_id: row["text"] for doc_id, row in rows.items()}
 
     def origins(self) -> tuple[Origin, ...]:
-        """The corpora that ids below 0 stand for."""
+        """The reference corpora that ids below 0 belong to."""
         if self._origins is None:
             self._origins = origins_of(self._corpus.table("clusters"))
         return self._origins
@@ -92,9 +89,9 @@ class DocumentNames:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceName:
-    """A document of another corpus: the corpus, and the user's id there.
+    """A document of a reference corpus: the corpus, and the user's id there.
 
-    The id is the ``doc_id`` where that corpus does not hold the document any more.
+    The id is the ``doc_id`` where that corpus no longer has the document.
     """
 
     corpus: str
@@ -104,7 +101,7 @@ class ReferenceName:
 def reference_names(
     corpus: Corpus, store: Store, numbers: Collection[int], origins: Sequence[Origin]
 ) -> dict[int, ReferenceName]:
-    """Name the documents with these ids below 0, each of which is looked up in its corpus."""
+    """Names of the documents with these ids below 0, each looked up in its corpus."""
     documents = {number: reference_document(number, origins) for number in numbers}
     rows = reference_rows(corpus, store, documents, ("doc_id", "id"))
     return {
@@ -118,9 +115,9 @@ def reference_names(
 def reference_rows(
     corpus: Corpus, store: Store, documents: Mapping[int, ReferenceDocument], columns: Sequence[str]
 ) -> dict[int, Row]:
-    """Rows of `documents`, with doc_id among the columns, by the ids below 0 of ours.
+    """Rows of `documents` of reference corpora, by our ids below 0 for their documents.
 
-    A document that its corpus does not hold any more has none.
+    ``columns`` must include doc_id. A document that its corpus no longer has is left out.
     """
     found: dict[int, Row] = {}
     for name in sorted({document.corpus for document in documents.values()}):

@@ -1,9 +1,8 @@
-"""Other corpora that ours is compared with: their fingerprints, and ids that tell them apart.
+"""Other corpora that a stage reads, each at one snapshot: reference corpora, benchmark corpora.
 
-A document of another corpus has an id below 0 in `edges` and as `kept_id` of the ledger: its own
-``doc_id`` plus the ``shift`` of its corpus. The shifts stand in the snapshots of both tables.
-
-The corpora whose documents are benchmark items, each at one snapshot.
+A document of a reference corpus has an id below 0 in `edges` and as `kept_id` of the ledger: its
+own ``doc_id`` plus the ``shift`` of its corpus, so that ids of different corpora do not overlap.
+The shifts are properties of the snapshots of both tables.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ MAX_ORDINALS = 1 << (63 - POSITION_BITS)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which corpus a range of ids below 0 stands for."""
+    """The reference corpus that a range of ids below 0 belongs to."""
 
     corpus: str
     snapshot: int
@@ -51,7 +50,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceDocument:
-    """A document of another corpus: its corpus, the snapshot of `fingerprints`, its id there."""
+    """A document of a reference corpus: corpus, snapshot of `fingerprints`, and its id there."""
 
     corpus: str
     snapshot: int
@@ -60,14 +59,14 @@ class ReferenceDocument:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceCorpus:
-    """Another corpus at one snapshot.
+    """A reference corpus at one snapshot.
 
     Attributes:
         origin: which corpus, which snapshot of its `fingerprints`, and the shift of its ids.
         key: content key of its documents.
         files: the files of its `fingerprints`.
-        rows: their documents.
-        documents: its table `documents`, which has their texts, unless they have expired.
+        rows: how many documents they have.
+        documents: its table `documents` with their texts, unless that snapshot has expired.
     """
 
     origin: Origin
@@ -78,7 +77,7 @@ class ReferenceCorpus:
 
 
 def fingerprint_format(ngram: int) -> str:
-    """What makes two fingerprints comparable."""
+    """The format of fingerprints: only those of the same format can be compared."""
     return f"{SKETCH_VERSION}-{ngram}"
 
 
@@ -87,7 +86,7 @@ def reference_corpora(corpus: Corpus, settings: DedupSettings) -> tuple[Referenc
 
     Args:
         corpus: the corpus that is compared with them.
-        settings: which they are.
+        settings: ``[dedup]``, which names them.
 
     Raises:
         SettingsError: a corpus or snapshot does not exist, or is the corpus itself.
@@ -142,7 +141,7 @@ class _OtherCorpus:
         return cls(corpus.name, fingerprints, documents)
 
     def snapshot(self, name: str) -> TableSnapshot | None:
-        """The snapshot of `fingerprints` that is meant by a tag, or an id of either table."""
+        """The snapshot of `fingerprints` that a tag, or a snapshot id of either table, names."""
         snapshots = self.fingerprints.snapshots()
         if not name:
             return snapshots[-1] if snapshots else None
@@ -165,7 +164,7 @@ class _OtherCorpus:
 
 
 def _chosen(other: _OtherCorpus, snapshot: str, ngram: int) -> TableSnapshot:
-    """The snapshot of `fingerprints` to compare with, whose fingerprints are like ours."""
+    """The snapshot of `fingerprints` to compare with, whose format is that of ours."""
     chosen = other.snapshot(snapshot)
     if chosen is None or chosen.content_key is None:
         raise InputMissingError(
@@ -183,21 +182,21 @@ def _chosen(other: _OtherCorpus, snapshot: str, ngram: int) -> TableSnapshot:
 
 
 def origins_json(corpora: Iterable[ReferenceCorpus]) -> str:
-    """The shifts as the property AGAINST of a snapshot."""
+    """The shifts, as the property AGAINST of a snapshot."""
     return msgspec.json.encode([corpus.origin for corpus in corpora]).decode()
 
 
 def origins_of(table: TableReader) -> tuple[Origin, ...]:
-    """The shifts that hold in the present rows of `edges` or `clusters`."""
+    """The shifts that apply to the present rows of `edges` or `clusters`."""
     text = table.latest_property(AGAINST)
     return msgspec.json.decode(text, type=tuple[Origin, ...]) if text else ()
 
 
 def reference_document(number: int, origins: Sequence[Origin]) -> ReferenceDocument:
-    """Whose document an id below 0 is.
+    """The document of a reference corpus that an id below 0 stands for.
 
     Raises:
-        ConflictError: no corpus has this id; the table was made by something else.
+        ConflictError: the id belongs to none of the corpora; the table was not written by Strata.
     """
     fitting = [origin for origin in origins if origin.shift <= number < 0]
     if not fitting:
@@ -211,7 +210,7 @@ def reference_document(number: int, origins: Sequence[Origin]) -> ReferenceDocum
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkCorpus:
-    """A corpus of items at one snapshot of its `documents`.
+    """A benchmark corpus at one snapshot of its `documents`.
 
     Attributes:
         name: the corpus.
@@ -230,12 +229,12 @@ def benchmark_corpora(corpus: Corpus, settings: DedupSettings) -> tuple[Benchmar
     """The corpora that ``dedup.decontaminate`` names, in its order.
 
     Args:
-        corpus: the corpus in which their items are sought.
-        settings: which they are.
+        corpus: the corpus that is searched for their items.
+        settings: ``[dedup]``, which names them.
 
     Raises:
         SettingsError: a corpus or snapshot does not exist, is named twice, or is the corpus itself.
-        InputMissingError: a corpus holds no documents.
+        InputMissingError: a corpus has no documents.
     """
     found: dict[str, BenchmarkCorpus] = {}
     for entry in settings.decontaminate:
@@ -265,5 +264,5 @@ def _at(corpus: str, documents: TableState, name: str) -> BenchmarkCorpus:
 
 
 def _key(table: TableReader, snapshot: TableSnapshot) -> str:
-    # Another engine may have written the snapshot: then only its number tells its content.
+    # Another engine may have written the snapshot: then only its id identifies its content.
     return snapshot.content_key or f"{table.name}@{snapshot.snapshot_id}"

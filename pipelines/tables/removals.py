@@ -1,7 +1,4 @@
-"""Asking which documents are removed, one range of document ids at a time.
-
-Rows of files that are sorted by document, for one range of document ids at a time.
-"""
+"""Which documents are removed, and other rows sorted by document, one range of ids at a time."""
 
 from __future__ import annotations
 
@@ -27,8 +24,8 @@ BATCH_BYTES = 8_000_000
 def removed_ids(ledger: Sequence[DataFile], low: int, high: int, store: Store) -> np.ndarray:
     """Ids of the removed documents between low and high, both included: int64[n], sorted.
 
-    The files are those of `clusters`, of which the rows that are not kept count, or of `contained`.
-    A document that contains several items comes as often.
+    The files are those of `clusters`, in which rows that are not kept count, or of `contained`.
+    The id of a document that contains several items is repeated for each of them.
     """
     found = [np.empty(0, np.int64)]
     for file in ledger:
@@ -54,10 +51,10 @@ def _removed_between(file: DataFile, low: int, high: int, store: Store) -> Itera
 
 @dataclass(frozen=True, slots=True)
 class DocumentRows:
-    """Rows sorted by document and, inside of one, by the first of the columns.
+    """Rows sorted by document and, within a document, by the first of the columns.
 
     Attributes:
-        doc_ids: int64[m].
+        doc_ids: int64[m], the document of each row.
         columns: values by name, each of length m.
     """
 
@@ -65,10 +62,10 @@ class DocumentRows:
     columns: Mapping[str, np.ndarray]
 
     def of(self, doc_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of documents in this order, and where those of each begin.
+        """Indices of the rows of some documents, in the order of ``doc_ids``, with bounds.
 
         Returns:
-            int64[k], numbers of rows, and int64[n + 1]: those of document i are from ``bounds[i]``
+            int64[k], indices of rows, and int64[n + 1]: those of document i are from ``bounds[i]``
             to ``bounds[i + 1]``.
         """
         low = np.searchsorted(self.doc_ids, doc_ids, "left")
@@ -80,7 +77,7 @@ class DocumentRows:
 def rows_between(
     files: Sequence[DataFile], columns: Sequence[str], low: int, high: int, store: Store
 ) -> DocumentRows:
-    """Columns of the rows of documents between low and high, both included."""
+    """Some columns of the rows of documents between low and high, both included."""
     found = list(_batches(files, columns, low, high, store))
     joined = {
         name: np.concatenate([batch[name] for batch in found] or [np.empty(0, np.int64)])

@@ -1,7 +1,7 @@
-"""The table `retractions`: what was taken out, by which rule, and whether it is finished.
+"""The table `retractions`: what was taken out, by which selector, and whether it is finished.
 
-The rows of a retraction are published before anything is taken out, with the state "open"; its end
-is one more snapshot without rows. In between, other stages refuse to work.
+The rows of a retraction are published before anything is taken out, with the state "open"; one more
+snapshot, without rows, marks it as done. In between, other stages refuse to start.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ BATCH_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Retraction:
-    """A retraction as the table has it.
+    """A retraction as recorded in the table.
 
     Attributes:
-        key: names it by what it takes out of what.
-        selectors: what was asked for.
+        key: identifies it by what it takes out, and from which documents.
+        selectors: what it was asked to take out.
         reason: why.
-        asked_ms: when, in milliseconds since 1970, UTC.
+        asked_ms: when it was requested, in milliseconds since 1970, UTC.
         retracted: the documents.
     """
 
@@ -53,7 +53,7 @@ class Retraction:
 
     @property
     def done_key(self) -> str:
-        """Content key of the table `retractions` at the end."""
+        """Content key of the table `retractions` once the retraction is done."""
         return stage_key("retraction-done", 1, [self.key], {})
 
 
@@ -84,7 +84,7 @@ def read_retraction(tables: Tables, store: Store, key: str) -> Retraction:
 
 
 def selectors_of(rows: pa.Table) -> set[Selector]:
-    """All that some rows were asked by."""
+    """The selectors of some rows of the table."""
     pairs = zip(rows["kind"].to_pylist(), rows["value"].to_pylist(), strict=True)
     return {Selector(SelectorKind(kind), value) for kind, value in pairs}
 
@@ -100,7 +100,7 @@ def _distinct(column: pa.ChunkedArray) -> np.ndarray:
 
 
 class SelectorKind(StrEnum):
-    """What a value names."""
+    """What the value of a selector names."""
 
     ID = "id"
     """The documents with this id of the user's."""
@@ -116,7 +116,7 @@ class SelectorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Selector:
-    """One thing that was asked for."""
+    """One thing that a retraction is asked to take out."""
 
     kind: SelectorKind
     value: str

@@ -1,6 +1,6 @@
-"""The tables of a corpus at one moment: as they are, or as a tag or branch names them.
+"""The tables of a corpus at one moment: now, as a tag or branch names them, or as a stage began.
 
-And as they were when a stage began, which then gives the same answer to every question.
+A stage that works on the tables as it loaded them sees the same snapshots from start to end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CorpusState", "TableStates", "Tables"]
 
 
 class Tables(Protocol):
-    """Where tables are found by name: a corpus as it is, or its tables as they were loaded."""
+    """Finds tables by name: those of a corpus as it is now, or as they were loaded earlier."""
 
     def table(self, name: str) -> TableReader:
         """A table by its name."""
@@ -28,14 +28,14 @@ class TableStates:
     """Some tables of a corpus, each as it was when it was loaded.
 
     Attributes:
-        by_name: the tables; no others can be asked for.
+        by_name: the tables; there are no others.
     """
 
     by_name: Mapping[str, TableState]
 
     @classmethod
     def load(cls, corpus: Corpus, names: Iterable[str]) -> TableStates:
-        """Ask the catalog once for each of some tables."""
+        """Load some tables, each by one request to the catalog."""
         return cls({name: corpus.table(name).state() for name in names})
 
     def table(self, name: str) -> TableState:
@@ -57,11 +57,11 @@ class CorpusState:
 
     @property
     def is_present(self) -> bool:
-        """Whether these are the tables as they are, that stages go on from."""
+        """Whether these are the present tables, on which stages build."""
         return self.ref == PRESENT
 
     def files(self, table: str) -> list[TableFile]:
-        """The data files of a table, by smallest document id; none where it is not in the state."""
+        """The data files of a table, by smallest document id; none if the state lacks the table."""
         return self.corpus.table(table).files_of_ref(self.ref)
 
     def property(self, table: str, name: str) -> str | None:

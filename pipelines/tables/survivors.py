@@ -1,4 +1,4 @@
-"""Reading the survivors: documents that no table removes, without what is cut from them."""
+"""Reading the survivors: documents that no table removes, with their cuts applied."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from strata.storage.reading.scan import read_batches
 
 __all__ = ["SurvivorCounts", "SurvivorFiles", "cut_survivors", "survivors"]
 
-# The engine holds several times a batch while it encodes; larger ones are no faster.
+# The engine needs several times the memory of a batch while it encodes; larger ones are no faster.
 BATCH_BYTES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class SurvivorFiles:
-    """All that the survivors are read from.
+    """Everything that the survivors are read from.
 
     Attributes:
         parts: row groups of `documents`, by task.
         ledger: the files that say which documents are removed.
-        cuts: those that say what is cut from the others.
+        cuts: the files that say what is cut from the others.
     """
 
     parts: tuple[tuple[RowGroups, ...], ...]
@@ -64,7 +64,7 @@ def cut_survivors(
     counts: SurvivorCounts,
     only: np.ndarray | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The documents that `survivors` gives, without what is cut from them."""
+    """The documents that `survivors` yields, with their cuts applied."""
     cutter = TextCutter(cuts, store)
     for part in parts:
         low, high = part.file.min_doc_id, part.file.max_doc_id
@@ -82,7 +82,7 @@ def survivors(
 ) -> Iterator[pa.RecordBatch]:
     """The documents of some row groups that no table removes, counted in ``counts``.
 
-    Where ``only`` is given, int64[n], there are no others.
+    Where ``only`` is given, int64[n], all other documents are ignored.
     """
     duplicates = [file for file in ledger if file.reason is not RemovedBy.CONTAINED]
     contained = [file for file in ledger if file.reason is RemovedBy.CONTAINED]

@@ -1,4 +1,4 @@
-"""The texts of chosen documents: ours, and those of the corpora that ours is compared with."""
+"""The texts of chosen documents: of ours, and of those of reference corpora."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def own_texts(documents: TableReader) -> tuple[DataFile, ...]:
 
 
 def reference_texts(corpora: Iterable[ReferenceCorpus]) -> tuple[DataFile, ...] | None:
-    """Those of other corpora, or None where one no longer has the state that is compared with."""
+    """The files of the reference corpora's `documents`; None if a snapshot's texts have expired."""
     found: list[DataFile] = []
     for corpus in corpora:
         snapshots = corpus.documents.snapshots()
@@ -38,9 +38,9 @@ def reference_texts(corpora: Iterable[ReferenceCorpus]) -> tuple[DataFile, ...] 
 
 
 def wanted_texts(file: DataFile, wanted: np.ndarray, store: Store) -> Iterator[pa.RecordBatch]:
-    """Those of the wanted documents, int64[n] sorted, that a file holds: doc_id, text.
+    """The wanted documents, int64[n] sorted, that a file has, as rows doc_id, text.
 
-    Only row groups that may hold one are read, in batches of bounded size.
+    Only row groups that may have one are read, in batches of bounded size.
     """
     with open_parquet(store, Url.parse(file.url)) as scan:
         bounds = group_bounds(scan.metadata, "doc_id") + file.shift

@@ -1,9 +1,8 @@
-"""Encoders of Arrow text: the native one, and the reference libraries it is held against.
+"""Encoders of Arrow text: the native one, and the reference libraries that it is checked against.
 
-The literal text of a special token inside a document is ordinary text to all of them; added tokens
-that are not special stay what they are.
-
-Token lists of a batch, and putting BOS and EOS around each of them.
+All of them treat the literal text of a special token inside a document as ordinary text; added
+tokens that are not special are still recognized. The tokens of a batch are flat arrays, in which
+BOS and EOS are put around each document.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ __all__ = [
 ]
 
 # gigatoken keeps every piece of text that it has seen: 70 bytes a piece, 3 GB in 360 MB of text
-# without repetition. A model is loaded anew when the process has grown by this much.
+# without repetition. A model is reloaded when the process has grown by this much.
 CACHE_BYTES = 128_000_000
-# Documents that a reference library turns into Python objects at once.
+# Number of documents that a reference library turns into Python objects at once.
 REFERENCE_BATCH = 256
 RESIDENT = Path("/proc/self/statm")
 PAGE_BYTES = 4096
@@ -104,7 +103,7 @@ class GigatokenEncoder(Encoder):
         return Tokens(offsets - offsets[0], ids.view(np.int32))
 
     def _renew(self) -> None:
-        # The old model and its cache go before the new one comes.
+        # The old model and its cache are freed before the new one is loaded.
         del self._model
         _return_freed_memory()
         self._model = _gigatoken(self._spec, self._data)
@@ -145,7 +144,7 @@ class TiktokenEncoder(Encoder):
 
 @lru_cache(maxsize=2)
 def reference(spec: TokenizerSpec) -> Encoder:
-    """The library that defines what a specification means; slow. A process loads each only once."""
+    """The library that defines what a specification means: slow, and loaded once per process."""
     return {
         TokenizerKind.HUGGING_FACE: TokenizersEncoder,
         TokenizerKind.TIKTOKEN: TiktokenEncoder,
@@ -162,7 +161,7 @@ def _gigatoken(spec: TokenizerSpec, data: bytes) -> gigatoken.Tokenizer:
 
 
 def _return_freed_memory() -> None:
-    """Give the system what was freed; glibc would keep the pages of a cache's many small pieces."""
+    """Return freed memory to the system; glibc would keep the pages of a cache's small pieces."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -205,7 +204,7 @@ def framed(tokens: Tokens, bos_id: int | None, eos_id: int | None) -> Tokens:
     return Tokens(offsets, ids)
 
 
-# A mask in NumPy takes 5 % of the time of encoding, one copy for each document half of it.
+# A NumPy mask takes 5 % of the time of encoding; a copy per document would take half of it.
 @numba.njit(cache=True)
 def _copy(
     offsets: NDArray[np.int64], ids: NDArray[np.int32], bos: int, eos: int, out: NDArray[np.int32]

@@ -1,6 +1,6 @@
-"""The engine of a tokenizer in a worker: the fastest encoder that is right, BOS and EOS, range.
+"""The engine of a tokenizer in a worker: the fastest correct encoder, BOS and EOS, range check.
 
-The check of a sample of every job against the library that defines the tokenizer.
+In every job, a sample of documents is checked against the library that defines the tokenizer.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from strata.pipelines.tokenization.spec import TokenizerKind, TokenizerSpec
 
 __all__ = ["Engine", "Tokens", "check_equal", "reference_ids"]
 
-# What encoders have been seen to disagree on: white space, contractions, digits, scripts, marks,
-# symbols, and forms that a normalizer changes.
+# Texts on which encoders have been seen to disagree: white space, contractions, digits, scripts,
+# marks, symbols, and forms that a normalizer changes.
 PROBE = (
     "Hello world, it's I'M we'll They'VE  two   spaces \t tab\n\n\nlines \r\n end ",
     " 1 22 333 4444 55555 3.14159 0x1F 1,000,000 \u0661\u0662\u0663 ½ x²",
@@ -40,8 +40,8 @@ PROBE = (
     " ",
     "\n",
 )
-# A reference encodes 3 MB/s, so of a long document only the beginning is compared: 64 documents of
-# each task then take 0.2 s at most.
+# A reference library encodes 3 MB/s, so only the beginning of a long document is compared: the 64
+# documents of each task then take 0.2 s at most.
 CHECKED_CHARACTERS = 10_000
 
 
@@ -50,8 +50,8 @@ class Engine:
     """The encoder of a specification, with BOS, EOS and the range check.
 
     Attributes:
-        spec: what is encoded with.
-        encoder: the native encoder, or the reference library where that one cannot be used.
+        spec: the tokenizer.
+        encoder: the native encoder or, where it cannot be used, the reference library.
         fallback: why the native encoder is not used; empty where it is.
     """
 
@@ -61,7 +61,7 @@ class Engine:
 
     @staticmethod
     def open(spec: TokenizerSpec) -> Engine:
-        """The engine of a specification; a process loads each only once."""
+        """The engine of a specification, loaded once per process."""
         return _open(spec)
 
     def encode(self, text: pa.LargeStringArray) -> Tokens:
@@ -71,10 +71,10 @@ class Engine:
             text: n documents, without nulls.
 
         Raises:
-            BalanceError: an id lies outside the vocabulary.
+            BalanceError: an id is outside the vocabulary.
         """
         tokens = self.encoder.encode(text)
-        # As an unsigned number, a negative id is too large as well.
+        # Read as unsigned, a negative id is too large as well.
         if len(tokens.ids) and int(tokens.ids.view(np.uint32).max()) >= self.spec.vocab_size:
             raise _out_of_range(tokens, self.spec.vocab_size)
         return framed(tokens, self.spec.bos_id, self.spec.eos_id)
@@ -125,7 +125,7 @@ def check_equal(engine: Engine, spec: TokenizerSpec, sample: pa.LargeStringArray
     """Compare the engine with the reference, on the first 10,000 characters of each document.
 
     Raises:
-        BalanceError: they disagree; names the first document and token where they do.
+        BalanceError: they disagree; the message names the first such document and token.
     """
     text = pc.utf8_slice_codeunits(sample, 0, CHECKED_CHARACTERS)
     mine, trusted = engine.encode(text), _open_reference(spec).encode(text)

@@ -1,9 +1,10 @@
-"""Hugging Face's ``tokenizer.json``: opening it so that special tokens in a text are ordinary text.
+"""The file formats of tokenizers: Hugging Face's ``tokenizer.json`` and tiktoken's rank files.
 
-`tokenizers` numbers added tokens anew when it loads a file, so that none may be taken out of what
-it loads; `gigatoken` takes their ids from the file and has no switch, so that they must be.
+A ``tokenizer.json`` is opened so that special tokens in a text are ordinary text. `tokenizers`
+renumbers added tokens when it loads a file, so none may be removed from what it loads; `gigatoken`
+takes their ids from the file and has no option to ignore them, so there they must be removed.
 
-Tiktoken's rank files: the encodings that OpenAI publishes, without its downloads.
+Rank files hold the encodings that OpenAI publishes; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -47,16 +48,16 @@ LINE_FORM = "each line of a .tiktoken file is a base64 token, a space and a rank
 
 
 def open_model(data: bytes, place: str) -> Tokenizer:
-    """The model in its reference library; it cuts nothing off, and special tokens are text to it.
+    """The model in its reference library, without truncation; special tokens in a text are text.
 
     BPE dropout, which is for training and encodes the same text differently each time, is off.
 
     Args:
         data: bytes of a ``tokenizer.json``.
-        place: where they come from, for the error.
+        place: where they come from, for the error message.
 
     Raises:
-        SettingsError: they are no tokenizer.
+        SettingsError: they are not a tokenizer.
     """
     from tokenizers import Tokenizer
 
@@ -81,7 +82,7 @@ def added_tokens(data: bytes) -> list[str]:
 
 
 def without_special_tokens(data: bytes) -> bytes:
-    """A ``tokenizer.json`` for gigatoken, without special added tokens and what frames a text."""
+    """A ``tokenizer.json`` for gigatoken, without special added tokens, framing and truncation."""
     content: dict[str, Any] = json.loads(data)
     added = content.get("added_tokens") or []
     content["added_tokens"] = [entry for entry in added if not entry.get("special")]
@@ -97,7 +98,7 @@ def parse_ranks(data: bytes, place: str) -> dict[bytes, int]:
         place: where they come from, for the error.
 
     Raises:
-        SettingsError: a line is not of this form, a token or rank is there twice, or a byte has
+        SettingsError: a line does not have this form, a token or rank occurs twice, or a byte has
             no rank.
     """
     ranks: dict[bytes, int] = {}
@@ -156,14 +157,14 @@ def open_encoding(data: bytes, name: str, place: str) -> Encoding:
 
 
 def _recipe(name: str, ranks: dict[bytes, int]) -> dict[str, Any]:
-    """Pattern and special tokens as tiktoken has them in code, where only ranks are downloaded."""
+    """Pattern and special tokens, which tiktoken has in its code; only ranks come from the file."""
     openai_public = import_module("tiktoken_ext.openai_public")
     given = {"load_tiktoken_bpe": lambda *_, **__: ranks}
     given["data_gym_to_mergeable_bpe_ranks"] = given["load_tiktoken_bpe"]
     constructor = getattr(openai_public, name)
     offline = FunctionType(constructor.__code__, {**vars(openai_public), **given})
     recipe: dict[str, Any] = offline()
-    # The number of ids of the published file does not hold for another file of the same kind.
+    # Another file of the same kind may have another number of ids than the published one.
     recipe.pop("explicit_n_vocab", None)
     return recipe
 

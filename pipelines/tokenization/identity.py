@@ -13,7 +13,7 @@ from strata.storage.contracts.url import Url
 __all__ = ["named_spec", "tokens_key", "training_of"]
 
 
-# Raise it when the code changes what is written for the same documents and tokenizer.
+# Increment when the code changes what is written for the same documents and tokenizer.
 TOKENS_VERSION = 1
 DEFAULT_TRAINING = TrainSettings(vocab_size=32_000)
 
@@ -31,7 +31,7 @@ def training_of(settings: TokenizeSettings) -> TrainSettings:
 
 
 def tokens_key(upstream: Upstream, settings: TokenizeSettings, loaded: TokenizerSpec | None) -> str:
-    """Key of the tokens that what a stage stands on and the settings give."""
+    """Key of the tokens, given the upstream state of the stage and the settings."""
     decisive: dict[str, object] = {
         "bos": settings.bos,
         "eos": settings.eos,

@@ -79,7 +79,7 @@ def load_spec(settings: TokenizeSettings, read_bytes: Callable[[str], bytes]) ->
         read_bytes: reads a file by URL or path.
 
     Raises:
-        SettingsError: the file is no tokenizer, or a special token that is asked for is missing.
+        SettingsError: the file is not a tokenizer, or lacks a special token that is required.
         InputMissingError: there is no such file.
     """
     place = str(settings.tokenizer)
@@ -93,7 +93,7 @@ def spec_from_json(data: bytes, settings: TokenizeSettings) -> TokenizerSpec:
     """A specification from the bytes of a ``tokenizer.json``.
 
     Raises:
-        SettingsError: not a tokenizer, or without the special token that is asked for.
+        SettingsError: not a tokenizer, or it lacks a special token that is required.
     """
     model = open_model(data, settings.tokenizer or "the trained tokenizer")
     ids = model.get_vocab(with_added_tokens=True)

@@ -37,7 +37,7 @@ __all__ = ["TokenResult", "TokenTask", "run_token_task", "token_rows"]
 class TokenTask:
     """What one task encodes, and where it writes; `clean` is written where it has a folder.
 
-    Where ``only`` is given, int64[n], ascending, no other document is encoded or counted.
+    Where ``only`` is given, int64[n], ascending, all other documents are ignored.
     """
 
     parts: tuple[RowGroups, ...]
@@ -52,7 +52,7 @@ class TokenTask:
 
 @dataclass(slots=True)
 class TokenResult:
-    """What a task read, left out and wrote."""
+    """What a task read, dropped and wrote."""
 
     survivors: SurvivorCounts = field(default_factory=SurvivorCounts)
     checked: int = 0
@@ -67,7 +67,7 @@ def run_token_task(task: TokenTask, spec: TokenizerSpec) -> TokenResult:
 
     Args:
         task: what to read and where to write.
-        spec: the tokenizer; apart from the tasks, so that Spark ships its megabytes only once.
+        spec: the tokenizer; separate from the tasks, so that Spark ships its megabytes only once.
 
     Raises:
         BalanceError: the engine and the reference disagree on a document of the sample.

@@ -1,6 +1,6 @@
-"""Training a byte-level BPE (Sennrich et al. 2016, over bytes as in GPT-2).
+"""Training a byte-level BPE (Sennrich et al. 2016, over bytes as in GPT-2) on a corpus.
 
-Training a tokenizer on a sample of the survivors that does not depend on files or partitions.
+The sample of survivors that it is trained on does not depend on files or partitions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def train_bpe(texts: pa.LargeStringArray, vocab_size: int) -> bytes:
 
     Args:
         texts: n documents.
-        vocab_size: ids wanted, special token and 256 bytes included; a small text gives fewer.
+        vocab_size: wanted number of ids, including the special token and 256 bytes; a small text
+            gives fewer.
 
     Returns:
         The bytes of a ``tokenizer.json``, whose special token is ``<|endoftext|>``.
@@ -74,7 +75,7 @@ def train_bpe(texts: pa.LargeStringArray, vocab_size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSampleTask:
-    """Row groups to take a sample of: the documents whose hash is below ``share`` of all hashes."""
+    """Row groups to sample: documents whose hash is in the lowest ``share`` of all hashes."""
 
     parts: tuple[RowGroups, ...]
     ledger: tuple[DataFile, ...]
@@ -96,11 +97,11 @@ def trained_spec(
     Args:
         context: the corpus.
         remaining: the survivors.
-        fingerprints: the files of `fingerprints`, which know how much text there is.
+        fingerprints: the files of `fingerprints`, which say how much text there is.
         settings: how it is trained and used.
 
     Raises:
-        InputError: there is no survivor to train on.
+        InputError: there are no survivors to train on.
     """
     folder = staging_folder(context)
     layout, training = tier_of_table(context.settings, "clean").layout, training_of(settings)
@@ -126,7 +127,7 @@ def stored_spec(context: StageContext, fingerprint: str) -> TokenizerSpec:
     """A tokenizer that an earlier run trained.
 
     Raises:
-        InputMissingError: its file is not there.
+        InputMissingError: its file is missing.
         ConflictError: with the present settings it would give other ids.
     """
     place = _place(context, fingerprint)
