@@ -17,6 +17,7 @@ from strata.storage.iceberg.catalog_errors import retry_lost_races
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import CLUSTERS
 from strata.storage.lifecycle.accesses import DAY_MS
+from strata.storage.lifecycle.journal import MoveJournal, moves_folder
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.held_files import files_by_ref
 from strata.storage.tables.publish import PublishMode, publish
@@ -99,6 +100,11 @@ def ids_by_ref(corpus: Corpus) -> dict[str, list[int]]:
 def tiers_used(corpus: Corpus) -> list[str]:
     """Name of the folder of the tier of each file of `clusters`."""
     return sorted(str(file.url).split("/web/")[0].rpartition("/")[2] for file in files(corpus))
+
+
+def journal_of(corpus: Corpus) -> MoveJournal:
+    """The journal of moves."""
+    return MoveJournal(corpus.store, moves_folder(corpus.warehouse, "web"))
 
 
 def files(corpus: Corpus) -> list[TableFile]:

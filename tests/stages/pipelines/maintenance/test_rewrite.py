@@ -72,6 +72,10 @@ def context(context_of):
     return context
 
 
+def files_of(context):
+    return context.corpus.table("documents").files()
+
+
 def test_rows_go_to_their_partitions_and_small_files_are_joined(context):
     before, key = rows_of(context, "documents"), context.corpus.table("documents").content_key
     request = RewriteRequest(("documents",), BY)
@@ -114,12 +118,12 @@ def test_back_to_no_partitions_and_to_another_size(context):
     before = rows_of(context, "documents")
     run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     run_rewrite_tables(context, RewriteRequest(("documents",), ()))
-    assert {file.partition.fields for file, _ in rows_by_file(context, "documents")} == {()}
-    large = len(rows_by_file(context, "documents"))
+    assert {file.partition.fields for file in files_of(context)} == {()}
+    large = len(files_of(context))
     run_rewrite_tables(context, RewriteRequest(("documents",), (), target_file_bytes=4_000))
-    assert len(rows_by_file(context, "documents")) > large
+    assert len(files_of(context)) > large
     run_rewrite_tables(context, RewriteRequest(("documents",), (), target_file_bytes=10**6))
-    assert len(rows_by_file(context, "documents")) == 1
+    assert len(files_of(context)) == 1
     assert rows_of(context, "documents") == before
 
 
@@ -127,11 +131,7 @@ def test_settings_decide_without_flags(context_of):
     run_shard(context_of())
     context = context_of(partitions={"documents": ["lang"]})
     run_rewrite_tables(context, RewriteRequest())
-    assert {file.partition["lang"] for file, _ in rows_by_file(context, "documents")} == {
-        "de",
-        "en",
-        None,
-    }
+    assert {file.partition["lang"] for file in files_of(context)} == {"de", "en", None}
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_run_that_dies_between_batches_is_finished_by_the_next(context, monkeypa
     request = RewriteRequest(("documents",), BY)
     with pytest.raises(KeyboardInterrupt):
         run_rewrite_tables(context, request)
-    assert {file.partition.fields for file, _ in rows_by_file(context, "documents")} == {(), BY}
+    assert {file.partition.fields for file in files_of(context)} == {(), BY}
     assert rows_of(context, "documents") == before
     monkeypatch.setattr(rewrite_tables, "_publish", publish)
     run_rewrite_tables(context, request)
-    assert {file.partition.fields for file, _ in rows_by_file(context, "documents")} == {BY}
+    assert {file.partition.fields for file in files_of(context)} == {BY}
     assert rows_of(context, "documents") == before
 
 
@@ -218,7 +218,7 @@ def test_ingest_meanwhile_loses_nothing(context_of, context, monkeypatch):
     monkeypatch.setattr(rewrite_tables, "_publish", beside)
     run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     assert [row["id"] for row in rows_of(context, "documents")] == [f"d{n}" for n in range(300)]
-    assert {file.partition.fields for file, _ in rows_by_file(context, "documents")} == {BY}
+    assert {file.partition.fields for file in files_of(context)} == {BY}
 
 
 def test_files_that_another_run_replaced_are_planned_again(context, monkeypatch):
@@ -235,18 +235,18 @@ def test_files_that_another_run_replaced_are_planned_again(context, monkeypatch)
     report = run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     assert report.details.tables["documents"].overtaken > 0
     assert rows_of(context, "documents") == before
-    assert {file.partition.fields for file, _ in rows_by_file(context, "documents")} == {BY}
+    assert {file.partition.fields for file in files_of(context)} == {BY}
 
 
 def test_other_rows_are_never_published(context, monkeypatch):
-    before = [file for file, _ in rows_by_file(context, "documents")]
+    before = files_of(context)
     written = rewrite_task._written
     batch = next(read_batches(context.store, before[0].location, ["id"], None, 100))
     other = RowsChecksum.of(batch)
     monkeypatch.setattr(rewrite_task, "_written", lambda result: written(result) + other)
     with pytest.raises(BalanceError, match="other rows"):
         run_rewrite_tables(context, RewriteRequest(("documents",), BY))
-    assert [file for file, _ in rows_by_file(context, "documents")] == before
+    assert files_of(context) == before
     live = {file.location.name for file in before}
     stored = context.store.find(before[0].location.parent)
     assert {file.url.name for file in stored} == live
@@ -256,11 +256,11 @@ def test_retraction_meanwhile_stops_it(context, monkeypatch):
     def refuse(self, tables):
         raise ConflictError("documents were retracted")
 
-    before = [file for file, _ in rows_by_file(context, "documents")]
+    before = files_of(context)
     monkeypatch.setattr("strata.pipelines.maintenance.rewrite.RetractionGuard.check", refuse)
     with pytest.raises(ConflictError):
         run_rewrite_tables(context, RewriteRequest(("documents",), BY))
-    assert [file for file, _ in rows_by_file(context, "documents")] == before
+    assert files_of(context) == before
 
 
 def test_plan_says_what_is_left(context):
@@ -272,7 +272,7 @@ def test_plan_says_what_is_left(context):
 
 
 def test_old_files_stay_while_a_snapshot_refers_to_them(context):
-    old = {file.location for file, _ in rows_by_file(context, "documents")}
+    old = {file.location for file in files_of(context)}
     run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     tiers = tiers_of(context.settings).values()
     found = {f.url for f in find_orphans(context.corpus, tiers, timedelta(0))}

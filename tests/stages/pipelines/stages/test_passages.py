@@ -204,7 +204,7 @@ def test_run_switched_off_table_is_empty_and_texts_are_whole(context_of, texts):
     assert {row["doc_id"]: row["text"] for row in rows_of(off, "clean")} == survivors(off)
 
 
-def test_run_never_on_no_rows_of(context_of, texts):
+def test_run_never_on_no_table(context_of, texts):
     context = context_of(texts)
     for stage in (run_shard, run_dedup, run_tokenize):
         stage(context)
