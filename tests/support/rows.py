@@ -11,6 +11,7 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.export.rows import export_batches
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.table import CorpusTable
@@ -23,14 +24,25 @@ _BATCH_BYTES = 1_000_000
 
 def rows_of(context: StageContext, table: str, columns: Sequence[str] = ()) -> list[Row]:
     """The rows in the data files of a table, ordered by its first two columns if these are read."""
-    names = SCHEMAS[table].names
-    rows = [
-        row
-        for file in context.corpus.table(table).files()
-        for row in _rows_of_file(context.store, file.location, columns or names)
-    ]
-    keys = [name for name in names[:2] if not columns or name in columns]
+    keys = [name for name in SCHEMAS[table].names[:2] if not columns or name in columns]
+    rows = rows_in_file_order(context, table, columns)
     return sorted(rows, key=lambda row: tuple(row[name] for name in keys))
+
+
+def rows_in_file_order(context: StageContext, table: str, columns: Sequence[str] = ()) -> list[Row]:
+    """The rows in the data files of a table, as these follow one another."""
+    return [row for _, rows in rows_by_file(context, table, columns) for row in rows]
+
+
+def rows_by_file(
+    context: StageContext, table: str, columns: Sequence[str] = ()
+) -> list[tuple[TableFile, list[Row]]]:
+    """The data files of a table, each with its rows in their order."""
+    names = columns or SCHEMAS[table].names
+    return [
+        (file, _rows_of_file(context.store, file.location, names))
+        for file in context.corpus.table(table).files()
+    ]
 
 
 def rows_of_files(store: Store, files: Iterable[WrittenFile], table: str) -> list[Row]:
@@ -41,6 +53,11 @@ def rows_of_files(store: Store, files: Iterable[WrittenFile], table: str) -> lis
         if file.table == table
         for row in _rows_of_file(store, Url.parse(file.url), SCHEMAS[table].names)
     ]
+
+
+def ids_in_files(store: Store, urls: Iterable[Url]) -> list[int]:
+    """The sorted document ids in data files."""
+    return sorted(row["doc_id"] for url in urls for row in _rows_of_file(store, url, ["doc_id"]))
 
 
 def exported(context: StageContext, table: str) -> list[Row]:

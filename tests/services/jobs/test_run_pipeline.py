@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from strata.pipelines.export.rows import export_batches
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from tests.support.processes.commands import Project
+from tests.support.rows import exported
+from tests.support.sequential import sequential_context
 from tests.support.servers.ceph import Ceph
 from tests.support.servers.hdfs import Hdfs
 from tests.support.servers.spark import SparkCluster
@@ -69,15 +70,10 @@ class TieredProject(Project):
 
     def contents(self) -> dict[str, list[dict[str, Any]]]:
         """What the final tables hold, read in this process."""
-        with open_corpus(self.settings) as corpus:
-            return {
-                table: [
-                    row
-                    for batch in export_batches(corpus, corpus.store, table)
-                    for row in batch.to_pylist()
-                ]
-                for table in ("documents", "clusters", "tokens")
-            }
+        context = sequential_context(self.settings)
+        with context.corpus:
+            tables = ("documents", "clusters", "tokens")
+            return {table: exported(context, table) for table in tables}
 
 
 def _options(ceph: Ceph, hdfs: Hdfs) -> str:

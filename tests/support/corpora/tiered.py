@@ -17,12 +17,13 @@ from strata.storage.iceberg.catalog_errors import retry_lost_races
 from strata.storage.layout.records import TableFile
 from strata.storage.layout.schemas import CLUSTERS
 from strata.storage.lifecycle.accesses import DAY_MS
-from strata.storage.reading.scan import read_batches
+from strata.storage.lifecycle.journal import MoveJournal, moves_folder
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.held_files import files_by_ref
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from strata.storage.writing.tiers import tiers_of
+from tests.support.rows import ids_in_files
 from tests.support.sequential import sequential_context
 
 GRACE = timedelta(hours=24)
@@ -93,19 +94,17 @@ def ids_of(corpus: Corpus, ref: str = "main") -> list[int]:
 def ids_by_ref(corpus: Corpus) -> dict[str, list[int]]:
     """The documents of the table, and of each tag and branch."""
     found = files_by_ref(corpus.table("clusters").iceberg())
-    read = {
-        url: batch["doc_id"].to_pylist()
-        for url in {url for urls in found.values() for url in urls}
-        for batch in read_batches(corpus.store, Url.parse(url), ["doc_id"], None, 1_000_000)
-    }
-    return {
-        name: sorted(doc_id for url in urls for doc_id in read[url]) for name, urls in found.items()
-    }
+    return {name: ids_in_files(corpus.store, map(Url.parse, urls)) for name, urls in found.items()}
 
 
 def tiers_used(corpus: Corpus) -> list[str]:
     """Name of the folder of the tier of each file of `clusters`."""
     return sorted(str(file.url).split("/web/")[0].rpartition("/")[2] for file in files(corpus))
+
+
+def journal_of(corpus: Corpus) -> MoveJournal:
+    """The journal of moves."""
+    return MoveJournal(corpus.store, moves_folder(corpus.warehouse, "web"))
 
 
 def files(corpus: Corpus) -> list[TableFile]:

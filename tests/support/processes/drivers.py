@@ -18,6 +18,7 @@ from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.writing.tiers import tiers_of
+from tests.support.rows import ids_in_files
 
 TABLE = "clusters"
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
@@ -35,12 +36,7 @@ def write(corpus: Corpus, settings: Settings, tier: str, ids: list[int]) -> list
 
 def ids_of(corpus: Corpus) -> list[int]:
     """The ids that the table holds, in order."""
-    return sorted(
-        number
-        for file in corpus.table(TABLE).files()
-        for batch in read_batches(corpus.store, file.location, ["doc_id"], None, 1_000_000)
-        for number in batch["doc_id"].to_pylist()
-    )
+    return ids_in_files(corpus.store, (file.location for file in corpus.table(TABLE).files()))
 
 
 def ingest(settings: Settings, first: int, commits: int) -> None:

@@ -18,9 +18,9 @@ from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
-from strata.storage.reading.scan import read_batches
 from strata.toml_text import toml_value
 from tests.support.corpora.texts import json_lines, library_texts, with_copies, write_shards
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 NEW = 9
@@ -79,16 +79,6 @@ def context(conf, folder):
 def documents(context):
     """Reads the table `documents`."""
     return rows_of(context, "documents")
-
-
-def rows_of(context, table):
-    rows = [
-        row
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, file.location, SCHEMAS[table].names, None, 1 << 20)
-        for row in batch.to_pylist()
-    ]
-    return sorted(rows, key=lambda row: row["doc_id"])
 
 
 def plain(frame):

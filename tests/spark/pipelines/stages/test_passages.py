@@ -10,14 +10,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
 from tests.support.corpora.texts import library_texts, with_copies, write_shards
 from tests.support.oracles.passages import repeated_words, words_of
-from tests.support.rows import rows_of
+from tests.support.rows import exported, rows_of
 
 Make = Callable[..., StageContext]
 GRAINS = {"passages": "line", "passage_words": 5, "substring_words": 12}
@@ -83,7 +82,7 @@ def test_run_repeated_words_are_gone_and_a_rerun_skips(
     removed = {row["doc_id"] for row in rows_of(context, "clusters") if not row["kept"]}
     kept = {
         row["doc_id"]: row["text"]
-        for row in sorted(rows_of(context, "documents"), key=lambda row: row["doc_id"])
+        for row in rows_of(context, "documents")
         if row["doc_id"] not in removed
     }
     marks = repeated_words(list(kept.values()), 12)
@@ -96,7 +95,6 @@ def test_run_repeated_words_are_gone_and_a_rerun_skips(
         doc_id: words for doc_id, words in left.items() if words
     }
     assert reports[2].removed["all_repeated"] == sum(not words for words in left.values()) > 0
-    exported = export_batches(context.corpus, context.store, "documents")
-    assert {row["doc_id"]: row["text"] for b in exported for row in b.to_pylist()} == clean
+    assert {row["doc_id"]: row["text"] for row in exported(context, "documents")} == clean
     again = [stage(context_of(inputs, **sections)) for stage in stages]
     assert {report.status for report in again} == {StageStatus.SKIPPED}

@@ -13,19 +13,7 @@ from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses
 from strata.storage.tables.catalog import open_corpus
-from tests.support.sequential import Session
-
-
-class Sequential:
-    """Stands for the session of a run."""
-
-    started, seconds, parallelism = True, 0.0, 2
-
-    def __call__(self):
-        return Session()
-
-    def stop(self):
-        """Nothing to stop."""
+from tests.support.sequential import FakeSession
 
 
 @pytest.fixture
@@ -42,7 +30,7 @@ def settings(tmp_path):
 
 def run(settings, *stages):
     options = RunOptions("run", "run", None, -1)
-    return run_module.run_stages(settings, stages, options, Sequential())
+    return run_module.run_stages(settings, stages, options, FakeSession())
 
 
 def reads(settings, table):

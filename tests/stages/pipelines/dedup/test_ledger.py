@@ -6,7 +6,7 @@ from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
 from tests.support.corpora.texts import json_lines, library_texts
-from tests.support.rows import rows_of
+from tests.support.rows import rows_in_file_order, rows_of
 from tests.support.sequential import sequential_context
 
 TEXTS = library_texts(6, most_bytes=6000)
@@ -69,7 +69,7 @@ def test_ledger_survivor_follows_the_rules_over_all_sources(tmp_path, rules, sou
     context = context_of(tmp_path, sources, dedup={"survivor": rules})
     run_shard(context)
     report = run_dedup(context)
-    rows = {row["doc_id"]: row for row in rows_of(context, "clusters")}
+    rows = {row["doc_id"]: row for row in rows_in_file_order(context, "clusters")}
     order = {name: ordinal for ordinal, name in enumerate(sources)}
     (kept,) = {row["kept_id"] for row in rows.values() if row["cluster_size"] == 3}
     assert kept == order[source] << 37

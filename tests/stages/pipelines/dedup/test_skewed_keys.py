@@ -8,10 +8,8 @@ from strata.pipelines.dedup.skewed_keys import SkewPolicy
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.contracts.url import Url
-from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines
+from tests.support.rows import rows_in_file_order, rows_of
 from tests.support.sequential import sequential_context
 
 # Every tenth document makes a key heavy, in a corpus of a few hundred.
@@ -46,16 +44,6 @@ def context_of(folder, inputs, run_id, **dedup):
     return sequential_context(Settings(inputs=reading, shard=limit, **given), run_id)
 
 
-def rows_of(context, table):
-    names = SCHEMAS[table].names
-    return [
-        tuple(row.values())
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, Url.parse(file.url), names, None, 10**6)
-        for row in batch.to_pylist()
-    ]
-
-
 def deduplicated(tmp_path, name, parts, **dedup):
     """The last context and the reports of runs over growing inputs."""
     inputs = tmp_path / f"in-{name}"
@@ -75,8 +63,8 @@ def test_heavy_keys_edges_are_those_of_the_sort_in_memory(tmp_path, texts, monke
     memory, (expected,) = deduplicated(tmp_path, "memory", [texts])
     shuffled, (report,) = deduplicated(tmp_path, "shuffle", [texts], memory_documents=0)
 
-    assert rows_of(shuffled, "edges") == rows_of(memory, "edges")
-    assert rows_of(shuffled, "clusters") == rows_of(memory, "clusters")
+    assert rows_in_file_order(shuffled, "edges") == rows_in_file_order(memory, "edges")
+    assert rows_in_file_order(shuffled, "clusters") == rows_in_file_order(memory, "clusters")
     assert report.removed == expected.removed
     assert report.details.repeated_ids == expected.details.repeated_ids
 
@@ -96,6 +84,6 @@ def test_heavy_keys_inputs_in_parts_give_the_edges_of_memory(tmp_path, texts, mo
     steps, reports = deduplicated(tmp_path, "steps", parts, memory_documents=0)
     memory, _ = deduplicated(tmp_path, "memory", parts)
 
-    assert sorted(rows_of(steps, "edges")) == sorted(rows_of(memory, "edges"))
-    assert rows_of(steps, "clusters") == rows_of(memory, "clusters")
+    assert rows_of(steps, "edges") == rows_of(memory, "edges")
+    assert rows_in_file_order(steps, "clusters") == rows_in_file_order(memory, "clusters")
     assert len(reports) == 3

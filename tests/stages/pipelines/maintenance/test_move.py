@@ -1,16 +1,7 @@
-"""Files go where the rules want them, tags follow, and old copies go after a grace."""
+"""Files go where the rules want them, and tags follow."""
 
 import json
-import time
-from datetime import timedelta
 
-import pyarrow.parquet as pq
-import pytest
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException
-
-from strata.errors import BalanceError, ConflictError, InputError, MachineError
-from strata.jobs.cli import main
 from strata.pipelines.execution.stage import StageStatus
 from strata.pipelines.maintenance import move_task
 from strata.pipelines.retraction.request import RetractRequest
@@ -19,55 +10,14 @@ from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import InputSettings
-from strata.storage.checksums.rows import RowsChecksum
-from strata.storage.cleanup.garbage import find_orphans
-from strata.storage.contracts.url import Url
-from strata.storage.iceberg.commits import RewriteCommit
 from strata.storage.iceberg.snapshots import live_files
-from strata.storage.layout.file_names import file_name
-from strata.storage.layout.schemas import CLUSTERS
-from strata.storage.lifecycle.accesses import (
-    accesses_folder,
-    log_file_lineage,
-    read_accesses,
-    record_accesses,
-)
-from strata.storage.lifecycle.journal import MoveJournal, moves_folder
-from strata.storage.lifecycle.move_cleanup import LONGEST_MOVE, clean_up_moves, pending_copies
+from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.held_files import held_files
-from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.transfer.metering import FileReads
-from strata.storage.writing.parquet import TableWriter
 from strata.storage.writing.tiers import tiers_of
-from tests.support.corpora.tiered import (
-    GRACE,
-    NO_GRACE,
-    files,
-    ids_by_ref,
-    ids_of,
-    move,
-    put,
-    tag,
-    tiered,
-    tiers_used,
-)
+from tests.support.corpora.tiered import GRACE, files, ids_of, move, put, tag, tiered, tiers_used
 from tests.support.sequential import sequential_context
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return tiered(str(tmp_path))
-
-
-@pytest.fixture
-def corpus(settings):
-    with open_corpus(settings) as corpus:
-        yield corpus
-
-
-def journal_of(corpus):
-    return MoveJournal(corpus.store, moves_folder(corpus.warehouse, "web"))
 
 
 def test_move_recompresses_what_a_rule_wants_elsewhere(settings, corpus):
@@ -159,9 +109,6 @@ def test_move_several_batches_are_one_commit_each(settings, corpus, monkeypatch)
     assert ids_of(corpus) == [0, 1, 2, 3, 4]
 
 
-# tags
-
-
 def test_move_tags_follow_and_keep_their_rows(settings, corpus):
     put(corpus, settings, [1])
     tag(corpus, "v1")
@@ -211,198 +158,6 @@ def test_move_files_that_only_a_tag_refers_to(tmp_path, settings, corpus):
     assert "/cold/" in kept.file.url
 
 
-def test_move_that_died_between_the_tags_is_finished_with_the_same_files(
-    settings, corpus, monkeypatch
-):
-    put(corpus, settings, [1])
-    for name in ("v1", "v2"):
-        tag(corpus, name)
-    real = RewriteCommit.run
-
-    def dies(commit):
-        if commit._target_branch == "v2":
-            raise KeyboardInterrupt
-        real(commit)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RewriteCommit, "run", dies)
-        with pytest.raises(KeyboardInterrupt):
-            move(settings)
-    assert len(held_files(corpus.table("clusters"))) == 2
-    report = move(settings)
-    assert report.details.settled.tags_followed == 2
-    (held,) = held_files(corpus.table("clusters"))
-    assert held.refs == {"main", "v1", "v2"}
-    assert [ids_of(corpus, name) for name in sorted(held.refs)] == [[1], [1], [1]]
-
-
-# old copies
-
-
-def test_move_old_copies_stay_for_the_grace_and_then_go(settings, corpus):
-    old = put(corpus, settings, [1, 2])
-    tag(corpus, "v1")
-    before = corpus.table("clusters").snapshots()[-1].snapshot_id
-    move(settings)
-    assert corpus.store.exists(old.location)
-    report = move(settings)
-    assert report.details.settled.waiting == 1
-    # Until then the table can be read as it was.
-    assert len(corpus.table("clusters").iceberg().scan(snapshot_id=before).to_arrow()) == 2
-    time.sleep(0.002)
-    report = move(settings, grace=NO_GRACE)
-    assert report.details.settled.files == 1
-    assert not corpus.store.exists(old.location)
-    assert (ids_of(corpus), ids_of(corpus, "v1")) == ([1, 2], [1, 2])
-    assert before not in {s.snapshot_id for s in corpus.table("clusters").snapshots()}
-    journal = journal_of(corpus)
-    assert (journal.intents(), journal.all_copied(), len(journal.rates())) == ([], [], 1)
-
-
-def test_settle_leaves_what_a_snapshot_outside_still_needs(settings, corpus):
-    old = put(corpus, settings, [1])
-    move(settings)
-    # Someone keeps the former state by a branch of his own.
-    iceberg = corpus.table("clusters").iceberg()
-    first = iceberg.metadata.snapshots[0].snapshot_id
-    iceberg.manage_snapshots().create_branch(first, "mine").commit()
-    time.sleep(0.002)
-    assert pending_copies(corpus, LONGEST_MOVE) == []
-    assert pending_copies(corpus, NO_GRACE) == [old.location]
-    settled = clean_up_moves(corpus, NO_GRACE)
-    assert (settled.files, settled.waiting) == (0, 1)
-    assert corpus.store.exists(old.location)
-    corpus.table("clusters").iceberg().manage_snapshots().remove_branch("mine").commit()
-    assert clean_up_moves(corpus, NO_GRACE).files == 1
-
-
-def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
-    settings, corpus, monkeypatch
-):
-    put(corpus, settings, [1])
-    folder = tiers_of(settings)["cold"].folder("web", "clusters")
-    begun = journal_of(corpus).begin("dead", "clusters", "cold", folder, ["x"])
-    half = folder / file_name(f"{begun.stem}-0", "zstd-9")
-    corpus.store.write_bytes(half, b"half")
-    other = folder / file_name("move-other-0", "zstd-9")
-    corpus.store.write_bytes(other, b"other")
-    assert clean_up_moves(corpus, NO_GRACE).files == 0
-    later = time.time_ns() + round(LONGEST_MOVE.total_seconds() * 1e9) + 10**9
-    monkeypatch.setattr("strata.storage.lifecycle.move_cleanup.time.time_ns", lambda: later)
-    assert clean_up_moves(corpus, NO_GRACE).files == 1
-    assert not corpus.store.exists(half)
-    assert corpus.store.exists(other)
-    assert journal_of(corpus).intents() == []
-
-
-@pytest.mark.parametrize("asleep_before", ["copied", "log_file_lineage"])
-def test_move_of_a_run_that_slept_until_it_was_given_up_publishes_nothing(
-    settings, corpus, monkeypatch, asleep_before
-):
-    put(corpus, settings, [1, 2])
-    owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.maintenance.move"
-    target = (owner, asleep_before) if asleep_before == "copied" else (f"{owner}.{asleep_before}",)
-    real = MoveJournal.copied if asleep_before == "copied" else log_file_lineage
-
-    def after_a_long_sleep(*given):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                "strata.storage.lifecycle.move_cleanup.LONGEST_MOVE", timedelta(seconds=-1)
-            )
-            assert clean_up_moves(corpus, timedelta(seconds=-1)).files == 1
-        return real(*given)
-
-    monkeypatch.setattr(*target, after_a_long_sleep)
-    with pytest.raises(ConflictError, match="longer than any move may"):
-        move(settings)
-    monkeypatch.undo()
-    assert (ids_of(corpus), tiers_used(corpus)) == ([1, 2], ["hot"])
-    move(settings)
-    assert (ids_of(corpus), tiers_used(corpus)) == ([1, 2], ["cold"])
-
-
-def test_gc_settles_moves_too(settings, corpus, tmp_path, capsys):
-    old = put(corpus, settings, [1])
-    move(settings)
-    file = tmp_path / "web.toml"
-    file.write_text(
-        f'corpus = "web"\nwarehouse = "{settings.warehouse}"\n[[inputs]]\npath = "nothing"\n'
-        f'[tiers.hot]\nurl = "{settings.tiers["hot"].url}"\n'
-        f'[tiers.cold]\nurl = "{settings.tiers["cold"].url}"\n'
-    )
-    time.sleep(0.002)
-    assert main(["storage", "gc", str(file), "--dry-run"]) == 0
-    assert corpus.store.exists(old.location)
-    assert main(["storage", "gc", str(file), "--older-than", "0"]) == 0
-    assert not corpus.store.exists(old.location)
-    assert ids_of(corpus) == [1]
-    capsys.readouterr()
-
-
-def test_gc_never_takes_journal_or_access_log(settings, corpus):
-    put(corpus, settings, [1])
-    move(settings)
-    record_accesses(
-        corpus.store, accesses_folder(corpus.warehouse, "web"), "r", {"x": FileReads(1, 1)}
-    )
-    orphans = find_orphans(corpus, tiers_of(settings).values(), NO_GRACE)
-    assert [o for o in orphans if "/moves/" in str(o.url) or "/accesses/" in str(o.url)] == []
-
-
-# compaction
-
-
-def compress(settings):
-    return run_compress(sequential_context(settings))
-
-
-def compressing(settings):
-    more = {"compress": {"tables": ["clusters"], "min_files": 2}}
-    return settings.model_validate(settings.model_dump() | more)
-
-
-def test_compress_leaves_what_a_rule_has_moved(settings, corpus):
-    put(corpus, settings, [1])
-    move(settings)
-    before = files(corpus)
-    assert compress(compressing(settings)).status is StageStatus.SKIPPED
-    assert files(corpus) == before
-
-
-def test_compress_merges_small_files_in_the_tier_that_they_were_moved_to(settings, corpus):
-    for i in range(3):
-        put(corpus, settings, [i])
-    put(corpus, settings, [7], days=1)
-    put(corpus, settings, [8], days=1)
-    move(settings)
-    compress(compressing(settings))
-    assert tiers_used(corpus) == ["cold", "hot"]
-    assert ids_of(corpus) == [0, 1, 2, 7, 8]
-    assert compress(compressing(settings)).status is StageStatus.SKIPPED
-    # Ages are known still, so nothing moves.
-    assert move(settings).status is StageStatus.SKIPPED
-
-
-def test_compress_takes_files_home_once_no_rule_sends_them_away(settings, corpus):
-    put(corpus, settings, [1])
-    move(settings)
-    ruleless = settings.model_validate(settings.model_dump() | {"lifecycle": []})
-    compress(compressing(ruleless))
-    assert tiers_used(corpus) == ["hot"]
-    assert ids_of(corpus) == [1]
-
-
-def test_compress_takes_home_what_landed_elsewhere_though_a_rule_could_send_it_there(
-    settings, corpus
-):
-    put(corpus, settings, [1], days=1, tier="cold")
-    compress(compressing(settings))
-    assert tiers_used(corpus) == ["hot"]
-
-
-# retraction
-
-
 def test_retraction_leaves_moved_files_in_their_tier_with_their_age_and_reads(tmp_path):
     lines = [json.dumps({"text": f"number {n} " * 30, "id": f"doc-{n}"}) for n in range(20)]
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
@@ -424,130 +179,6 @@ def test_retraction_leaves_moved_files_in_their_tier_with_their_age_and_reads(tm
     assert run_compress(context).status is StageStatus.SKIPPED
 
 
-# what can go wrong
-
-
-def test_move_damaged_file_stays_and_all_others_go(settings, corpus):
-    bad = put(corpus, settings, [1, 2, 3])
-    put(corpus, settings, [4])
-    data = bytearray(corpus.store.read_bytes(bad.location))
-    data[30:90] = bytes(60)
-    corpus.store.write_bytes(bad.location, bytes(data))
-    with pytest.raises(InputError, match=r"1 files were not moved, all others were.*hot/"):
-        move(settings)
-    assert tiers_used(corpus) == ["cold", "hot"]
-    folder = Url.parse(settings.tiers["cold"].url)
-    assert len(corpus.store.find(folder)) == 1
-
-
-def test_move_rows_that_come_out_different_are_never_published(settings, corpus, monkeypatch):
-    put(corpus, settings, [1, 2, 3])
-    real = TableWriter.write
-
-    def wrong(self, batch):
-        real(
-            self,
-            batch.set_column(
-                1,
-                "kept_id",
-                batch.column("doc_id").filter(batch.column("doc_id").is_valid()).take([1, 1, 1]),
-            ),
-        )
-
-    monkeypatch.setattr(TableWriter, "write", wrong)
-    with pytest.raises(BalanceError, match="kept_id"):
-        move(settings)
-    assert tiers_used(corpus) == ["hot"]
-    assert corpus.store.find(Url.parse(settings.tiers["cold"].url)) == []
-
-
-@pytest.mark.parametrize("level", [3, 9])
-def test_move_copy_that_was_damaged_on_its_way_is_dropped(tmp_path, level, monkeypatch):
-    settings = tiered(str(tmp_path), level=level)
-    real = move_task._checksum
-
-    def flipped(task, scan):
-        sums = real(task, scan)
-        if "/cold/" in str(scan.url):
-            return RowsChecksum(sums.rows, sums.total ^ 1, sums.columns)
-        return sums
-
-    monkeypatch.setattr(move_task, "_checksum", flipped)
-    with open_corpus(settings) as corpus:
-        put(corpus, settings, [1, 2, 3])
-        with pytest.raises(BalanceError, match="are not those of"):
-            move(settings)
-        assert tiers_used(corpus) == ["hot"]
-        assert corpus.store.find(Url.parse(settings.tiers["cold"].url)) == []
-
-
-def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
-    settings, corpus, monkeypatch
-):
-    old = put(corpus, settings, [1, 2])
-    put(corpus, settings, [3])
-    real = move_task.run_move_task
-
-    def overtaken(task):
-        result = real(task)
-        if task.file.url == old.url:
-            with TableWriter(
-                corpus.store, old.location.parent, "clusters", task.layout, "compress"
-            ) as writer:
-                table = pq.read_table(old.location.path, schema=CLUSTERS)
-                writer.write(table.to_batches()[0])
-            replacement = Replacement((old.url,), tuple(writer.close()))
-            replace_files(corpus.table("clusters"), [replacement], run_id="other")
-        return result
-
-    monkeypatch.setattr("strata.pipelines.maintenance.move.run_move_task", overtaken)
-    report = move(settings)
-    assert ids_of(corpus) == [1, 2, 3]
-    assert tiers_used(corpus) == ["cold", "hot"]
-    assert report.details.overtaken == 1
-    assert len(corpus.store.find(Url.parse(settings.tiers["cold"].url))) == 1
-
-
-def test_move_whose_commit_is_told_to_have_lost_keeps_its_copies(settings, corpus, monkeypatch):
-    put(corpus, settings, [1, 2])
-    tag(corpus, "v1")
-    real, calls = SqlCatalog.commit_table, []
-
-    def lost(self, *rest):
-        answer = real(self, *rest)
-        calls.append(1)
-        if len(calls) <= 2:
-            # As a proxy does that repeats a request whose answer it has lost.
-            raise CommitFailedException("it has been updated by another process")
-        return answer
-
-    monkeypatch.setattr(SqlCatalog, "commit_table", lost)
-    report = move(settings)
-    assert ids_by_ref(corpus) == {"main": [1, 2], "v1": [1, 2]}
-    assert (tiers_used(corpus), report.details.overtaken) == (["cold"], 0)
-
-
-def test_move_beside_a_retraction_publishes_nothing(settings, corpus, monkeypatch):
-    put(corpus, settings, [1])
-    keys = iter(["before", "after"])
-    monkeypatch.setattr(
-        "strata.pipelines.lineage.guard.RetractionGuard.check",
-        lambda *_: (_ for _ in ()).throw(ConflictError(f"retracted {next(keys)}")),
-    )
-    with pytest.raises(ConflictError, match="retracted"):
-        move(settings)
-    assert tiers_used(corpus) == ["hot"]
-
-
-def test_move_into_a_full_tier_says_so_before_it_copies(tmp_path):
-    settings = tiered(str(tmp_path), capacity_gb=1e-9)
-    with open_corpus(settings) as corpus:
-        put(corpus, settings, [1])
-        with pytest.raises(MachineError, match="tier cold would hold"):
-            move(settings)
-        assert journal_of(corpus).intents() == []
-
-
 def test_move_keeps_data_sequence_numbers_of_the_table(settings, corpus):
     put(corpus, settings, [1])
     put(corpus, settings, [2], days=1)
@@ -565,9 +196,3 @@ def test_move_keeps_data_sequence_numbers_of_the_table(settings, corpus):
     assert numbers() == before
     iceberg = corpus.table("clusters").iceberg()
     assert len(live_files(iceberg.metadata, iceberg.io)) == 2
-
-
-def test_move_grace_counts_in_hours(settings, corpus):
-    put(corpus, settings, [1])
-    move(settings)
-    assert clean_up_moves(corpus, timedelta(hours=1)).files == 0

@@ -10,11 +10,10 @@ import pytest
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.lifecycle import move_cleanup
-from strata.storage.lifecycle.journal import MoveJournal, moves_folder
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.held_files import held_files
 from strata.storage.writing.tiers import tiers_of
-from tests.support.corpora.tiered import NO_GRACE, ids_by_ref, move, put, tag, tiered
+from tests.support.corpora.tiered import NO_GRACE, ids_by_ref, journal_of, move, put, tag, tiered
 from tests.support.faults.schedules import steps_at_every_call
 
 GROUPS = 8
@@ -75,7 +74,7 @@ def check_finished(settings, monkeypatch):
         there = [info for name in ("hot", "cold") for info in corpus.store.find(tiers[name].url)]
         assert sorted(str(i.url) for i in there) == sorted(h.file.url for h in held.values())
         assert ids_by_ref(corpus) == ROWS
-        journal = MoveJournal(corpus.store, moves_folder(corpus.warehouse, "web"))
+        journal = journal_of(corpus)
         assert (journal.intents(), journal.all_copied()) == ([], [])
 
 

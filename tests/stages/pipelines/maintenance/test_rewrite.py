@@ -19,13 +19,12 @@ from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.cleanup.garbage import find_orphans
 from strata.storage.integrity.verify import verify
 from strata.storage.layout.file_names import order_of_name
-from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import FileHistory
 from strata.storage.lifecycle.rules import is_met
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.held_files import held_files
 from strata.storage.writing.tiers import tiers_of
-from tests.support.rows import rows_of
+from tests.support.rows import rows_by_file, rows_of
 from tests.support.sequential import sequential_context
 
 BY = partition_fields("documents", ("lang", "bucket(3, id)"))
@@ -73,20 +72,8 @@ def context(context_of):
     return context
 
 
-def in_files(context, table="documents"):
-    """The rows of each file, in their order."""
-    columns = SCHEMAS[table].names
-    return [
-        (
-            file,
-            [
-                row
-                for batch in read_batches(context.store, file.location, columns, None, 10**6)
-                for row in batch.to_pylist()
-            ],
-        )
-        for file in context.corpus.table(table).files()
-    ]
+def files_of(context):
+    return context.corpus.table("documents").files()
 
 
 def test_rows_go_to_their_partitions_and_small_files_are_joined(context):
@@ -94,7 +81,7 @@ def test_rows_go_to_their_partitions_and_small_files_are_joined(context):
     request = RewriteRequest(("documents",), BY)
     report = run_rewrite_tables(context, request)
     assert rows_of(context, "documents") == before
-    files = in_files(context)
+    files = rows_by_file(context, "documents")
     assert {file.partition.fields for file, _ in files} == {BY}
     assert len({file.partition for file, _ in files}) == 9
     for file, rows in files:
@@ -112,7 +99,7 @@ def test_rows_go_to_their_days_and_rules_find_them(context):
     before = rows_of(context, "documents")
     fields = partition_fields("documents", ("day(created)",))
     run_rewrite_tables(context, RewriteRequest(("documents",), fields))
-    files = in_files(context)
+    files = rows_by_file(context, "documents")
     days = {file.partition["created_day"] for file, _ in files}
     assert days == {None, *(f"2023-05-0{day}" for day in range(1, 5))}
     for file, rows in files:
@@ -131,12 +118,12 @@ def test_back_to_no_partitions_and_to_another_size(context):
     before = rows_of(context, "documents")
     run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     run_rewrite_tables(context, RewriteRequest(("documents",), ()))
-    assert {file.partition.fields for file, _ in in_files(context)} == {()}
-    large = len(in_files(context))
+    assert {file.partition.fields for file in files_of(context)} == {()}
+    large = len(files_of(context))
     run_rewrite_tables(context, RewriteRequest(("documents",), (), target_file_bytes=4_000))
-    assert len(in_files(context)) > large
+    assert len(files_of(context)) > large
     run_rewrite_tables(context, RewriteRequest(("documents",), (), target_file_bytes=10**6))
-    assert len(in_files(context)) == 1
+    assert len(files_of(context)) == 1
     assert rows_of(context, "documents") == before
 
 
@@ -144,7 +131,7 @@ def test_settings_decide_without_flags(context_of):
     run_shard(context_of())
     context = context_of(partitions={"documents": ["lang"]})
     run_rewrite_tables(context, RewriteRequest())
-    assert {file.partition["lang"] for file, _ in in_files(context)} == {"de", "en", None}
+    assert {file.partition["lang"] for file in files_of(context)} == {"de", "en", None}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +150,7 @@ def test_rows_are_sorted_inside_their_files(context, order, key):
     assert len(set(kept.values())) < len(kept)
     request = RewriteRequest(("documents",), order=order, target_file_bytes=10**6)
     run_rewrite_tables(context, request)
-    ((file, rows),) = in_files(context)
+    ((file, rows),) = rows_by_file(context, "documents")
     assert rows == sorted(rows, key=lambda row: key(row, kept))
     assert rows != before
     assert order_of_name(file.location.name) == order
@@ -189,7 +176,7 @@ def test_compress_sorts_by_its_setting(context_of):
     )
     before = rows_of(context, "documents")
     run_compress(context)
-    for file, rows in in_files(context):
+    for file, rows in rows_by_file(context, "documents"):
         assert order_of_name(file.location.name) == "url"
         assert [row["url"] for row in rows] == sorted(row["url"] for row in rows)
     assert rows_of(context, "documents") == before
@@ -212,11 +199,11 @@ def test_run_that_dies_between_batches_is_finished_by_the_next(context, monkeypa
     request = RewriteRequest(("documents",), BY)
     with pytest.raises(KeyboardInterrupt):
         run_rewrite_tables(context, request)
-    assert {file.partition.fields for file, _ in in_files(context)} == {(), BY}
+    assert {file.partition.fields for file in files_of(context)} == {(), BY}
     assert rows_of(context, "documents") == before
     monkeypatch.setattr(rewrite_tables, "_publish", publish)
     run_rewrite_tables(context, request)
-    assert {file.partition.fields for file, _ in in_files(context)} == {BY}
+    assert {file.partition.fields for file in files_of(context)} == {BY}
     assert rows_of(context, "documents") == before
 
 
@@ -231,7 +218,7 @@ def test_ingest_meanwhile_loses_nothing(context_of, context, monkeypatch):
     monkeypatch.setattr(rewrite_tables, "_publish", beside)
     run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     assert [row["id"] for row in rows_of(context, "documents")] == [f"d{n}" for n in range(300)]
-    assert {file.partition.fields for file, _ in in_files(context)} == {BY}
+    assert {file.partition.fields for file in files_of(context)} == {BY}
 
 
 def test_files_that_another_run_replaced_are_planned_again(context, monkeypatch):
@@ -248,18 +235,18 @@ def test_files_that_another_run_replaced_are_planned_again(context, monkeypatch)
     report = run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     assert report.details.tables["documents"].overtaken > 0
     assert rows_of(context, "documents") == before
-    assert {file.partition.fields for file, _ in in_files(context)} == {BY}
+    assert {file.partition.fields for file in files_of(context)} == {BY}
 
 
 def test_other_rows_are_never_published(context, monkeypatch):
-    before = [file for file, _ in in_files(context)]
+    before = files_of(context)
     written = rewrite_task._written
     batch = next(read_batches(context.store, before[0].location, ["id"], None, 100))
     other = RowsChecksum.of(batch)
     monkeypatch.setattr(rewrite_task, "_written", lambda result: written(result) + other)
     with pytest.raises(BalanceError, match="other rows"):
         run_rewrite_tables(context, RewriteRequest(("documents",), BY))
-    assert [file for file, _ in in_files(context)] == before
+    assert files_of(context) == before
     live = {file.location.name for file in before}
     stored = context.store.find(before[0].location.parent)
     assert {file.url.name for file in stored} == live
@@ -269,11 +256,11 @@ def test_retraction_meanwhile_stops_it(context, monkeypatch):
     def refuse(self, tables):
         raise ConflictError("documents were retracted")
 
-    before = [file for file, _ in in_files(context)]
+    before = files_of(context)
     monkeypatch.setattr("strata.pipelines.maintenance.rewrite.RetractionGuard.check", refuse)
     with pytest.raises(ConflictError):
         run_rewrite_tables(context, RewriteRequest(("documents",), BY))
-    assert [file for file, _ in in_files(context)] == before
+    assert files_of(context) == before
 
 
 def test_plan_says_what_is_left(context):
@@ -285,7 +272,7 @@ def test_plan_says_what_is_left(context):
 
 
 def test_old_files_stay_while_a_snapshot_refers_to_them(context):
-    old = {file.location for file, _ in in_files(context)}
+    old = {file.location for file in files_of(context)}
     run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     tiers = tiers_of(context.settings).values()
     found = {f.url for f in find_orphans(context.corpus, tiers, timedelta(0))}

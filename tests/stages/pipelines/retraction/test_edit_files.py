@@ -16,12 +16,10 @@ from strata.pipelines.retraction.edit_files import (
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter, count_matching_rows
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
-from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import CLEAN, EDGES
-from strata.storage.reading.scan import read_batches
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
-from tests.support.rows import rows_of
+from tests.support.rows import rows_of, rows_of_files
 from tests.support.sequential import sequential_context
 
 LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=3_000, target_file_bytes=50_000_000)
@@ -57,11 +55,6 @@ def written(store, folder, table, batch):
     return writer.close()
 
 
-def read(store, url, table_schema):
-    batches = list(read_batches(store, Url.parse(url), table_schema.names, None, 2_000))
-    return [row for batch in batches for row in batch.to_pylist()]
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_edit_task_rows_are_those_of_a_set_in_order(store, folder, seed):
     rng = np.random.default_rng(seed)
@@ -88,7 +81,7 @@ def test_edit_task_rows_are_those_of_a_set_in_order(store, folder, seed):
     mine = coming[(coming >= 0) & (coming <= 4_000)]
     expected = sorted({*there.tolist(), *mine.tolist()} - set(gone.tolist()))
     (new,) = result.edit.new
-    assert read(store, new.url, CLEAN) == clean_rows(expected).to_pylist()
+    assert rows_of_files(store, [new], "clean") == clean_rows(expected).to_pylist()
     assert (result.edit.removed, result.edit.added) == (len(gone), len(mine))
     assert result.edit.old == (old.url,)
     assert count_matching_rows(old.url, naming, StorageOptions({})) == len(gone)
@@ -119,7 +112,7 @@ def test_edit_task_pairs_stay_sorted_by_both_columns(store, folder, seed):
     )
     (new,) = run_edit_task(task).edit.new
     left = {pair for pair in there if 3 not in pair} | coming
-    assert [(row["a"], row["b"]) for row in read(store, new.url, EDGES)] == sorted(left)
+    assert [(row["a"], row["b"]) for row in rows_of_files(store, [new], "edges")] == sorted(left)
 
 
 def test_edit_task_file_without_a_row_left_is_not_written(store, folder):

@@ -4,13 +4,12 @@ import pytest
 
 from strata.errors import ConflictError, InputMissingError, SettingsError
 from strata.pipelines.execution.stage import StageStatus
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.other_corpora import Origin, origins_of, reference_document
 from strata.settings import Settings
 from tests.support.corpora.texts import json_lines, library_texts
-from tests.support.rows import rows_of
+from tests.support.rows import exported, rows_of
 from tests.support.sequential import sequential_context
 
 TEXTS = library_texts(12, most_bytes=4000)
@@ -74,11 +73,7 @@ def test_against_export_names_the_document_and_its_corpus(tmp_path):
     context = corpus(tmp_path, "web", [TEXTS[1], TEXTS[5], TEXTS[5]], against=["old"])
     run_dedup(context)
 
-    rows = [
-        row
-        for batch in export_batches(context.corpus, context.store, "clusters")
-        for row in batch.to_pylist()
-    ]
+    rows = exported(context, "clusters")
 
     assert [(row["id"], row["kept_id"], row["kept_corpus"]) for row in rows] == [
         ("doc-0", "doc-1", "old"),

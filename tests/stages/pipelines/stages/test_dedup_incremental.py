@@ -9,7 +9,7 @@ from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
 from strata.storage.tables.publish import PublishMode, publish
 from tests.support.corpora.texts import json_lines
-from tests.support.rows import rows_of
+from tests.support.rows import rows_in_file_order, rows_of
 from tests.support.sequential import sequential_context
 
 
@@ -75,8 +75,8 @@ def test_parts_give_the_edges_and_the_ledger_of_all_at_once(tmp_path, parts, mem
 
     whole = at_once(tmp_path, survivor=rules)
 
-    assert rows_of(context, "edges") == rows_of(whole, "edges")
-    assert rows_of(context, "clusters") == rows_of(whole, "clusters")
+    assert rows_of(context, "edges") == rows_in_file_order(whole, "edges")
+    assert rows_in_file_order(context, "clusters") == rows_in_file_order(whole, "clusters")
     assert len(rows_of(whole, "clusters")) > 30
     assert [report.details.new_documents for report in reports] == [len(p) for p in parts]
     for report in reports:
@@ -147,7 +147,7 @@ def test_other_search_settings_everything_anew(tmp_path, parts):
 
     assert report.details.new_documents == len(parts[0]) + len(parts[1])
     whole = at_once(tmp_path, **change)
-    assert rows_of(context, "edges") == rows_of(whole, "edges")
+    assert rows_in_file_order(context, "edges") == rows_in_file_order(whole, "edges")
 
 
 def test_documents_overwritten_since_everything_anew(tmp_path, parts):

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from strata.pipelines.execution.stage import StageStatus
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.maintenance.move import run_move
 from strata.pipelines.retraction.request import ExpiryPolicy, MissingPolicy, RetractRequest
 from strata.pipelines.retraction.run import run_retract
@@ -21,7 +20,7 @@ from strata.storage.integrity.verify import verify
 from strata.storage.layout.file_names import order_of_name
 from strata.storage.writing.tiers import tiers_of
 from tests.support.corpora.complete import contents, run_all, write_records
-from tests.support.rows import rows_of
+from tests.support.rows import exported, rows_of
 from tests.support.sequential import sequential_context
 
 LANGS = ("de", "en", None, "a/b")
@@ -217,12 +216,8 @@ def test_lookups_and_export_find_every_document(context_of):
     rows = rows_of(context, "documents")
     some = {row["doc_id"]: {"doc_id": row["doc_id"], "id": row["id"]} for row in rows[::7]}
     assert lookup.rows("documents", ["doc_id", "id"], some) == some
-    exported = [
-        row["id"]
-        for batch in export_batches(context.corpus, context.store, "documents")
-        for row in batch.to_pylist()
-    ]
-    assert sorted(exported) == sorted(row["id"] for row in rows_of(context, "clean"))
+    found = sorted(row["id"] for row in exported(context, "documents"))
+    assert found == sorted(row["id"] for row in rows_of(context, "clean"))
 
 
 def test_garbage_of_partition_folders_is_found_and_nothing_else(context_of):

@@ -5,14 +5,10 @@ import pytest
 
 from strata.errors import ConflictError
 from strata.pipelines.execution.stage import StageStatus
-from strata.pipelines.export.rows import export_batches
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
 from strata.settings import Settings
-from strata.storage.contracts.url import Url
-from strata.storage.layout.schemas import SCHEMAS
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines, library_texts
 from tests.support.oracles.passages import (
     lines_of,
@@ -22,6 +18,7 @@ from tests.support.oracles.passages import (
     without_bytes,
     words_of,
 )
+from tests.support.rows import exported, rows_of
 from tests.support.sequential import sequential_context
 
 FOOTER = "\n\nAll rights are reserved by the author of this page.\nWrite to us, we answer soon.\n"
@@ -63,24 +60,11 @@ def context_of(tmp_path):
     return make
 
 
-def table(context, name):
-    files = sorted(context.corpus.table(name).files(), key=lambda file: file.min_doc_id)
-    found = [
-        row
-        for file in files
-        for batch in read_batches(
-            context.store, Url.parse(file.url), SCHEMAS[name].names, None, 1_000_000
-        )
-        for row in batch.to_pylist()
-    ]
-    return sorted(found, key=lambda row: (row["doc_id"], row.get("grain", ""), row.get("start", 0)))
-
-
 def survivors(context):
-    removed = {row["doc_id"] for row in table(context, "clusters") if not row["kept"]}
+    removed = {row["doc_id"] for row in rows_of(context, "clusters") if not row["kept"]}
     return {
         row["doc_id"]: row["text"]
-        for row in table(context, "documents")
+        for row in rows_of(context, "documents")
         if row["doc_id"] not in removed
     }
 
@@ -88,7 +72,7 @@ def survivors(context):
 def cut_text(context):
     """Survivors without the ranges in the table, where a word is left."""
     ranges: dict[int, list[tuple[int, int]]] = {}
-    for row in table(context, "cuts"):
+    for row in rows_of(context, "cuts"):
         ranges.setdefault(row["doc_id"], []).append((row["start"], row["end"]))
     left = {
         doc_id: without_bytes(text, ranges.get(doc_id, []))
@@ -109,7 +93,7 @@ def test_cuts_units_are_those_of_the_oracle(context_of, texts, grain, split):
         (names[doc], start, end, names[first], at)
         for doc, start, end, first, at in repeated_units([split(t) for t in kept.values()], 4)
     ]
-    rows = table(context, "cuts")
+    rows = rows_of(context, "cuts")
     assert [tuple(v for k, v in row.items() if k != "grain") for row in rows] == expected
     assert len(kept) < len(texts)
     assert len(expected) > 8
@@ -128,7 +112,7 @@ def test_cuts_runs_cover_the_words_of_the_oracle(context_of, texts, width):
 
     kept = survivors(context)
     gone = {d: np.zeros(len(text.encode()), bool) for d, text in kept.items()}
-    for row in table(context, "cuts"):
+    for row in rows_of(context, "cuts"):
         gone[row["doc_id"]][row["start"] : row["end"]] = True
     marks = repeated_words(list(kept.values()), width)
     for (doc_id, text), mark in zip(kept.items(), marks, strict=True):
@@ -145,7 +129,7 @@ def test_cuts_runs_each_has_the_words_of_its_first_before_it(context_of, texts):
     run_shard(context)
     run_dedup(context)
 
-    kept, rows = survivors(context), table(context, "cuts")
+    kept, rows = survivors(context), rows_of(context, "cuts")
     for row in rows:
         data = kept[row["doc_id"]].encode()[row["start"] : row["end"]]
         words = [word.text for word in words_of(data.decode())]
@@ -167,27 +151,22 @@ def test_run_clean_tokens_and_export_have_the_cut_text(context_of, texts):
     expected = cut_text(context)
     emptied = dedup.rows_out - len(expected)
     assert emptied == tokens.removed["all_repeated"] == 1
-    clean = table(context, "clean")
+    clean = rows_of(context, "clean")
     assert {row["doc_id"]: row["text"] for row in clean} == expected
     assert all(row["n_bytes"] == len(row["text"].encode()) for row in clean)
-    assert [row["doc_id"] for row in table(context, "tokens")] == list(expected)
-    exported = [
-        row
-        for batch in export_batches(context.corpus, context.store, "documents")
-        for row in batch.to_pylist()
-    ]
-    assert exported == clean
+    assert [row["doc_id"] for row in rows_of(context, "tokens")] == list(expected)
+    assert exported(context, "documents") == clean
     whole = sum(len(text.encode()) for text in survivors(context).values())
     left = sum(len(text.encode()) for text in expected.values())
     assert tokens.details.bytes_cut == whole - left - len(_emptied_rest(context))
-    assert {row["text"] for row in table(context, "documents")} == set(texts)
+    assert {row["text"] for row in rows_of(context, "documents")} == set(texts)
 
 
 def _emptied_rest(context):
     """What is left of documents that are left out: white space and punctuation."""
-    cut = {row["doc_id"] for row in table(context, "cuts")}
+    cut = {row["doc_id"] for row in rows_of(context, "cuts")}
     rest = cut - cut_text(context).keys()
-    ranges = [row for row in table(context, "cuts") if row["doc_id"] in rest]
+    ranges = [row for row in rows_of(context, "cuts") if row["doc_id"] in rest]
     return "".join(
         without_bytes(text, [(r["start"], r["end"]) for r in ranges if r["doc_id"] == doc_id])
         for doc_id, text in survivors(context).items()
@@ -215,14 +194,14 @@ def test_run_switched_off_table_is_empty_and_texts_are_whole(context_of, texts):
     on = context_of(texts, passages="line", passage_words=3)
     for stage in (run_shard, run_dedup, run_tokenize):
         stage(on)
-    assert table(on, "cuts")
+    assert rows_of(on, "cuts")
 
     off = context_of(texts)
     for stage in (run_dedup, run_tokenize):
         stage(off)
 
-    assert table(off, "cuts") == []
-    assert {row["doc_id"]: row["text"] for row in table(off, "clean")} == survivors(off)
+    assert rows_of(off, "cuts") == []
+    assert {row["doc_id"]: row["text"] for row in rows_of(off, "clean")} == survivors(off)
 
 
 def test_run_never_on_no_table(context_of, texts):
@@ -252,7 +231,7 @@ def test_export_cuts_of_other_documents_refused(context_of, texts, tmp_path):
     run_shard(rebuilt)
 
     with pytest.raises(ConflictError, match="does not belong to the present `documents`"):
-        list(export_batches(rebuilt.corpus, rebuilt.store, "documents"))
+        exported(rebuilt, "documents")
 
 
 def test_cuts_no_documents_no_rows(context_of):
@@ -260,5 +239,5 @@ def test_cuts_no_documents_no_rows(context_of):
     run_shard(context)
     report = run_dedup(context)
 
-    assert table(context, "cuts") == []
+    assert rows_of(context, "cuts") == []
     assert report.status is StageStatus.DONE

@@ -1,70 +1,32 @@
+"""Files that no table needs are found and collected, and nothing else."""
+
 import os
 import pickle
 import random
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from strata.errors import ConflictError, InputMissingError, TransientError
-from strata.storage.cleanup.expiry import expirable, expire
+from strata.errors import ConflictError, InputMissingError
+from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.tables.catalog import open_corpus
-from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.publish import PublishMode
 from strata.storage.tables.replace import Replacement, replace_files
-from strata.storage.writing.parquet import ParquetLayout, TableWriter
+from strata.storage.writing.parquet import TableWriter
 from strata.storage.writing.tiers import tiers_of
+from tests.support.corpora.clusters import later, put
+from tests.support.processes.drivers import LAYOUT, ROW, write
 from tests.support.rows import ids_by_pyiceberg
 
-LAYOUT = ParquetLayout("zstd", 1, row_group_bytes=1_000_000, target_file_bytes=1_000_000)
-APPEND, OVERWRITE = PublishMode.APPEND, PublishMode.OVERWRITE
+OVERWRITE = PublishMode.OVERWRITE
 NO_GRACE = timedelta(0)
-CLUSTER = {"cluster_size": 1, "kept": True, "method": "exact", "similarity": 1.0}
-
-
-@pytest.fixture
-def settings(settings, tmp_path):
-    tiers = {
-        "hot": {"url": str(tmp_path / "warehouse" / "hot")},
-        "cold": {"url": str(tmp_path / "cold"), "codec": "zstd", "level": 9},
-    }
-    return settings.model_validate(settings.model_dump() | {"tiers": tiers})
-
-
-@pytest.fixture
-def corpus(settings):
-    with open_corpus(settings) as corpus:
-        yield corpus
-
-
-@pytest.fixture
-def tiers(settings):
-    return tiers_of(settings)
-
-
-@pytest.fixture
-def make(corpus, tiers):
-    def make(*ids, tier="hot", table="clusters"):
-        folder = tiers[tier].folder("web", table)
-        batch = pa.RecordBatch.from_pylist(
-            [{"doc_id": i, "kept_id": i} | CLUSTER for i in ids], schema=SCHEMAS[table]
-        )
-        with TableWriter(corpus.store, folder, table, LAYOUT, "t") as writer:
-            writer.write(batch)
-        return writer.close()
-
-    return make
-
-
-@pytest.fixture
-def table(corpus):
-    return corpus.table("clusters")
 
 
 @pytest.fixture
@@ -75,14 +37,6 @@ def orphans(corpus, tiers):
     return orphans
 
 
-def put(table, files, key, mode=APPEND):
-    return publish(table, files, mode=mode, content_key=key, run_id="r")
-
-
-def later():
-    return datetime.now(UTC) + timedelta(hours=1)
-
-
 def touch(url, hours_ago):
     stamp = time.time() - 3600 * hours_ago
     os.utime(url.path, (stamp, stamp))
@@ -90,124 +44,6 @@ def touch(url, hours_ago):
 
 def urls_of(files):
     return {Url.parse(file.url) for file in files}
-
-
-# expiry
-
-
-def test_expire_keeps_the_present_snapshot_alone(table, make):
-    for i in range(3):
-        put(table, make(i), str(i))
-    gone = expire(table, later())
-    assert [snapshot.content_key for snapshot in gone] == ["0", "1"]
-    assert [snapshot.content_key for snapshot in table.snapshots()] == ["2"]
-    assert ids_by_pyiceberg(table) == [0, 1, 2]
-    assert expire(table, later()) == []
-
-
-def test_expire_counts_the_age_from_the_successor(table, make):
-    put(table, make(1), "old")
-    put(table, make(2), "new", OVERWRITE)
-    superseded = datetime.fromtimestamp(table.snapshots()[1].timestamp_ms / 1000, UTC)
-    # Until then the first snapshot was the table, however old it is.
-    assert expirable(table, superseded) == []
-    (old,) = expirable(table, superseded + timedelta(milliseconds=1))
-    assert old.content_key == "old"
-
-
-def test_expire_keeps_what_a_tag_names(table, make):
-    tagged = put(table, make(1), "a")
-    table.iceberg().manage_snapshots().create_tag(tagged, "v1").commit()
-    put(table, make(2), "b", OVERWRITE)
-    put(table, make(3), "c", OVERWRITE)
-    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
-    assert ids_by_pyiceberg(table, tagged) == [1]
-
-
-def test_expire_of_an_unpublished_table_does_nothing(table):
-    assert expire(table, later()) == []
-    assert table.existing() is None
-
-
-def test_expire_keeps_the_content_key(table, make):
-    put(table, make(1), "a")
-    put(table, make(2), "b")
-    expire(table, later())
-    assert table.content_key == "b"
-    assert put(table, make(2), "b") is None
-
-
-def test_expire_beside_an_append_is_repeated(table, make, monkeypatch):
-    put(table, make(1), "a")
-    put(table, make(2), "b")
-    catalog = type(table._catalog)
-    real, calls = catalog.commit_table, []
-
-    def raced(self, iceberg, *rest):
-        if not calls:
-            calls.append(1)
-            stale = self.load_table(iceberg.name())
-            put(table, make(3), "c")
-            monkeypatch.setattr(catalog, "load_table", lambda *_: stale)
-            try:
-                return real(self, iceberg, *rest)
-            finally:
-                monkeypatch.setattr(catalog, "load_table", load)
-        return real(self, iceberg, *rest)
-
-    load = catalog.load_table
-    monkeypatch.setattr(catalog, "commit_table", raced)
-    assert [snapshot.content_key for snapshot in expire(table, later())] == ["a", "b"]
-    assert ids_by_pyiceberg(table) == [1, 2, 3]
-
-
-def before_the_next_commit(table, monkeypatch, other):
-    """Let something else happen between what a change looked at and its commit."""
-    catalog = type(table._catalog)
-    real = catalog.commit_table
-
-    def raced(self, *rest):
-        monkeypatch.setattr(catalog, "commit_table", real)
-        other()
-        return real(self, *rest)
-
-    monkeypatch.setattr(catalog, "commit_table", raced)
-
-
-def test_expire_beside_a_rollback_keeps_the_table_and_its_rows(table, make, monkeypatch):
-    old = put(table, make(1), "a")
-    put(table, make(2), "b", OVERWRITE)
-    put(table, make(3), "c", OVERWRITE)
-    back = table.iceberg().manage_snapshots().set_current_snapshot(snapshot_id=old)
-    before_the_next_commit(table, monkeypatch, back.commit)
-    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
-    assert (table.snapshot_id(), ids_by_pyiceberg(table)) == (old, [1])
-
-
-def test_expire_beside_a_branch_that_moves_to_an_old_snapshot_keeps_it(table, make, monkeypatch):
-    old = put(table, make(1), "a")
-    new = put(table, make(2), "b", OVERWRITE)
-    table.iceberg().manage_snapshots().create_branch(new, "side").commit()
-    put(table, make(3), "c", OVERWRITE)
-    move = table.iceberg().manage_snapshots().create_branch(old, "side")
-    before_the_next_commit(table, monkeypatch, move.commit)
-    assert [snapshot.content_key for snapshot in expire(table, later())] == ["b"]
-    assert ids_by_pyiceberg(table, old) == [1]
-
-
-def test_expire_locked_catalog_is_transient(table, make, monkeypatch):
-    put(table, make(1), "a")
-    put(table, make(2), "b")
-
-    def locked(*_):
-        raise OperationalError("UPDATE", {}, Exception("database is locked"))
-
-    monkeypatch.setattr(type(table._catalog), "commit_table", locked)
-    with pytest.raises(TransientError, match="locked"):
-        expire(table, later())
-
-
-# orphans
 
 
 def test_orphans_of_a_new_corpus_are_none(orphans):
@@ -244,7 +80,7 @@ def test_orphans_half_written_file_of_a_killed_writer_is_one(corpus, tiers, tabl
         corpus.store, tiers["hot"].folder("web", "clusters"), "clusters", LAYOUT, "t"
     )
     writer.write(
-        pa.RecordBatch.from_pylist([{"doc_id": 1, "kept_id": 1} | CLUSTER], SCHEMAS["clusters"])
+        pa.RecordBatch.from_pylist([{"doc_id": 1, "kept_id": 1} | ROW], SCHEMAS["clusters"])
     )
     writer.end_row_group()
     (half,) = orphans()
@@ -381,8 +217,6 @@ def test_orphans_published_during_the_search_are_needed(corpus, table, make, orp
     assert orphans() == []
 
 
-# collection
-
 KILLED = """
 import os, pickle, signal, sys
 from pyiceberg.catalog.sql import SqlCatalog
@@ -490,11 +324,7 @@ def test_gc_works_on_every_kind_of_store(settings, any_folder, tmp_path, request
     with open_corpus(remote) as corpus:
 
         def make(i, tier):
-            folder = tiers[tier].folder("web", "clusters")
-            with TableWriter(corpus.store, folder, "clusters", LAYOUT, "t") as writer:
-                batch = [{"doc_id": i, "kept_id": i} | CLUSTER]
-                writer.write(pa.RecordBatch.from_pylist(batch, schema=SCHEMAS["clusters"]))
-            return writer.close()
+            return write(corpus, remote, tier, [i])
 
         kept, lost = make(1, "cold"), make(2, "warehouse")
         corpus.store.write_bytes(corpus.warehouse / "_staging/run/x", b"1")

@@ -13,10 +13,9 @@ from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.tables.texts import own_texts
 from strata.settings import DedupSettings, Settings
-from strata.storage.contracts.url import Url
-from strata.storage.reading.scan import read_batches
 from tests.support.corpora.texts import json_lines
 from tests.support.oracles.shingles import jaccard_of
+from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 NGRAM = 3
@@ -56,14 +55,8 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def texts(corpus):
-    return {
-        row["doc_id"]: row["text"]
-        for file in corpus.corpus.table("documents").files()
-        for batch in read_batches(
-            corpus.store, Url.parse(file.url), ["doc_id", "text"], None, 10**6
-        )
-        for row in batch.to_pylist()
-    }
+    rows = rows_of(corpus, "documents", ["doc_id", "text"])
+    return {row["doc_id"]: row["text"] for row in rows}
 
 
 def cut(table, rows, *keys):
@@ -111,11 +104,11 @@ def test_compared_rows_of_cut_sets_are_near_the_truth(corpus, texts, monkeypatch
 
 
 def test_compared_rows_sets_of_other_levels_cut_to_the_deeper_one(monkeypatch):
-    def rows_of(size, level):
+    def made(size, level):
         hashes = (np.arange(size, dtype=np.uint64) * np.uint64(2**64 // size)) | np.uint64(1)
         return hashes[hashes < 2 ** (64 - level)] if level else hashes
 
-    whole, part = rows_of(64, 0), rows_of(64, 1)
+    whole, part = made(64, 0), made(64, 1)
     columns = {
         "center": [1, 1],
         "doc_id": [1, 2],

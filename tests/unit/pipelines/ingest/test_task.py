@@ -17,10 +17,9 @@ from strata.pipelines.stages.shard import run_shard
 from strata.settings import InputSettings, Settings
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
-from strata.storage.reading.scan import read_batches
 from strata.storage.writing.parquet import ParquetLayout
 from tests.support.corpora.texts import json_lines, library_texts, write_shards
-from tests.support.rows import rows_of_files
+from tests.support.rows import rows_of, rows_of_files
 from tests.support.sequential import sequential_context
 
 TEXTS = library_texts(12, most_bytes=8000)
@@ -162,15 +161,6 @@ def shard_context(tmp_path, **shard):
     return sequential_context(settings)
 
 
-def published(context, table, *columns):
-    return [
-        row
-        for file in context.corpus.table(table).files()
-        for batch in read_batches(context.store, Url.parse(file.url), columns, None, 10**6)
-        for row in batch.to_pylist()
-    ]
-
-
 def test_shard_broken_file_costs_only_its_own_documents(tmp_path):
     write_shards(tmp_path / "in", TEXTS, 3)
     cut_file(tmp_path / "in")
@@ -185,15 +175,15 @@ def test_shard_broken_file_costs_only_its_own_documents(tmp_path):
     context = shard_context(tmp_path)
     report = run_shard(context)
     assert report.details.broken_files == 2
-    rows = published(context, "documents", "id", "text")
+    rows = rows_of(context, "documents", ["id", "text"])
     assert sorted(row["text"] for row in rows) == sorted(TEXTS)
     assert report.rows_in == len(TEXTS) + 2
-    rejects = published(context, "rejects", "uri", "reason")
+    rejects = rows_of(context, "rejects", ["uri", "reason"])
     assert sorted(row["uri"].rpartition("/")[2] for row in rejects) == [
         "part-1a.parquet",
         "part-9.jsonl.gz",
     ]
-    status = [row["status"] for row in published(context, "inputs", "status")]
+    status = [row["status"] for row in rows_of(context, "inputs", ["status"])]
     assert sorted(status) == ["broken", "broken", "read", "read", "read"]
 
 
@@ -225,7 +215,7 @@ def test_shard_second_run_reads_only_new_files(tmp_path):
     (tmp_path / "in" / "later.jsonl").write_bytes(json_lines(TEXTS[6:], 6))
     report = run_shard(shard_context(tmp_path))
     assert (report.rows_in, report.details.mode) == (6, "append")
-    rows = published(shard_context(tmp_path), "documents", "id", "doc_id")
+    rows = rows_of(shard_context(tmp_path), "documents", ["id", "doc_id"])
     assert sorted(int(row["id"][4:]) for row in rows) == list(range(12))
     assert {row["doc_id"] >> 37 for row in rows if int(row["id"][4:]) >= 6} == {2}
     assert json.dumps(report.details_by_name())

@@ -1,0 +1,17 @@
+"""A corpus with the tiers hot and cold."""
+
+import pytest
+
+from strata.storage.tables.catalog import open_corpus
+from tests.support.corpora.tiered import tiered
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return tiered(str(tmp_path))
+
+
+@pytest.fixture
+def corpus(settings):
+    with open_corpus(settings) as corpus:
+        yield corpus
