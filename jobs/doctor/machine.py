@@ -146,7 +146,7 @@ def _memory_here() -> int:
     return min(physical, int(text)) if text.isdigit() else physical
 
 
-def check_disk(spark: Mapping[str, object]) -> Check:
+def check_disk(spark: Mapping[str, object], min_free_bytes: int = MIN_FREE_BYTES) -> Check:
     """Free space where Spark spills and shuffles."""
     folder = os.environ.get("SPARK_LOCAL_DIRS") or str(
         spark.get("spark.local.dir", tempfile.gettempdir())
@@ -159,8 +159,8 @@ def check_disk(spark: Mapping[str, object]) -> Check:
             return Check.failed("scratch disk", error, "set spark.local.dir to an existing folder")
     detail = ", ".join(f"{free / GIB:.1f} GiB free in {part}" for part, free in frees.items())
     remedy = (
-        f"free {MIN_FREE_BYTES / GIB:.0f} GiB, or set spark.local.dir to a folder that has them"
+        f"free {min_free_bytes / GIB:.0f} GiB, or set spark.local.dir to a folder that has them"
     )
     return Check(
-        "scratch disk", ok=min(frees.values()) >= MIN_FREE_BYTES, detail=detail, remedy=remedy
+        "scratch disk", ok=min(frees.values()) >= min_free_bytes, detail=detail, remedy=remedy
     )

@@ -7,6 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
@@ -22,14 +23,23 @@ if TYPE_CHECKING:
 __all__ = [
     "BarProgress",
     "LineProgress",
+    "Pace",
     "QuietProgress",
     "TaskCount",
     "progress_for",
     "spark_progress",
 ]
 
-POLL_SECONDS = 0.5
-LINE_SECONDS = 5.0
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often Spark is asked for its tasks, and how often a line tells of them: seconds."""
+
+    poll: float = 0.5
+    line: float = 5.0
+
+
+PACE = Pace()
 
 
 class TaskCount:
@@ -57,8 +67,9 @@ class TaskCount:
 class _Polling(ABC):
     """Polls the task count in a separate thread while a step runs."""
 
-    def __init__(self, count: TaskCount) -> None:
+    def __init__(self, count: TaskCount, pace: Pace) -> None:
         self._count = count
+        self._pace = pace
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -79,7 +90,7 @@ class _Polling(ABC):
             self._close()
 
     def _poll(self, end: threading.Event) -> None:
-        while not end.wait(POLL_SECONDS):
+        while not end.wait(self._pace.poll):
             done, known = self._count.read()
             self._show(done, known)
 
@@ -100,7 +111,7 @@ class BarProgress(_Polling):
     """A bar on a terminal."""
 
     def __init__(self, count: TaskCount, console: Console) -> None:
-        super().__init__(count)
+        super().__init__(count, PACE)
         self._console = console
         self._bars: Bars | None = None
         self._task: TaskID | None = None
@@ -132,8 +143,8 @@ class BarProgress(_Polling):
 class LineProgress(_Polling):
     """A line every few seconds, for logs."""
 
-    def __init__(self, count: TaskCount, stream: TextIO) -> None:
-        super().__init__(count)
+    def __init__(self, count: TaskCount, stream: TextIO, pace: Pace = PACE) -> None:
+        super().__init__(count, pace)
         self._stream = stream
         self._step = ""
         self._tasks = 0
@@ -147,7 +158,7 @@ class LineProgress(_Polling):
 
     def _show(self, done: int, known: int) -> None:
         now = time.monotonic()
-        if now - self._last >= LINE_SECONDS:
+        if now - self._last >= self._pace.line:
             self._last = now
             # Between two jobs Spark has no tasks.
             total = max(known, self._tasks)

@@ -76,10 +76,10 @@ class ClassData:
         quiet = [f"-Xlog:{tag}*=off" for tag in tags]
         return ["-Xshare:auto", f"-XX:SharedArchiveFile={os.pathsep.join(files)}", *quiet]
 
-    def is_mapped(self, pid: int) -> bool:
+    def is_mapped(self, pid: int, processes: Path = PROCESSES) -> bool:
         """Whether a JVM has mapped the archive; True where the system does not say."""
         try:
-            maps = (PROCESSES / str(pid) / "maps").read_text()
+            maps = (processes / str(pid) / "maps").read_text()
         except OSError:
             return True
         return self.archive is not None and str(self.archive) in maps

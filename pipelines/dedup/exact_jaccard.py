@@ -245,7 +245,11 @@ def located(
 
 
 def set_rows(
-    batches: Iterator[pa.RecordBatch], texts: Sequence[DataFile], ngram: int, store: Store
+    batches: Iterator[pa.RecordBatch],
+    texts: Sequence[DataFile],
+    ngram: int,
+    store: Store,
+    max_hashes: int = MAX_HASHES,
 ) -> Iterator[pa.RecordBatch]:
     """The sets of the documents that are asked for.
 
@@ -254,9 +258,11 @@ def set_rows(
         texts: the files by number.
         ngram: words in a shingle.
         store: where the files are.
+        max_hashes: a larger set is cut.
     """
     for number, center, doc_id in _by_file(batches):
-        yield from _sets_of_file(texts[number], center, doc_id, ngram, store)
+        for batch in wanted_texts(texts[number], np.unique(doc_id), store):
+            yield from _sets_of_texts(batch, center, doc_id, ngram, max_hashes)
 
 
 def _by_file(
@@ -284,33 +290,32 @@ def _joined(parts: Sequence[pa.RecordBatch]) -> tuple[int, np.ndarray, np.ndarra
     return table["file"][0].as_py(), table["center"].to_numpy(), table["doc_id"].to_numpy()
 
 
-def _sets_of_file(
-    file: DataFile, center: np.ndarray, doc_id: np.ndarray, ngram: int, store: Store
+def _sets_of_texts(
+    texts: pa.RecordBatch, center: np.ndarray, doc_id: np.ndarray, ngram: int, max_hashes: int
 ) -> Iterator[pa.RecordBatch]:
     from strata.pipelines.kernels.shingle_sets import shingle_sets
 
-    for batch in wanted_texts(file, np.unique(doc_id), store):
-        found = batch.column("doc_id").to_numpy()
-        level, hashes = _cut(shingle_sets(batch.column("text"), ngram))
-        # Several centers may need the same document: it goes to each of them.
-        first = np.searchsorted(doc_id, found)
-        times = np.searchsorted(doc_id, found, side="right") - first
-        which = np.repeat(np.arange(len(found)), times)
-        place = np.arange(len(which)) - np.repeat(np.cumsum(times) - times, times)
-        wanted_by = center[np.repeat(first, times) + place]
-        size = np.cumsum(pc.binary_length(hashes).to_numpy()[which])
-        for part in np.split(np.arange(len(which)), np.flatnonzero(np.diff(size // ROW_BYTES)) + 1):
-            rows = which[part]
-            columns = [wanted_by[part], found[rows], level[rows], hashes.take(pa.array(rows))]
-            yield pa.RecordBatch.from_arrays(columns, schema=_ROWS)
+    found = texts.column("doc_id").to_numpy()
+    level, hashes = _cut(shingle_sets(texts.column("text"), ngram), max_hashes)
+    # Several centers may need the same document: it goes to each of them.
+    first = np.searchsorted(doc_id, found)
+    times = np.searchsorted(doc_id, found, side="right") - first
+    which = np.repeat(np.arange(len(found)), times)
+    place = np.arange(len(which)) - np.repeat(np.cumsum(times) - times, times)
+    wanted_by = center[np.repeat(first, times) + place]
+    size = np.cumsum(pc.binary_length(hashes).to_numpy()[which])
+    for part in np.split(np.arange(len(which)), np.flatnonzero(np.diff(size // ROW_BYTES)) + 1):
+        rows = which[part]
+        columns = [wanted_by[part], found[rows], level[rows], hashes.take(pa.array(rows))]
+        yield pa.RecordBatch.from_arrays(columns, schema=_ROWS)
 
 
-def _cut(sets: ShingleSets) -> tuple[np.ndarray, pa.BinaryArray]:
+def _cut(sets: ShingleSets, max_hashes: int) -> tuple[np.ndarray, pa.BinaryArray]:
     """Levels, int32[n], and the hashes of each set that are below its level."""
     size = np.diff(sets.offsets)
     level = np.zeros(len(size), np.int32)
-    large = size > MAX_HASHES
-    level[large] = np.ceil(np.log2(size[large] / MAX_HASHES)).astype(np.int32)
+    large = size > max_hashes
+    level[large] = np.ceil(np.log2(size[large] / max_hashes)).astype(np.int32)
     hashes, offsets = sets.hashes, sets.offsets
     if large.any():
         kept = _below(hashes, np.repeat(level, size))

@@ -87,14 +87,18 @@ class _NearTask:
     files: tuple[DataFile, ...]
     lowest: float
     storage: StorageOptions
+    waiting_rows: int
 
 
-def draw_sample(context: StageContext, documents: int) -> TuneSample:
+def draw_sample(
+    context: StageContext, documents: int, waiting_rows: int = WAITING_ROWS
+) -> TuneSample:
     """Draw about n documents, and find all that are similar to them.
 
     Args:
         context: the corpus.
         documents: how many are drawn; similar ones are added to these.
+        waiting_rows: similar documents that a task gathers before it thins them.
     """
     lowest = max(0.0, context.settings.dedup.threshold - DEPTH)
     files = context.corpus.table("fingerprints").files()
@@ -114,7 +118,7 @@ def draw_sample(context: StageContext, documents: int) -> TuneSample:
         return _near_rows(task, shared.value)
 
     context.progress.start("tune", "look for neighbours", len(groups))
-    tasks = [_NearTask(some, lowest, storage) for some in groups]
+    tasks = [_NearTask(some, lowest, storage, waiting_rows) for some in groups]
     found = _NearRows.join(run_tasks(context.spark(), near, tasks)).top_k()
     rows = _join([drawn, found.rows])
     context.progress.start("tune", "compare texts", 0)
@@ -141,7 +145,7 @@ def _near_rows(task: _NearTask, signatures: np.ndarray) -> _NearRows:
         waiting.append(part)
         count += len(part.member)
         # Thinning sorts all that was found so far, so it must not be done for every part.
-        if count > max(WAITING_ROWS, len(found.member)):
+        if count > max(task.waiting_rows, len(found.member)):
             found = _NearRows.join([found, *waiting]).top_k()
             waiting, count = [], 0
     return _NearRows.join([found, *waiting]).top_k()

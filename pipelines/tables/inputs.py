@@ -88,8 +88,8 @@ class SourceIndex:
         return places
 
 
-def read_sources(tables: Tables, store: Store) -> SourceIndex:
-    """The sources that the table `inputs` names."""
+def read_sources(tables: Tables, store: Store, max_sources: int = MAX_SOURCES) -> SourceIndex:
+    """The sources that the table `inputs` names, at most so many of them told apart."""
     documents: Counter[str] = Counter()
     by_ordinal: dict[int, str] = {}
     columns = ["ordinal", "source", "rows"]
@@ -98,7 +98,7 @@ def read_sources(tables: Tables, store: Store) -> SourceIndex:
             for row in batch.to_pylist():
                 documents[row["source"]] += row["rows"]
                 by_ordinal[row["ordinal"]] = row["source"]
-    ordered = sorted(documents, key=lambda name: (-documents[name], name))[:MAX_SOURCES]
+    ordered = sorted(documents, key=lambda name: (-documents[name], name))[:max_sources]
     place = {name: number for number, name in enumerate(ordered)}
     of_ordinal = np.full(max(by_ordinal, default=-1) + 1, len(ordered), np.int16)
     for ordinal, name in by_ordinal.items():

@@ -15,7 +15,6 @@ about a file that no table has.
 from __future__ import annotations
 
 import io
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ import msgspec
 import zstandard
 
 from strata.errors import InputError, InputMissingError
+from strata.storage.contracts.clock import Clock, now_ms
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.tables.catalog import Corpus
@@ -148,7 +148,12 @@ def accesses_folder(warehouse: Url, corpus: str) -> Url:
 
 
 def record_accesses(
-    store: Store, folder: Url, run_id: str, reads: Mapping[str, FileReads]
+    store: Store,
+    folder: Url,
+    run_id: str,
+    reads: Mapping[str, FileReads],
+    *,
+    clock: Clock = now_ms,
 ) -> Url | None:
     """Append the reads of a run.
 
@@ -157,11 +162,12 @@ def record_accesses(
         folder: what :func:`accesses_folder` returns.
         run_id: the run.
         reads: the reads by file name, as in ``IoMeter.files``.
+        clock: the time now, in milliseconds since 1970, UTC.
 
     Returns:
         The file that was written; None where nothing was read.
     """
-    now = _now_ms()
+    now = clock()
     lines = [
         _Line(name, now // DAY_MS, each.reads, each.n_bytes, now)
         for name, each in sorted(reads.items())
@@ -191,10 +197,15 @@ def log_file_lineage(corpus: Corpus, run_id: str, lineages: Iterable[FileLineage
 
 
 def record_file_lineage(
-    store: Store, folder: Url, run_id: str, lineages: Iterable[FileLineage]
+    store: Store,
+    folder: Url,
+    run_id: str,
+    lineages: Iterable[FileLineage],
+    *,
+    clock: Clock = now_ms,
 ) -> Url | None:
     """Append that files are about to replace others, so that they inherit the reads of those."""
-    now = _now_ms()
+    now = clock()
     lines = [_Line(name, last_ms=now, came_from=each.old) for each in lineages for name in each.new]
     return _write(store, folder, _Head(run_id, now), lines)
 
@@ -209,7 +220,12 @@ def read_accesses(store: Store, folder: Url) -> AccessHistory:
 
 
 def fold_accesses(
-    store: Store, folder: Url, needed: Callable[[], Iterable[str]], *, at_least: int = 64
+    store: Store,
+    folder: Url,
+    needed: Callable[[], Iterable[str]],
+    *,
+    at_least: int = 64,
+    clock: Clock = now_ms,
 ) -> int:
     """Merge many log files into one; a crash in between neither loses nor doubles anything.
 
@@ -221,6 +237,7 @@ def fold_accesses(
         needed: returns the names of the files that tables refer to; for others only the last
             30 days are kept. It is called only when there is something to fold.
         at_least: number of files from which on the log is folded.
+        clock: the time now, in milliseconds since 1970, UTC.
 
     Returns:
         The number of deleted files.
@@ -228,7 +245,7 @@ def fold_accesses(
     files = _read_all(store, folder, least=at_least)
     if not files:
         return 0
-    now = _now_ms()
+    now = clock()
     keep = frozenset(needed())
     lines = _folded_lines(_counted(files), keep, now)
     # These include files of an earlier fold that died before it deleted them.
@@ -320,7 +337,3 @@ def _write(store: Store, folder: Url, head: _Head, lines: Sequence[_Line]) -> Ur
     text = b"\n".join(msgspec.json.encode(each) for each in (head, *lines))
     store.write_bytes(url, zstandard.compress(text))
     return url
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

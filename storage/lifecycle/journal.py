@@ -12,7 +12,6 @@ deleted once nothing refers to them, and what earlier moves cost.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import TypeVar
 from uuid import uuid4
@@ -20,6 +19,7 @@ from uuid import uuid4
 import msgspec
 
 from strata.errors import InputError, InputMissingError
+from strata.storage.contracts.clock import Clock, now_ms
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.lifecycle.rules import MOVED
@@ -104,19 +104,20 @@ def moves_folder(warehouse: Url, corpus: str) -> Url:
 class MoveJournal:
     """The journal of one corpus."""
 
-    def __init__(self, store: Store, folder: Url) -> None:
+    def __init__(self, store: Store, folder: Url, clock: Clock = now_ms) -> None:
         self._store = store
         self._folder = folder
+        self._clock = clock
 
     def begin(
         self, run_id: str, table: str, target: str, folder: Url, files: Iterable[str]
     ) -> MoveIntent:
         """Record that files will be copied."""
-        batch = f"{_now_ms():013d}-{uuid4().hex[:12]}"
+        batch = f"{self._clock():013d}-{uuid4().hex[:12]}"
         intent = MoveIntent(
             batch=batch,
             run_id=run_id,
-            at_ms=_now_ms(),
+            at_ms=self._clock(),
             table=table,
             target=target,
             folder=str(folder),
@@ -131,7 +132,7 @@ class MoveJournal:
         entry = MoveCopied(
             batch=intent.batch,
             run_id=intent.run_id,
-            at_ms=_now_ms(),
+            at_ms=self._clock(),
             table=intent.table,
             target=intent.target,
             files=tuple(files),
@@ -152,7 +153,7 @@ class MoveJournal:
         entry = MoveRate(
             batch=f"{intent.batch}-{source}",
             run_id=intent.run_id,
-            at_ms=_now_ms(),
+            at_ms=self._clock(),
             source=source,
             target=intent.target,
             files=files,
@@ -241,7 +242,3 @@ def _throughput(rates: list[MoveRate]) -> Throughput:
     seconds = sum(rate.seconds for rate in rates)
     written = sum(rate.bytes_written for rate in rates)
     return Throughput(read / max(seconds, 1e-9), written / max(read, 1))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

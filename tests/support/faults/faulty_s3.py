@@ -24,6 +24,10 @@ class Fault(StrEnum):
     LOST_ANSWER = "lost answer"
     TORN_BODY = "torn body"
     RESET = "reset"
+    NO_FACTS = "no facts"
+    """The answer tells neither ETag nor time of change."""
+    NO_RANGES = "no ranges"
+    """The whole object is sent, whichever range was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ class FaultyS3:
             return [SLOW_DOWN]
         if fault is Fault.RESET:
             return _cut(environ)
+        if fault is Fault.NO_RANGES:
+            environ.pop("HTTP_RANGE", None)
+        if fault is Fault.NO_FACTS:
+            start_response = _without_facts(start_response)
         body = self.inner(environ, start_response)
         if fault is Fault.LOST_ANSWER:
             b"".join(body)
@@ -97,6 +105,14 @@ class FaultyS3:
             yield client
         finally:
             client.close()
+
+
+def _without_facts(start_response: Any) -> Any:
+    def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        told = [each for each in headers if each[0].lower() not in ("etag", "last-modified")]
+        return start_response(status, told, *rest)
+
+    return start
 
 
 def _cut(environ: dict[str, Any]) -> list[bytes]:

@@ -50,6 +50,7 @@ ORDER = (
 PUBLIC = {
     "storage.contracts": {
         "cache_options",
+        "clock",
         "close_or_discard",
         "faults",
         "options",

@@ -14,7 +14,6 @@ from strata.pipelines.evaluation.neighbours import CHECKED, Neighbours
 from strata.pipelines.execution.data_files import RemovedBy, data_files
 from strata.pipelines.execution.details import AuditedShare
 from strata.pipelines.execution.stage import Counters
-from strata.pipelines.kernels import signature_index
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
@@ -26,6 +25,8 @@ from tests.support.rows import rows_of
 from tests.support.sequential import sequential_context
 
 NGRAM = 3
+# Row groups of a few documents, which are compared with the sample one after the other.
+FEW_ROWS_MB = 0.001
 THRESHOLD = 0.7
 # Few bands, so that the search overlooks pairs.
 DEDUP = {"threshold": THRESHOLD, "ngram": NGRAM, "bands": 3, "rows": 5}
@@ -161,7 +162,7 @@ def test_audit_same_key_same_result(context, report):
     assert once != other
 
 
-def sharded(tmp_path, corpus, texts, **dedup):
+def sharded(tmp_path, corpus, texts, row_group_mb=32, **dedup):
     folder = tmp_path / f"in-{corpus}"
     folder.mkdir()
     for part, text in enumerate(texts):
@@ -170,6 +171,8 @@ def sharded(tmp_path, corpus, texts, **dedup):
         corpus=corpus,
         warehouse=str(tmp_path / "wh"),
         inputs=[{"path": str(folder)}],
+        shard={"landing": "small"},
+        tiers={"small": {"url": str(tmp_path / "small"), "row_group_mb": row_group_mb}},
         dedup=dedup,
     )
     context = sequential_context(settings)
@@ -196,7 +199,8 @@ def test_audit_large_family_compares_few_of_its_pairs(tmp_path):
 def test_audit_is_the_same_however_often_pairs_are_chosen(tmp_path, monkeypatch):
     words = [f"w{place}" for place in range(60)]
     family = [" ".join([*words[:place], f"x{place}", *words[place + 1 :]]) for place in range(60)]
-    context = sharded(tmp_path, "web", [*family, *texts_with_copies(5, 20)])
+    texts = [*family, *texts_with_copies(5, 20)]
+    context = sharded(tmp_path, "web", texts, row_group_mb=FEW_ROWS_MB)
     run_dedup(context)
     at_once = audited(context, 1000, "0f" * 16)
     chosen = []
@@ -207,7 +211,6 @@ def test_audit_is_the_same_however_often_pairs_are_chosen(tmp_path, monkeypatch)
         chosen.append(self.candidates.doc_id)
 
     monkeypatch.setattr(neighbours, "WAITING_PAIRS", 1)
-    monkeypatch.setattr(signature_index, "_BLOCK", 2)
     monkeypatch.setattr(Neighbours, "choose", told)
 
     assert audited(context, 1000, "0f" * 16) == at_once

@@ -9,7 +9,6 @@ from rich.console import Console
 from strata.errors import InputMissingError
 from strata.jobs.cli import main
 from strata.jobs.tune_dedup import show_tuning
-from strata.pipelines.evaluation import tune_sample
 from strata.pipelines.evaluation.tune import (
     USUAL,
     Choice,
@@ -21,7 +20,6 @@ from strata.pipelines.evaluation.tune import (
     tune,
 )
 from strata.pipelines.evaluation.tune_sample import MAX_NEIGHBOURS, draw_sample
-from strata.pipelines.kernels import signature_index
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
@@ -49,7 +47,7 @@ def texts_with_copies(seed, families):
     return texts
 
 
-def context_of(folder, texts, **dedup):
+def context_of(folder, texts, row_group_mb=32, **dedup):
     (folder / "in").mkdir()
     for part in range(2):
         (folder / "in" / f"part-{part}.jsonl").write_bytes(json_lines(texts[part::2], part * 1000))
@@ -57,6 +55,8 @@ def context_of(folder, texts, **dedup):
         corpus="web",
         warehouse=str(folder / "wh"),
         inputs=[{"path": str(folder / "in")}],
+        shard={"landing": "small"},
+        tiers={"small": {"url": str(folder / "small"), "row_group_mb": row_group_mb}},
         dedup={"threshold": THRESHOLD, "ngram": NGRAM, "audit_documents": 0, **dedup},
     )
     context = sequential_context(settings)
@@ -152,15 +152,16 @@ def test_sample_of_a_large_family_is_bounded(tmp_path):
     assert MAX_NEIGHBOURS <= len(part.rows.doc_id) <= MAX_NEIGHBOURS + part.drawn.sum()
 
 
-def test_sample_is_the_same_however_often_neighbours_are_thinned(tmp_path, monkeypatch):
+def test_sample_is_the_same_however_often_neighbours_are_thinned(tmp_path):
     words = [f"w{place}" for place in range(300)]
     family = [" ".join([*words[:place], f"x{place}", *words[place + 1 :]]) for place in range(300)]
-    context = context_of(tmp_path, family)
+    # Row groups of a few documents, which are compared with the sample one after the other.
+    context = context_of(tmp_path, family, row_group_mb=0.005)
     at_once = draw_sample(context, 20)
-    monkeypatch.setattr(tune_sample, "WAITING_ROWS", 1)
-    monkeypatch.setattr(signature_index, "_BLOCK", 16)
 
-    assert draw_sample(context, 20).rows.doc_id.tolist() == at_once.rows.doc_id.tolist()
+    thinned = draw_sample(context, 20, waiting_rows=1)
+
+    assert thinned.rows.doc_id.tolist() == at_once.rows.doc_id.tolist()
 
 
 def test_tune_marks_the_present_settings_and_publishes_nothing(context):

@@ -1,8 +1,10 @@
 """`strata storage rewrite`: other partitions, orders and sizes, and never other rows."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
+import pyarrow.parquet as pq
 import pytest
 
 from strata.errors import BalanceError, ConflictError
@@ -11,19 +13,23 @@ from strata.pipelines.execution.stage import StageStatus
 from strata.pipelines.maintenance import rewrite as rewrite_tables
 from strata.pipelines.maintenance import rewrite_task
 from strata.pipelines.maintenance.rewrite import RewriteRequest, plan_rewrites, run_rewrite_tables
+from strata.pipelines.retraction.request import RetractRequest
+from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.stages.compress import run_compress
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
+from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import LifecycleRule, RowOrder, Settings
-from strata.storage.checksums.rows import RowsChecksum
+from strata.storage.checksums.rows import CHECKSUM_KEY, RowsChecksum
 from strata.storage.cleanup.garbage import find_orphans
 from strata.storage.integrity.verify import verify
 from strata.storage.layout.file_names import order_of_name
+from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.lifecycle.accesses import FileHistory
 from strata.storage.lifecycle.rules import is_met
-from strata.storage.reading.scan import read_batches
 from strata.storage.tables.held_files import held_files
 from strata.storage.writing.tiers import tiers_of
+from tests.support.faults.progress import HookedProgress
 from tests.support.rows import rows_by_file, rows_of
 from tests.support.sequential import sequential_context
 
@@ -159,8 +165,8 @@ def test_rows_are_sorted_inside_their_files(context, order, key):
 
 
 def test_sorting_holds_no_more_rows_than_its_bound(context, monkeypatch):
-    monkeypatch.setattr("strata.pipelines.maintenance.rewrite_task.SORTED_BYTES", 10_000)
-    monkeypatch.setattr("strata.pipelines.maintenance.rewrite_task.ROUTED_BYTES", 2_000)
+    monkeypatch.setattr(rewrite_task, "SORTED_BYTES", 10_000)
+    monkeypatch.setattr(rewrite_task, "ROUTED_BYTES", 2_000)
     before = rows_of(context, "documents")
     request = RewriteRequest(("documents",), BY, RowOrder.URL, 10**6)
     run_rewrite_tables(context, request)
@@ -187,63 +193,53 @@ def test_run_that_dies_between_batches_is_finished_by_the_next(context, monkeypa
     before = rows_of(context, "documents")
     monkeypatch.setattr(rewrite_tables, "BATCH_BYTES", 1)
     monkeypatch.setattr(rewrite_tables, "ROUTED_FILES", 0)
-    publish, done = rewrite_tables._publish, []
 
-    def dies(*arguments):
-        if done:
+    def dies(steps):
+        if steps == 1:
             raise KeyboardInterrupt
-        done.append(1)
-        return publish(*arguments)
 
-    monkeypatch.setattr(rewrite_tables, "_publish", dies)
     request = RewriteRequest(("documents",), BY)
     with pytest.raises(KeyboardInterrupt):
-        run_rewrite_tables(context, request)
+        run_rewrite_tables(replace(context, progress=HookedProgress(after=dies)), request)
     assert {file.partition.fields for file in files_of(context)} == {(), BY}
     assert rows_of(context, "documents") == before
-    monkeypatch.setattr(rewrite_tables, "_publish", publish)
     run_rewrite_tables(context, request)
     assert {file.partition.fields for file in files_of(context)} == {BY}
     assert rows_of(context, "documents") == before
 
 
-def test_ingest_meanwhile_loses_nothing(context_of, context, monkeypatch):
-    publish, late = rewrite_tables._publish, []
+def test_ingest_meanwhile_loses_nothing(context_of, context):
+    def beside(steps):
+        if steps == 0:
+            run_shard(context_of(files=3))
 
-    def beside(*arguments):
-        if not late:
-            late.append(run_shard(context_of(files=3)))
-        return publish(*arguments)
-
-    monkeypatch.setattr(rewrite_tables, "_publish", beside)
-    run_rewrite_tables(context, RewriteRequest(("documents",), BY))
+    hooked = replace(context, progress=HookedProgress(after=beside))
+    run_rewrite_tables(hooked, RewriteRequest(("documents",), BY))
     assert [row["id"] for row in rows_of(context, "documents")] == [f"d{n}" for n in range(300)]
     assert {file.partition.fields for file in files_of(context)} == {BY}
 
 
-def test_files_that_another_run_replaced_are_planned_again(context, monkeypatch):
+def test_files_that_another_run_replaced_are_planned_again(context):
     before = rows_of(context, "documents")
-    publish, other = rewrite_tables._publish, []
 
-    def beside(*arguments):
-        if not other:
-            other.append(1)
+    def beside(steps):
+        if steps == 0:
             run_rewrite_tables(context, RewriteRequest(("documents",), (), None, 5_000))
-        return publish(*arguments)
 
-    monkeypatch.setattr(rewrite_tables, "_publish", beside)
-    report = run_rewrite_tables(context, RewriteRequest(("documents",), BY))
+    hooked = replace(context, progress=HookedProgress(after=beside))
+    report = run_rewrite_tables(hooked, RewriteRequest(("documents",), BY))
     assert report.details.tables["documents"].overtaken > 0
     assert rows_of(context, "documents") == before
     assert {file.partition.fields for file in files_of(context)} == {BY}
 
 
-def test_other_rows_are_never_published(context, monkeypatch):
+def test_other_rows_are_never_published(context):
     before = files_of(context)
-    written = rewrite_task._written
-    batch = next(read_batches(context.store, before[0].location, ["id"], None, 100))
-    other = RowsChecksum.of(batch)
-    monkeypatch.setattr(rewrite_task, "_written", lambda result: written(result) + other)
+    # A footer that holds the checksum of other rows.
+    path = before[0].location.path
+    rows = pq.read_table(path, schema=SCHEMAS["documents"], partitioning=None)
+    other = {CHECKSUM_KEY: RowsChecksum.of(rows.slice(1)).to_text()}
+    pq.write_table(rows.replace_schema_metadata(other), path)
     with pytest.raises(BalanceError, match="other rows"):
         run_rewrite_tables(context, RewriteRequest(("documents",), BY))
     assert files_of(context) == before
@@ -252,15 +248,17 @@ def test_other_rows_are_never_published(context, monkeypatch):
     assert {file.url.name for file in stored} == live
 
 
-def test_retraction_meanwhile_stops_it(context, monkeypatch):
-    def refuse(self, tables):
-        raise ConflictError("documents were retracted")
+def test_retraction_meanwhile_stops_it(context):
+    request = RetractRequest((Selector(SelectorKind.ID, "d7"),))
 
-    before = files_of(context)
-    monkeypatch.setattr("strata.pipelines.maintenance.rewrite.RetractionGuard.check", refuse)
+    def beside(steps):
+        if steps == 0:
+            run_retract(context, request)
+
+    hooked = replace(context, progress=HookedProgress(after=beside))
     with pytest.raises(ConflictError):
-        run_rewrite_tables(context, RewriteRequest(("documents",), BY))
-    assert files_of(context) == before
+        run_rewrite_tables(hooked, RewriteRequest(("documents",), BY))
+    assert {file.partition.fields for file in files_of(context)} == {()}
 
 
 def test_plan_says_what_is_left(context):

@@ -1,20 +1,23 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from strata.errors import BalanceError, InputError, MachineError
+from strata.errors import BalanceError, MachineError
 from strata.pipelines.kernels.content_hash import content_hash
-from strata.pipelines.maintenance import rewrite_task
 from strata.pipelines.maintenance.rewrite_task import (
     RewriteTask,
     SourceFile,
     balance,
     run_rewrite_task,
+    run_verified_rewrite,
 )
+from strata.storage.checksums.rows import CHECKSUM_KEY, RowsChecksum
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from tests.support.corpora.texts import library_texts
 
@@ -174,16 +177,18 @@ def test_rewrite_other_number_of_rows_than_promised_leaves_nothing(store, folder
 
 
 def test_verified_rewrite_that_cannot_clean_up_tells_its_first_error(folder, store, monkeypatch):
-    files = tuple(write(store, folder / "old", [5]))
-    task = RewriteTask("test", "documents", files, 1, folder / "new", LAYOUT, StorageOptions({}))
-
-    def damaged(*_):
-        raise InputError("damaged")
+    (file,) = write(store, folder / "old", [5])
+    # Its footer holds the checksum of other rows, so that the rewrite is refused.
+    promise = {CHECKSUM_KEY: RowsChecksum().to_text()}
+    rows = table_of(store, [file.url]).replace_schema_metadata(promise)
+    data = pa.BufferOutputStream()
+    pq.write_table(rows, data)
+    store.write_bytes(Url.parse(file.url), data.getvalue().to_pybytes())
+    task = RewriteTask("test", "documents", (file,), 1, folder / "new", LAYOUT, StorageOptions({}))
 
     def read_only(*_):
         raise MachineError("read-only")
 
-    monkeypatch.setattr(rewrite_task, "_read_back", damaged)
-    monkeypatch.setattr("strata.storage.stores.fsspec_store.FsspecStore.delete", read_only)
-    with pytest.raises(InputError, match="damaged"):
-        rewrite_task.run_verified_rewrite(task)
+    monkeypatch.setattr(FsspecStore, "delete", read_only)
+    with pytest.raises(BalanceError, match="other rows"):
+        run_verified_rewrite(task)

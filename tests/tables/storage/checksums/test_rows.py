@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from strata.storage.checksums import rows as checksums
 from strata.storage.checksums.rows import CHECKSUM_KEY, RowsChecksum, checksum_of
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
@@ -112,23 +111,21 @@ OTHERS = pa.schema(
 ALL = {**SCHEMAS, "others": OTHERS}
 
 
-@pytest.fixture(params=["few", "many"])
-def kernels(request, monkeypatch):
-    if request.param == "many":
-        monkeypatch.setattr(checksums, "_FEW_ROWS", 0)
+# Few rows are summed by NumPy, many by compiled kernels.
+FEW_AND_MANY = pytest.mark.parametrize("count", [90, 1_100])
 
 
-@pytest.mark.usefixtures("kernels")
+@FEW_AND_MANY
 @pytest.mark.parametrize("name", ALL)
-def test_checksum_of_every_table_equals_naive(name):
-    rows = some_rows(ALL[name], 90)
+def test_checksum_of_every_table_equals_naive(name, count):
+    rows = some_rows(ALL[name], count)
     assert RowsChecksum.of(rows) == naive(rows)
 
 
-@pytest.mark.usefixtures("kernels")
+@FEW_AND_MANY
 @pytest.mark.parametrize("name", ALL)
-def test_checksum_of_sliced_rows_equals_naive(name):
-    rows = some_rows(ALL[name], 90).slice(13, 41)
+def test_checksum_of_sliced_rows_equals_naive(name, count):
+    rows = some_rows(ALL[name], count).slice(13, count - 20)
     assert RowsChecksum.of(rows) == naive(rows)
 
 
@@ -142,15 +139,15 @@ def test_checksum_ignores_order_and_adds_up(name):
     assert sum(map(RowsChecksum.of, parts), RowsChecksum()) == whole
 
 
-@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(("count", "step"), [(40, 1), (1_100, 150)])
 @pytest.mark.parametrize("name", ALL)
-def test_checksum_tells_every_changed_value_and_its_column(name):
-    schema, rows = ALL[name], some_rows(ALL[name], 40)
-    other = some_rows(schema, 40, seed=9)
+def test_checksum_tells_every_changed_value_and_its_column(name, count, step):
+    schema, rows = ALL[name], some_rows(ALL[name], count)
+    other = some_rows(schema, count, seed=9)
     before = RowsChecksum.of(rows)
     for place, field in enumerate(schema):
-        for row in range(40):
-            values = rows.column(place).to_pylist()
+        values = rows.column(place).to_pylist()
+        for row in range(0, count, step):
             changed = [*values[:row], other.column(place)[row].as_py(), *values[row + 1 :]]
             if changed == values:
                 continue
@@ -161,10 +158,11 @@ def test_checksum_tells_every_changed_value_and_its_column(name):
             assert before.differs_in(after) == (field.name,)
 
 
-@pytest.mark.usefixtures("kernels")
-def test_checksum_tells_values_that_change_rows_or_columns():
+@pytest.mark.parametrize("times", [1, 1_100])
+def test_checksum_tells_values_that_change_rows_or_columns(times):
     def checksum(**columns):
-        return RowsChecksum.of(pa.RecordBatch.from_pydict(columns))
+        repeated = {name: values * times for name, values in columns.items()}
+        return RowsChecksum.of(pa.RecordBatch.from_pydict(repeated))
 
     plain = checksum(a=[1, 2], b=[3, 4])
     swapped_rows = checksum(a=[2, 1], b=[3, 4])

@@ -1,7 +1,6 @@
 import pytest
 
 from strata.errors import InputError
-from strata.storage.lifecycle import accesses
 from strata.storage.lifecycle.accesses import (
     DAY_MS,
     fold_accesses,
@@ -16,7 +15,7 @@ NOW = 20_000 * DAY_MS + 1_000
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock():
     class Clock:
         now = NOW
 
@@ -24,9 +23,7 @@ def clock(monkeypatch):
             self.now += 1
             return self.now
 
-    clock = Clock()
-    monkeypatch.setattr(accesses, "_now_ms", clock)
-    return clock
+    return Clock()
 
 
 @pytest.fixture
@@ -36,13 +33,16 @@ def log(any_store, any_folder, clock):
 
         def record(self, **reads):
             counted = {name: FileReads(n, 10 * n) for name, n in reads.items()}
-            return record_accesses(self.store, self.folder, "r", counted)
+            return record_accesses(self.store, self.folder, "r", counted, clock=clock)
 
         def succeed(self, old, new):
-            record_file_lineage(self.store, self.folder, "r", [FileLineage(tuple(old), tuple(new))])
+            lineages = [FileLineage(tuple(old), tuple(new))]
+            record_file_lineage(self.store, self.folder, "r", lineages, clock=clock)
 
         def fold(self, *needed, at_least=2):
-            return fold_accesses(self.store, self.folder, lambda: needed, at_least=at_least)
+            return fold_accesses(
+                self.store, self.folder, lambda: needed, at_least=at_least, clock=clock
+            )
 
         @property
         def files(self):

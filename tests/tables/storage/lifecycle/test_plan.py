@@ -244,8 +244,8 @@ def test_journal_keeps_what_was_begun_until_it_is_settled(journal, folder):
     journal.forget(intent.batch)
 
 
-def test_journal_rates_are_those_of_the_newest_moves(journal, folder, monkeypatch):
-    monkeypatch.setattr("strata.storage.lifecycle.journal._now_ms", itertools.count(1).__next__)
+def test_journal_rates_are_those_of_the_newest_moves(any_store, any_folder, folder):
+    journal = MoveJournal(any_store, any_folder / "moves", clock=itertools.count(1).__next__)
     for number in range(30):
         intent = journal.begin("r", "clusters", "cold", folder, [])
         journal.rate(

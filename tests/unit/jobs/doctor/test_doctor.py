@@ -95,9 +95,8 @@ def test_disk_of_missing_folder_fails(tmp_path):
     assert "spark.local.dir" in check.remedy
 
 
-def test_disk_too_full_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine_checks, "MIN_FREE_BYTES", 1 << 62)
-    assert not check_disk({"spark.local.dir": str(tmp_path)}).ok
+def test_disk_too_full_fails(tmp_path):
+    assert not check_disk({"spark.local.dir": str(tmp_path)}, min_free_bytes=1 << 62).ok
 
 
 def test_tiers_are_written_and_left_clean(settings, tmp_path):

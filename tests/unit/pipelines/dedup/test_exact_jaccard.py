@@ -5,8 +5,7 @@ import pyarrow as pa
 import pytest
 
 from strata.errors import ConflictError
-from strata.pipelines.dedup import exact_jaccard as module
-from strata.pipelines.dedup.exact_jaccard import compared_rows, located, set_rows
+from strata.pipelines.dedup.exact_jaccard import MAX_HASHES, compared_rows, located, set_rows
 from strata.pipelines.dedup.verify_buckets import EDGE_SCHEMA
 from strata.pipelines.dedup.verify_texts import verified_on_driver
 from strata.pipelines.lineage.upstream import Upstream
@@ -64,7 +63,7 @@ def cut(table, rows, *keys):
     return iter(ordered.to_batches(max_chunksize=rows))
 
 
-def similarities(corpus, pairs, rows=1000):
+def similarities(corpus, pairs, rows=1000, max_hashes=MAX_HASHES):
     """What the shuffles make of pairs, with batches of so many rows."""
     a, b = np.array(pairs).T
     center, doc_id = np.concatenate([np.unique(a), a]), np.concatenate([np.unique(a), b])
@@ -72,7 +71,7 @@ def similarities(corpus, pairs, rows=1000):
     files = own_texts(corpus.corpus.table("documents"))
     placed = pa.Table.from_batches(located(cut(wanted, rows, "doc_id"), files))
     by_file = cut(placed, rows, "file", "doc_id", "center")
-    sets = pa.Table.from_batches(set_rows(by_file, files, NGRAM, corpus.store))
+    sets = pa.Table.from_batches(set_rows(by_file, files, NGRAM, corpus.store, max_hashes))
     found = pa.Table.from_batches(compared_rows(cut(sets, rows, "center", "doc_id")))
     return {(row["a"], row["b"]): row["jaccard"] for row in found.to_pylist()}
 
@@ -92,11 +91,10 @@ def test_compared_rows_equal_naive_oracle_for_any_batches(corpus, texts, rows):
     assert max(found.values()) > 0.5
 
 
-def test_compared_rows_of_cut_sets_are_near_the_truth(corpus, texts, monkeypatch):
-    monkeypatch.setattr(module, "MAX_HASHES", 64)
+def test_compared_rows_of_cut_sets_are_near_the_truth(corpus, texts):
     pairs = some_pairs(texts)
 
-    found = similarities(corpus, pairs)
+    found = similarities(corpus, pairs, max_hashes=64)
 
     errors = [found[a, b] - jaccard_of(texts[a], texts[b], NGRAM) for a, b in pairs]
     assert 0 < np.abs(errors).max() < 0.25

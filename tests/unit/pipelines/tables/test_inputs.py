@@ -1,7 +1,6 @@
 import numpy as np
 
 from strata.pipelines.stages.shard import run_shard
-from strata.pipelines.tables import inputs as module
 from strata.pipelines.tables.inputs import SourceIndex, read_sources
 from strata.settings import Settings
 from tests.support.corpora.texts import json_lines
@@ -32,10 +31,9 @@ def test_sources_are_named_by_their_number_of_documents(tmp_path):
     assert told == ["b", "a", "c", "c", "none", "other", "foreign", "foreign"]
 
 
-def test_sources_beyond_the_bound_have_one_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MAX_SOURCES", 2)
+def test_sources_beyond_the_bound_have_one_place(tmp_path):
     context = corpus_with(tmp_path, {"a": 1, "b": 3, "c": 2})
-    sources = read_sources(context.corpus, context.store)
+    sources = read_sources(context.corpus, context.store, max_sources=2)
     assert sources.names == ("b", "c")
     assert sources.of(np.array([0, 1 << 37, 2 << 37])).tolist() == [sources.other, 0, 1]
 

@@ -1,0 +1,17 @@
+"""The time of day, as a value that is passed in where files are named or judged by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+__all__ = ["Clock", "now_ms"]
+
+Clock: TypeAlias = Callable[[], int]
+"""Tells the milliseconds since 1970."""
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
