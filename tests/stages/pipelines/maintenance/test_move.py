@@ -12,6 +12,8 @@ from pyiceberg.exceptions import CommitFailedException
 from strata.errors import BalanceError, ConflictError, InputError, MachineError
 from strata.jobs.cli import main
 from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.lineage.guard import RetractionGuard
+from strata.pipelines.maintenance import move as move_module
 from strata.pipelines.maintenance import move_task
 from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
@@ -26,9 +28,9 @@ from strata.storage.iceberg.commits import RewriteCommit
 from strata.storage.iceberg.snapshots import live_files
 from strata.storage.layout.file_names import file_name
 from strata.storage.layout.schemas import CLUSTERS
+from strata.storage.lifecycle import move_cleanup
 from strata.storage.lifecycle.accesses import (
     accesses_folder,
-    log_file_lineage,
     read_accesses,
     record_accesses,
 )
@@ -149,7 +151,7 @@ def test_move_spills_the_coldest_of_a_full_tier(tmp_path):
 
 
 def test_move_several_batches_are_one_commit_each(settings, corpus, monkeypatch):
-    monkeypatch.setattr("strata.pipelines.maintenance.move.BATCH_FILES", 2)
+    monkeypatch.setattr(move_module, "BATCH_FILES", 2)
     for i in range(5):
         put(corpus, settings, [i])
     before = len(corpus.table("clusters").snapshots())
@@ -288,7 +290,7 @@ def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
     corpus.store.write_bytes(other, b"other")
     assert clean_up_moves(corpus, NO_GRACE).files == 0
     later = time.time_ns() + round(LONGEST_MOVE.total_seconds() * 1e9) + 10**9
-    monkeypatch.setattr("strata.storage.lifecycle.move_cleanup.time.time_ns", lambda: later)
+    monkeypatch.setattr(time, "time_ns", lambda: later)
     assert clean_up_moves(corpus, NO_GRACE).files == 1
     assert not corpus.store.exists(half)
     assert corpus.store.exists(other)
@@ -300,19 +302,16 @@ def test_move_of_a_run_that_slept_until_it_was_given_up_publishes_nothing(
     settings, corpus, monkeypatch, asleep_before
 ):
     put(corpus, settings, [1, 2])
-    owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.maintenance.move"
-    target = (owner, asleep_before) if asleep_before == "copied" else (f"{owner}.{asleep_before}",)
-    real = MoveJournal.copied if asleep_before == "copied" else log_file_lineage
+    owner = MoveJournal if asleep_before == "copied" else move_module
+    real = getattr(owner, asleep_before)
 
     def after_a_long_sleep(*given):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                "strata.storage.lifecycle.move_cleanup.LONGEST_MOVE", timedelta(seconds=-1)
-            )
+            patch.setattr(move_cleanup, "LONGEST_MOVE", timedelta(seconds=-1))
             assert clean_up_moves(corpus, timedelta(seconds=-1)).files == 1
         return real(*given)
 
-    monkeypatch.setattr(*target, after_a_long_sleep)
+    monkeypatch.setattr(owner, asleep_before, after_a_long_sleep)
     with pytest.raises(ConflictError, match="longer than any move may"):
         move(settings)
     monkeypatch.undo()
@@ -464,15 +463,15 @@ def test_move_rows_that_come_out_different_are_never_published(settings, corpus,
 @pytest.mark.parametrize("level", [3, 9])
 def test_move_copy_that_was_damaged_on_its_way_is_dropped(tmp_path, level, monkeypatch):
     settings = tiered(str(tmp_path), level=level)
-    real = move_task._checksum
+    real = move_task.checksum_rows
 
-    def flipped(task, scan):
-        sums = real(task, scan)
+    def flipped(scan, schema):
+        sums = real(scan, schema)
         if "/cold/" in str(scan.url):
             return RowsChecksum(sums.rows, sums.total ^ 1, sums.columns)
         return sums
 
-    monkeypatch.setattr(move_task, "_checksum", flipped)
+    monkeypatch.setattr(move_task, "checksum_rows", flipped)
     with open_corpus(settings) as corpus:
         put(corpus, settings, [1, 2, 3])
         with pytest.raises(BalanceError, match="are not those of"):
@@ -500,7 +499,7 @@ def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
             replace_files(corpus.table("clusters"), [replacement], run_id="other")
         return result
 
-    monkeypatch.setattr("strata.pipelines.maintenance.move.run_move_task", overtaken)
+    monkeypatch.setattr(move_module, "run_move_task", overtaken)
     report = move(settings)
     assert ids_of(corpus) == [1, 2, 3]
     assert tiers_used(corpus) == ["cold", "hot"]
@@ -530,10 +529,11 @@ def test_move_whose_commit_is_told_to_have_lost_keeps_its_copies(settings, corpu
 def test_move_beside_a_retraction_publishes_nothing(settings, corpus, monkeypatch):
     put(corpus, settings, [1])
     keys = iter(["before", "after"])
-    monkeypatch.setattr(
-        "strata.pipelines.lineage.guard.RetractionGuard.check",
-        lambda *_: (_ for _ in ()).throw(ConflictError(f"retracted {next(keys)}")),
-    )
+
+    def refuse(*_):
+        raise ConflictError(f"retracted {next(keys)}")
+
+    monkeypatch.setattr(RetractionGuard, "check", refuse)
     with pytest.raises(ConflictError, match="retracted"):
         move(settings)
     assert tiers_used(corpus) == ["hot"]
