@@ -1,4 +1,4 @@
-"""What command lines offer, without the models of the settings, which import slowly."""
+"""The choices that command lines offer, apart from the settings models, which import slowly."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ PARTITIONABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tokens": ("source", "doc_id", "n_tokens"),
     }
 )
-"""Tables that can be partitioned, and the columns that may decide."""
+"""Tables that can be partitioned, and the columns that they can be partitioned by."""

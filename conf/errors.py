@@ -37,7 +37,7 @@ class StrataError(Exception):
 
     Args:
         reason: one sentence that names the value and the place.
-        hint: what mends it, as an instruction to the user.
+        hint: the remedy, as an instruction to the user.
     """
 
     exit_code: ClassVar[int] = 1
@@ -78,7 +78,7 @@ class InputError(StrataError, ValueError):
 
 
 class InputMissingError(InputError, FileNotFoundError):
-    """An input that the settings name is not there."""
+    """An input that the settings name does not exist."""
 
 
 class RejectLimitError(InputError):
@@ -98,7 +98,7 @@ class BalanceError(StrataError, AssertionError):
 
 
 class TransientError(StrataError, OSError):
-    """A store or a service failed in a way that a retry may mend."""
+    """A store or a service failed in a way that a retry may fix."""
 
     exit_code = 75
     retryable = True

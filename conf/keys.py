@@ -33,7 +33,7 @@ def stage_key(
 
 
 def _canonical(value: object) -> object:
-    """Equal numbers become equal texts: a default of 256 is what somebody wrote as 256.0."""
+    """Equal numbers become equal text: a default of 256 gives the same key as a written 256.0."""
     if isinstance(value, Mapping):
         return {key: _canonical(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

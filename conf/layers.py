@@ -2,8 +2,8 @@
 
 The layers, lowest first: the defaults of the models, the packaged ``base.toml``, the packaged file
 of the environment (``STRATA_ENV``: local or cluster), the user's file, and ``--set key=value``.
-Tables merge; arrays, ``inputs`` among them, are replaced as a whole. Relative paths mean what they
-mean to the shell: they start at the current directory, wherever the file lies.
+Tables merge; arrays, ``inputs`` among them, are replaced as a whole. Relative paths are resolved
+against the current directory, as the shell does, wherever the settings file is.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def load_settings(
     try:
         return Loaded(Settings.model_validate(tree), named)
     except ValidationError as error:
-        # Without its cause: pydantic's text would show the values of storage_options.
+        # The cause is dropped: pydantic's text would show the values of storage_options.
         place = str(file) if file is not None else OVERRIDE_LAYER
         raise settings_error(error, tree, named, place) from None
 
@@ -115,7 +115,7 @@ def _override_layer(overrides: Iterable[str]) -> _Layer:
 
 
 def _parse_override(override: str) -> dict[str, Any]:
-    """One override as nested tables; the first ``=`` behind which the key is TOML ends the key."""
+    """One override as nested tables; the key ends at the first ``=`` after which it is TOML."""
     key, equals, value = override.partition("=")
     while equals:
         branch = _branch(key.strip(), value.strip())
@@ -181,7 +181,7 @@ def _record_origins(origins: dict[Path, str], layer: _Layer) -> None:
 
 
 def _replaced(tree: Mapping[str, Any], root: Path = ()) -> Iterable[Path]:
-    """Paths at which a layer replaces everything below: all that are not tables."""
+    """Paths where a layer replaces the whole subtree: those of all values that are not tables."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _replaced(value, (*root, key))

@@ -27,7 +27,7 @@ class Bound:
     """One condition of ``where``, such as ``n_tokens < 200``.
 
     Attributes:
-        column: a column of numbers or times of the table, or a field of its partitions.
+        column: a numeric or time column of the table, or a field of its partitions.
         sign: <, <=, > or >=.
         value: what it is compared with; a time in microseconds since 1970, UTC.
     """
@@ -41,7 +41,7 @@ class Bound:
         """Read a condition.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is not a condition.
         """
         found = _BOUND.fullmatch(text)
         if found is not None:
@@ -76,31 +76,31 @@ class LifecycleRule(Model):
     to: str = Field(min_length=1)
     """Tier that the files go to."""
     tables: tuple[str, ...] = ()
-    """Tables whose files it is about; every table unless given."""
+    """Tables whose files the rule applies to; every table unless given."""
     partition: dict[str, bool | int | float | str] = Field(default={})
     """Values that the file's partition must have, by field."""
     tags: tuple[str, ...] = ()
-    """Globs: a tag of such a name refers to the file, whatever else does."""
+    """Globs: a tag with a matching name refers to the file, whatever else refers to it."""
     only_tags: tuple[str, ...] = ()
-    """Globs: tags of such names refer to the file, and neither the present table nor anything else
-    does."""
+    """Globs: tags with matching names refer to the file, and neither the present table nor anything
+    else does."""
     older_than_days: float | None = Field(default=None, ge=0, le=_LONGEST)
-    """Days since the file's youngest row came into the corpus, whatever rewrote it since."""
+    """Days since the file's newest row came into the corpus, whatever has rewritten it since."""
     unread_for_days: float | None = Field(default=None, ge=0, le=_LONGEST)
-    """Days in which nothing read the file; one that was never read counts from its birth."""
+    """Days without a read of the file; for one that was never read, since its newest row came."""
     reads_at_least: int | None = Field(default=None, ge=0)
-    """Tasks that read the file within `within_days`, at least."""
+    """Smallest number of tasks that read the file within `within_days`."""
     reads_at_most: int | None = Field(default=None, ge=0)
-    """Tasks that read the file within `within_days`, at most."""
+    """Largest number of tasks that read the file within `within_days`."""
     within_days: int = Field(default=30, ge=1, le=366)
     """Days that `reads_at_least` and `reads_at_most` look back."""
     larger_than_mb: float | None = Field(default=None, ge=0)
-    """Size of the file on disk, in MB, above which the rule holds."""
+    """Size of the file on disk, in MB, above which the rule applies."""
     smaller_than_mb: float | None = Field(default=None, ge=0)
-    """Size of the file on disk, in MB, below which the rule holds."""
+    """Size of the file on disk, in MB, below which the rule applies."""
     where: tuple[str, ...] = ()
-    """Conditions that every row of the file meets by the bounds that the catalog holds of a column
-    of numbers or of `created`, or by its partition: "n_tokens < 200", "created < 2020-01-01"."""
+    """Conditions that every row of the file meets, by the catalog's bounds of a numeric column or
+    of `created`, or by the file's partition: "n_tokens < 200", "created < 2020-01-01"."""
 
     @field_validator("tables")
     @classmethod
@@ -131,7 +131,7 @@ class LifecycleRule(Model):
 
 
 def spill_cycle(tiers: Mapping[str, TierSettings]) -> list[str]:
-    """Tiers that spill into one another in a ring, in order; empty where none do."""
+    """Tiers that spill into one another in a cycle, in order; empty where none do."""
     for start in tiers:
         chain = [start]
         while (below := tiers[chain[-1]].spill_to) in tiers:

@@ -1,4 +1,4 @@
-"""The settings of partitions: by which values the files of a table are kept apart."""
+"""The settings of partitions: the values by which the rows of a table go to different files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Transform(StrEnum):
-    """How a partition's value follows from that of a column, as Iceberg defines it."""
+    """How a partition value is derived from a column value, as Iceberg defines it."""
 
     IDENTITY = "identity"
     BUCKET = "bucket"
@@ -34,16 +34,16 @@ class Transform(StrEnum):
 
     @property
     def is_of_time(self) -> bool:
-        """Whether it is a part of the calendar, as in ``day(created)``."""
+        """Whether it extracts a part of a date or time, as in ``day(created)``."""
         return self in (Transform.YEAR, Transform.MONTH, Transform.DAY, Transform.HOUR)
 
     @property
     def has_width(self) -> bool:
-        """Whether it is written with a number, as in ``bucket(16, id)``."""
+        """Whether it takes a number, as in ``bucket(16, id)``."""
         return self in (Transform.BUCKET, Transform.TRUNCATE)
 
 
-# Of any other column nearly every row has a value of its own, and would get a file of its own.
+# In any other column nearly every row has a distinct value, and would get a file of its own.
 _REPEATING = frozenset({"source", "lang"})
 TIME_COLUMNS = frozenset({"created"})
 _WIDEST = {Transform.BUCKET: 10_000, Transform.TRUNCATE: 1 << 62}
@@ -58,12 +58,12 @@ _SYNTAX = (
 
 @dataclass(frozen=True, slots=True)
 class PartitionField:
-    """One value that the files of a table are kept apart by.
+    """One field that a table is partitioned by: each file holds rows with one value of it.
 
     Attributes:
-        transform: how it follows from the column.
+        transform: how the value is derived from the column.
         column: name of the column.
-        width: number of buckets, or what is truncated to; 0 for other transforms.
+        width: number of buckets, or the width to truncate to; 0 for other transforms.
     """
 
     transform: Transform
@@ -90,7 +90,7 @@ def partition_fields(table: str, texts: tuple[str, ...]) -> tuple[PartitionField
     """The fields that a table is partitioned by, as settings write them.
 
     Raises:
-        ValueError: a field cannot be read, is there twice, or makes no sense for the table.
+        ValueError: a field cannot be read, occurs twice, or makes no sense for the table.
     """
     if table not in PARTITIONABLE:
         raise ValueError(
@@ -108,7 +108,7 @@ def partition_fields(table: str, texts: tuple[str, ...]) -> tuple[PartitionField
 
 
 def split_fields(text: str) -> tuple[str, ...]:
-    """The fields of a list that commas separate, as in ``source,bucket(16,id)``."""
+    """The fields of a comma-separated list, as in ``source,bucket(16,id)``."""
     return tuple(each.strip() for each in re.split(r",(?![^(]*\))", text) if each.strip())
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with settings, as one error that names every key, value, place and remedy."""
+"""All problems of the settings as one error that names every key, value, place and remedy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["settings_error"]
 
 REQUIRED = "it is required"
 MUST = "must be "
-# What pydantic says of Python, said of TOML.
+# Pydantic's messages, which speak of Python, in terms of TOML.
 PLAIN = {"dictionary": "table", "tuple": "list", "Tuple": "The list", "String": "The text"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """One wrong place; `value` is TOML, and empty where the value is missing or a whole table."""
+    """One problem; `value` is TOML, and empty where the value is missing or a whole table."""
 
     path: Path
     value: str
@@ -43,14 +43,14 @@ def settings_error(
 
     Args:
         error: what pydantic found.
-        tree: the merged settings that it looked at.
+        tree: the merged settings that it validated.
         origins: layer of each dotted key in `tree`.
         place: where a missing key would belong.
     """
     found: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail, tree)
-        # An array of which every member is wrong is no problem of its own.
+        # An array whose members are all wrong is also reported as too short: nothing new.
         if detail["type"] != "too_short" or not any(known[: len(path)] == path for known in found):
             found.setdefault(path, []).append(detail)
     problems = [_problem(path, details, tree, origins, place) for path, details in found.items()]
@@ -169,6 +169,6 @@ def _models(model: type[BaseModel], section: Path = ()) -> Iterator[tuple[Path, 
 
 
 def _inner_section(section: Path, annotation: object) -> Path:
-    """A collection's members have a name or position of their own; an optional model has none."""
+    """A member of a collection adds a name or position to the path; an optional model adds none."""
     is_collection = getattr(annotation, "__origin__", None) in (dict, tuple, list)
     return (*section, "*") if is_collection else section

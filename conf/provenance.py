@@ -27,10 +27,10 @@ class Loaded:
 
 
 def render(loaded: Loaded) -> str:
-    """The settings as TOML, with a comment behind each value that names its layer.
+    """The settings as TOML, each value followed by a comment that names its layer.
 
-    The text is TOML that loads to the same settings, but for two things: values that may be secrets
-    are masked, and what is not set stands in a comment.
+    The text is TOML that loads to the same settings, with two exceptions: values that may be
+    secrets are masked, and settings without a value appear as comments.
     """
     tree = loaded.settings.model_dump(mode="json")
     return "\n".join(_table((), tree, loaded.origins)).strip() + "\n"

@@ -1,6 +1,6 @@
-"""The settings of a corpus, as frozen models: what a TOML file may say, with its defaults.
+"""The settings of a corpus, as frozen models: what a TOML file may set, and the defaults.
 
-Every field carries a description; ``strata config`` and the user guide print them.
+Every field has a description; ``strata config`` and the user guide print them.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class FieldMapping(Model):
     url: str = "url"
     """Field with the address that the document came from."""
     date: str = "date"
-    """Field with the date or time that the document is of; it stays in ``metadata`` as well."""
+    """Field with the date or time of the document; it stays in ``metadata`` as well."""
 
 
 class InputSettings(Model):
-    """One ``[[inputs]]`` section: files that are read alike."""
+    """One ``[[inputs]]`` section: files that are read in the same way."""
 
     path: str | tuple[str, ...]
-    """URL, path or glob of the input, or a list of them; a folder stands for all files below it."""
+    """URL, path or glob of the input, or a list of them; a folder means all files below it."""
     source: str = ""
     """Name of the source; the default is the name of the folder."""
     format: InputFormat = InputFormat.AUTO
@@ -108,33 +108,34 @@ class ShardSettings(Model):
     target_file_mb: float = Field(default=128, gt=0, le=4096)
     """Size of a written file, in MB on disk."""
     split_mb: float = Field(default=64, gt=0, le=4096)
-    """Bytes of input that one split covers at most, where the format can be split."""
+    """Largest split of an input file, in MB, where the format can be split."""
     max_reject_ratio: float = Field(default=0.01, ge=0, le=1)
     """Largest share of unreadable records; beyond it the job stops with exit code 3."""
     landing: str = "warehouse"
-    """Tier that documents and fingerprints are first written to; compress moves them to theirs."""
+    """Tier that documents and fingerprints are first written to; compress moves them to their
+    own."""
     max_document_mb: float = Field(default=256, gt=0, le=1024)
     """Largest document; a longer record is rejected."""
     changed_inputs: Literal["refuse", "rebuild"] = "refuse"
-    """What to do when an input that was read before has changed or is gone."""
+    """What to do when an input that an earlier run has read has changed or is gone."""
 
 
 class LinkRule(StrEnum):
-    """Which documents a survivor stands for."""
+    """Which documents are removed in favour of a survivor."""
 
     CLUSTER = "cluster"
     DIRECT = "direct"
 
 
 class VerifyMethod(StrEnum):
-    """How a pair of documents that meet is verified."""
+    """How a candidate pair of documents is verified."""
 
     SKETCH = "sketch"
     EXACT = "exact"
 
 
 class Passage(StrEnum):
-    """The part of a document that is cut where it repeats another one word by word."""
+    """The unit that is cut from a document where it repeats an earlier one word for word."""
 
     NONE = "none"
     LINE = "line"
@@ -149,45 +150,48 @@ class DedupSettings(Model):
     ngram: int = Field(default=5, ge=1, le=32)
     """Words in a shingle."""
     bands: int | None = Field(default=None, ge=1, le=128)
-    """LSH bands; follows from the threshold unless given (then `rows` must be given as well)."""
+    """LSH bands; derived from the threshold unless given (then `rows` must be given as well)."""
     rows: int | None = Field(default=None, ge=1, le=64)
-    """Rows of an LSH band; follows from the threshold unless given."""
+    """Rows of an LSH band; derived from the threshold unless given."""
     survivor: tuple[str, ...] = ("first",)
     """Who survives, by priority: "first", "longest", "source:a,b" (earlier names first)."""
     verify: VerifyMethod = VerifyMethod.SKETCH
-    """sketch: by the estimate of the signatures; exact: pairs whose estimate is uncertain by the
-    Jaccard similarity of their texts."""
+    """sketch: by the estimate from the signatures; exact: pairs whose estimate is uncertain are
+    verified by the Jaccard similarity of their texts."""
     link: LinkRule = LinkRule.CLUSTER
-    """cluster: one survives of all that a chain of similar pairs links; direct: only documents
-    that are similar to the survivor itself are removed."""
+    """cluster: of all documents that a chain of similar pairs links, one survives; direct: only
+    documents that are similar to the survivor itself are removed."""
     write_clean: bool = True
     """Whether the survivors' text is written to `clean` in the tokenize pass."""
     against: tuple[Annotated[str, Field(pattern=CORPUS_AT)], ...] = ()
-    """Other corpora of the catalog, as NAME or NAME@SNAPSHOT: what they have is removed here."""
+    """Reference corpora, as NAME or NAME@SNAPSHOT: documents that duplicate theirs are removed."""
     memory_documents: int = Field(default=2_000_000, ge=0)
-    """Documents up to which a dedup task holds all fingerprints; beyond it Spark shuffles them."""
+    """Number of documents up to which a dedup task holds all fingerprints; beyond it Spark shuffles
+    them."""
     driver_edges: int = Field(default=20_000_000, ge=0)
-    """Edges up to which the driver computes connected components itself; beyond it Spark does."""
+    """Number of edges up to which the driver finds connected components; beyond it Spark does."""
     audit_documents: int = Field(default=1_000, ge=0, le=100_000)
-    """Removed documents, and as many kept ones, checked for the report's error bars; 0: none."""
+    """Removed documents, and equally many kept ones, checked for the error bars of the report; 0:
+    none."""
     passages: Passage = Passage.NONE
-    """Whether lines or paragraphs that occur before in the survivors are cut from them."""
+    """Whether lines or paragraphs that repeat earlier ones are cut from the survivors."""
     passage_words: int = Field(default=8, ge=1, le=1_000_000)
-    """Words that a line or paragraph must have to be cut."""
+    """Smallest number of words of a line or paragraph that is cut."""
     substring_words: int | None = Field(default=None, ge=8, le=10_000)
-    """Length in words from which any run of words that occurs before is cut; off unless given."""
+    """Length in words from which a run of words that repeats an earlier one is cut; off unless
+    given."""
     memory_passages: int = Field(default=5_000_000, ge=0)
-    """Passages up to which tasks sort them in memory; beyond it Spark shuffles them."""
+    """Number of passages up to which tasks sort them in memory; beyond it Spark shuffles them."""
     decontaminate: tuple[Annotated[str, Field(pattern=CORPUS_AT)], ...] = ()
-    """Corpora of benchmark items, as NAME or NAME@SNAPSHOT: what contains an item is removed."""
+    """Benchmark corpora, as NAME or NAME@SNAPSHOT: documents that contain an item are removed."""
     contain_ngram: int = Field(default=8, ge=1, le=64)
     """Words in the n-grams of items; an item of fewer words is one n-gram of all of them."""
     containment: float = Field(default=0.5, gt=0, le=1)
     """Share of an item's n-grams from which on a document contains the item."""
     contain_words: int = Field(default=8, ge=1)
-    """Words of the shortest item that is looked for; shorter ones are part of common language."""
+    """Smallest number of words of an item that is searched for; shorter ones are common phrases."""
     contain_limit: int = Field(default=20_000_000, ge=1, le=2_000_000_000)
-    """N-grams of all items at most; every worker holds them, in about 25 bytes each."""
+    """Largest number of n-grams of all items; every worker holds them, at about 25 bytes each."""
 
     @field_validator("survivor")
     @classmethod
@@ -234,7 +238,7 @@ class TokenizeSettings(Model):
     eos_token: str | None = None
     """Text of the EOS token; found by its usual names unless given."""
     check_documents: int = Field(default=64, ge=1)
-    """Documents of each task that are encoded by the reference engine too and must be equal."""
+    """Documents of each task that the reference engine encodes too, with equal results required."""
 
     @model_validator(mode="after")
     def _one_source(self) -> TokenizeSettings:
@@ -267,7 +271,7 @@ class Settings(Model):
     lifecycle: tuple[LifecycleRule, ...] = ()
     """Rules that `strata storage move` follows; see `[[lifecycle]]`."""
     partitions: dict[str, tuple[str, ...]] = Field(default={})
-    """By which fields documents, clean and tokens are partitioned: "source", "bucket(16, id)",
+    """Fields that documents, clean and tokens are partitioned by: "source", "bucket(16, id)",
     "day(created)"."""
     writers: WriterSettings = WriterSettings()
     catalog: dict[str, str] = Field(default={})
@@ -275,7 +279,7 @@ class Settings(Model):
     storage_options: dict[str, dict[str, Any]] = Field(default={})
     """fsspec options by URL prefix; a value "env:NAME" is read from the environment."""
     spark: dict[str, Scalar] = Field(default={})
-    """Spark properties in local mode; the flags of spark-submit win."""
+    """Spark properties in local mode; flags of spark-submit take precedence."""
 
     @field_validator("partitions")
     @classmethod

@@ -1,6 +1,7 @@
 """The stages of a run and the commands that start them: one declaration each, in run order.
 
-Functions are named, not imported, so that ``--help`` and settings need none of what a stage needs.
+Functions are named, not imported, so that ``--help`` and the settings load nothing that only a
+stage needs.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ RUN = "run"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is known of a stage.
+    """The declaration of a stage.
 
     Attributes:
         name: its name in reports and keys.
         command: the command that runs it alone, or with the others of that command.
         function: ``module:name`` of the function that runs it.
         reads: tables that it reads.
-        settings: the settings that decide its result, besides what it reads; a section stands for
-            all of its settings. Where nothing of these has changed, the stage is skipped.
+        settings: the settings that decide its result, besides what it reads; a section means all of
+            its settings. A stage is skipped when none of these has changed.
     """
 
     name: str
@@ -94,7 +95,7 @@ STAGES: dict[str, Stage] = {
         ),
     )
 }
-"""By name, in the order of a run. `compress` has no key: it does what the files still need."""
+"""By name, in the order of a run. `compress` has no key: it does what its files still need."""
 
 STAGE_COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""The settings of tables and tiers: where files lie, in which codec and size."""
+"""The settings of tables and tiers: where files are stored, with which codec and size."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _HINT_SCHEMES = {
 
 
 def known_tables(tables: tuple[str, ...]) -> tuple[str, ...]:
-    """The same names.
+    """The same names, checked.
 
     Raises:
-        ValueError: one of them is no table.
+        ValueError: one of them is not a table.
     """
     for table in tables:
         if table not in DECLARED:
@@ -45,15 +45,15 @@ class CompressSettings(Model):
     """``[compress]``: compaction and rewriting into the tiers."""
 
     tables: tuple[str, ...] = ("documents", "fingerprints", "edges", "clean", "tokens")
-    """Tables that are compacted and put into their tier."""
+    """Tables that are compacted and rewritten into their tier."""
     min_fill: float = Field(default=0.5, gt=0, le=1)
-    """A file below this share of the tier's target size is small, and merged with others."""
+    """A file below this share of the tier's target size is small and is merged with others."""
 
     min_files: int = Field(default=5, ge=2)
     """Small files a table must have before they are merged."""
 
     order: dict[str, RowOrder] = Field(default={})
-    """How rows are ordered inside what is rewritten, by table; doc_id unless given."""
+    """Order of the rows in rewritten files, by table; doc_id unless given."""
 
     @field_validator("tables")
     @classmethod
@@ -83,8 +83,8 @@ class TierSettings(Model):
     level: int | None = Field(default=None, ge=1, le=22)
     """Compression level, where the codec has one (zstd 1-22, gzip 1-9, brotli 1-11)."""
     level_range: tuple[int, int] | None = None
-    """Levels between which each file takes the one that is written fastest, by measured rates of
-    processor and store; `level` is that of the first file."""
+    """Smallest and largest level; each file takes the level between them that is written fastest,
+    by measured rates of processor and store; `level` is that of the first file."""
     row_group_mb: float = Field(default=32, gt=0, le=1024)
     """Uncompressed size of a row group."""
     target_file_mb: float | None = Field(default=None, gt=0, le=4096)
@@ -93,7 +93,7 @@ class TierSettings(Model):
     """GB (10^9 bytes) of this corpus that the tier may hold; the coldest files beyond it go to
     `spill_to`."""
     spill_to: str | None = None
-    """Tier that takes what is beyond `capacity_gb`."""
+    """Tier that takes the files beyond `capacity_gb`."""
     cost_gb_month: float | None = Field(default=None, ge=0)
     """Price of a GB (10^9 bytes) a month, in any currency."""
     storage_class: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
@@ -143,11 +143,11 @@ class TransferSettings(Model):
     window: int = Field(default=4, ge=1, le=64)
     """Requests that a worker process has in flight."""
     attempts: int = Field(default=6, ge=1, le=100)
-    """How often a request is sent when its failure may pass: 503, reset, timeout."""
+    """Attempts in all for a request whose failures are transient: 503, reset, timeout."""
     retry_seconds: float = Field(default=120, ge=0)
     """Time after which a failed request is not sent again."""
     timeout_seconds: float = Field(default=60, gt=0)
-    """Time that a server may be silent."""
+    """Longest time that a server may be silent."""
 
 
 class CacheSettings(Model):
@@ -156,7 +156,7 @@ class CacheSettings(Model):
     folder: str | None = Field(default=None, min_length=1)
     """Folder of the blocks, the same on every worker; there is no cache unless given."""
     capacity_gb: float = Field(default=20, gt=0)
-    """Size of all blocks; the least recently used go first."""
+    """Size of all blocks; the least recently used are removed first."""
     block_mb: float = Field(default=1, ge=0.0625, le=64)
     """Size of a block."""
     prefetch: int = Field(default=16, ge=0, le=1024)

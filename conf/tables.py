@@ -1,6 +1,6 @@
-"""The tables of a corpus: one declaration each, of all that is known of a table but its columns.
+"""The tables of a corpus: one declaration each, with all facts about a table but its columns.
 
-It stands on the lowest floor, since settings, storage, pipelines and commands all ask for it; the
+They are on the lowest floor because settings, storage, pipelines and commands all use them; the
 schema of a table has the same name in :data:`strata.storage.layout.schemas.SCHEMAS`.
 """
 
@@ -23,19 +23,19 @@ class RetractionRule(StrEnum):
     """How a retraction edits a table."""
 
     KEEP = "keep"
-    """Its rows name no document: they stay, under a new key."""
+    """Its rows name no documents: they stay, under a new key."""
     DROP = "drop"
-    """Rows that name a retracted document go."""
+    """Rows that name a retracted document are removed."""
     PAIRS = "pairs"
-    """So do pairs, and pairs that the retracted documents stood between come."""
+    """Pairs with a retracted document are removed, and pairs that it connected are added."""
     LEDGER = "ledger"
-    """Clusters that lose a document are elected again."""
+    """Clusters that lose a document elect their survivor again."""
     SURVIVORS = "survivors"
-    """Documents come and go as their cluster elects."""
+    """Documents are added and removed as their clusters elect."""
 
 
 class RepairRule(StrEnum):
-    """What the rows of a broken file are rebuilt from, beside equal copies."""
+    """What the rows of a broken file are rebuilt from, besides equal copies."""
 
     COPIES = "copies"
     """Nothing else."""
@@ -53,20 +53,20 @@ class RepairRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What is known of a table.
+    """The declaration of a table.
 
     Attributes:
         name: its name.
         stage: the stage that writes it.
         made_from: tables whose rows decide its own.
         sorted_by: columns by which the rows of a file are sorted; none where they are not.
-        names_documents: columns with ids of documents: of a retracted one, the row goes.
-        twins: for one row a document, the tables where each of its documents is too, the closest
-            first; none where rows are something else.
-        group: name of the tables that are published, and return to an older state, together.
+        names_documents: columns with document ids; a row that names a retracted one is removed.
+        twins: where each row is a document, the other tables that have all of its documents, the
+            closest first; none where rows are something else.
+        group: name of the group of tables that are published, and rolled back, together.
         retraction: how a retraction edits it.
         repair: what a broken file is rebuilt from.
-        cleared_with: tables that are cleared before it, since their stage would be skipped else.
+        cleared_with: tables that are cleared before it, since otherwise their stage is skipped.
         is_exported: whether `strata export` writes it.
         can_be_ordered: whether its rows can be ordered by another column than the document id.
     """
@@ -190,11 +190,11 @@ DECLARED: dict[str, Table] = {
         ),
     )
 }
-"""The declarations by name. What a table is made from stands before it."""
+"""The declarations by name. A table comes after those that it is made from."""
 
 
 def table_names() -> tuple[str, ...]:
-    """The names of all tables; what a table is made from comes before it."""
+    """The names of all tables; each comes after those that it is made from."""
     return tuple(DECLARED)
 
 

@@ -31,7 +31,7 @@ def _key(part: str | int) -> str:
 
 
 def is_secret(path: Path, value: object) -> bool:
-    """Whether a value is in a secret section and is no reference to a variable."""
+    """Whether a value is in a secret section and does not refer to an environment variable."""
     return path[0] in SECRET_SECTIONS and not (isinstance(value, str) and value.startswith("env:"))
 
 

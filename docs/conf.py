@@ -17,7 +17,7 @@ version = release = VERSION_LINE.findall((CHECKOUT / "conf" / "version.py").read
 
 extensions = ["myst_parser", "autoapi.extension", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**.md", "benchmarks/results/*.md"]
+include_patterns = ["*.md", "docs/**.md", "examples/*.md", "benchmarks/results/*.md"]
 # The README is the front page of the repository; docs/index.md is that of the site.
 exclude_patterns = ["README.md", "build", ".*"]
 

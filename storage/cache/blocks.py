@@ -1,9 +1,9 @@
-"""Blocks of files on a local disk: bounded in bytes, shared by processes, right after a crash too.
+"""Blocks of files on a local disk: bounded in bytes, shared by processes, safe against crashes.
 
-A block is a file of its own with a header that tells its length and checksum, and appears by a
-rename; so a process may end at any moment. Its time of change is when it was last used. The state
-file holds the bytes of all blocks, and its lock guards them while one is added or some are removed;
-the bytes are counted anew from time to time, which mends what a crash left out.
+A block is a file of its own with a header that holds its length and checksum, and it appears by a
+rename, so a process may die at any moment. Its modification time is when it was last used. The
+state file holds the total size of all blocks in bytes, and its lock is held while a block is added
+or some are removed; the total is recounted from time to time, which corrects it after a crash.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _MAGIC = b"strata-1"
 _STATE = struct.Struct("<QdI")
 _CHECKSUM = struct.Struct("<I")
 _BLOCK, _PENDING = ".block", ".pending"
-# A count that is older is not believed any more.
+# A count that is older than this is no longer trusted.
 _COUNT_SECONDS = 600.0
-# Removing a little more than is needed lets the next blocks in without looking at all of them.
+# Evicting a little more than is needed admits the next blocks without another look at all of them.
 _LEFT_AFTER_EVICTION = 0.95
 
 
 class DamagedBlockError(OSError):
-    """A block does not hold the bytes that were put there."""
+    """A block does not hold the bytes that were put into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class CacheUsage:
 
 
 def file_key(info: FileInfo, block_bytes: int) -> str:
-    """Names one version of a file, cut into blocks of a size."""
+    """The key of one version of a file at one block size."""
     facts = f"{info.url}\n{info.size}\n{info.identity}\n{block_bytes}"
     return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
 
@@ -73,7 +73,7 @@ class BlockCache:
         """A block, or None where it is not kept.
 
         Raises:
-            DamagedBlockError: what is kept is not what was put there; it is removed.
+            DamagedBlockError: the block is not what was put there; it is removed.
         """
         path = self._path(key, number)
         try:
@@ -86,13 +86,13 @@ class BlockCache:
             with suppress(OSError):
                 os.unlink(path)
             raise DamagedBlockError(path)
-        # A read-only cache serves all the same; its blocks only do not grow younger.
+        # A read-only cache still serves reads; only the time of last use is not updated.
         with suppress(OSError):
             os.utime(path)
         return block
 
     def put(self, key: str, number: int, block: memoryview) -> None:
-        """Keep a block; the least recently used ones make room."""
+        """Keep a block; the least recently used ones are evicted to make room."""
         path = self._path(key, number)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         pending = os.path.join(self._root, f"{os.getpid()}-{uuid4().hex}{_PENDING}")
@@ -110,7 +110,7 @@ class BlockCache:
                 os.unlink(pending)
 
     def clear(self) -> CacheUsage:
-        """Remove all blocks; tells what was there."""
+        """Remove all blocks, and return what was there."""
         usage = self.usage()
         if os.path.isdir(self._root):
             with self._locked() as state:
@@ -139,7 +139,7 @@ class BlockCache:
         known = _read_state(state)
         if known is None or known.n_bytes + size > self.options.capacity_bytes:
             known = self._evict(size)
-        # Counted first: a process that ends in between leaves too large a sum, which is harmless.
+        # Counted first: a process that dies in between leaves too large a total, which is harmless.
         _write_state(state, _State(known.n_bytes + size, known.counted))
         os.replace(pending, path)
 

@@ -18,18 +18,18 @@ from strata.storage.transfer.reading import RangedInput, RangePlan
 __all__ = ["CachedStore"]
 
 _LOG = logging.getLogger(__name__)
-# Neighbours that are missing come in one request, up to so many bytes.
+# Adjacent missing blocks are fetched in one request of up to this many bytes.
 _REQUEST = 16 << 20
 _warned: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class CachedStore(Store):
-    """Reads through a cache of blocks; writes, and reads of local files, pass by it.
+    """Reads through a cache of blocks; writes, and reads of local files, bypass it.
 
-    A block belongs to one version of a file, told by URL, size and identity, so a file that was
-    replaced is read anew; one without an identity is never kept. Whatever fails in the cache is
-    counted and read from ``inner``.
+    A block belongs to one version of a file, identified by URL, size and identity, so a file that
+    was replaced is fetched again; one without an identity is never cached. Failures of the cache
+    are counted, and the bytes are read from ``inner``.
 
     Attributes:
         inner: the store of the files.
@@ -48,7 +48,7 @@ class CachedStore(Store):
         if url.scheme == LOCAL:
             return self.inner.open_input(url)
         info = self.info(url)
-        # A reader that goes through the file takes whole blocks, as many as one request has.
+        # A sequential reader fetches whole blocks, as many as fit into one request.
         block = self.options.block_bytes
         part = max(self.policy.part_bytes // block, 1) * block
         ahead = -(-self.options.prefetch * block // part)
@@ -72,11 +72,11 @@ class CachedStore(Store):
         return self.inner.find(url)
 
     def delete(self, url: Url) -> None:
-        """Remove one file; its blocks are never asked for again, and so go in time."""
+        """Remove one file; its blocks are never requested again, so they are evicted in time."""
         self.inner.delete(url)
 
     def pinned(self, info: FileInfo) -> CachedStore:
-        """The same store for reading one version of a file, without asking which it is."""
+        """The same store for reading one version of a file, without a request for its version."""
         return replace(self, inner=self.inner.pinned(info), pin=info)
 
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
@@ -134,7 +134,7 @@ class CachedStore(Store):
             view = memoryview(part)
             for place, number in enumerate(run):
                 blocks[number] = block = view[place * size : (place + 1) * size]
-                # A store that told a wrong size must not leave a short block behind.
+                # A store that reported a wrong size must not leave a short block behind.
                 if len(part) == span.end - span.start:
                     self._keep(key, number, block)
         return blocks

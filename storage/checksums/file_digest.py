@@ -2,8 +2,8 @@
 
 The checksums of Parquet's pages cover neither page headers nor the footer, and Arrow may crash on
 a damaged footer, or skip row groups by damaged statistics. So the footer is checked whenever a file
-is opened, and the whole file when it is verified. A digest is that of the bytes with zeros in its
-own place, which is the way of tar's headers; that of the file also has zeros for the footer's.
+is opened, and the whole file when it is verified. A digest is computed over the bytes with zeros in
+its own place, as tar does for its headers; the file's digest also takes zeros for the footer's.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FILE_DIGITS, _FOOTER_DIGITS = 32, 16
 NO_DIGEST = _KIND + "0" * _FILE_DIGITS + ":" + "0" * _FOOTER_DIGITS
 """Value of the key before the digests are known."""
 
-# Between key and value Thrift has the type of a field and the length of the value.
+# Between key and value, Thrift puts the type of a field and the length of the value.
 _PLACE = re.compile(
     re.escape(DIGEST_KEY).encode()
     + rb"[\x00-\xff]{1,4}"
@@ -55,8 +55,8 @@ class StoredDigest:
     """The digests that the end of a file holds.
 
     Attributes:
-        of_file: of the whole file, 32 hexadecimal digits.
-        of_footer: of the footer and the end, 16 digits.
+        of_file: digest of the whole file, 32 hexadecimal digits.
+        of_footer: digest of the footer and the end, 16 digits.
         footer: the footer with zeros for ``of_footer``.
     """
 
@@ -66,8 +66,8 @@ class StoredDigest:
 
     @classmethod
     def find(cls, footer: bytes) -> StoredDigest | None:
-        """The digests in a footer, which reaches to the end of the file; None without any."""
-        # The last one: statistics of columns come before, and could hold any text.
+        """The digests in a footer, which extends to the end of the file; None where it has none."""
+        # The last one: column statistics come before it and could hold any text.
         found = list(_PLACE.finditer(footer)) if DIGEST_KEY.encode() in footer else []
         if not found:
             return None
@@ -81,28 +81,28 @@ class StoredDigest:
         return xxhash.xxh3_64_hexdigest(self.footer) == self.of_footer
 
     def is_file_sound(self, body: xxhash.xxh3_128) -> bool:
-        """Whether all is as it was written; ``body`` has seen the bytes before the footer."""
+        """Whether the file is as it was written; ``body`` hashed the bytes before the footer."""
         before, _, after = self.footer.rpartition(f"{_KIND}{self.of_file}:".encode())
         body.update(before + NO_DIGEST[:-_FOOTER_DIGITS].encode() + after)
         return body.hexdigest() == self.of_file
 
 
 def footer_bytes(end: bytes, size: int) -> int:
-    """Length of the footer with its end, by the last bytes of a file; 0 where that cannot be."""
+    """Length of the footer with its end, from the last bytes of a file; 0 if that is impossible."""
     length = int.from_bytes(end[:4], "little") + FOOTER_END
     return length if end[4:] == b"PAR1" and length <= size else 0
 
 
 def stores_digest(metadata: pq.FileMetaData) -> bool:
-    """Whether a footer has the key of a digest; what other writers made has none."""
+    """Whether a footer has the key of a digest; files of other writers have none."""
     return DIGEST_KEY.encode() in (metadata.metadata or {})
 
 
 class DigestedOutput(Output):
     """An output that writes the digest of all its bytes into them.
 
-    From :meth:`hold` on it keeps what comes, which has to be no more than a footer with
-    ``NO_DIGEST`` in it; :meth:`seal` puts the digests there and passes it on.
+    From :meth:`hold` on it buffers what is written, which must be just the footer with
+    ``NO_DIGEST`` in it; :meth:`seal` fills in the digests and passes it on.
     """
 
     def __init__(self, inner: Output) -> None:
@@ -124,13 +124,13 @@ class DigestedOutput(Output):
         return self._inner.tell() + len(self._held or b"")
 
     def hold(self) -> None:
-        """Keep what comes next: the footer."""
+        """Buffer what is written next: the footer."""
         self._held = bytearray()
 
     def seal(self) -> None:
-        """Write the footer that was held, with the digests in it."""
+        """Write the buffered footer, with the digests in it."""
         held, self._held = bytes(self._held or b""), None
-        # What came before the footer itself belongs to the body.
+        # Bytes held before the footer itself belong to the body.
         cut = len(held) - footer_bytes(held[-FOOTER_END:], len(held))
         body, footer = held[:cut], held[cut:]
         self._digest.update(held)

@@ -1,4 +1,4 @@
-"""What kernels that hash share: an unaligned load, a 64-bit finisher, XXH64."""
+"""What the hashing kernels share: an unaligned load, a 64-bit finalizer, XXH64."""
 
 from __future__ import annotations
 

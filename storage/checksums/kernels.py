@@ -1,4 +1,4 @@
-"""The kernels of checksums; importing them costs a second, so only who has many rows does."""
+"""The checksum kernels; importing them takes a second, so that is done only for many rows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_bytes(
 
 @numba.njit((numba.uint64[::1],), cache=True, nogil=True)
 def sum_rows(rows: NDArray[np.uint64]) -> np.uint64:
-    """The sum of the rows, each of them mixed, so that no two may swap a value."""
+    """The sum of the rows, each of them mixed, so that a swap of values between rows shows."""
     total = np.uint64(0)
     for i in range(rows.shape[0]):
         total += mix(rows[i])

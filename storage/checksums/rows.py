@@ -1,10 +1,10 @@
-"""A checksum of rows that knows neither their order nor how they are stored.
+"""A checksum of rows that depends neither on their order nor on how they are stored.
 
 Every value is hashed together with the name and type of its column, the values of a row are added
 and mixed, and the rows are added modulo 2^64 (incremental multiset hashing; Clarke et al.,
 Incremental Multiset Hash Functions, 2003, section 5, without a secret: against damage, not against
 forgery). So the checksums of files add up to that of their table, whatever the order of rows, the
-split into files and row groups, and the codec. A sum for each column tells where the damage is.
+split into files and row groups, and the codec. A sum for each column shows where the damage is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHECKSUM_KEY = "strata.rows-checksum"
 
 _VERSION = 1
 _MASK = (1 << 64) - 1
-# So few rows take less time than importing the kernels; a driver often writes no more.
+# This few rows take less time than importing the kernels; a driver often writes no more.
 _FEW_ROWS = 1_000
 
 
@@ -68,14 +68,14 @@ class RowsChecksum:
         """The checksum of some rows.
 
         Raises:
-            TypeError: a column has values of a kind that no table of Strata has.
+            TypeError: a column has values of a type that no table of Strata has.
         """
         batches = rows.to_batches() if isinstance(rows, pa.Table) else [rows]
         kernels = _FEW if rows.num_rows <= _FEW_ROWS else _MANY
         return sum((_checksum(batch, kernels) for batch in batches), cls())
 
     def differs_in(self, other: RowsChecksum) -> tuple[str, ...]:
-        """Columns whose values differ; none where whole values changed their rows only."""
+        """Columns whose values differ; none where values only moved between rows."""
         names = dict.fromkeys([*self.columns, *other.columns])
         return tuple(name for name in names if self.columns.get(name) != other.columns.get(name))
 
@@ -93,10 +93,10 @@ class RowsChecksum:
 
     @classmethod
     def from_text(cls, text: str) -> RowsChecksum:
-        """What :meth:`to_text` gave.
+        """The checksum in what :meth:`to_text` returned.
 
         Raises:
-            ValueError: it is something else, or of another version.
+            ValueError: the text is something else, or of another version.
         """
         facts = json.loads(text)
         if not isinstance(facts, dict) or facts.get("version") != _VERSION:

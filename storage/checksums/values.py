@@ -20,7 +20,7 @@ class NumberValues:
     """Values of at most eight bytes.
 
     Attributes:
-        numbers: int64[n]; smaller integers keep their sign, floats are their bits.
+        numbers: int64[n]; smaller integers are sign-extended, floats are their bit patterns.
         valid: uint8[n], zero for a null; uint8[0] where there is none.
     """
 
@@ -47,9 +47,9 @@ Values: TypeAlias = ByteValues | NumberValues
 
 
 def column_seed(name: str, kind: pa.DataType) -> int:
-    """What makes equal values of two columns differ: XXH64 of the column's name and type.
+    """The seed that tells apart equal values of two columns: XXH64 of the column's name and type.
 
-    Strings of both widths of offsets are one type, and so are bytes: Parquet knows no difference.
+    Strings with either width of offsets count as one type, and so do bytes, as they do in Parquet.
     """
     return xxhash.xxh64_intdigest(f"{name}:{_spelling(kind)}".encode())
 
@@ -58,7 +58,7 @@ def values_of(name: str, array: pa.Array) -> Values:
     """The values of a column, without a copy where they are wide enough.
 
     Raises:
-        TypeError: the column has values of a kind that no table of Strata has.
+        TypeError: the column has values of a type that no table of Strata has.
     """
     kind = array.type
     if pa.types.is_boolean(kind):
@@ -95,7 +95,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _width(kind: pa.DataType) -> int:
-    """Bytes of a value of fixed width, 0 for other types."""
+    """Bytes of a value of a fixed-width type, 0 for other types."""
     return kind.bit_width // 8 if pa.types.is_primitive(kind) else 0
 
 

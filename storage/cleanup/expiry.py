@@ -1,4 +1,4 @@
-"""Expiry: forgetting snapshots that nothing needs any more."""
+"""Expiry: forgetting snapshots that are no longer needed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["expirable", "expire"]
 def expirable(table: CorpusTable, older_than: datetime, keep_last: int = 1) -> list[TableSnapshot]:
     """Snapshots that were superseded before ``older_than``, oldest first.
 
-    The age of a snapshot counts from its successor's publication: until then it was the table. The
-    newest ``keep_last`` ones stay whatever their age.
+    The age of a snapshot counts from the publication of its successor: until then it was the table.
+    The newest ``keep_last`` ones stay whatever their age.
     """
     limit = older_than.timestamp() * 1000
     iceberg = table.existing()
@@ -37,11 +37,11 @@ def expirable(table: CorpusTable, older_than: datetime, keep_last: int = 1) -> l
 
 
 def _superseded_ms(metadata: TableMetadata) -> dict[int, int]:
-    """When each snapshot ceased to be what the table or a tag was, by its id."""
+    """When each snapshot stopped being the state of the table or of a tag, by its id."""
     ordered = sorted(metadata.snapshots, key=lambda snapshot: snapshot.timestamp_ms)
-    # One without successors of its own, as a dropped tag leaves it, ceased by the next one at all.
+    # A snapshot without children, such as a dropped tag leaves, ended with the next one in time.
     ceased = {old.snapshot_id: new.timestamp_ms for old, new in pairwise(ordered)}
-    # A snapshot that a tag kept has two: that of the table, and that which a move gave the tag.
+    # A tagged snapshot may have two children: the table's next one, and the tag's after a move.
     ceased |= {
         snapshot.parent_snapshot_id: snapshot.timestamp_ms
         for snapshot in ordered
@@ -77,6 +77,6 @@ def _expire(table: CorpusTable, older_than: datetime, keep_last: int) -> list[Ta
         try:
             commit.by_ids([snapshot.snapshot_id for snapshot in old]).commit()
         except ValueError as error:
-            # So PyIceberg says that another process has just expired or named one of them.
+            # PyIceberg's way to report that another process has just expired or named one of them.
             raise CommitFailedException(str(error)) from error
     return old

@@ -21,7 +21,7 @@ from strata.tables import table_names
 
 __all__ = ["Garbage", "collect_garbage", "find_orphans", "refuse_lost_tables"]
 
-# What Iceberg and Strata write, by folder of a table.
+# The kinds of files that Iceberg and Strata write, by folder of a table.
 _SUFFIXES = {
     "data": frozenset({".parquet", ".tmp"}),
     "metadata": frozenset({".avro", ".json", ".gz", ".puffin", ".stats", ".tmp"}),
@@ -39,7 +39,7 @@ class Garbage:
 
 
 def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> list[FileInfo]:
-    """Files of a corpus that no table needs, sorted by URL.
+    """Files of a corpus that no table refers to, sorted by URL.
 
     Looks at the data folders of its tables in every tier, at their metadata folders, and at
     ``_staging``; a folder there counts as a whole, by its youngest file. Reports, tokenizers, the
@@ -48,17 +48,17 @@ def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> lis
     Args:
         corpus: the corpus.
         tiers: all tiers that hold files of it. No other warehouse may have a corpus of the same
-            name in them: its files would be nobody's.
+            name in them: its files would count as orphans.
         grace: files younger than this are left alone, as they may belong to a running job; so it
-            must exceed the longest job. Files whose age the store does not tell are left alone.
+            must exceed the longest job. Files whose age the store does not report are left alone.
 
     Raises:
         ConflictError: the catalog changed meanwhile, or is not that of the warehouse: it lacks a
             table whose metadata is there.
-        InputMissingError: metadata of a table is not there, so nothing can be told.
+        InputMissingError: metadata of a table is missing, so orphans cannot be told from others.
     """
     limit = time.time_ns() - round(grace.total_seconds() * 1e9)
-    # Listed before the references are read, so what is published in between is safe.
+    # Files are listed before the references are read, so what is published in between is safe.
     listed = list(_listed(corpus, tiers))
     staged = _abandoned(corpus, limit)
     _refuse_unknown_tables(corpus, listed)
@@ -70,7 +70,7 @@ def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> lis
 
 
 def collect_garbage(store: Store, orphans: Sequence[FileInfo]) -> Garbage:
-    """Delete what :func:`find_orphans` found; a file that is gone already is no error."""
+    """Delete what :func:`find_orphans` found; a file that is already gone is not an error."""
     with ThreadPoolExecutor(_DELETES_IN_FLIGHT) as pool:
         for _ in pool.map(lambda file: store.delete(file.url), orphans):
             pass
@@ -85,7 +85,7 @@ class _Listed:
 
 
 def refuse_lost_tables(corpus: Corpus, tiers: Iterable[Tier]) -> None:
-    """Make sure that the catalog knows every table whose files are there.
+    """Check that the catalog knows every table whose metadata and data files exist.
 
     Raises:
         ConflictError: it does not.
@@ -100,7 +100,7 @@ def _listed(
 ) -> Iterator[_Listed]:
     home = corpus.warehouse / corpus.name
     roots = {home, *(tier.url / corpus.name for tier in tiers)}
-    # One listing a tier: object stores answer it a thousand files at a time.
+    # One listing for each tier: object stores return a thousand files per request.
     asked = [
         (root, folder)
         for root in roots

@@ -1,4 +1,4 @@
-"""Uploads in parts that were never completed: S3 bills them, and no listing shows them."""
+"""Multipart uploads that were never completed: S3 bills them, and listings do not show them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AbandonedUpload:
 def abandoned_uploads(
     options: StorageOptions, folder: Url, grace: timedelta
 ) -> list[AbandonedUpload]:
-    """Uploads below a folder that were begun before the grace; none where stores have no such.
+    """Uploads below a folder that were begun before the grace; none on stores without multipart.
 
     Args:
         options: credentials by URL prefix.
@@ -44,7 +44,7 @@ def abandoned_uploads(
         grace: younger ones may belong to a running job; it must exceed the longest one.
 
     Raises:
-        MachineError: they may not be listed.
+        MachineError: there is no permission to list them.
         TransientError: the store did not answer.
     """
     if folder.scheme not in S3_SCHEMES:
@@ -55,7 +55,7 @@ def abandoned_uploads(
 
 
 def abort_uploads(options: StorageOptions, uploads: list[AbandonedUpload]) -> None:
-    """Give up uploads, so that the store forgets their parts; one that is gone is no error."""
+    """Abort uploads, so that the store drops their parts; one that is gone is not an error."""
     for upload in uploads:
         bucket, _, key = upload.url.path.partition("/")
         with translated(upload.url, "delete"):

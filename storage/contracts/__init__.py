@@ -1,1 +1,1 @@
-"""What a store is, and the values that say how files are reached: they travel to the workers."""
+"""The contract of a store, and the values that say how to reach files; workers get them too."""

@@ -20,7 +20,7 @@ class CacheOptions:
 
     Attributes:
         folder: local folder of the blocks.
-        capacity_bytes: bytes that the blocks have at most, over all processes.
+        capacity_bytes: largest total size of the blocks, over all processes.
         block_bytes: bytes of a block.
         prefetch: blocks that are fetched ahead of a sequential reader.
     """

@@ -1,4 +1,4 @@
-"""Blocks whose work is kept where they succeed, and undone where they fail."""
+"""Contexts whose work is kept when their block succeeds, and undone when it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a filesystem raises, told as an error of Strata: missing, forbidden, full or transient."""
+"""Errors of filesystems as errors of Strata: missing, forbidden, full or transient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from strata.storage.contracts.url import Url
 
 __all__ = ["BrokenReadError", "as_strata_error", "translated"]
 
-# By name, so that no optional client library is imported to look at an error.
+# By name, so that no optional client library is imported to classify an error.
 _TRANSIENT_CLASSES = frozenset(
     {
         "ChunkedEncodingError",
@@ -49,10 +49,10 @@ _TRANSIENT_ERRNO = frozenset(
     }
 )
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
-# What S3 servers (Ceph, MinIO) answer where an operating system would say ENOSPC or EDQUOT.
+# What S3 servers (Ceph, MinIO) answer where an operating system would report ENOSPC or EDQUOT.
 _FULL_CODES = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
 _SERVER_BUSY = 500
-# Too slow, too early, too many: of the client's faults those that pass.
+# Too slow, too early, too many: the client errors that are transient.
 _CLIENT_BUSY = frozenset({408, 425, 429})
 _SERVER_FULL = 507
 
@@ -68,7 +68,7 @@ class BrokenReadError(TransientError):
 
 
 def as_strata_error(error: Exception, url: Url, action: str) -> StrataError | None:
-    """The error of Strata that stands for ``error``, or None where it is no fault of a store."""
+    """The error of Strata for ``error``, or None where it is not a store's."""
     names = {kind.__name__ for kind in type(error).__mro__}
     reason = f"cannot {action} {url}: {str(error) or type(error).__name__}"
     if isinstance(error, FileNotFoundError):
@@ -107,7 +107,7 @@ def _busy(error: BaseException) -> bool:
 
 
 def _answer(error: BaseException) -> tuple[str, int]:
-    """The code and the HTTP status that a server answered; 0 where it did not answer at all."""
+    """The error code and HTTP status of a server's answer; 0 where there was no answer."""
     response = getattr(error, "response", None)
     status = getattr(error, "status", None) or getattr(response, "status_code", None)
     code = ""

@@ -29,7 +29,7 @@ class StorageOptions:
     Attributes:
         by_prefix: ``{"s3://bucket": {"key": "env:S3_KEY", …}}``. A value "env:NAME" is read from
             the environment of the process that opens the file.
-        hints: what each tier asks of its store, by the URL of the tier.
+        hints: what each tier requests of its store, by the URL of the tier.
         transfer: sizes and limits of transfers.
         cache: the block cache of remote files, if there is one.
     """
@@ -41,7 +41,7 @@ class StorageOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> StorageOptions:
-        """The options that the settings of a corpus give."""
+        """The options from the settings of a corpus."""
         hints = {str(Url.parse(tier.url)): TierHints.of(tier) for tier in settings.tiers.values()}
         return cls(
             settings.storage_options,
@@ -52,7 +52,7 @@ class StorageOptions:
 
     @classmethod
     def from_json(cls, text: str) -> StorageOptions:
-        """What :meth:`to_json` made."""
+        """The options in what :meth:`to_json` returned."""
         if not text:
             return cls()
         facts = json.loads(text)
@@ -107,7 +107,7 @@ def _covers(prefix: str, text: str) -> bool:
 
 
 def from_environment(value: object, place: str) -> object:
-    """Put environment variables where ``value`` says "env:NAME"; mappings are searched through.
+    """Replace "env:NAME" in ``value`` by the environment variable, inside mappings too.
 
     Raises:
         SettingsError: a variable is not set; the message names it and its ``place``.

@@ -1,4 +1,4 @@
-"""The contract of a store: the one way to files, whatever filesystem they lie on."""
+"""The contract of a store: the one way to access files, whatever filesystem they are on."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ __all__ = ["ByteRange", "FileInfo", "Output", "PartUpload", "Store"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileInfo:
-    """What a listing tells about a file.
+    """What a listing reports about a file.
 
     Attributes:
         url: where it is.
         size: bytes.
-        identity: changes whenever the content does: the ETag, else the time of change in
-            nanoseconds, as text; empty where the store tells neither.
-        modified_ns: time of change, nanoseconds since 1970, UTC; None where the store tells none.
+        identity: changes whenever the content does: the ETag, else the modification time in
+            nanoseconds, as text; empty where the store reports neither.
+        modified_ns: modification time, nanoseconds since 1970, UTC; None where the store reports
+            none.
     """
 
     url: Url
@@ -45,11 +46,11 @@ class ByteRange:
 
 
 class Output(CloseOrDiscard, io.BufferedIOBase):
-    """A file being written: it appears when closed, and never when discarded or forgotten."""
+    """A file being written: it appears when closed, and never when discarded or abandoned."""
 
     @property
     def sends_behind(self) -> bool:
-        """Whether bytes are on their way while the caller goes on."""
+        """Whether bytes are sent while the caller continues."""
         return False
 
     @abstractmethod
@@ -81,11 +82,11 @@ class PartUpload(ABC):
 
     @abstractmethod
     def send(self, number: int, data: bytes | bytearray) -> str:
-        """Write part ``number``, from 1 on; tells the tag that ``complete`` needs."""
+        """Write part ``number``, counted from 1, and return the tag that ``complete`` needs."""
 
     @abstractmethod
     def complete(self, tags: Sequence[str]) -> None:
-        """Make the object of its parts, given their tags in order."""
+        """Assemble the object from its parts, given their tags in order."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -96,7 +97,7 @@ class Store(ABC):
     """Files by URL. Instances are picklable and hold no open connection.
 
     Every method raises ``InputMissingError`` for a missing file, ``MachineError`` for missing
-    permission or space and ``TransientError`` for what a retry may mend, naming the URL.
+    permission or space and ``TransientError`` for what a retry may fix, naming the URL.
     """
 
     @abstractmethod
@@ -115,39 +116,39 @@ class Store(ABC):
     def find(self, url: Url) -> list[FileInfo]:
         """All files below a folder, or that match a glob, or the file itself; sorted by URL.
 
-        Nothing there is an empty list.
+        The list is empty where nothing is there.
         """
 
     @abstractmethod
     def delete(self, url: Url) -> None:
-        """Remove one file; one that is not there is no error."""
+        """Remove one file; a missing file is not an error."""
 
     @abstractmethod
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
         """Read several ranges of a file, with several requests in flight where that helps."""
 
     def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
-        """What one file is, and its last ``count`` bytes, or all that it has.
+        """Size and identity of one file, and its last ``count`` bytes, or all that it has.
 
-        A reader of a footer begins with it; it is one request where a store can.
+        Reading a footer begins with it; it is one request on stores that support that.
         """
         info = self.info(url)
         span = ByteRange(max(0, info.size - count), info.size)
         return info, self.pinned(info).read_ranges(url, [span])[0]
 
     def upload(self, url: Url) -> PartUpload | None:  # noqa: ARG002 (for stores that have parts)
-        """An upload in parts, on stores that know them."""
+        """An upload in parts, on stores that support them."""
         return None
 
-    def pinned(self, info: FileInfo) -> Store:  # noqa: ARG002 (for stores that can tell)
-        """The store for reading the one version of a file that ``info`` tells of.
+    def pinned(self, info: FileInfo) -> Store:  # noqa: ARG002 (for stores that pin)
+        """The store for reading the one version of a file that ``info`` describes.
 
-        Stores that can tell raise ``ConflictError`` when the file was replaced meanwhile.
+        Stores that can detect it raise ``ConflictError`` when the file was replaced meanwhile.
         """
         return self
 
     def exists(self, url: Url) -> bool:
-        """Whether there is a file."""
+        """Whether the file exists."""
         try:
             self.info(url)
         except InputMissingError:

@@ -1,4 +1,4 @@
-"""How the files of a tier are kept and reached, passed through to its store."""
+"""How the files of a tier are stored and reached, passed through to its store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["TierHints"]
 
 @dataclass(frozen=True, slots=True)
 class TierHints:
-    """What a tier asks of its store.
+    """What a tier requests of its store.
 
     Attributes:
         storage_class: S3 StorageClass of new objects.

@@ -17,15 +17,15 @@ _MB = 1 << 20
 class TransferPolicy:
     """Sizes and limits of transfers.
 
-    All open outputs of a process hold at most ``window`` parts and one each, an open input three, a
-    Parquet scan the row groups of one request and of the next.
+    All open outputs of a process together hold at most ``window`` parts, and each one more; an open
+    input holds three, a Parquet scan the row groups of one request and of the next.
 
     Attributes:
         part_bytes: bytes of a part of an upload, and of one read of a sequential input.
         window: parts and ranges that a worker process has in flight.
         attempts: how often a request is sent in all.
         retry_seconds: time after which a request is not sent again.
-        timeout_seconds: time that a server may be silent.
+        timeout_seconds: longest time that a server may be silent.
         first_pause: upper bound of the first pause, seconds; it doubles with each attempt.
         longest_pause: upper bound of any pause, seconds.
     """
@@ -40,7 +40,7 @@ class TransferPolicy:
 
     @classmethod
     def of(cls, settings: TransferSettings) -> TransferPolicy:
-        """The policy that ``[transfer]`` gives."""
+        """The policy from the settings of ``[transfer]``."""
         return cls(
             part_bytes=round(settings.part_mb * _MB),
             window=settings.window,

@@ -83,7 +83,7 @@ class Url:
         if self.scheme == "file":
             return self.rest
         if self.scheme in _AFTER_HOST:
-            # fsspec would cut a name at its question mark.
+            # fsspec would cut a name off at its question mark.
             return "/" + self.rest.partition("/")[2]
         import fsspec
 

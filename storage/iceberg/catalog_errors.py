@@ -1,4 +1,4 @@
-"""Errors of the catalog as errors of Strata, and changes that are tried again after a lost race."""
+"""Errors of the catalog as errors of Strata, and changes that are retried after a lost race."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from strata.errors import ConflictError, MachineError, SettingsError, StrataErro
 __all__ = ["catalog_errors", "retry_lost_races"]
 
 _RACES = 20
-# A connection that PostgreSQL refuses has no code, only words.
+# A connection that PostgreSQL refuses has no error code, only a message.
 _REFUSALS = (
     "authentication failed",
     "does not exist",
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 def retry_lost_races(change: Callable[[], Result]) -> Result:
-    """Make a change of a table that may lose races; PyIceberg itself repeats snapshots only."""
+    """Make a change of a table that may lose races; PyIceberg itself retries only snapshots."""
     from pyiceberg.exceptions import CommitFailedException
 
     for _ in range(_RACES):

@@ -1,7 +1,7 @@
-"""The four snapshots that Strata makes, on PyIceberg's private commit classes (pinned to 0.12).
+"""The four kinds of snapshots of Strata, on PyIceberg's private commit classes (pinned to 0.12).
 
-PyIceberg repeats a commit that lost a race: it refreshes the table, validates and writes the
-manifests again. Each class here says what has to hold then. PyIceberg has no REPLACE of its own.
+PyIceberg retries a commit that lost a race: it refreshes the table, validates and writes the
+manifests again. Each class here defines what is validated then. PyIceberg has no REPLACE itself.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def data_file(file: WrittenFile, metadata: TableMetadata) -> DataFile:
 
 
 class _ResultCommit(SpecCommit):
-    """A commit that gives the table another key, that of the result which it then holds."""
+    """A commit that gives the table a new content key, that of the result that it then holds."""
 
     def __init__(
         self, transaction: Transaction, properties: dict[str, str], content_key: str
@@ -106,7 +106,7 @@ class AppendCommit(_ResultCommit, _FastAppendFiles):
     kind = Operation.APPEND
 
     def is_published(self, metadata: TableMetadata) -> bool:
-        """Whether the result was appended since the table was last overwritten."""
+        """Whether the result has been appended since the table was last overwritten."""
         return carries_key(metadata, self._content_key)
 
     def add_files(self, files: Sequence[WrittenFile]) -> None:
@@ -120,9 +120,9 @@ class AppendCommit(_ResultCommit, _FastAppendFiles):
 
 
 class OverwriteCommit(_ResultCommit, _OverwriteFiles):
-    """Puts files in the place of all that are there.
+    """Replaces all files of the table.
 
-    A rewrite of the old files meanwhile does no harm; a different result does.
+    A concurrent rewrite of the old files is harmless; a different result is a conflict.
     """
 
     def is_published(self, metadata: TableMetadata) -> bool:
@@ -148,10 +148,10 @@ class OverwriteCommit(_ResultCommit, _OverwriteFiles):
 
 
 class EditCommit(_ResultCommit, _OverwriteFiles):
-    """Puts files in the place of some, with other rows, and gives the table another key.
+    """Replaces some files by files with other rows, and gives the table a new content key.
 
-    The table has to hold what the edit was made from: neither another result nor a rewrite of one
-    of the old files may come between.
+    The table must still hold what the edit was made from: another result, or a rewrite of one of
+    the old files, is a conflict.
     """
 
     def replace(self, old: Sequence[DataFile], new: Sequence[WrittenFile]) -> None:
@@ -162,7 +162,7 @@ class EditCommit(_ResultCommit, _OverwriteFiles):
             self.append_data_file(data_file(written, self._transaction.table_metadata))
 
     def _validate_concurrency(self) -> None:
-        # PyIceberg itself refuses where one of the old files is gone.
+        # PyIceberg itself refuses the commit when one of the old files is gone.
         present = newest_key(self._transaction._table.metadata)
         if present == self._content_key:
             raise AlreadyPublishedError(self._content_key)
@@ -171,11 +171,11 @@ class EditCommit(_ResultCommit, _OverwriteFiles):
 
 
 class RewriteCommit(SpecCommit, _OverwriteFiles):
-    """REPLACE: other files with the same rows. Never conflicts with appends.
+    """REPLACE: other files with the same rows; never conflicts with appends.
 
     After https://iceberg.apache.org/spec/#snapshots; new files keep the data sequence number of
-    the newest file that they replace. A tag is replaced like a branch: the new snapshot follows the
-    one that it names, and in the same step the tag names the new one.
+    the newest file that they replace. Files of a tag are replaced as those of a branch: the new
+    snapshot is a child of the one that the tag names, and the same commit moves the tag to it.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class RewriteCommit(SpecCommit, _OverwriteFiles):
         self.replace_by(old, made)
 
     def replace_by(self, old: Sequence[DataFile], made: Sequence[DataFile]) -> None:
-        """Stage the replacement of ``old`` by files that the table has elsewhere."""
+        """Stage the replacement of ``old`` by files that the table already has elsewhere."""
         for file in old:
             self.delete_data_file(file)
         for file in made:
@@ -198,7 +198,7 @@ class RewriteCommit(SpecCommit, _OverwriteFiles):
         self._groups.append((frozenset(file.file_path for file in old), list(made)))
 
     def _validate_target_branch(self, branch: str | None) -> str | None:
-        # PyIceberg refuses tags.
+        # PyIceberg would refuse tags.
         return branch
 
     def _commit(self) -> UpdatesAndRequirements:
@@ -206,7 +206,7 @@ class RewriteCommit(SpecCommit, _OverwriteFiles):
         return tuple(self._kept_kind(update) for update in updates), requirements
 
     def _kept_kind(self, update: TableUpdate) -> TableUpdate:
-        """The same update, by which a tag stays a tag and keeps its age limits."""
+        """The same update, made so that a tag stays a tag and keeps its age limits."""
         if not isinstance(update, SetSnapshotRefUpdate):
             return update
         ref = self._transaction._table.metadata.refs[update.ref_name]
@@ -220,7 +220,7 @@ class RewriteCommit(SpecCommit, _OverwriteFiles):
 
     def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
         head = self._transaction._table.metadata.snapshot_by_name(self._target_branch)
-        # The rows stay the result of whoever published them.
+        # The rows remain the result of the run that published them.
         carried = {
             name: value
             for name, value in (properties_of(head) if head else {}).items()

@@ -19,7 +19,7 @@ STORAGE_OPTIONS = "strata.storage-options"
 
 
 def io_properties(options: StorageOptions) -> dict[str, str]:
-    """Catalog properties that make PyIceberg read and write through the store."""
+    """Catalog properties with which PyIceberg reads and writes through the store."""
     return {"py-io-impl": FILE_IO_CLASS, STORAGE_OPTIONS: options.to_json()}
 
 

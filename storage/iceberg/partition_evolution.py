@@ -1,4 +1,4 @@
-"""Partition evolution: files may come under other fields, and old ones keep their spec."""
+"""Partition evolution: new files may be partitioned by other fields; old ones keep their spec."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ["set_default_spec"]
 
 
 def set_default_spec(load: Callable[[], Table], fields: tuple[PartitionField, ...]) -> None:
-    """Make the spec with these fields that of a table's next files; old files keep theirs.
+    """Make the spec with these fields the table's default for new files; old files keep theirs.
 
     Args:
         load: returns the table in its present state.
-        fields: those of the spec.
+        fields: the fields of the spec.
 
     Raises:
-        CommitFailedException: other writers changed the table all the while.
+        CommitFailedException: other writers kept changing the table.
     """
     retry_lost_races(lambda: _set_default_spec(load(), fields))
 
@@ -59,7 +59,7 @@ def _set_default_spec(table: Table, fields: tuple[PartitionField, ...]) -> None:
 
 
 def _next_spec(metadata: TableMetadata, fields: tuple[PartitionField, ...]) -> PartitionSpec:
-    """A field that a former spec had keeps its id, as the specification asks."""
+    """A field that an earlier spec had keeps its id, as the specification requires."""
     known = {
         (each.source_id, str(each.transform)): each.field_id
         for spec in metadata.specs().values()

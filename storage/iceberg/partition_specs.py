@@ -1,7 +1,7 @@
-"""Iceberg's partition specs: which one a file belongs to, for good, and what it says.
+"""Iceberg's partition specs: the one that a file belongs to for good, and its fields.
 
-A file stays under the spec that it was written under, however often the setting changes: under
-another one its values would mean something else, and filtered reads would lose its rows.
+A file keeps the spec that it was written under, however often the setting changes: under
+another one its values would mean something else, and filtered reads would miss its rows.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def iceberg_spec(schema: Schema, fields: Iterable[PartitionField]) -> PartitionS
 
 
 def fields_by_spec(metadata: TableMetadata) -> Mapping[int, tuple[PartitionField, ...]]:
-    """The fields of each spec that the table ever had, by its id.
+    """The fields of each spec that the table has ever had, by the spec's id.
 
     Raises:
         ConflictError: another writer partitioned the table in a way that Strata does not know.
@@ -75,13 +75,13 @@ def fields_by_spec(metadata: TableMetadata) -> Mapping[int, tuple[PartitionField
 
 
 def spec_of(metadata: TableMetadata, fields: tuple[PartitionField, ...]) -> int | None:
-    """Id of the spec with these fields in this order; None where the table never had it."""
+    """Id of the spec with these fields in this order; None where the table has never had it."""
     known = fields_by_spec(metadata)
     return next((number for number, theirs in known.items() if theirs == fields), None)
 
 
 def partition_of(file: DataFile, specs: Mapping[int, tuple[PartitionField, ...]]) -> Partition:
-    """The values of a file, under its own spec."""
+    """The partition values of a file, under its own spec."""
     fields = specs[file.spec_id]
     values = (_value(field, file.partition[place]) for place, field in enumerate(fields))
     return Partition(fields, tuple(values))
@@ -94,7 +94,7 @@ def _value(field: PartitionField, stored: Value) -> Value:
 
 
 def record_of(partition: Partition) -> Record:
-    """The values as Iceberg keeps them."""
+    """The values as Iceberg stores them."""
     return Record(
         *(
             calendar_number(field.transform, value)

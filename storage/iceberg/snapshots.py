@@ -1,4 +1,4 @@
-"""Reading a table's snapshots: whose result they carry, and which files are in the last one."""
+"""Reading a table's snapshots: which result they hold, and which files are in the last one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def properties_of(snapshot: Snapshot) -> dict[str, str]:
 
 
 def carries_key(metadata: TableMetadata, content_key: str) -> bool:
-    """Whether a result is in the table: published after everything that would have dropped it."""
+    """Whether a result is in the table: published by the last overwrite or after it."""
     for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
         if properties_of(snapshot).get(CONTENT_KEY) == content_key:
             return True
@@ -54,6 +54,6 @@ def files_of_ref(table: Table, name: str) -> list[DataFile]:
 
 
 def newest_key(metadata: TableMetadata) -> str | None:
-    """Content key of the present snapshot; rewrites carry that of the result they rewrite."""
+    """Content key of the present snapshot; rewrites keep that of the result that they rewrite."""
     snapshot = metadata.current_snapshot()
     return properties_of(snapshot).get(CONTENT_KEY) if snapshot else None

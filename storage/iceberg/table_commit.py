@@ -1,4 +1,4 @@
-"""What all commits share, on PyIceberg's private classes: their order, and partition specs."""
+"""What all commits share, on PyIceberg's private classes: ordering, and partition specs."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ __all__ = ["ExpiryCommit", "OneChange", "OrderedCommit", "SpecCommit"]
 
 
 class OneChange(Transaction):
-    """A transaction of one commit.
+    """A transaction with a single commit.
 
-    PyIceberg copies the whole metadata, all snapshots among it, at each question of a commit, of
-    which there are several for each file: 5 ms each for a dozen snapshots.
+    PyIceberg copies the whole metadata, with all snapshots, whenever a commit looks at it, which is
+    several times for each file: 5 ms each time for a dozen snapshots.
     """
 
     @property
     def table_metadata(self) -> TableMetadata:
-        """The metadata with what is staged."""
+        """The metadata with the staged changes."""
         return super().table_metadata if self._updates else self._table.metadata
 
 
 def _as_they_are(metadata: TableMetadata) -> Iterator[AssertRefSnapshotId]:
-    """Requirements by which a commit fails where a tag or branch has moved meanwhile."""
+    """Requirements that fail a commit when a tag or branch has moved meanwhile."""
     for name, ref in metadata.refs.items():
         yield AssertRefSnapshotId.model_validate({"ref": name, "snapshot-id": ref.snapshot_id})
 
 
 class ExpiryCommit(ExpireSnapshots):
-    """Forgets snapshots, but loses the race where any tag or branch has moved meanwhile.
+    """Forgets snapshots, but loses the race when any tag or branch has moved meanwhile.
 
-    PyIceberg asks for nothing, and drops the tag or branch that came to name a snapshot which goes:
-    beside a rollback that is the table itself.
+    PyIceberg requires nothing, and drops a tag or branch that has come to name an expired snapshot:
+    in a race with a rollback, that is the table's main branch.
     """
 
     def _commit(self) -> UpdatesAndRequirements:
@@ -55,10 +55,11 @@ class ExpiryCommit(ExpireSnapshots):
 
 
 class OrderedCommit(_SnapshotProducer[Any]):
-    """A commit that is made again where any tag or branch has moved meanwhile.
+    """A commit that is retried when any tag or branch has moved meanwhile.
 
-    PyIceberg looks at the one that it commits to. But snapshots of all of them are numbered in one
-    order, and a number that is taken by then would be an error of the table, not a lost race.
+    PyIceberg checks only the one that it commits to. But the snapshots of all of them share one
+    sequence of numbers, and a number that is taken by then would be an error of the table, not a
+    lost race.
     """
 
     def _commit(self) -> UpdatesAndRequirements:
@@ -71,12 +72,12 @@ class OrderedCommit(_SnapshotProducer[Any]):
 class SpecCommit(OrderedCommit):
     """A commit whose new files stay under their own partition specs.
 
-    PyIceberg writes all new files into one manifest of the present spec, under which the values of
-    an older one say something else: the rows of such a file are lost to filtered reads.
+    PyIceberg writes all new files into one manifest of the default spec, under which the values of
+    an older one mean something else: filtered reads would miss the rows of such a file.
     """
 
     kind: ClassVar[Operation] = Operation.OVERWRITE
-    """What the snapshot does to the files that are there."""
+    """What the snapshot does to the existing files."""
 
     def __init__(
         self, transaction: Transaction, properties: dict[str, str], ref: str = MAIN_BRANCH
@@ -85,7 +86,7 @@ class SpecCommit(OrderedCommit):
         super().__init__(self.kind, transaction, io, snapshot_properties=properties, branch=ref)
 
     def run(self) -> None:
-        """Commit, again and again while other writers win."""
+        """Commit, and retry while other writers win the race."""
         self.commit()
         self._transaction.commit_transaction()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TableRecords"]
 
-# First columns that number documents; files are known by their smallest and largest one.
+# First columns that hold document ids; each file records its smallest and largest id.
 _NUMBERED = frozenset({"doc_id", "a"})
 _DOC_ID_FIELD = 1
 _INT64 = struct.Struct("<q")
@@ -43,8 +43,8 @@ class TableRecords:
     ) -> list[TableFile]:
         """The data files of a snapshot, the present one by default, by smallest document id.
 
-        Files that cannot have a row which meets all predicates are left out: partition values and
-        the bounds in the manifests decide.
+        Files that cannot have a row that meets all predicates are left out, as partition values and
+        the bounds in the manifests show.
         """
         if not predicates:
             return self._sorted(live_files(self.table.metadata, self.table.io, snapshot))
@@ -66,7 +66,7 @@ class TableRecords:
         return [_record(file, partition_of(file, specs), is_numbered) for file in files]
 
     def snapshot_id(self, name: str) -> int | None:
-        """Id of a snapshot that is named by its id, or by a tag or branch; None if it is gone."""
+        """Id of a snapshot given by its id or by a tag or branch; None if it is gone."""
         metadata = self.table.metadata
         if name.isdecimal():
             snapshot = metadata.snapshot_by_id(int(name))
@@ -89,19 +89,19 @@ class TableRecords:
         return {name: refs[name].snapshot_id for name in tags}
 
     def property_of_ref(self, ref: str, name: str) -> str | None:
-        """A property of the result that a tag or branch names; None where it is not there."""
+        """A property of the result that a tag or branch names; None where there is none."""
         snapshot = self.table.metadata.snapshot_by_name(ref)
-        # A rewrite carries the properties of the result that it rewrites.
+        # A rewrite keeps the properties of the result that it rewrites.
         return properties_of(snapshot).get(name) if snapshot else None
 
     def carries(self, content_key: str) -> bool:
-        """Whether a result is in the table: appended to since, but never overwritten."""
+        """Whether a result is in the table: perhaps appended to since, but never overwritten."""
         return carries_key(self.table.metadata, content_key)
 
     def snapshots_of_result(self, ref: str) -> list[int]:
         """Ids of the snapshots that hold rows of the result that a tag or branch names.
 
-        Rewrites are among them; where the table still holds that result, all of its own are too.
+        They include rewrites and, where the table still holds that result, its own snapshots of it.
         """
         metadata = self.table.metadata
         found = _since_published(metadata, metadata.snapshot_by_name(ref))
@@ -110,7 +110,7 @@ class TableRecords:
         published = next((each.snapshot_id for each in found if not _is_rewrite(each)), None)
         same = [each.snapshot_id for each in present]
         if published in same:
-            # The table may have been rewritten since it was tagged, and holds the same rows.
+            # The table may have been rewritten since it was tagged, and still holds the same rows.
             return [*same, *sorted(rewritten - set(same))]
         return [each.snapshot_id for each in found]
 

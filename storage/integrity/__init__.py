@@ -1,1 +1,1 @@
-"""Comparing the files with what the catalog and their footers say."""
+"""Comparing files with the catalog and with their own footers."""

@@ -1,4 +1,4 @@
-"""Files that lie among those of a table and are none of them, nor left over by Strata."""
+"""Foreign files: files in a table's folder that no snapshot has and Strata has not left over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from strata.storage.writing.tiers import Tier
 
 __all__ = ["ForeignFile", "foreign_files"]
 
-# Half-written files of stores that rename; they become garbage when their writer dies.
+# Half-written files on stores that rename; they become garbage when their writer dies.
 _TEMPORARY = ".tmp"
 
 
@@ -28,18 +28,18 @@ class ForeignFile:
 def foreign_files(
     corpus: Corpus, tiers: Iterable[Tier], tables: Sequence[str]
 ) -> list[ForeignFile]:
-    """Files that no snapshot of any table refers to, and that no writer of Strata named.
+    """Files that no snapshot of any table refers to and that no writer of Strata named.
 
-    What Strata left over, such as after a crash, is garbage, and no foreign file.
+    What Strata has left over, such as after a crash, is an orphan, not a foreign file.
 
     Args:
         corpus: the corpus.
         tiers: all tiers that hold files of it.
-        tables: names of the tables whose data folders are looked through.
+        tables: names of the tables whose data folders are listed.
 
     Raises:
         ConflictError: a table vanished meanwhile.
-        InputMissingError: metadata of a table is not there, so nothing can be told.
+        InputMissingError: metadata of a table is missing, so foreign files cannot be identified.
     """
     strangers = {each.file.url: each for each in _unnamed(corpus, tiers, tables)}
     known = referenced_names(corpus) if strangers else set()

@@ -1,8 +1,8 @@
-"""Comparing the files of a corpus with what the catalog and their own footers say of them.
+"""Comparing the files of a corpus with what the catalog and their own footers record of them.
 
-The catalog has size, rows, row groups and the range of document ids of a file; its footer the
-checksum of its rows and the digest of all its bytes. Files of other writers have neither of the
-last two: of them every page is decoded, and its checksum holds where it has one.
+The catalog has the size, rows, row groups and range of document ids of a file; its footer has the
+checksum of its rows and the digest of all its bytes. Files of other writers have neither checksum
+nor digest: all of their pages are decoded, and page checksums are compared where there are any.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ class Finding(StrEnum):
     DAMAGED = "damaged"
     ROW_MISMATCH = "row_mismatch"
     OTHER_FILE = "other_file"
-    """It is a sound file, but not the one that the catalog means."""
+    """It is a sound file, but not the one that the catalog describes."""
     FOREIGN = "foreign"
-    """It lies among the files of a table, is none of them, and no writer of Strata named it."""
+    """It is in a table's folder, but no snapshot has it and no writer of Strata named it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """The outcome of one file.
+    """The result of checking one file.
 
     Attributes:
         table: name of the table.
-        file: what the catalog says.
+        file: what the catalog records.
         finding: what is wrong, or None.
         detail: a sentence about it.
         is_checksummed: whether the footer holds digest and checksum.
-        refs: the tags and branches that refer to it, where it is not foreign; :data:`PRESENT` is
-            the table as it is.
+        refs: the tags and branches that refer to it, unless it is foreign; :data:`PRESENT` is the
+            present table.
     """
 
     table: str
@@ -74,27 +74,27 @@ class FileCheck:
 
     @property
     def is_kept(self) -> bool:
-        """Whether only tags and branches refer to it, and the table as it is does not."""
+        """Whether only tags and branches refer to it, and the present table does not."""
         return bool(self.refs) and PRESENT not in self.refs
 
     @property
     def state_ref(self) -> str:
-        """A state of the tables that the file is a part of; the present one, if it is."""
+        """A state of the tables that has the file: the present one if possible."""
         return min(self.refs) if self.is_kept else PRESENT
 
 
 @dataclass(slots=True)
 class Verification:
-    """The outcome of a whole corpus; sizes and rows are those of the catalog.
+    """The result of checking a whole corpus; sizes and rows are those of the catalog.
 
     Attributes:
-        level: how closely.
+        level: how closely the files were checked.
         files: number of files.
-        kept: so many of them are in no table as it is, but in the state that a tag names.
-        rows: in them.
-        n_bytes: of them.
-        without_checksum: files of other writers, sound as far as can be told.
-        findings: the others.
+        kept: number of files that no present table has, but the state that a tag names.
+        rows: number of rows in the files.
+        n_bytes: size of the files.
+        without_checksum: number of files of other writers, sound as far as can be determined.
+        findings: the files with something wrong.
     """
 
     level: VerifyLevel
@@ -129,7 +129,7 @@ def verify(
     Args:
         corpus: the corpus.
         store: where its files are.
-        level: how closely.
+        level: how closely to check.
         on_check: called after each file, in the order of tables and files.
         tables: their names; all by default.
 
@@ -146,7 +146,7 @@ def verify_files(
     level: VerifyLevel,
     on_check: Callable[[FileCheck], None] | None = None,
 ) -> Verification:
-    """The same for files that are known already."""
+    """Check the given data files, several at a time."""
     result = Verification(level)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for check in pool.map(lambda each: verify_file(store, each, level), files):
@@ -170,7 +170,7 @@ def verify_file(store: Store, held: HeldFile, level: VerifyLevel) -> FileCheck:
 
 
 def _problems(store: Store, table: str, file: TableFile, level: VerifyLevel) -> Iterator[FileCheck]:
-    """What is wrong, the worst first; at the end, that nothing is."""
+    """What is wrong, the worst first; at the end, a check without a finding."""
     size = store.info(file.location).size
     if size != file.n_bytes:
         detail = f"{size:,} bytes; the catalog says {file.n_bytes:,}"

@@ -1,4 +1,4 @@
-"""How closely `strata storage verify` looks; for its flags, so it imports nothing."""
+"""How closely `strata storage verify` checks files; its flags need this, so it imports nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["VerifyLevel"]
 
 
 class VerifyLevel(StrEnum):
-    """How closely files are looked at; each level includes those before."""
+    """How closely files are checked; each level includes the previous ones."""
 
     SIZES = "sizes"
-    """The file is there, with the size that the catalog has."""
+    """The file exists and has the size that the catalog records."""
     FOOTERS = "footers"
-    """Its footer can be read and tells what the catalog has: rows, row groups, document ids."""
+    """Its footer can be read and agrees with the catalog: rows, row groups, document ids."""
     FULL = "full"
-    """Every byte is read and every page decoded; digest and checksum hold."""
+    """Every byte is read and every page decoded; digest and checksum match."""

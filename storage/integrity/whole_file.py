@@ -1,4 +1,4 @@
-"""Reading every byte and every row of a Parquet file, over the network once where memory allows."""
+"""Reading every byte and row of a Parquet file, over the network only once if memory allows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PIECE_BYTES = 8 << 20
 
 
 def check_bytes(scan: ParquetScan, piece_bytes: int = PIECE_BYTES) -> None:
-    """Compare all bytes of a file with the digest in its footer, where it has one.
+    """Compare all bytes of a file with the digest in its footer, if it has one.
 
-    Call it first: what it fetched is then decoded from memory.
+    Call it first: what it has fetched is then decoded from memory.
 
     Args:
         scan: the open file.
@@ -47,14 +47,14 @@ def check_bytes(scan: ParquetScan, piece_bytes: int = PIECE_BYTES) -> None:
 
 
 def checksum_rows(scan: ParquetScan, schema: pa.Schema) -> RowsChecksum:
-    """Decode all rows.
+    """Decode all rows, and return their checksum.
 
     Args:
         scan: the open file.
         schema: of the table.
 
     Raises:
-        InputError: a page is damaged, or a column of the table is not there.
+        InputError: a page is damaged, or a column of the table is missing.
     """
     absent = [name for name in schema.names if name not in scan.parquet.schema_arrow.names]
     if absent:
@@ -80,5 +80,5 @@ def _batches(scan: ParquetScan, group: int, schema: pa.Schema) -> Iterator[pa.Re
     if scan.source.size > PREFETCH:
         yield from scan.batches(group, schema.names, rows)
         return
-    # `ParquetScan.batches` would fetch again what is in memory.
+    # `ParquetScan.batches` would fetch again what is already in memory.
     yield from scan.decoded(group, schema.names, rows)

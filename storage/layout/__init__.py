@@ -1,1 +1,1 @@
-"""How tables lie in files: columns, partitions, names, and plain records of the files."""
+"""How tables are laid out in files: columns, partitions, names, and plain records of files."""

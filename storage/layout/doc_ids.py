@@ -1,4 +1,4 @@
-"""How a document id is made: the ordinal of its input file, then its place in the file."""
+"""The parts of a document id: the ordinal of its input file, then its position in the file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Names of data files: they tell codec, level, and since when the rows are in the corpus.
+"""Names of data files: they record codec, level, and since when the rows are in the corpus.
 
-Manifests keep names, so all of it is known without opening a file, and survives a move.
+Manifests store the names, so all of this is known without opening a file, and survives a move.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 STAGING = "_staging"
-"""Folder of the warehouse with one folder a run, for files that no table ever refers to."""
+"""Folder of the warehouse with one folder per run, for files that no table ever refers to."""
 _NAME = re.compile(r"(?P<uuid>[0-9a-f]{32})\.(?P<codec>[a-z0-9]+)(?:-(?P<level>\d+))?\.parquet")
 _ORDERED = re.compile(r"-by_(?P<order>[a-z_]+)-")
 _TIME_SHIFT = 80
@@ -32,7 +32,7 @@ _TIME_ORDERED = 7
 
 @dataclass(frozen=True, slots=True)
 class NamedFacts:
-    """What a name tells; nothing of a file that another writer named.
+    """What a name records; nothing for a file that another writer named.
 
     Attributes:
         codec: Parquet codec.
@@ -46,7 +46,7 @@ class NamedFacts:
 
 
 def file_name(stem: str, tag: str, created_ms: int | None = None) -> str:
-    """A name that no other file has.
+    """A unique file name.
 
     Args:
         stem: first part, such as run and task.
@@ -57,7 +57,7 @@ def file_name(stem: str, tag: str, created_ms: int | None = None) -> str:
 
 
 def facts_of_name(name: str) -> NamedFacts:
-    """What :func:`file_name` put into a name."""
+    """The facts that :func:`file_name` put into a name."""
     found = _NAME.search(name)
     if found is None:
         return NamedFacts()
@@ -67,18 +67,18 @@ def facts_of_name(name: str) -> NamedFacts:
 
 
 def ordered_stem(stem: str, order: str) -> str:
-    """The first part of a name that tells the order of the rows, where it is not ``doc_id``."""
+    """The first part of a name, with the order of the rows where that is not ``doc_id``."""
     return stem if order == "doc_id" else f"{stem}-by_{order}"
 
 
 def order_of_name(name: str) -> str:
-    """The order that a name tells: ``doc_id`` unless it says otherwise."""
+    """The order of the rows that a name records: ``doc_id`` unless it has another."""
     found = _ORDERED.search(name)
     return found["order"] if found else "doc_id"
 
 
 def newest_created_ms(urls: Iterable[str]) -> int | None:
-    """Since when the youngest row of these files is in the corpus; None where one is silent."""
+    """When the newest row of these files came into the corpus; None if a name lacks the time."""
     born = [facts_of_name(url.rpartition("/")[2]).created_ms for url in urls]
     known = [each for each in born if each is not None]
     return max(known) if known and len(known) == len(born) else None

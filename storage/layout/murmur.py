@@ -1,6 +1,6 @@
-"""Murmur3 of 32 bits over Arrow columns, with seed 0, as Iceberg's bucket transform hashes.
+"""32-bit Murmur3 over Arrow columns, with seed 0, as Iceberg's bucket transform hashes.
 
-After A. Appleby's MurmurHash3_x86_32 (public domain); what is hashed of which type is said in
+After A. Appleby's MurmurHash3_x86_32 (public domain); the bytes to hash for each type are in
 https://iceberg.apache.org/spec/#appendix-b-32-bit-hash-requirements.
 """
 
@@ -23,13 +23,13 @@ _F2: Final = np.uint32(0xC2B2AE35)
 
 
 def hash_numbers(values: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Hashes of integers: those of their 8 bytes, little end first; int32[n]."""
+    """Hashes of integers as 8 little-endian bytes; int32[n]."""
     data = np.ascontiguousarray(values, "<i8").view(np.uint8)
     return _hashes(np.arange(0, 8 * len(values) + 1, 8, dtype=np.int64), data).view(np.int32)
 
 
 def hash_strings(strings: pa.StringArray | pa.LargeStringArray) -> NDArray[np.int32]:
-    """Hashes of strings: those of their UTF-8; int32[n], of a null whatever."""
+    """Hashes of the UTF-8 bytes of strings; int32[n], undefined for nulls."""
     offsets, data = _buffers(strings)
     return _hashes(offsets, data).view(np.int32)
 

@@ -1,4 +1,4 @@
-"""Partitions: which one a row belongs to, and the folder of each."""
+"""Partitions: the one that each row belongs to, and the folder of each."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 Value = str | int | None
-# What readers of folders like these take for a null.
+# The value that readers of Hive-style folders take for a null.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
-# Names of folders are limited to 255 bytes on most filesystems.
+# Most filesystems limit folder names to 255 bytes.
 _LONGEST = 150
 _FIRST_YEAR = 1970
-# NumPy's names of what Iceberg counts since 1970.
+# NumPy's names of the units that Iceberg counts since 1970.
 _UNITS: Mapping[Transform, Literal["Y", "M", "D", "h"]] = MappingProxyType(
     {Transform.YEAR: "Y", Transform.MONTH: "M", Transform.DAY: "D", Transform.HOUR: "h"}
 )
@@ -41,7 +41,7 @@ _UNITS: Mapping[Transform, Literal["Y", "M", "D", "h"]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Partition(Mapping[str, Value]):
-    """The values that all rows of a file share, by name of the field; none if unpartitioned."""
+    """The values that all rows of a file share, by field name; empty if unpartitioned."""
 
     fields: tuple[PartitionField, ...] = ()
     key: tuple[Value, ...] = ()
@@ -65,7 +65,7 @@ class Partition(Mapping[str, Value]):
     def folder(self) -> str:
         """Path of the folder below that of the table, as in ``source=web/lang=de``.
 
-        For people, and for tools that look at folders; Strata itself asks the catalog.
+        For people, and for tools that read folder names; Strata itself uses the catalog.
         """
         return "/".join(f"{name}={_segment(value)}" for name, value in self.items())
 
@@ -91,8 +91,8 @@ class PartitionedRows:
     """Which partition each row of a batch belongs to.
 
     Attributes:
-        owner: int64[n], place in ``partitions``.
-        partitions: those of the batch, each once.
+        owner: int64[n], index into ``partitions``.
+        partitions: the distinct partitions of the batch.
     """
 
     owner: NDArray[np.int64]
@@ -100,14 +100,14 @@ class PartitionedRows:
 
 
 def partition_rows(batch: pa.RecordBatch, fields: tuple[PartitionField, ...]) -> PartitionedRows:
-    """The partition of each row, without a look at any column but those of the fields."""
+    """The partition of each row; reads only the columns of the fields."""
     owner = np.zeros(batch.num_rows, np.int64)
     values: list[tuple[Value, ...]] = [()]
     for field in fields:
         encoded = _transformed(batch, field).dictionary_encode(null_encoding="encode")
         place = encoded.indices.to_numpy()
         distinct: Sequence[Value] = encoded.dictionary.to_pylist()
-        # Only the combinations that occur are kept, so numbers stay small however many fields.
+        # Only combinations that occur are numbered, so numbers stay small even with many fields.
         pairs, owner = np.unique(owner * max(1, len(distinct)) + place, return_inverse=True)
         values = [
             (*values[pair // len(distinct)], distinct[pair % len(distinct)])
@@ -150,7 +150,7 @@ def _truncated(column: pa.Array, width: int) -> pa.Array:
 def _calendar_parts(column: pa.Array, transform: Transform) -> pa.Array:
     unit = _UNITS[transform]
     micros = np.asarray(column.cast(pa.int64()).fill_null(0)).view("M8[us]")
-    # NumPy rounds down, so moments before 1970 need no care.
+    # NumPy rounds down, so times before 1970 need no special case.
     steps, place = np.unique(micros.astype(f"M8[{unit}]"), return_inverse=True)
     names = pa.array([calendar_part(transform, step) for step in steps.astype(np.int64).tolist()])
     absent = column.is_null().to_numpy(zero_copy_only=False)
@@ -168,7 +168,7 @@ def calendar_part(transform: Transform, number: int) -> Value:
 
 
 def calendar_number(transform: Transform, part: Value) -> int:
-    """What ``calendar_part`` makes the part of."""
+    """Iceberg's number of a part, the inverse of ``calendar_part``."""
     if transform is Transform.YEAR:
         return int(part or 0) - _FIRST_YEAR
     text = str(part)

@@ -18,10 +18,10 @@ __all__ = [
 ]
 
 PRESENT = "main"
-"""Iceberg's name of the branch that is the table; all others are tags and branches of it."""
+"""Iceberg's name of the branch that is the table itself, beside its tags and other branches."""
 
 LAST_ID = (1 << 63) - 1
-"""The largest document id that there can be."""
+"""The largest possible document id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class TableFile:
         min_doc_id: smallest ``doc_id`` (of `edges`: ``a``); 0 where the table has none.
         max_doc_id: largest ``doc_id``; the largest possible where the table has none.
         row_groups: number of row groups.
-        codec: Parquet codec as its name tells, or nothing for a file of another writer.
+        codec: Parquet codec from its name, or nothing for a file of another writer.
         level: compression level, where the codec has one.
         created_ms: when its newest row came into the corpus, milliseconds since 1970, UTC;
             None for a file of another writer.
-        partition: the values that its rows share, by name of the field.
+        partition: the values that its rows share, by field name.
     """
 
     url: str
@@ -61,7 +61,7 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTotals:
-    """Counts in the summary of a snapshot; 0 where its writer gave none.
+    """Counts in the summary of a snapshot; 0 where its writer recorded none.
 
     Attributes:
         rows: rows of the table.
@@ -81,7 +81,7 @@ class SnapshotTotals:
 
     @classmethod
     def of(cls, summary: Mapping[str, str]) -> SnapshotTotals:
-        """The counts by the names that the specification gives them in a summary."""
+        """The counts in a summary, under the names of the specification."""
         return cls(
             rows=int(summary.get("total-records", 0)),
             files=int(summary.get("total-data-files", 0)),
@@ -122,7 +122,7 @@ class TableSnapshot:
 
     @property
     def result_ms(self) -> int:
-        """When its rows were published, whatever rewrote it since: a tag may move years later."""
+        """When its rows were published, whatever rewrote them since: a tag may move years later."""
         return int(self.properties.get(RESULT_MS, self.timestamp_ms))
 
     @property

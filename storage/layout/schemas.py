@@ -1,6 +1,6 @@
 """Arrow schemas of the tables, with the Parquet field ids that Iceberg tracks columns by.
 
-An id belongs to its column for ever: a new column takes the next free number, a dropped one
+A field id belongs to its column for ever: a new column takes the next free id, and a dropped one
 leaves a gap.
 """
 
@@ -172,4 +172,4 @@ SCHEMAS: dict[str, pa.Schema] = {
     "tokens": TOKENS,
     "retractions": RETRACTIONS,
 }
-"""By name of the table, as in :data:`strata.tables.DECLARED`."""
+"""The schemas by table name, as in :data:`strata.tables.DECLARED`."""

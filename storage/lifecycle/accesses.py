@@ -1,15 +1,15 @@
 """The access log: which data files Strata's own reads touched, how often and when.
 
 Every run appends one small file to ``<warehouse>/<corpus>/accesses``; nothing is ever changed in
-place. A read is one task that read from a file. Lines are JSON, compressed with zstd::
+place. A read counts one task that read from a file. Lines are JSON, compressed with zstd::
 
     {"run": "20260801-101500-7", "at_ms": 1785579300000}
     {"file": "shard-00000-0-0-0198….zstd-3.parquet", "day": 20666, "reads": 2, "bytes": 81920, …}
     {"file": "move-00000-0-0-0198….zstd-19.parquet", "came_from": ["shard-00000-…"], …}
 
-Files are known by name, which no other file has. The last kind of line says that a file took the
-place of others, and it is written before the tables say so: a crash leaves at most a line about a
-file that nobody knows.
+Files are identified by their names, which are unique. The last kind of line records that a file
+replaced others, and it is written before the tables are changed: a crash leaves at most a line
+about a file that no table has.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ DAY_MS = 86_400_000
 VERSION = 1
 _SUFFIX = ".jsonl.zst"
 _KEPT_DAYS = 366
-# A reader may hold a name of a file that was replaced since.
+# A reader may still use a file that has been replaced since.
 _SETTLED_MS = 30 * DAY_MS
 
 
 @dataclass(slots=True)
 class FileHistory:
-    """What is known of the reads of one file and of those whose rows it holds.
+    """The reads of one file and of the earlier files whose rows it holds.
 
     Attributes:
         reads: number of reads by day, in days since 1970, UTC.
@@ -68,17 +68,17 @@ class FileHistory:
     last_ms: int = 0
 
     def count(self, line: _Line) -> None:
-        """Add the reads that a line tells."""
+        """Add the reads that a line records."""
         if line.reads:
             self.reads[line.day] = self.reads.get(line.day, 0) + line.reads
         self.n_bytes += line.bytes
         self.last_ms = max(self.last_ms, line.last_ms)
 
     def inherit(self, older: FileHistory) -> None:
-        """Take over what is known of a file whose rows this one holds.
+        """Take over the history of a file whose rows this one holds.
 
-        Files that are merged were mostly read together, so of each day the larger count stands;
-        that also makes it harmless to inherit twice.
+        Merged files were mostly read together, so the larger count of each day is kept; that also
+        makes it harmless to inherit twice.
         """
         for day, reads in older.reads.items():
             self.reads[day] = max(self.reads.get(day, 0), reads)
@@ -92,7 +92,7 @@ class FileHistory:
 
 
 class AccessHistory:
-    """What the access log tells of each file; of a file it does not know: no read."""
+    """The history of each file in the access log; a file that is not in it has no reads."""
 
     def __init__(self, own: dict[str, FileHistory], came_from: Mapping[str, set[str]]) -> None:
         self._own = own
@@ -101,7 +101,7 @@ class AccessHistory:
 
     @property
     def names(self) -> set[str]:
-        """All files that the log knows."""
+        """The names of all files in the log."""
         return self._own.keys() | self._came_from.keys()
 
     def of(self, name: str) -> FileHistory:
@@ -112,7 +112,7 @@ class AccessHistory:
             own = self._own.get(name)
             if own is not None:
                 known = FileHistory(dict(own.reads), own.n_bytes, own.last_ms)
-            # A name never comes back, so the chain ends.
+            # Names are never reused, so the chain ends.
             for old in self._came_from.get(name, ()):
                 known.inherit(self.of(old))
             self._whole[name] = known
@@ -155,14 +155,14 @@ def record_accesses(
     *,
     clock: Clock = now_ms,
 ) -> Url | None:
-    """Append what a run read.
+    """Append the reads of a run.
 
     Args:
         store: where the log is.
-        folder: what :func:`accesses_folder` tells.
+        folder: what :func:`accesses_folder` returns.
         run_id: the run.
-        reads: by name of the file, as ``IoMeter.files`` has it.
-        clock: tells when.
+        reads: the reads by file name, as in ``IoMeter.files``.
+        clock: returns the time, in milliseconds since 1970.
 
     Returns:
         The file that was written; None where nothing was read.
@@ -176,7 +176,7 @@ def record_accesses(
 
 
 def log_reads(corpus: Corpus, run_id: str, reads: Mapping[str, FileReads]) -> None:
-    """Append what was read of a corpus, and keep its log small.
+    """Append the reads of a corpus, and fold its log where it has many files.
 
     Raises:
         StrataError: the warehouse cannot be written.
@@ -187,7 +187,7 @@ def log_reads(corpus: Corpus, run_id: str, reads: Mapping[str, FileReads]) -> No
 
 
 def log_file_lineage(corpus: Corpus, run_id: str, lineages: Iterable[FileLineage]) -> None:
-    """Append that files of a corpus are about to take the place of others.
+    """Append that files of a corpus are about to replace others.
 
     Raises:
         StrataError: the warehouse cannot be written.
@@ -204,14 +204,14 @@ def record_file_lineage(
     *,
     clock: Clock = now_ms,
 ) -> Url | None:
-    """Append that files are about to take the place of others, so that they inherit their reads."""
+    """Append that files are about to replace others, so that they inherit the reads of those."""
     now = clock()
     lines = [_Line(name, last_ms=now, came_from=each.old) for each in lineages for name in each.new]
     return _write(store, folder, _Head(run_id, now), lines)
 
 
 def read_accesses(store: Store, folder: Url) -> AccessHistory:
-    """The whole log.
+    """The history in the whole log.
 
     Raises:
         InputError: a file of the log is damaged.
@@ -227,20 +227,20 @@ def fold_accesses(
     at_least: int = 64,
     clock: Clock = now_ms,
 ) -> int:
-    """Make one file of many; a crash in between loses and doubles nothing.
+    """Merge many log files into one; a crash in between neither loses nor doubles anything.
 
-    The new file names those that it stands for, and readers pass over them from then on.
+    The new file names those that it replaces, and readers skip them from then on.
 
     Args:
         store: where the log is.
-        folder: what :func:`accesses_folder` tells.
-        needed: tells the names of the files that tables refer to; of others only the last 30 days
-            are kept. Asked only where there is something to fold.
-        at_least: files that the log must have.
-        clock: tells when.
+        folder: what :func:`accesses_folder` returns.
+        needed: returns the names of the files that tables refer to; for others only the last
+            30 days are kept. It is called only when there is something to fold.
+        at_least: number of files from which on the log is folded.
+        clock: returns the time, in milliseconds since 1970.
 
     Returns:
-        The number of files that are gone.
+        The number of deleted files.
     """
     files = _read_all(store, folder, least=at_least)
     if not files:
@@ -248,7 +248,7 @@ def fold_accesses(
     now = clock()
     keep = frozenset(needed())
     lines = _folded_lines(_counted(files), keep, now)
-    # Files of an earlier fold that died before it deleted them are among these.
+    # These include files of an earlier fold that died before it deleted them.
     names = tuple(file.name for file in files)
     _write(store, folder, _Head("fold", now, folded=names), lines)
     for name in names:
@@ -294,9 +294,9 @@ def _history(files: Iterable[_LogFile]) -> AccessHistory:
 
 
 def _counted(files: Sequence[_LogFile]) -> list[_LogFile]:
-    """The files without those that a fold among them stands for."""
+    """The files without those that a fold among them replaces."""
     covered: set[str] = set()
-    # Of two folds of the same files, made at once, the newer one counts.
+    # Of two concurrent folds of the same files, the newer one counts.
     for file in sorted(files, key=lambda each: each.name, reverse=True):
         stands_for = set(file.head.folded)
         if file.name not in covered:
@@ -316,7 +316,7 @@ def _read(store: Store, url: Url) -> _LogFile | None:
     try:
         packed = store.read_bytes(url)
     except InputMissingError:
-        # Folded by another process since it was listed.
+        # Another process has folded it since it was listed.
         return None
     try:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)) as stream:

@@ -1,13 +1,13 @@
-"""The journal of moves: what was about to be copied, what was copied, and how fast it went.
+"""The journal of moves: what was about to be copied, what was copied, and how fast it was.
 
-It lies in ``<warehouse>/<corpus>/moves`` as small JSON files that are never changed::
+It is kept in ``<warehouse>/<corpus>/moves`` as small JSON files that are never changed::
 
     <batch>.intent.json   before the first copy is made
     <batch>.copied.json   when all copies are verified, before the tables refer to them
     <batch>.rate.json     when the tables refer to them
 
-Whether a file is in a table is told by the catalog alone. The journal says which files may go once
-nothing refers to them, and what earlier moves cost.
+Only the catalog decides whether a file is in a table. The journal records which files may be
+deleted once nothing refers to them, and what earlier moves cost.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class MoveIntent(_Entry, frozen=True, kw_only=True):
 
 
 class MovedFile(msgspec.Struct, frozen=True):
-    """The URL of a file, and of its verified copy."""
+    """The URLs of a file and of its verified copy."""
 
     old: str
     new: str
@@ -74,7 +74,7 @@ class MoveCopied(_Entry, frozen=True, kw_only=True):
 
 
 class MoveRate(_Entry, frozen=True, kw_only=True):
-    """What one batch cost, from tier to tier: bytes on disk, and wall-clock seconds."""
+    """What one batch from one tier to another cost: bytes on disk, and wall-clock seconds."""
 
     source: str
     target: str
@@ -85,10 +85,10 @@ class MoveRate(_Entry, frozen=True, kw_only=True):
 
 
 class Throughput(msgspec.Struct, frozen=True):
-    """What moves from one tier to another cost.
+    """The measured cost of moves from one tier to another.
 
     Attributes:
-        bytes_per_second: bytes on disk of the files moved, by wall-clock time.
+        bytes_per_second: bytes on disk of the moved files per second of wall-clock time.
         shrinkage: bytes written for each byte read.
     """
 
@@ -112,7 +112,7 @@ class MoveJournal:
     def begin(
         self, run_id: str, table: str, target: str, folder: Url, files: Iterable[str]
     ) -> MoveIntent:
-        """Write down that files will be copied."""
+        """Record that files will be copied."""
         batch = f"{self._clock():013d}-{uuid4().hex[:12]}"
         intent = MoveIntent(
             batch=batch,
@@ -128,7 +128,7 @@ class MoveJournal:
         return intent
 
     def copied(self, intent: MoveIntent, files: Iterable[MovedFile]) -> MoveCopied:
-        """Write down that the copies are there."""
+        """Record that the copies exist."""
         entry = MoveCopied(
             batch=intent.batch,
             run_id=intent.run_id,
@@ -149,7 +149,7 @@ class MoveJournal:
         bytes_written: int,
         seconds: float,
     ) -> None:
-        """Write down what the files of a batch that came from one tier cost."""
+        """Record what the files of a batch that came from one tier cost."""
         entry = MoveRate(
             batch=f"{intent.batch}-{source}",
             run_id=intent.run_id,
@@ -164,23 +164,23 @@ class MoveJournal:
         self._put("rate", entry)
 
     def intents(self) -> list[MoveIntent]:
-        """All that were begun and are not settled, oldest first."""
+        """All intents that are not settled, oldest first."""
         return self._all("intent", MoveIntent)
 
     def all_copied(self) -> list[MoveCopied]:
-        """All that were copied and are not settled, oldest first."""
+        """All copied batches that are not settled, oldest first."""
         return self._all("copied", MoveCopied)
 
     def rates(self) -> list[MoveRate]:
-        """What moves cost, oldest first."""
+        """The recorded costs of moves, oldest first."""
         return self._all("rate", MoveRate)
 
     def give_up(self, batch: str) -> None:
-        """Let the run of a batch know, if it is alive after all, that its copies go."""
+        """Signal to the run of a batch, if it is still alive, that its copies will be deleted."""
         self._store.delete(self._url("intent", batch))
 
     def is_given_up(self, batch: str) -> bool:
-        """Whether the copies of a batch may be gone, because its run took too long."""
+        """Whether the copies of a batch may have been deleted, because its run took too long."""
         try:
             self._store.info(self._url("intent", batch))
         except InputMissingError:
@@ -188,13 +188,13 @@ class MoveJournal:
         return False
 
     def forget(self, batch: str) -> None:
-        """Drop a batch of which nothing is left to do."""
-        # While the intent is there, the batch is looked at again.
+        """Remove a batch for which nothing is left to do."""
+        # The intent goes last: as long as it exists, the batch is looked at again.
         for kind in ("copied", "intent"):
             self._store.delete(self._url(kind, batch))
 
     def forget_old_rates(self) -> None:
-        """Keep so many of the newest rates as tell something."""
+        """Delete all but the newest rates, from which throughputs are computed."""
         urls = self._listed("rate")
         for url in urls[: max(0, len(urls) - _RATES_KEPT)]:
             self._store.delete(url)
@@ -217,7 +217,7 @@ class MoveJournal:
         try:
             return msgspec.json.decode(self._store.read_bytes(url), type=form)
         except InputMissingError:
-            # Another process settled it since it was listed.
+            # Another process has settled it since it was listed.
             return None
         except msgspec.MsgspecError as error:
             raise InputError(
@@ -227,7 +227,7 @@ class MoveJournal:
 
 
 def throughputs(rates: Iterable[MoveRate]) -> dict[tuple[str, str], Throughput]:
-    """What the newest moves between each pair of tiers cost."""
+    """The throughput of the newest moves between each pair of tiers."""
     by_pair: dict[tuple[str, str], list[MoveRate]] = {}
     for rate in rates:
         by_pair.setdefault((rate.source, rate.target), []).append(rate)

@@ -1,4 +1,4 @@
-"""The end of moves: tags that a crash left behind follow, and old copies go after a grace."""
+"""Finishing moves: tags that a crash left behind follow, old copies are deleted after a grace."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST_MOVE", "CleanupResult", "clean_up_moves", "finish_moves", "pending_copies"]
 
 LONGEST_MOVE = timedelta(hours=24)
-"""A batch whose copies no table refers to after so long belongs to a run that died."""
+"""A batch whose copies no table refers to after this time belongs to a run that died."""
 _DELETES_IN_FLIGHT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class CleanupResult:
-    """What settling did.
+    """What the cleanup did.
 
     Attributes:
-        snapshots: superseded ones that were forgotten.
-        files: copies that were deleted.
+        snapshots: number of superseded snapshots that were forgotten.
+        files: number of copies that were deleted.
         n_bytes: their size.
-        waiting: old copies that are still referred to, or younger than the grace.
+        waiting: number of old copies that are still referred to, or younger than the grace.
     """
 
     snapshots: int = 0
@@ -52,10 +52,10 @@ class CleanupResult:
 
 
 def finish_moves(corpus: Corpus, *, run_id: str) -> int:
-    """Let the table, its tags and its branches follow the moves of runs that died between them.
+    """Finish moves of runs that died in between, for tables and their tags and branches.
 
     Returns:
-        The number of those that changed.
+        The number of tables, tags and branches that changed.
 
     Raises:
         ConflictError: another writer changed one of them meanwhile.
@@ -96,7 +96,7 @@ def _follow(table: CorpusTable, ref: str, moved: Mapping[str, str], run_id: str)
 
 
 def _are_alike(old: DataFile, new: DataFile) -> bool:
-    # The journal is no authority on rows.
+    # The journal is not an authority on rows.
     return all(
         getattr(old, fact) == getattr(new, fact)
         for fact in ("record_count", "value_counts", "lower_bounds", "upper_bounds")
@@ -106,7 +106,7 @@ def _are_alike(old: DataFile, new: DataFile) -> bool:
 def pending_copies(corpus: Corpus, grace: timedelta) -> list[Url]:
     """Old copies of moves that were published longer than ``grace`` ago.
 
-    :func:`clean_up_moves` deletes those of them that nothing refers to then.
+    :func:`clean_up_moves` deletes those of them that nothing refers to by then.
     """
     limit = time.time_ns() // 1_000_000 - round(grace.total_seconds() * 1000)
     due = [entry for entry in _journal(corpus).all_copied() if entry.at_ms <= limit]
@@ -116,14 +116,14 @@ def pending_copies(corpus: Corpus, grace: timedelta) -> list[Url]:
 def clean_up_moves(corpus: Corpus, grace: timedelta) -> CleanupResult:
     """Delete old copies of moves that were published longer than ``grace`` ago.
 
-    Superseded snapshots of the tables that were moved pin them; those superseded longer than
-    ``grace`` ago are forgotten first. A copy that anything still refers to stays, and so does what
-    a run that may be at work has copied. One that slept for longer than any move takes finds its
-    batch given up, and publishes nothing of it.
+    Superseded snapshots of the moved tables pin them; those superseded longer than ``grace`` ago
+    are forgotten first. A copy that anything still refers to stays, and so do the copies of a run
+    that may still be at work. A run that was suspended for longer than any move takes finds its
+    batch abandoned, and publishes nothing of it.
 
     Raises:
-        ConflictError: another writer changed a table all the while.
-        InputMissingError: metadata of a table is not there, so nothing can be told.
+        ConflictError: another writer kept changing a table.
+        InputMissingError: metadata of a table is missing, so references cannot be determined.
         TransientError: a store or the catalog did not answer.
     """
     journal = _journal(corpus)
@@ -139,7 +139,7 @@ def clean_up_moves(corpus: Corpus, grace: timedelta) -> CleanupResult:
     if not due and not abandoned:
         return CleanupResult(waiting=waiting)
     for intent in lapsed:
-        # Before the references are read, so what it has published by now is safe.
+        # Before the references are read, so what its run has published by now is safe.
         journal.give_up(intent.batch)
     older_than = datetime.now(UTC) - grace
     tables = dict.fromkeys(entry.table for entry in due)
@@ -148,7 +148,7 @@ def clean_up_moves(corpus: Corpus, grace: timedelta) -> CleanupResult:
     gone = _Deletions(corpus)
     for entry in due:
         olds = [Url.parse(each.old) for each in entry.files]
-        # The copies of a batch that was never published are nobody's, once its run must be over.
+        # Copies of a batch that was never published are orphans once its run must be over.
         news = [Url.parse(each.new) for each in entry.files] if entry.at_ms <= dead else []
         gone.delete(url for url in (*olds, *news) if url.name not in needed)
         still = sum(url.name in needed for url in olds)
@@ -176,7 +176,7 @@ def _left_over(corpus: Corpus, intent: MoveIntent, needed: set[str]) -> list[Url
 
 
 class _Deletions:
-    """Deletes files, and counts what was there."""
+    """Deletes files, and counts those that existed."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._store = corpus.store

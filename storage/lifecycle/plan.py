@@ -1,4 +1,4 @@
-"""What `strata storage move` would do: which files, what it saves, how long it takes."""
+"""What `strata storage move` would do: which files it moves, what it saves, how long it takes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ __all__ = ["MovePlan", "Route", "plan_of_corpus"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Files of one table that go from one tier to another for one reason.
+    """Files of one table that move from one tier to another for one reason.
 
     Attributes:
         table: name of the table.
-        source: tier that they lie in.
-        target: tier that they go to.
+        source: tier that they are in.
+        target: tier that they move to.
         reason: the rule, or that the tier spills.
         files: their number.
         n_bytes: their size on disk.
-        seconds: how long earlier moves between these tiers took for as much; None without any.
+        seconds: how long earlier moves between these tiers took for as many bytes; None without
+            any.
     """
 
     table: str
@@ -48,15 +49,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class MovePlan:
-    """What is to be moved.
+    """The moves to make.
 
     Attributes:
         moves: the files.
         routes: the same, summed up.
-        cost_before: price a month of what lies in the tiers that have a price.
-        cost_after: the same after the moves; of what is recompressed by the shrinkage that earlier
+        cost_before: monthly price of the files in the tiers that have a price.
+        cost_after: the same after the moves; for recompressed files by the shrinkage that earlier
             moves between the same tiers had.
-        unpriced: tiers with files, before or after, whose price the settings do not name.
+        unpriced: tiers with files, before or after, whose price the settings do not give.
     """
 
     moves: tuple[PlannedMove, ...]
@@ -67,17 +68,17 @@ class MovePlan:
 
     @property
     def seconds(self) -> float | None:
-        """How long it takes; None where a route was never measured."""
+        """How long the moves take; None where a route was never measured."""
         known = [route.seconds for route in self.routes if route.seconds is not None]
         return sum(known) if len(known) == len(self.routes) else None
 
 
 def plan_of_corpus(settings: Settings, corpus: Corpus) -> MovePlan:
-    """What the rules and capacities of the settings ask for now.
+    """The moves that the rules and capacities of the settings require now.
 
     Raises:
-        SettingsError: a rule asks for a column that no table has.
-        MachineError: a tier would hold more than its capacity, and nothing takes the rest.
+        SettingsError: a rule names a column that no table has.
+        MachineError: a tier would hold more than its capacity, and no tier takes the rest.
     """
     files = corpus_files(corpus)
     _check_columns(settings, files)

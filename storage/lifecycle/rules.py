@@ -1,4 +1,4 @@
-"""Lifecycle rules: which tier each file belongs in, and what spills where a tier is full."""
+"""Lifecycle rules: which tier each file belongs in, and which files spill from a full tier."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GB = 1e9
 _MB = 1e6
 SPILL = "spill"
 MOVED = "move"
-"""How the name of a file begins that a rule has put into its tier."""
+"""Prefix of the names of files that a rule has moved into their tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class PlannedMove:
 
     Attributes:
         held: the file.
-        source: tier that it lies in, or ``ELSEWHERE``.
-        target: tier that it goes to.
+        source: tier that it is in, or ``ELSEWHERE``.
+        target: tier that it moves to.
         reason: ``rule 1`` (the first of the settings), or :data:`SPILL`.
     """
 
@@ -50,7 +50,7 @@ class PlannedMove:
 
 @dataclass(slots=True)
 class _Seat:
-    """Where a file is to lie."""
+    """The tier where a file is to be."""
 
     held: HeldFile
     source: str
@@ -62,16 +62,16 @@ class _Seat:
 def plan_moves(
     settings: Settings, files: Sequence[HeldFile], history: AccessHistory, now_ms: int
 ) -> list[PlannedMove]:
-    """The files that do not lie where the rules and the capacities want them, in their order.
+    """The files that are not where the rules and capacities place them, in their order.
 
     Args:
         settings: rules and tiers.
         files: all files of the corpus.
-        history: what was read.
-        now_ms: the time that ages count to, milliseconds since 1970, UTC.
+        history: the reads of the files.
+        now_ms: the time at which ages are measured, milliseconds since 1970, UTC.
 
     Raises:
-        MachineError: a tier would hold more than its capacity, and nothing takes the rest.
+        MachineError: a tier would hold more than its capacity, and no tier takes the rest.
     """
     tiers = tiers_of(settings)
     seats = []
@@ -97,10 +97,10 @@ def plan_moves(
 def files_by_tier(
     settings: Settings, table: str, files: Iterable[TableFile]
 ) -> dict[str, list[TableFile]]:
-    """Files of a table by the name of the tier that they stay in: that of the table.
+    """Files of a table by the name of the tier that they stay in, by default that of the table.
 
     A file that a move has put into another tier stays there, as long as a rule or a capacity can
-    send files there.
+    move files there.
     """
     tiers, destinations = tiers_of(settings), _destinations(settings)
     found: defaultdict[str, list[TableFile]] = defaultdict(list)
@@ -161,7 +161,7 @@ def _has_name(name: str, globs: Sequence[str]) -> bool:
 
 
 def _fits_age(rule: LifecycleRule, held: HeldFile, known: FileHistory, now_ms: int) -> bool:
-    # A file of another writer tells no birth: nothing that asks for an age moves it.
+    # A file of another writer has no known age: rules about age never move it.
     born = held.file.created_ms
     if rule.older_than_days is not None and not _is_before(born, rule.older_than_days, now_ms):
         return False
@@ -229,7 +229,7 @@ def _spill(settings: Settings, seats: Sequence[_Seat]) -> None:
 
 
 def _upper_first(settings: Settings) -> list[str]:
-    """Tiers so that each comes before the one that it spills to."""
+    """The tiers in an order in which each comes before the one that it spills to."""
 
     def depth(name: str) -> int:
         below = settings.all_tiers[name].spill_to

@@ -1,4 +1,4 @@
-"""What each tier holds and costs, how full it is, and how much of it is read."""
+"""What each tier holds and costs, how full it is, and how much is read from it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ __all__ = ["TierFacts", "cost_month", "tier_facts"]
 
 GB = 1e9
 READS_DAYS = 30
-# Files of a tier are much alike; each footer is a request or two.
+# Files of a tier are similar, and each footer takes a request or two.
 _FOOTERS = 32
 _IN_FLIGHT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class TierFacts:
-    """A tier, as one corpus uses it.
+    """A tier as used by one corpus.
 
     Attributes:
-        usage: what is there.
-        ratio: bytes of the columns before compression, for each byte on disk; None for an empty
-            tier.
-        footers: footers that the ratio is measured on, spread evenly over the files.
-        cost_month: price a month; None where the settings name no price.
-        free_bytes: what still fits: of the capacity, and on a local disk of that too; None where
-            neither is known.
-        reads: tasks that read a file of it in the last 30 days.
+        usage: the files in it.
+        ratio: bytes of the columns before compression per byte on disk; None for an empty tier.
+        footers: number of footers that the ratio is measured on, spread evenly over the files.
+        cost_month: price per month; None where the settings give no price.
+        free_bytes: bytes that still fit, by the capacity and by the free space of a local disk;
+            None where neither is known.
+        reads: number of tasks that read a file of it in the last 30 days.
     """
 
     usage: TierUsage
@@ -57,7 +56,7 @@ def tier_facts(
     history: AccessHistory,
     now_ms: int,
 ) -> dict[str, TierFacts]:
-    """Facts by tier, empty tiers included; files in none are under ``ELSEWHERE``."""
+    """Facts by tier, including empty tiers; files outside all tiers are under ``ELSEWHERE``."""
     tiers, since = tiers_of(settings), now_ms - (READS_DAYS - 1) * DAY_MS
     facts = {}
     for name, usage in usage_of(files, tiers).items():
@@ -74,7 +73,7 @@ def tier_facts(
 
 
 def cost_month(tier: TierSettings | None, n_bytes: float) -> float | None:
-    """Price of so many bytes a month; None where the settings name none."""
+    """Monthly price of ``n_bytes`` bytes; None where the settings give none."""
     if tier is None or tier.cost_gb_month is None:
         return None
     return tier.cost_gb_month * n_bytes / GB
@@ -102,7 +101,7 @@ def _raw_bytes(store: Store, url: Url) -> int:
         with open_parquet(store, url) as scan:
             groups = [scan.metadata.row_group(n) for n in range(scan.metadata.num_row_groups)]
     except StrataError:
-        # A tier that does not answer still has files, sizes and a price.
+        # A tier that does not respond still has files, sizes and a price to show.
         return 0
     return sum(
         group.column(n).total_uncompressed_size
@@ -121,7 +120,7 @@ def _free(settings: TierSettings | None, tier: Tier | None, used: int) -> int | 
 
 
 def _disk_free(folder: Path) -> int:
-    # The folder of a tier comes into being with its first file.
+    # The folder of a tier is created with its first file.
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free

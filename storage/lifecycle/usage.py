@@ -12,15 +12,15 @@ from strata.storage.writing.tiers import Tier
 __all__ = ["ELSEWHERE", "TierUsage", "tier_of_file", "usage_of"]
 
 ELSEWHERE = "elsewhere"
-"""Stands for the files that lie in no tier of the settings."""
+"""The name under which files outside all tiers of the settings are listed."""
 
 
 @dataclass(slots=True)
 class TierUsage:
     """Files in a tier; ``bytes_by_table`` in the order of the stages.
 
-    Files, rows and bytes are those of the tables as they are. ``kept_files`` and ``kept_bytes``
-    are those that only tags and branches still refer to. ``held`` has both.
+    Files, rows and bytes are those of the present tables. ``kept_files`` and ``kept_bytes`` count
+    files that only tags and branches still refer to. ``held`` has both.
     """
 
     files: int = 0
@@ -51,7 +51,7 @@ class TierUsage:
 
 
 def usage_of(files: Iterable[HeldFile], tiers: Mapping[str, Tier]) -> dict[str, TierUsage]:
-    """Usage by tier, empty tiers included; ``ELSEWHERE`` only where something is there."""
+    """Usage by tier, including empty tiers; ``ELSEWHERE`` only if it has files."""
     usage = {name: TierUsage() for name in tiers}
     for held in files:
         usage.setdefault(tier_of_file(held.file, tiers), TierUsage()).add(held)
@@ -59,7 +59,7 @@ def usage_of(files: Iterable[HeldFile], tiers: Mapping[str, Tier]) -> dict[str, 
 
 
 def tier_of_file(file: TableFile, tiers: Mapping[str, Tier]) -> str:
-    """Name of the tier that a file lies in, the innermost one, or ``ELSEWHERE``."""
+    """Name of the innermost tier that a file is in, or ``ELSEWHERE``."""
     # A tier may lie inside another, as ./warehouse/hot does.
     around = [name for name, tier in tiers.items() if file.location.is_below(tier.url)]
     return max(around, key=lambda name: len(str(tiers[name].url)), default=ELSEWHERE)

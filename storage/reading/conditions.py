@@ -1,4 +1,4 @@
-"""Conditions as text and as Iceberg's expressions; imports PyIceberg, which workers never need."""
+"""Conditions as text and as Iceberg expressions; imports PyIceberg, which workers never need."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KINDS: Mapping[Comparison, str] = MappingProxyType(
 
 
 def as_expression(predicates: Iterable[Predicate]) -> BooleanExpression:
-    """All predicates together, as Iceberg asks its manifests."""
+    """The conjunction of all predicates, as an expression for Iceberg's manifests."""
     whole: BooleanExpression = AlwaysTrue()
     for predicate in predicates:
         whole = And(whole, _expression(predicate))
@@ -39,7 +39,7 @@ def as_expression(predicates: Iterable[Predicate]) -> BooleanExpression:
 
 
 def _expression(predicate: Predicate) -> BooleanExpression:
-    # Their signatures are pydantic's to type checkers.
+    # Type checkers see the signatures of pydantic here.
     kind: Any = getattr(expressions, _KINDS[predicate.comparison])
     is_list = predicate.comparison is Comparison.IN
     whole: BooleanExpression = kind(
@@ -52,11 +52,11 @@ def parse_condition(text: str, schema: pa.Schema) -> tuple[Predicate, ...]:
     """Read a condition such as ``doc_id >= 5 and source in ('web', 'wiki') and id like 'a%'``.
 
     Args:
-        text: comparisons of columns with values, joined by ``and``; nothing for no condition.
-        schema: the table.
+        text: comparisons of columns with values, joined by ``and``; empty for no condition.
+        schema: the schema of the table.
 
     Raises:
-        SettingsError: it is no such condition, or compares what has no bounds.
+        SettingsError: the text is not such a condition, or compares a column without bounds.
     """
     from pyiceberg.expressions.parser import parse
     from pyparsing import ParseException
@@ -89,7 +89,7 @@ def _read(expression: BooleanExpression, text: str) -> Predicate:
 
 
 def _typed(predicate: Predicate, schema: pa.Schema) -> Predicate:
-    """The predicate with values of the column's type."""
+    """The predicate with its values in the column's type."""
     names = [field.name for field in schema if _can_bound(field.type)]
     if predicate.column not in names:
         raise _refused(
@@ -111,7 +111,7 @@ def _typed(predicate: Predicate, schema: pa.Schema) -> Predicate:
 
 
 def _moment(value: Value) -> Value:
-    """A time that ISO 8601 names, in UTC where it has no zone."""
+    """A time in ISO 8601, in UTC where it has no zone."""
     try:
         found = datetime.fromisoformat(str(value))
     except ValueError:
@@ -120,7 +120,7 @@ def _moment(value: Value) -> Value:
 
 
 def _can_bound(kind: pa.DataType) -> bool:
-    # Not of floating-point numbers: NaN is in no bounds.
+    # Not for floating-point columns: bounds do not cover NaN.
     tests = (
         pa.types.is_integer,
         pa.types.is_boolean,

@@ -1,4 +1,4 @@
-"""Conditions on columns: which files, row groups and rows meet them."""
+"""Conditions on columns, and the row groups and rows that meet them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Predicate:
 
     Attributes:
         column: a top-level column of integers, strings, booleans or times.
-        comparison: how.
-        values: what with: one value, or of ``IN`` any number.
+        comparison: how it is compared.
+        values: what it is compared with: one value, or any number for ``IN``.
     """
 
     column: str
@@ -55,7 +55,7 @@ class Predicate:
     values: tuple[Value, ...]
 
     def may_match(self, low: Value, high: Value) -> bool:
-        """Whether a value from ``low`` to ``high`` can meet the condition."""
+        """Whether any value from ``low`` to ``high`` can meet the condition."""
         return any(self._meets(value, low, high) for value in self.values)
 
     def _meets(self, value: Value, low: Value, high: Value) -> bool:
@@ -78,7 +78,7 @@ class Predicate:
 def matching_groups(
     metadata: pq.FileMetaData, groups: Iterable[int], predicates: Sequence[Predicate]
 ) -> list[int]:
-    """Those of the row groups that can have a row which meets all predicates."""
+    """The row groups that can have a row that meets all predicates."""
     names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
     placed = [(names.index(each.column), each) for each in predicates if each.column in names]
     return [

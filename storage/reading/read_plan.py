@@ -1,4 +1,4 @@
-"""Planning how a table is read: which files of a snapshot, and in how many parts of equal size.
+"""Planning how a table is read: which files of a snapshot, in how many parts of equal size.
 
 A plan travels to workers that know neither the catalog nor PyIceberg.
 """
@@ -19,10 +19,10 @@ from strata.storage.reading.scan import open_parquet
 
 __all__ = ["FilePiece", "ReadPart", "pack", "read_part"]
 
-# What opening a file costs, in bytes that could be read meanwhile: small files go together, but
-# not too many of them.
+# The cost of opening a file, in bytes that could be read in that time: small files are grouped,
+# but not too many of them.
 _OPEN_BYTES = 1 << 20
-# Larger batches cost memory on both sides of the pipe and are no faster.
+# Larger batches take memory on both sides of the pipe and are not faster.
 _BATCH_BYTES = 4_000_000
 
 
@@ -44,9 +44,9 @@ class ReadPart:
     """What one task reads.
 
     Attributes:
-        pieces: in the order of the document ids.
+        pieces: what to read, in the order of the document ids.
         columns: top-level columns, in this order.
-        predicates: which rows.
+        predicates: the conditions on the rows.
     """
 
     pieces: tuple[FilePiece, ...]
@@ -78,7 +78,7 @@ def pack(files: Sequence[TableFile], part_bytes: int) -> list[tuple[FilePiece, .
 
 
 def _pieces(file: TableFile, part_bytes: int) -> Iterator[_Weighed]:
-    # Files of other writers may not tell how many row groups they have.
+    # The number of row groups may be unknown for files of other writers.
     count = max(1, min(file.row_groups, -(-file.n_bytes // max(1, part_bytes))))
     weight = _OPEN_BYTES + file.n_bytes // count
     if count == 1:
@@ -94,7 +94,7 @@ def read_part(store: Store, part: ReadPart) -> Iterator[pa.RecordBatch]:
 
     Raises:
         InputError: a file is damaged.
-        InputMissingError: a file is not there.
+        InputMissingError: a file is missing.
     """
     asked = [predicate.column for predicate in part.predicates]
     columns = list(dict.fromkeys([*part.columns, *asked]))

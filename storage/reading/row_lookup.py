@@ -1,4 +1,4 @@
-"""Finding rows by a numeric key: only the row groups that hold one are read past the key."""
+"""Finding rows by a numeric key: other columns are read only in row groups with a match."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def find_rows(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file whose key is one of ``wanted``, in the order of the file.
 
-    The footer tells which row groups may hold one. Of these the key alone is read first, and the
-    other columns only up to the last row that is asked for.
+    The footer shows which row groups may hold one. Their key column is read first, and the other
+    columns only up to the last row that is wanted.
 
     Args:
         store: where the file is.
         url: the file.
         key: an int64 column.
-        columns: columns of the rows.
+        columns: columns to return.
         wanted: int64[n], ascending.
 
     Raises:

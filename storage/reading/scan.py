@@ -34,9 +34,9 @@ __all__ = [
 
 _TAIL = 256 << 10
 PREFETCH = 128 << 20
-"""A row group with more compressed bytes than this is streamed by column, not fetched whole."""
+"""Row groups with more compressed bytes are streamed by column instead of fetched as a whole."""
 _STREAM_BUFFER = 4 << 20
-# The next row groups are fetched while these are decoded, up to so many compressed bytes.
+# The next row groups, up to this many compressed bytes, are fetched while these are decoded.
 _FETCH_AHEAD = 32 << 20
 
 
@@ -59,19 +59,19 @@ class ParquetScan:
         yield from self.decoded(group, columns, rows)
 
     def _fetch(self, groups: Sequence[int], columns: Sequence[str]) -> None:
-        """Fetch ``columns`` of some row groups, in place of those that were fetched before."""
+        """Fetch ``columns`` of some row groups, replacing those that were fetched before."""
         chunks = self._chunks(groups, columns)
         if _bytes(chunks) <= PREFETCH:
             self.source.prefetch(chunks)
 
     def _fetch_ahead(self, groups: Sequence[int], columns: Sequence[str]) -> None:
-        """Begin to fetch what :meth:`fetch` will ask for next."""
+        """Start fetching what :meth:`_fetch` will need next."""
         chunks = self._chunks(groups, columns)
         if _bytes(chunks) <= _FETCH_AHEAD:
             self.source.fetch_ahead(chunks)
 
     def _runs(self, groups: Sequence[int], columns: Sequence[str]) -> list[list[int]]:
-        """Row groups that are worth one request together, in their order."""
+        """The row groups in runs that are worth fetching together, in their order."""
         runs: list[list[int]] = []
         room = 0
         for group in groups:
@@ -84,7 +84,7 @@ class ParquetScan:
         return runs
 
     def decoded(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Batches of one row group, from what was fetched, else from the store."""
+        """Batches of one row group, from the fetched bytes or else from the store."""
         for batch in self.parquet.iter_batches(
             batch_size=rows, row_groups=[group], columns=list(columns), use_threads=False
         ):
@@ -94,7 +94,7 @@ class ParquetScan:
         self, groups: Sequence[int], columns: Sequence[str], batch_bytes: int
     ) -> Iterator[pa.RecordBatch]:
         """Batches of about ``batch_bytes`` of some row groups, with ``columns`` in this order."""
-        # A local file needs no requests to be few, nor to be fetched ahead: the system does both.
+        # A local file needs neither few requests nor prefetching: the operating system does both.
         local = self.url.scheme == LOCAL
         runs = [[each] for each in groups] if local else self._runs(groups, columns)
         for number, run in enumerate(runs):
@@ -114,12 +114,12 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
     """Open a Parquet file.
 
     Raises:
-        InputError: not a Parquet file, or a damaged one; also for reads inside the block.
+        InputError: not a Parquet file, or a damaged one; raised for reads inside the block too.
     """
     info, tail = store.read_tail(url, _TAIL)
     with _damage_reported(url), PrefetchedFile(store, info, tail) as source:
         stored = _check_footer(url, source)
-        # Arrow's own prefetch would read from threads of its own, through Python handles.
+        # Arrow's own prefetch would read through Python handles from its own threads.
         parquet = pq.ParquetFile(
             pa.PythonFile(source, mode="r"),
             pre_buffer=False,
@@ -132,7 +132,7 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
 
 
 def read_footer(source: PrefetchedFile) -> bytes:
-    """The footer of a Parquet file with its end; nothing where there is none."""
+    """The footer of a Parquet file with its end; empty where there is none."""
     source.seek(max(0, source.size - FOOTER_END))
     length = footer_bytes(bytes(source.read(FOOTER_END)), source.size)
     source.seek(source.size - length)
@@ -140,7 +140,7 @@ def read_footer(source: PrefetchedFile) -> bytes:
 
 
 def _check_footer(url: Url, source: PrefetchedFile) -> StoredDigest | None:
-    # Before Arrow sees it: damaged statistics would crash it, or hide row groups.
+    # Before Arrow sees the footer: damaged statistics would crash it, or hide row groups.
     stored = StoredDigest.find(read_footer(source))
     source.seek(0)
     if stored is not None and not stored.is_footer_sound:
@@ -159,14 +159,14 @@ def read_batches(
     row_groups: Sequence[int] | None,
     batch_bytes: int,
 ) -> Iterator[pa.RecordBatch]:
-    """Read columns of a Parquet file, in the order asked for.
+    """Read columns of a Parquet file, in the given order.
 
     Args:
         store: where the file is.
         url: the file.
         columns: top-level columns.
         row_groups: row groups to read, in this order; None for all.
-        batch_bytes: uncompressed size of a batch, as far as a single row allows.
+        batch_bytes: uncompressed size to aim at for a batch; a single row may exceed it.
 
     Raises:
         InputError: not a Parquet file, damaged, or without one of the columns.
@@ -184,7 +184,7 @@ def read_batches(
 def group_bounds(metadata: pq.FileMetaData, column: str) -> np.ndarray:
     """Smallest and largest value of an integer column in each row group: int64[g, 2].
 
-    Where another writer left no statistics, any value may be in a row group.
+    Where another writer left out statistics, the bounds allow any value.
     """
     anything = np.iinfo(np.int64)
     bounds = np.full((metadata.num_row_groups, 2), (anything.min, anything.max), np.int64)
@@ -232,7 +232,7 @@ def _damage_reported(url: Url) -> Iterator[None]:
     except StrataError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        # Arrow reports damaged pages as OSError without a number; real ones have theirs.
+        # Arrow reports damaged pages as OSError without an errno; errors of the system have one.
         if isinstance(error, OSError) and error.errno:
             raise as_strata_error(error, url, "read") or error from error
         raise InputError(

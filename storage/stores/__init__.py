@@ -1,1 +1,1 @@
-"""The stores there are; `opening.open_store` puts one together."""
+"""The stores; `opening.open_store` assembles one."""

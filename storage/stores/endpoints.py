@@ -1,4 +1,4 @@
-"""Several addresses of one store, used in turn; one that fails rests while the others serve."""
+"""Several addresses of one store, used in turn; one that fails is skipped for a while."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from strata.storage.transfer.metering import Event, record
 
 __all__ = ["endpoint_failed", "next_endpoint"]
 
-# Long enough for a gateway to start again, short enough to have it back soon.
+# Long enough for a gateway to restart, short enough to use it again soon.
 REST_SECONDS = 30.0
 
 _resting: dict[str, float] = {}
@@ -20,7 +20,7 @@ _turn = itertools.count()
 def next_endpoint(endpoints: Sequence[str]) -> str | None:
     """The endpoint whose turn it is; None where the store has only its usual one.
 
-    When all rest, the one that has rested longest is tried.
+    When all are resting, the one that has rested longest is tried.
     """
     if not endpoints:
         return None

@@ -24,9 +24,9 @@ COUNTING_SCHEMES = S3_SCHEMES | WEBHDFS_SCHEMES
 """Schemes whose filesystems count each of their requests."""
 _CONNECT_SECONDS = 10.0
 
-# fsspec keeps one for each thread; the threads of a transfer would open as many connections.
+# fsspec keeps one instance per thread; each thread of a transfer would open its own connections.
 _open: dict[tuple[str, ...], AbstractFileSystem] = {}
-# A finaliser that drops an output may run while its thread holds the lock.
+# Reentrant: a finalizer that drops an output may run while its thread holds the lock.
 _lock = threading.RLock()
 
 
@@ -47,7 +47,7 @@ def open_filesystem(
     Args:
         url: any URL on it.
         options: keyword arguments of the filesystem.
-        endpoint: address to use in the place of the usual one.
+        endpoint: address to use instead of the usual one.
         policy: limits of its requests.
 
     Raises:
@@ -97,7 +97,7 @@ def _tuned(
         tuned = {"config_kwargs": config | options.get("config_kwargs", {})}
         return tuned | ({"endpoint_url": endpoint} if endpoint else {})
     if scheme in WEBHDFS_SCHEMES:
-        # An instance of fsspec's own cache may be in use elsewhere, and is not to be changed.
+        # An instance in fsspec's own cache may be in use elsewhere and must not be changed.
         own = {"skip_instance_cache": True}
         return own | (webhdfs.host_and_port(endpoint) if endpoint else {})
     if endpoint:

@@ -32,7 +32,7 @@ from strata.storage.transfer.reading import RangedInput, RangePlan
 
 __all__ = ["FsspecStore"]
 
-# Stores that show an object only once its upload completes; all others rename.
+# Stores where an object becomes visible only when its upload completes; all others rename.
 _OBJECT_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 _READ_BLOCK = 8 << 20
 _IDENTITY_KEYS = ("ETag", "etag", "md5Hash", "content_md5")
@@ -47,9 +47,9 @@ _TIME_KEYS = (
 )
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
 _LARGEST_SECONDS = 1e11
-# Where it costs nothing to look whether a file is still the same.
+# Stores where it costs nothing to check whether a file is still the same.
 _MEMORY = "memory"
-# libhdfs takes the replication when it connects, WebHDFS with each file.
+# libhdfs takes the replication when it connects, WebHDFS for each file.
 _HDFS = "hdfs"
 # Storage policies that this process has set; setting one again would be a request for each file.
 _POLICIES_SET: set[tuple[str, str]] = set()
@@ -63,7 +63,7 @@ class FsspecStore(Store):
 
     Attributes:
         options: how to reach the files.
-        pin: the one version of a file that is read; any version of all others.
+        pin: the only version of its file that may be read; other files are read in any version.
     """
 
     options: StorageOptions = field(default_factory=StorageOptions)
@@ -118,7 +118,7 @@ class FsspecStore(Store):
         )
 
     def delete(self, url: Url) -> None:
-        """Remove one file; object stores cannot tell whether it was there, so none does."""
+        """Remove one file; object stores cannot report whether it existed, so no store does."""
         with self._attempt(url, "delete") as filesystem, suppress(FileNotFoundError):
             filesystem.rm_file(url.path)
 
@@ -133,7 +133,7 @@ class FsspecStore(Store):
             return cast("list[bytes]", parts)
 
     def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
-        """What one file is, and its last ``count`` bytes, or all that it has."""
+        """Size and identity of one file, and its last ``count`` bytes, or all that it has."""
         if url.scheme not in S3_SCHEMES:
             return Store.read_tail(self, url, count)
         from strata.storage.stores.s3 import is_range_past_the_end
@@ -149,7 +149,7 @@ class FsspecStore(Store):
             return _file_info(url, facts), data
 
     def pinned(self, info: FileInfo) -> FsspecStore:
-        """The store for reading one version of a file; S3 and memory tell when it was replaced."""
+        """The store for reading one version of a file; S3 and memory detect its replacement."""
         return replace(self, pin=info)
 
     def _read_range(self, url: Url, span: ByteRange) -> bytes:
@@ -200,7 +200,7 @@ class FsspecStore(Store):
             raise
 
     def _extra(self, url: Url, filesystem: AbstractFileSystem | None) -> dict[str, Any]:
-        """What the tier asks for, as arguments of the one who creates a file."""
+        """What the tier requests, as arguments for creating a file."""
         tier, hints = self.options.hints_of(url)
         if url.scheme in S3_SCHEMES:
             return {"StorageClass": hints.storage_class} if hints.storage_class else {}
@@ -242,9 +242,9 @@ def _nanoseconds(stamp: object) -> int | None:
     if isinstance(stamp, str) and _ISO_TIME.match(stamp):
         stamp = datetime.fromisoformat(stamp)
     if isinstance(stamp, datetime):
-        # Stores that leave the zone out mean UTC.
+        # Stores that leave out the zone mean UTC.
         stamp = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
     if not isinstance(stamp, (int, float)):
         return None
-    # WebHDFS counts milliseconds, all others seconds.
+    # WebHDFS counts in milliseconds, all others in seconds.
     return round(stamp * (1e6 if stamp > _LARGEST_SECONDS else 1e9))

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or never, over the handles of a filesystem."""
+"""Outputs that appear complete or not at all, over the handles of a filesystem."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def staging_name(name: str) -> str:
 
 
 class _Staged(Output):
-    """An output over a handle, that finishes once: either published or dropped."""
+    """An output over a handle that finishes once: it is either published or dropped."""
 
     def __init__(self, url: Url, inner: BinaryIO) -> None:
         self._url = url
@@ -71,7 +71,7 @@ class _Staged(Output):
             super().close()
 
     def _drop_quietly(self) -> None:
-        # A server that is gone cannot drop it: gc does, and the first error is the one to tell.
+        # A server that is gone cannot drop it: gc will, and the first error is the one to report.
         with suppress(StrataError), translated(self._url, "discard"):
             self._drop()
 
@@ -98,14 +98,14 @@ class LocalOutput(_Staged):
         os.replace(self._staging, self._url.path)
 
     def _drop(self) -> None:
-        # On a full disk the last bytes cannot be written, which must not hide why they are dropped.
+        # On a full disk the last flush fails, which must not hide why the file is dropped.
         with suppress(OSError):
             self._inner.close()
         os.unlink(self._staging)
 
 
 class ObjectOutput(_Staged):
-    """An object of a store that shows it only when its upload completes."""
+    """An object of a store where it becomes visible only when its upload completes."""
 
     def __init__(self, url: Url, filesystem: AbstractFileSystem, extra: Mapping[str, Any]) -> None:
         super().__init__(url, filesystem.open(url.path, "wb", **extra))
@@ -118,7 +118,7 @@ class ObjectOutput(_Staged):
         try:
             handle.discard()
         finally:
-            # fsspec's own finaliser would otherwise flush the rest as a complete object.
+            # fsspec's own finalizer would otherwise flush the rest as a complete object.
             handle.closed = True
 
 
@@ -136,13 +136,13 @@ class RenamedOutput(_Staged):
         staged, target = self._staging.path, self._url.path
         kept = self._filesystem.info(staged)["size"]
         if kept != self._written:
-            # A data node of HDFS over its quota takes bytes, answers well and keeps none of them.
+            # An HDFS data node over its quota accepts bytes, reports success and keeps nothing.
             raise OSError(errno.ENOSPC, f"{self._written} bytes were taken and {kept} are there")
         if hasattr(self._filesystem, "replace"):
             self._filesystem.replace(staged, target)
             return
         if self._filesystem.exists(target):
-            # Others refuse to rename onto a file, some of them without saying so.
+            # Others refuse to rename onto an existing file, some of them silently.
             self._filesystem.rm_file(target)
         _move(self._filesystem, staged, target)
 
@@ -156,6 +156,6 @@ def _move(filesystem: AbstractFileSystem, source: str, target: str) -> None:
     if type(filesystem).mv is not AbstractFileSystem.mv:
         filesystem.mv(source, target)
         return
-    # fsspec's general way would take brackets in a name for a glob.
+    # fsspec's generic method would take brackets in a name for a glob.
     filesystem.cp_file(source, target)
     filesystem.rm_file(source)

@@ -12,10 +12,10 @@ __all__ = ["open_store"]
 
 
 def open_store(options: StorageOptions | None = None) -> Store:
-    """The store that ``options`` describe, local files and memory without any.
+    """The store that ``options`` describe; without any, for local files and memory.
 
-    The cache, if there is one, is asked first; then the transfer layer, whose every attempt is a
-    call of the filesystem.
+    The cache, if there is one, is on top; below it is the transfer layer, each of whose attempts
+    is one call of the filesystem.
     """
     options = options or StorageOptions()
     store = TransferStore(FsspecStore(options), options.transfer)

@@ -1,4 +1,4 @@
-"""S3 through s3fs: one attempt a call, requests counted, reads of one version, uploads in parts."""
+"""S3 by s3fs: one attempt per call, counted requests, reads of one version, multipart uploads."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _READING = frozenset({"GET", "HEAD"})
 
 
 def _count(request: AWSPreparedRequest, **_: object) -> None:
-    # The loop runs each call in the context of its caller, and so finds the caller's meter.
+    # The loop runs each call in the context of its caller, so it finds the caller's meter.
     record(Event.READ if request.method in _READING else Event.WRITE)
 
 
 class StrataS3(S3FileSystem):  # type: ignore[misc]
-    """s3fs without retries of its own: the transfer layer has the only ones."""
+    """s3fs without its own retries: only the transfer layer retries."""
 
     retries = 1
 
@@ -43,15 +43,15 @@ class StrataS3(S3FileSystem):  # type: ignore[misc]
         return client
 
     def read_range(self, path: str, span: ByteRange, etag: str, into: list[bytes]) -> None:
-        """Append the bytes of a range to ``into`` as they arrive, also when the rest never does.
+        """Append the bytes of a range to ``into`` as they arrive, even if the rest never does.
 
         Raises:
-            ConflictError: the object has another ETag than ``etag``, where that is given.
+            ConflictError: ``etag`` is given and the object has another ETag.
         """
         sync(self.loop, self._read_range, path, span, etag, into)
 
     def read_tail(self, path: str, count: int) -> tuple[dict[str, Any], bytes]:
-        """The last bytes of an object, with what :meth:`info` would tell of it, in one request."""
+        """The last bytes of an object, and what :meth:`info` would return, in one request."""
         told: tuple[dict[str, Any], bytes] = sync(self.loop, self._read_tail, path, count)
         return told
 
@@ -61,7 +61,7 @@ class StrataS3(S3FileSystem):  # type: ignore[misc]
             data = await body.read()
         total = response.get("ContentRange", "").rpartition("/")[2]
         size = int(total or response["ContentLength"])
-        # A server that knows no ranges sends the whole.
+        # A server without support for ranges sends the whole object.
         if len(data) not in (min(size, count), size):
             raise ConnectionResetError(f"s3://{path} gave {len(data)} of its last {count} bytes")
         facts = {name: response.get(name) for name in ("ETag", "LastModified")}
@@ -97,12 +97,12 @@ def is_range_past_the_end(error: BaseException) -> bool:
 
 
 class S3Upload(PartUpload):
-    """An upload to S3 whose requests may each be repeated, even when only their answer was lost.
+    """An upload to S3 whose requests may each be repeated, even if only their response was lost.
 
     Args:
         attempt: opens one attempt, with the endpoint whose turn it is.
         path: bucket and key.
-        extra: arguments that say how the object is kept, such as its storage class.
+        extra: arguments that say how the object is stored, such as its storage class.
     """
 
     def __init__(
@@ -132,14 +132,14 @@ class S3Upload(PartUpload):
         return str(answer["ETag"])
 
     def complete(self, tags: Sequence[str]) -> None:
-        """Make the object of its parts."""
+        """Assemble the object from its parts."""
         parts = [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, 1)]
         try:
             self._call(
                 "complete_multipart_upload", UploadId=self._id, MultipartUpload={"Parts": parts}
             )
         except InputMissingError:
-            # The upload is gone when an earlier attempt made the object and its answer was lost.
+            # The upload is gone if an earlier attempt completed it and only the response was lost.
             if not self._is_made_of(tags):
                 raise
 

@@ -23,14 +23,14 @@ __all__ = ["host_and_port", "prepare", "read_range", "set_storage_policy"]
 _READING = frozenset({"GET", "HEAD"})
 _PORT = 9870
 _TOKEN = re.compile(r"(?i)\b((?:delegation|token)=)[^&\s'\")]+")
-# What servers answer to a name, or to an operation, that they do not know.
+# What servers answer to a name or an operation that they do not know.
 _UNKNOWN = frozenset({errno.EINVAL, errno.EIO, errno.ENOTSUP})
 
 
 def prepare(filesystem: AbstractFileSystem, timeout_seconds: float) -> None:
-    """Count the requests of a filesystem, and let none of them wait for ever."""
+    """Count the requests of a filesystem, and give each of them a timeout."""
     session = filesystem.session
-    # First, because the hook that tells errors ends the others.
+    # First, because the hook that raises errors ends the chain of hooks.
     session.hooks["response"].insert(0, _count)
     session.request = partial(_without_secrets, session.request, timeout=timeout_seconds)
 
@@ -38,14 +38,14 @@ def prepare(filesystem: AbstractFileSystem, timeout_seconds: float) -> None:
 def _without_secrets(
     request: Callable[..., Response], *args: object, **options: object
 ) -> Response:
-    """A request whose errors do not tell its delegation token, which is a part of the URL."""
+    """A request whose errors do not reveal its delegation token, which is a part of the URL."""
     from requests import RequestException
 
     try:
         return request(*args, **options)
     except RequestException as error:
         told = _TOKEN.sub(r"\1***", str(error))
-        # Its cause has the token too.
+        # The cause has the token too.
         raise type(error)(told, response=error.response) from None
 
 
@@ -64,10 +64,10 @@ def read_range(filesystem: AbstractFileSystem, path: str, span: ByteRange) -> by
 
 
 def set_storage_policy(filesystem: AbstractFileSystem, folder: Url, policy: str) -> None:
-    """Give a folder a storage policy; files that are written below it follow.
+    """Give a folder a storage policy, which files that are later written below it inherit.
 
     Raises:
-        SettingsError: the server has no such policy, or none at all (before Hadoop 2.8).
+        SettingsError: the server has no such policy, or no policies at all (before Hadoop 2.8).
     """
     filesystem.makedirs(folder.path, exist_ok=True)
     try:

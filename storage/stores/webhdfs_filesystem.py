@@ -1,7 +1,7 @@
-"""WebHDFS as fsspec has it, with the errors of the server told apart and never taken for data.
+"""fsspec's WebHDFS, but with errors of the server told apart and never taken for data.
 
-fsspec's own client tells most errors of a name node as RuntimeError, takes the error that a data
-node answers for the bytes that were asked for, and lists nothing where the server is gone.
+fsspec's own client raises RuntimeError for most errors of a name node, returns the error of a data
+node as the requested bytes, and returns an empty listing when the server is gone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ERRNO: Mapping[str, int] = {
     "StandbyException": errno.EBUSY,
     "UnsupportedOperationException": errno.ENOTSUP,
 }
-# Some errors come as a mere IOException, and only their words tell them apart.
+# Some errors arrive as a plain IOException, and only their messages tell them apart.
 _WORDS: Mapping[str, int] = {
     "could only be replicated to 0 nodes": errno.EBUSY,
     "Could not obtain block": errno.EBUSY,
@@ -52,12 +52,12 @@ _WORDS: Mapping[str, int] = {
 
 
 def remote_error(kind: str, message: str) -> OSError:
-    """The error of the system that stands for a RemoteException of Hadoop."""
+    """The operating system's error for a RemoteException of Hadoop."""
     number = _ERRNO.get(kind)
     if number is None:
         found = (number for words, number in _WORDS.items() if words in message)
         number = next(found, errno.EIO)
-    # The rest of a message is a stack trace of the server.
+    # The rest of the message is a stack trace of the server.
     return OSError(number, f"{kind}: {message.strip().partition(chr(10))[0]}")
 
 
@@ -74,7 +74,7 @@ def _refuse(response: Response, **_: object) -> None:
 
 
 class StrataWebHdfs(WebHDFS):  # type: ignore[misc]  # fsspec has no types
-    """WebHDFS whose errors are those of the operating system, and whose renames replace."""
+    """WebHDFS that raises errors of the operating system, and whose renames replace."""
 
     def _connect(self) -> None:
         super()._connect()
@@ -88,22 +88,22 @@ class StrataWebHdfs(WebHDFS):  # type: ignore[misc]  # fsspec has no types
         return "/" + rest.partition("/")[2]
 
     def exists(self, path: str) -> bool:
-        """Whether there is something; a server that does not answer is an error."""
+        """Whether the path exists; a server that does not answer is an error."""
         with suppress(FileNotFoundError):
             self.info(path)
             return True
         return False
 
     def isfile(self, path: str) -> bool:
-        """Whether there is a file; a server that does not answer is an error."""
+        """Whether the path is a file; a server that does not answer is an error."""
         return self.exists(path) and self.info(path)["type"] == "file"
 
     def isdir(self, path: str) -> bool:
-        """Whether there is a folder; a server that does not answer is an error."""
+        """Whether the path is a folder; a server that does not answer is an error."""
         return self.exists(path) and self.info(path)["type"] == "directory"
 
     def ls(self, path: str, detail: bool = False) -> list[Any]:
-        """What a folder has; a file has itself."""
+        """The entries of a folder; for a file, the file itself."""
         found = super().ls(path, detail=True)
         for info in found:
             info["name"] = info["name"].rstrip("/")
@@ -117,16 +117,16 @@ class StrataWebHdfs(WebHDFS):  # type: ignore[misc]  # fsspec has no types
         on_error: str | Callable[[OSError], None] = "omit",
         detail: bool = False,
     ) -> Iterator[Any]:
-        """All folders below one; only what is not there is left out."""
+        """All folders below one; by default only missing ones are left out, other errors raise."""
         if on_error == "omit":
             on_error = _omit_missing
         yield from super().walk(path, maxdepth, topdown, on_error, detail=detail)
 
     def replace(self, source: str, target: str) -> None:
-        """Rename a file, onto another one if that is there, in one step.
+        """Rename a file in one step, replacing an existing target.
 
         Raises:
-            FileExistsError: a gateway that cannot do so left both as they were.
+            FileExistsError: the gateway cannot do that, and left both files as they were.
         """
         answer = self._call(
             "RENAME", "put", path=source, destination=target, renameoptions="OVERWRITE"

@@ -1,1 +1,1 @@
-"""The tables of a corpus, and each way to change them; start at `catalog.open_corpus`."""
+"""The tables of a corpus, and every way to change them; start at `catalog.open_corpus`."""

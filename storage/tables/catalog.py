@@ -32,7 +32,7 @@ __all__ = ["CATALOG_NAME", "Corpus", "CorpusTable", "TableFile", "TableSnapshot"
 CATALOG_NAME = "strata"
 _DATABASE = "catalog.db"
 _LOCK_SECONDS = 60
-# SQLite and PostgreSQL say the first, PostgreSQL the second where both were at it.
+# SQLite and PostgreSQL report the first; PostgreSQL reports the second in a race.
 _MADE_MEANWHILE = ("already exists", "duplicate key value")
 
 
@@ -72,17 +72,17 @@ class Corpus:
         return Corpus(name, self.warehouse, self._catalog, self.store)
 
     def existing_tables(self) -> list[str]:
-        """Names of the tables that something was published to, in the order of the stages."""
+        """Names of the tables that have been published to, in the order of the stages."""
         with catalog_errors(self.name):
             present = {identifier[-1] for identifier in self._catalog.list_tables((self.name,))}
         return [name for name in table_names() if name in present]
 
     def iceberg_tables(self) -> Iterator[Table]:
-        """Every Iceberg table of the catalog, whatever its namespace and whoever made it.
+        """Every Iceberg table of the catalog, in any namespace, made by Strata or not.
 
         Raises:
-            ConflictError: a table that was listed is not there.
-            InputMissingError: the metadata of a table is not there.
+            ConflictError: a table that was listed is gone.
+            InputMissingError: the metadata of a table is missing.
             TransientError: the catalog did not answer.
         """
         with catalog_errors(self.name):
@@ -104,7 +104,7 @@ class Corpus:
             with catalog_errors(self.name):
                 return self._catalog.load_table(identifier)
         except NoSuchIcebergTableError:
-            # Hive and Glue list tables of other formats too.
+            # Hive and Glue also list tables of other formats.
             return None
         except NoSuchTableError as error:
             raise ConflictError(
@@ -113,7 +113,7 @@ class Corpus:
             ) from error
 
     def close(self) -> None:
-        """Give the catalog's connections back."""
+        """Release the catalog's connections."""
         self._catalog.close()
 
     def __enter__(self) -> Self:
@@ -124,7 +124,7 @@ class Corpus:
 
 
 def open_corpus(settings: Settings) -> Corpus:
-    """Open the catalog of a corpus, making it where it is new.
+    """Open the catalog of a corpus, creating it if it is new.
 
     Raises:
         SettingsError: a remote warehouse without ``[catalog]``, or a catalog that cannot work.
@@ -154,7 +154,7 @@ def _catalog_properties(settings: Settings, warehouse: Url) -> dict[str, str]:
 
 
 def _refuse_password(uri: str) -> None:
-    # What the settings say is shown in reports, and stays in the file.
+    # Settings are shown in reports and stay in their file, so they must not hold a password.
     user, mark, server = uri.partition("://")[2].partition("/")[0].rpartition("@")
     if mark and ":" in user:
         raise SettingsError(
@@ -181,7 +181,7 @@ def _load(properties: dict[str, str]) -> Catalog:
     try:
         return load_catalog(CATALOG_NAME, **properties)
     except DBAPIError as error:
-        # Two first runs at once: the other one has just made the catalog's tables.
+        # Two concurrent first runs: the other one has just made the catalog's tables.
         if not any(words in str(error) for words in _MADE_MEANWHILE):
             raise
         return load_catalog(CATALOG_NAME, **properties)

@@ -1,4 +1,4 @@
-"""Taking rows out of the files of a table, and putting others in: one snapshot, one new key."""
+"""Removing rows from the files of a table and adding others: one snapshot, one new content key."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["FileEdit", "edit_files"]
 
 @dataclass(frozen=True, slots=True)
 class FileEdit:
-    """Files with other rows than those that they replace.
+    """New files with other rows than the old ones that they replace.
 
     Attributes:
-        old: URLs of files of the table; none where rows are only added.
-        new: files just written; none where no row is left.
-        removed: rows of the old files that the new ones do not hold.
-        added: rows of the new files that the old ones do not hold.
+        old: URLs of files of the table; empty where rows are only added.
+        new: files just written; empty where no row is left.
+        removed: number of rows of the old files that the new ones do not have.
+        added: number of rows of the new files that the old ones do not have.
     """
 
     old: tuple[str, ...]
@@ -36,7 +36,7 @@ class FileEdit:
 
     @property
     def lineage(self) -> FileLineage:
-        """Which files take the place of which, for the access log."""
+        """Which files replace which, for the access log."""
         return FileLineage.of(self.old, self.new)
 
 
@@ -49,24 +49,24 @@ def edit_files(
     run_id: str,
     extra: Mapping[str, str],
 ) -> int | None:
-    """Publish edits in one OVERWRITE snapshot; without any it still records the key.
+    """Publish edits in one OVERWRITE snapshot; without any edits it still records the key.
 
-    The other properties of the present result stay.
+    The other properties of the present result are kept.
 
     Args:
         table: the table.
-        edits: what changes.
+        edits: the changes.
         onto: key of the result that the edits were made from; None where there is none.
         content_key: names the new result by its causes.
         run_id: the run, for the snapshot's summary.
-        extra: more properties of the snapshot.
+        extra: additional properties of the snapshot.
 
     Returns:
         The id of the new snapshot, or None if another process published the same result first.
 
     Raises:
-        BalanceError: rows were lost or doubled.
-        ConflictError: the table has another result by now, or one of the old files is gone.
+        BalanceError: rows were lost or duplicated.
+        ConflictError: the table now has another result, or one of the old files is gone.
         TransientError: the catalog did not answer; nothing was published.
     """
     from strata.storage.iceberg.commits import EditCommit

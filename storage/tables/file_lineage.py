@@ -1,4 +1,4 @@
-"""File lineage: which files took the place of which."""
+"""File lineage: which files replaced which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FileLineage"]
 
 @dataclass(frozen=True, slots=True)
 class FileLineage:
-    """Files with the rows of others, by name; ``new`` took the place of ``old``."""
+    """Files with the rows of others, by name; ``new`` replaced ``old``."""
 
     old: tuple[str, ...]
     new: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The data files of a table that its present state, a tag or a branch refers to."""
+"""The data files that the present state of a table, a tag or a branch refers to."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["HeldFile", "corpus_files", "files_by_ref", "held_files"]
 
 @dataclass(frozen=True, slots=True)
 class HeldFile:
-    """A data file, and who refers to it.
+    """A data file, and what refers to it.
 
     Attributes:
         table: name of the table.
         file: the file.
-        refs: the tags and branches that refer to it; :data:`PRESENT` is the table as it is.
+        refs: the tags and branches that refer to it; :data:`PRESENT` is the present table.
         partition: values of its partition, by field.
-        bounds: smallest and largest value of each column of numbers or times that the manifest has
-            bounds of and no row lacks; times in microseconds since 1970, UTC.
+        bounds: smallest and largest value of each numeric or time column without nulls for which
+            the manifest has bounds; times in microseconds since 1970, UTC.
     """
 
     table: str
@@ -42,7 +42,7 @@ class HeldFile:
 
     @property
     def name(self) -> str:
-        """The name by which the access log knows it."""
+        """The name under which the access log has it."""
         return self.file.location.name
 
 
@@ -85,7 +85,7 @@ def held_files(table: CorpusTable) -> list[HeldFile]:
 
 
 def corpus_files(corpus: Corpus, tables: Collection[str] | None = None) -> list[HeldFile]:
-    """The same of some tables of a corpus, all by default, as far as they are there."""
+    """The same for some tables of a corpus, all by default; those that do not exist are skipped."""
     present = [name for name in corpus.existing_tables() if tables is None or name in tables]
     return [held for name in present for held in held_files(corpus.table(name))]
 

@@ -1,4 +1,4 @@
-"""Publishing written files: one atomic snapshot a stage and table, however often it is tried."""
+"""Publishing written files: one atomic snapshot per stage and table, however often retried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PublishMode", "publish", "run_commit"]
 
 
 class PublishMode(StrEnum):
-    """What a publish does to the rows that are there."""
+    """What a publish does to the existing rows."""
 
     APPEND = "append"
     OVERWRITE = "overwrite"
@@ -34,19 +34,19 @@ def publish(
     run_id: str,
     extra: Mapping[str, str] | None = None,
 ) -> int | None:
-    """Make files part of a table, all at once; safe beside other processes, and to repeat.
+    """Make files part of a table, all at once; safe beside other processes, and safe to repeat.
 
     Args:
-        table: where to.
-        files: what ``TableWriter.close`` returned; none still records the key.
+        table: the table to publish to.
+        files: what ``TableWriter.close`` returned; without any, the key is still recorded.
         mode: append, or drop all present files in the same snapshot.
-        content_key: names the result by its causes. Where the table holds it already, nothing is
+        content_key: names the result by its causes. Where the table already holds it, nothing is
             done and ``files`` stay orphans.
         run_id: the run, for the snapshot's summary.
-        extra: more properties of the snapshot.
+        extra: additional properties of the snapshot.
 
     Returns:
-        The id of the new snapshot, or None if the result was there.
+        The id of the new snapshot, or None if the result was already there.
 
     Raises:
         ConflictError: another process published a different result meanwhile.
@@ -74,7 +74,7 @@ def publish(
 
 
 def run_commit(table: CorpusTable, commit: Commit) -> int | None:
-    """Carry a commit out.
+    """Run a commit.
 
     Returns:
         The id of its snapshot, or None if another process published the same result first.
@@ -89,7 +89,7 @@ def run_commit(table: CorpusTable, commit: Commit) -> int | None:
     except AlreadyPublishedError:
         return None
     except (CommitStateUnknownException, DBAPIError):
-        # The answer was lost, or the database locked: only the table knows how it ended.
+        # The response was lost, or the database locked: only the table shows how it ended.
         present = table.existing()
         if present is None or present.metadata.snapshot_by_id(commit.snapshot_id) is None:
             raise

@@ -1,4 +1,4 @@
-"""Which files the tables of a catalog still need."""
+"""Which files the tables of a catalog still refer to."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["referenced_names"]
 def referenced_names(corpus: Corpus) -> set[str]:
     """Names of all files that any retained snapshot of any table of the catalog refers to.
 
-    Names, not URLs: every one holds a UUID, while other engines spell the URL of the same file
+    Names, not URLs: each name has a UUID, while other engines spell the URL of the same file
     differently (``s3a://``, ``file:/``).
 
     Raises:
         ConflictError: a table vanished meanwhile.
-        InputMissingError: metadata of a table is not there, so nothing can be told.
+        InputMissingError: metadata of a table is missing, so references cannot be determined.
     """
     manifests: set[str] = set()
     return {
@@ -42,7 +42,7 @@ def _paths(table: Table, manifests: set[str]) -> Iterator[str]:
     for snapshot in metadata.snapshots:
         yield snapshot.manifest_list
         for manifest in snapshot.manifests(table.io):
-            # Snapshots share most of their manifests.
+            # Each manifest is read once: snapshots share most of them.
             if manifest.manifest_path not in manifests:
                 manifests.add(manifest.manifest_path)
                 yield manifest.manifest_path

@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """New files that hold exactly the rows of the old ones.
+    """New files with exactly the rows of the old ones.
 
     Attributes:
         old: URLs of files of the table.
@@ -46,21 +46,21 @@ class Replacement:
 
     @property
     def lineage(self) -> FileLineage:
-        """Which files take the place of which, for the access log."""
+        """Which files replace which, for the access log."""
         return FileLineage.of(self.old, self.new)
 
 
 def replace_files(
     table: CorpusTable, replacements: Sequence[Replacement], *, run_id: str
 ) -> int | None:
-    """Swap files in one REPLACE snapshot; the table's content key stays.
+    """Replace files in one REPLACE snapshot; the table keeps its content key.
 
     Returns:
         The id of the new snapshot, or None if there was nothing to replace.
 
     Raises:
         BalanceError: new files hold more or fewer rows than the old ones.
-        ConflictError: an old file is not in the table any more.
+        ConflictError: an old file is no longer in the table.
         TransientError: the catalog did not answer; nothing was replaced.
     """
     from strata.storage.iceberg.commits import RewriteCommit
@@ -81,18 +81,18 @@ def replace_files(
 def replace_everywhere(
     table: CorpusTable, replacements: Sequence[Replacement], *, run_id: str
 ) -> frozenset[str]:
-    """Swap files in the table and in all its tags and branches, each in one REPLACE snapshot.
+    """Replace files in the table and in all its tags and branches, each in one REPLACE snapshot.
 
-    A tag then names another snapshot with the same rows. What another writer took away meanwhile is
-    left out; a crash in between leaves the table and some tags with the old files.
+    A tag then names another snapshot with the same rows. Files that another writer has removed
+    meanwhile are left out; a crash in between leaves the table and some tags with the old files.
 
     Returns:
         URLs of the old files that were replaced somewhere.
 
     Raises:
         BalanceError: new files hold more or fewer rows than the old ones.
-        ConflictError: other writers were faster again and again.
-        TransientError: the catalog did not answer; what was replaced stays so.
+        ConflictError: other writers won the race on every attempt.
+        TransientError: the catalog did not answer; what was already replaced stays replaced.
     """
     if not replacements:
         return frozenset()
@@ -100,14 +100,14 @@ def replace_everywhere(
         iceberg = table.iceberg_for(new for each in replacements for new in each.new)
     names = list(iceberg.metadata.refs)
     done: set[str] = set()
-    # The table last: as long as it has the old files, whoever comes after a crash does all again.
+    # The table last: as long as it has the old files, a run after a crash repeats everything.
     for name in sorted(names, key=lambda each: (each == PRESENT, each)):
         done |= beside_others(partial(_try_replace, table, name, replacements, run_id))
     return frozenset(done)
 
 
 def beside_others(change: Callable[[], Result]) -> Result:
-    """Make a change that looks at the table anew each time; other writers may come between."""
+    """Make a change that loads the table on each attempt; other writers may win some of them."""
     for _ in range(_RACES):
         with suppress(ConflictError):
             return change()
@@ -138,7 +138,7 @@ def still_there(name: str, urls: Sequence[str], present: Mapping[str, DataFile])
     """The present files with these URLs.
 
     Raises:
-        ConflictError: one of them is not in the table any more.
+        ConflictError: one of them is no longer in the table.
     """
     gone = [url for url in urls if url not in present]
     if gone:

@@ -33,8 +33,8 @@ _LONG_COLUMNS = (
     "tokens.element",
 )
 
-# Isolation, retries and pruning: the defaults of PyIceberg fail a rewrite beside any append,
-# starve a writer among five, and keep every metadata file for ever.
+# Isolation, retries and pruning: with PyIceberg's defaults a rewrite fails beside any append, one
+# writer among five starves, and every metadata file is kept for ever.
 TABLE_PROPERTIES = {
     "format-version": "2",
     "write.delete.isolation-level": "snapshot",
@@ -49,7 +49,7 @@ TABLE_PROPERTIES = {
 
 
 class TableReader(ABC):
-    """What can be asked of a table: its files, its history, its properties."""
+    """Read access to a table: its files, its history, its properties."""
 
     def __init__(self, corpus: str, name: str) -> None:
         self._identifier = (corpus, name)
@@ -57,7 +57,7 @@ class TableReader(ABC):
 
     @abstractmethod
     def existing(self) -> Table | None:
-        """The Iceberg table that answers, or None if nothing was ever published.
+        """The Iceberg table to read, or None if nothing was ever published.
 
         Raises:
             ConflictError: another version of Strata made the table with other columns.
@@ -74,7 +74,7 @@ class TableReader(ABC):
 
         Args:
             snapshot: its id.
-            predicates: files that cannot have a row which meets all of them are left out.
+            predicates: files that cannot have a row that meets all of them are left out.
 
         Raises:
             SettingsError: there is no such snapshot.
@@ -87,18 +87,18 @@ class TableReader(ABC):
         return records.files(snapshot, predicates)
 
     def files_of_ref(self, ref: str) -> list[TableFile]:
-        """The data files of a tag or branch, by smallest document id; none where it is not there.
+        """The data files of a tag or branch, by smallest document id; none where it does not exist.
 
-        :data:`PRESENT` is the table as it is.
+        :data:`PRESENT` is the present table.
         """
         records = self._records()
         return records.files_of_ref(ref) if records else []
 
     def snapshot_id(self, name: str = "") -> int | None:
-        """Id of a snapshot that is named by its id or a tag; without a name of the present one.
+        """Id of a snapshot that is named by its id or a tag; without a name, of the present one.
 
         Returns:
-            None where nothing was ever published and none is named.
+            None where nothing was ever published and no name is given.
 
         Raises:
             SettingsError: there is no such snapshot.
@@ -120,7 +120,7 @@ class TableReader(ABC):
         )
 
     def carries(self, content_key: str) -> bool:
-        """Whether a result is still in the table: appended to since, but never overwritten.
+        """Whether a result is still in the table: perhaps appended to since, but never overwritten.
 
         A result whose snapshot has expired counts as gone.
         """
@@ -137,7 +137,7 @@ class TableReader(ABC):
         return self.property_of_ref(PRESENT, name)
 
     def property_of_ref(self, ref: str, name: str) -> str | None:
-        """A property of the result that a tag or branch names; None where it is not there."""
+        """A property of the result that a tag or branch names; None where there is none."""
         records = self._records()
         return records.property_of_ref(ref, name) if records else None
 
@@ -147,16 +147,16 @@ class TableReader(ABC):
         return records.snapshots() if records else []
 
     def snapshots_of_result(self, ref: str = PRESENT) -> list[int]:
-        """Ids of the snapshots that hold rows of one result, rewrites among them.
+        """Ids of the snapshots that hold rows of one result, including rewrites.
 
-        Those of the present result, or of what a tag or branch names; where both are the same one,
-        all.
+        The result is the present one or that of a tag or branch; where the two are the same, the
+        snapshots of both are returned.
         """
         records = self._records()
         return records.snapshots_of_result(ref) if records else []
 
     def refs(self) -> dict[str, int]:
-        """The snapshot of each tag and branch; :data:`PRESENT` is among them."""
+        """The snapshot of each tag and branch, including :data:`PRESENT`."""
         records = self._records()
         return records.refs() if records else {}
 
@@ -179,9 +179,9 @@ class TableReader(ABC):
 
 
 class TableState(TableReader):
-    """A table as it was when it was loaded: each question has the same answer for ever.
+    """A table as it was when it was loaded: every query always returns the same result.
 
-    Only the list of its files is read when it is asked for; no snapshot ever changes its files.
+    Only the list of its files is read on demand; a snapshot never changes its files.
     """
 
     def __init__(self, corpus: str, name: str, loaded: Table | None) -> None:
@@ -189,14 +189,14 @@ class TableState(TableReader):
         self._loaded = loaded
 
     def existing(self) -> Table | None:
-        """The Iceberg table as it was then, or None if nothing had been published."""
+        """The Iceberg table as it was loaded, or None if nothing had been published."""
         return self._loaded
 
 
 class CorpusTable(TableReader):
-    """One table of a corpus; it comes into being when something is first published to it.
+    """One table of a corpus; it is created when something is first published to it.
 
-    Every question is answered from the present state of the catalog.
+    Every query reads the present state of the catalog.
     """
 
     def __init__(self, catalog: Catalog, corpus: str, name: str, folder: Url) -> None:
@@ -205,7 +205,7 @@ class CorpusTable(TableReader):
         self._folder = folder
 
     def state(self) -> TableState:
-        """The table as it is now, loaded once for all further questions.
+        """The table as it is now, loaded once for all further queries.
 
         Raises:
             ConflictError: another version of Strata made the table with other columns.
@@ -217,7 +217,7 @@ class CorpusTable(TableReader):
         """Set properties of the table.
 
         Raises:
-            ConflictError: another writer changed the table all the while.
+            ConflictError: another writer kept changing the table.
             TransientError: the catalog did not answer.
         """
         with catalog_errors(self.name):
@@ -230,7 +230,7 @@ class CorpusTable(TableReader):
                 transaction.set_properties(dict(properties))
 
     def return_to(self, snapshot: int, *, expected: int | None) -> None:
-        """Make the table what it was at a snapshot; nothing is done where it is that already.
+        """Return the table to its state at a snapshot; nothing is done where it already is there.
 
         Args:
             snapshot: id of a retained snapshot.
@@ -251,7 +251,7 @@ class CorpusTable(TableReader):
                     hint="let the other run finish, then run the same command again",
                 )
             try:
-                # The catalog compares the present snapshot once more when it swaps.
+                # The catalog compares the present snapshot once more when it commits.
                 table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot).commit()
             except ValueError as error:
                 raise ConflictError(
@@ -261,10 +261,10 @@ class CorpusTable(TableReader):
                 ) from error
 
     def set_default_spec(self, fields: tuple[PartitionField, ...]) -> None:
-        """Partition the table's next files by these fields; it is made now if need be.
+        """Partition the table's new files by these fields; the table is created now if need be.
 
         Raises:
-            ConflictError: another writer changed the table all the while.
+            ConflictError: another writer kept changing the table.
             TransientError: the catalog did not answer.
         """
         from strata.storage.iceberg.partition_evolution import set_default_spec
@@ -273,7 +273,7 @@ class CorpusTable(TableReader):
             set_default_spec(partial(self.iceberg, fields), fields)
 
     def iceberg_for(self, files: Iterable[WrittenFile]) -> Table:
-        """The Iceberg table, made now if need be, with a spec for each of the files."""
+        """The Iceberg table, created now if need be, with a spec for each of the files."""
         from strata.storage.iceberg.partition_specs import spec_of
 
         wanted = dict.fromkeys(file.partition.fields for file in files)
@@ -306,7 +306,7 @@ class CorpusTable(TableReader):
         return table
 
     def iceberg(self, partition_by: tuple[PartitionField, ...] = ()) -> Table:
-        """The Iceberg table, made now if need be, and then partitioned by these fields."""
+        """The Iceberg table; if it is created now, it is partitioned by these fields."""
         from pyiceberg.exceptions import TableAlreadyExistsError
 
         from strata.storage.iceberg.partition_specs import iceberg_spec

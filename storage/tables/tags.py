@@ -16,10 +16,10 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
 
 
 def checked_name(name: str) -> str:
-    """A name that a tag may have.
+    """The name, checked to be one that a tag may have.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: no tag may have this name.
     """
     if name == PRESENT or not _NAME.fullmatch(name):
         raise SettingsError(
@@ -31,14 +31,14 @@ def checked_name(name: str) -> str:
 
 
 def tag_corpus(corpus: Corpus, name: str) -> dict[str, int]:
-    """Name the present state of all tables; what died half-way is finished by doing it again.
+    """Tag the present state of all tables; repeating it finishes a call that died half-way.
 
     Returns:
         The snapshot of each table.
 
     Raises:
         SettingsError: no tag may have this name, or nothing was ever published.
-        ConflictError: the name is given to another state, or runs publish all the while.
+        ConflictError: another state has the name, or runs keep publishing.
         TransientError: the catalog did not answer.
     """
     checked_name(name)
@@ -67,14 +67,14 @@ def tag_corpus(corpus: Corpus, name: str) -> dict[str, int]:
 
 
 def delete_tag(corpus: Corpus, name: str) -> dict[str, int]:
-    """Take a tag from all tables.
+    """Remove a tag from all tables.
 
     Returns:
-        The snapshot that it named, of each table.
+        The snapshot that it named in each table.
 
     Raises:
         SettingsError: there is no such tag.
-        ConflictError: another writer changed a table all the while.
+        ConflictError: another writer kept changing a table.
         TransientError: the catalog did not answer.
     """
     given = tags_of(corpus).get(name, {})
@@ -89,7 +89,7 @@ def delete_tag(corpus: Corpus, name: str) -> dict[str, int]:
 
 
 def tags_of(corpus: Corpus) -> dict[str, dict[str, int]]:
-    """The tags of a corpus: for each, the snapshot of each table that has it."""
+    """The tags of a corpus, each with its snapshot in every table that has it."""
     found: dict[str, dict[str, int]] = {}
     for table in corpus.existing_tables():
         for name, snapshot in corpus.table(table).tags().items():
@@ -98,7 +98,7 @@ def tags_of(corpus: Corpus) -> dict[str, dict[str, int]]:
 
 
 def _settled(corpus: Corpus) -> dict[str, int]:
-    """The present snapshot of each table, read twice: a run publishes table after table."""
+    """The present snapshot of each table, read again if it changes: runs publish one by one."""
     before, state = None, _state(corpus)
     for _ in range(3):
         if before == state:

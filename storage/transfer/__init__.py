@@ -1,1 +1,1 @@
-"""Moving bytes: in parallel, ahead of the reader, sent again, counted."""
+"""Moving bytes: in parallel, ahead of the reader, with retries, counted."""

@@ -1,4 +1,4 @@
-"""Counting what a store moves: bytes in a wrapper around it, requests where they are sent."""
+"""Counting what a store transfers: bytes in a wrapper around it, requests where they are sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Event(StrEnum):
-    """What is counted below a store; the value is the field of the meter."""
+    """What is counted below a store; the value is the name of the meter's field."""
 
     READ = "read_requests"
     WRITE = "write_requests"
@@ -48,8 +48,8 @@ class FileReads:
     """Reads of one data file; adds up with ``+``.
 
     Attributes:
-        reads: tasks that read from it.
-        n_bytes: what they read.
+        reads: number of tasks that read from it.
+        n_bytes: bytes that they read.
     """
 
     reads: int = 0
@@ -61,22 +61,22 @@ class FileReads:
 
 @dataclass(slots=True)
 class IoMeter:
-    """Bytes and requests that went through a store; all of them add up, with ``+``.
+    """Bytes and requests that went through a store; meters add up with ``+``.
 
-    A request is one to a server, whatever it is for: a part, a listing, the size of a file. On
-    local files it is one call.
+    A request is one to a server, for any purpose: a part, a listing, the size of a file. For local
+    files it is one call.
 
     Attributes:
-        bytes_read: bytes that readers got, from the store or its cache.
-        bytes_written: bytes that writers gave.
+        bytes_read: bytes that readers received, from the store or its cache.
+        bytes_written: bytes that writers passed in.
         read_requests: requests that read.
         write_requests: requests that write.
-        retries: requests that failed in a way that passes, and were sent again.
-        failovers: times that another endpoint took over.
-        cache_hits: blocks that the cache had.
-        cache_misses: blocks that it had not.
+        retries: requests that failed transiently and were sent again.
+        failovers: number of switches to another endpoint.
+        cache_hits: blocks that were in the cache.
+        cache_misses: blocks that were not in the cache.
         cache_bytes: bytes that came from the cache.
-        cache_faults: blocks that the cache could not keep, or that were damaged.
+        cache_faults: blocks that the cache could not store, or that were damaged.
         files: reads of each data file, by its name; all of one meter count as one read.
     """
 
@@ -106,13 +106,13 @@ class IoMeter:
         return self
 
     def counts(self) -> dict[str, int]:
-        """Every number of the meter by its name; the files are not among them."""
+        """Every number of the meter by its name, without the files."""
         return {
             each.name: getattr(self, each.name) for each in fields(self) if each.name != "files"
         }
 
     def count_read(self, url: Url, size: int, *, requests: int) -> None:
-        """Record ``size`` bytes that were read of a file, in so many requests."""
+        """Record ``size`` bytes that were read from a file in ``requests`` requests."""
         name = url.name
         with _LOCK:
             self.bytes_read += size
@@ -122,20 +122,20 @@ class IoMeter:
                 self.files[name] = FileReads(before.reads, before.n_bytes + size)
 
     def count_write(self, size: int, *, requests: int) -> None:
-        """Record ``size`` bytes that were written, in so many requests."""
+        """Record ``size`` bytes that were written in ``requests`` requests."""
         with _LOCK:
             self.bytes_written += size
             self.write_requests += requests
 
 
 _METER: ContextVar[IoMeter | None] = ContextVar("strata_io_meter", default=None)
-# Parts are counted by the threads that move them; a finaliser that drops an output may run, and
-# count, while its thread holds the lock.
+# Parts are counted by the threads that move them. Reentrant: a finalizer that drops an output may
+# run, and count, while its thread holds the lock.
 _LOCK = threading.RLock()
 
 
 def _renew_lock() -> None:
-    # A thread that held it when the process forked is not there to let it go.
+    # A thread that held the lock when the process forked does not exist in the child to release it.
     global _LOCK
     _LOCK = threading.RLock()
 
@@ -145,7 +145,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 @contextmanager
 def counting(meter: IoMeter | None) -> Iterator[None]:
-    """Count what the block sends into ``meter``; threads that work for it ask for the same."""
+    """Count the requests of the block into ``meter``, and those of the threads that work for it."""
     token = _METER.set(meter)
     try:
         yield
@@ -167,13 +167,13 @@ def record(event: Event, number: int = 1) -> None:
 
 
 def _calls(url: Url) -> int:
-    # Remote requests are counted where they are sent; a call may take none of them, or many.
+    # Remote requests are counted where they are sent; a call may take none, or many.
     return 1 if url.scheme == LOCAL else 0
 
 
 @dataclass(frozen=True, slots=True)
 class MeteredStore(Store):
-    """A store that counts into ``meter`` what passes through ``inner``."""
+    """A store that counts what passes through ``inner`` into ``meter``."""
 
     inner: Store
     meter: IoMeter = field(default_factory=IoMeter)
@@ -213,7 +213,7 @@ class MeteredStore(Store):
         return parts
 
     def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
-        """What one file is, and its last bytes."""
+        """Size and identity of one file, and its last bytes."""
         with counting(self.meter):
             info, data = self.inner.read_tail(url, count)
         self.meter.count_read(url, len(data), requests=_calls(url))

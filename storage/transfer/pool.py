@@ -19,9 +19,10 @@ Result = TypeVar("Result")
 
 
 class Role(StrEnum):
-    """What a thread is for.
+    """The kind of work of a thread.
 
-    AHEAD may wait for REQUEST, never the other way round, and none for its own kind: so all end.
+    AHEAD may wait for REQUEST, never the other way round, and neither waits for its own kind, so
+    there is no deadlock.
     """
 
     REQUEST = "request"
@@ -35,9 +36,9 @@ _NAME = "strata-"
 
 
 def moves_bytes() -> bool:
-    """Whether this thread is one of those, or the loop of fsspec: it must not wait for their work.
+    """Whether this thread is of a pool, or fsspec's event loop: it must not wait for their work.
 
-    The garbage collector runs finalisers in any thread.
+    The garbage collector may run finalizers in any thread.
     """
     thread = threading.current_thread()
     return thread is iothread[0] or thread.name.startswith(_NAME)

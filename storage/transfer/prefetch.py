@@ -1,4 +1,4 @@
-"""A file of which the parts known to be needed are fetched ahead, in few and large requests."""
+"""A file whose parts are prefetched where they are known to be needed, in few large requests."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from strata.storage.transfer.pool import Role, submit
 
 __all__ = ["PART", "PrefetchedFile", "coalesce"]
 
-# Between two wanted ranges, reading this much too much is cheaper than another request.
+# Between two wanted ranges, reading this many unneeded bytes is cheaper than another request.
 _GAP = 1 << 20
 PART = 16 << 20
 """Bytes of the largest request."""
-# Files of one process that fetch ahead at the same time.
+# Number of files of one process that fetch ahead at the same time.
 _AHEAD_THREADS = 4
 
 
@@ -30,10 +30,10 @@ class _Part:
 
 
 class PrefetchedFile(io.RawIOBase):
-    """A seekable file, served from the prefetched ranges and else from the store.
+    """A seekable file, served from the prefetched ranges or else from the store.
 
-    Holds the ranges of the last :meth:`prefetch` only, those that are fetched ahead, and ``tail``,
-    the last bytes of the file.
+    Holds only the ranges of the last :meth:`prefetch`, those being fetched ahead, and ``tail``, the
+    last bytes of the file.
 
     Attributes:
         size: bytes of the file.
@@ -51,7 +51,7 @@ class PrefetchedFile(io.RawIOBase):
         self._coming: tuple[list[ByteRange], Future[list[_Part]]] | None = None
 
     def prefetch(self, ranges: Iterable[ByteRange]) -> None:
-        """Fetch ``ranges`` now, and forget those of the call before."""
+        """Fetch ``ranges`` now, and drop those of the previous call."""
         self._parts = []
         wanted, coming = self._missing(ranges), self._coming
         self._coming = None
@@ -61,12 +61,12 @@ class PrefetchedFile(io.RawIOBase):
             self._parts = self._fetch(wanted)
 
     def fetch_ahead(self, ranges: Iterable[ByteRange]) -> None:
-        """Begin to fetch what the next :meth:`prefetch` will ask for."""
+        """Start fetching what the next :meth:`prefetch` will ask for."""
         wanted = self._missing(ranges)
         self._coming = wanted, submit(Role.AHEAD, _AHEAD_THREADS, self._fetch, wanted)
 
     def _missing(self, ranges: Iterable[ByteRange]) -> list[ByteRange]:
-        """What has to be asked for: the end of the file is there already."""
+        """The ranges that must be requested: the end of the file is already there."""
         cut = (ByteRange(each.start, min(each.end, self._tail.start)) for each in ranges)
         return coalesce(each for each in cut if each.end > each.start)
 
@@ -95,7 +95,7 @@ class PrefetchedFile(io.RawIOBase):
         return self._at
 
     def read(self, size: int | None = -1) -> bytes | memoryview:
-        """Read up to ``size`` bytes, or to the end; what was fetched ahead is not copied."""
+        """Read up to ``size`` bytes, or to the end; prefetched bytes are not copied."""
         rest = max(0, self.size - self._at)
         count = rest if size is None or size < 0 else min(size, rest)
         data = self._cached(count)
@@ -131,7 +131,7 @@ class PrefetchedFile(io.RawIOBase):
         return self._direct.read(count)
 
     def close(self) -> None:
-        """Give memory and connection back."""
+        """Release memory and connection."""
         self._parts = []
         if self._coming is not None:
             self._coming[1].cancel()
@@ -141,7 +141,7 @@ class PrefetchedFile(io.RawIOBase):
 
 
 def coalesce(ranges: Iterable[ByteRange]) -> list[ByteRange]:
-    """Join ranges that lie close together, and cut what is too long for one request."""
+    """Join ranges that are close together, and split those that are too long for one request."""
     joined: list[ByteRange] = []
     for wanted in sorted(ranges):
         if joined and wanted.start - joined[-1].end <= _GAP:

@@ -1,4 +1,4 @@
-"""An input made of ranges, which fetches ahead of who reads it from beginning to end."""
+"""An input over ranges of a file that reads ahead when it is read sequentially."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RangePlan:
 
     Attributes:
         part_bytes: bytes of a request.
-        ahead: parts in flight before they are asked for, once a reader goes from part to part.
-        threads: threads that fetch ahead.
+        ahead: parts that are fetched in advance once a reader continues from part to part.
+        threads: number of threads that fetch ahead.
     """
 
     part_bytes: int
@@ -34,7 +34,7 @@ class RangePlan:
 
 
 class RangedInput(io.BufferedIOBase):
-    """A seekable input over ``store.read_ranges``; holds one part, and those ahead of it."""
+    """A seekable input over ``store.read_ranges``; holds one part, and the parts ahead of it."""
 
     def __init__(self, store: Store, info: FileInfo, plan: RangePlan) -> None:
         self._store = store
@@ -69,14 +69,14 @@ class RangedInput(io.BufferedIOBase):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, size: int = -1) -> bytes:
-        """Read at most to the end of the part that is held."""
+        """Read at most to the end of the current part."""
         rest = max(0, self._info.size - self._at)
         piece = self._within_part(rest if size < 0 else min(size, rest))
         self._at += len(piece)
         return piece
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill ``buffer`` as far as the file goes."""
+        """Fill ``buffer``, or as much of it as the rest of the file fills."""
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
@@ -109,7 +109,7 @@ class RangedInput(io.BufferedIOBase):
         return self._at
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         self._forget(keep=range(0))
         self._part = b""
         super().close()
@@ -121,10 +121,10 @@ class RangedInput(io.BufferedIOBase):
         return self._part[start : start + count]
 
     def _load(self) -> int:
-        """Hold the part of the present offset; tells where in it the offset is."""
+        """Load the part with the current offset, and return the position of the offset in it."""
         number, start = divmod(self._at, self._plan.part_bytes)
         if number != self._number:
-            # A reader that jumps, as to a footer, would pay for parts it never looks at.
+            # A reader that jumps, as to a footer, would fetch parts that it never uses.
             ahead = self._plan.ahead if number == self._number + 1 else 0
             wanted = range(number, min(number + 1 + ahead, self._parts()))
             self._forget(keep=wanted)

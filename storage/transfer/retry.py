@@ -1,4 +1,4 @@
-"""Sending a request again when its fault may pass."""
+"""Retrying a request whose failure is transient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class RetryBudget:
-    """The attempts that one request has left."""
+    """The remaining attempts of one request."""
 
     def __init__(self, policy: TransferPolicy) -> None:
         self._policy = policy
@@ -27,12 +27,12 @@ class RetryBudget:
     def after(self, error: TransientError) -> None:
         """Wait before the next attempt.
 
-        The pause is drawn between nothing and a bound that doubles ("full jitter", Brooker,
-        Exponential Backoff And Jitter, 2015), so that workers that failed together do not return
+        The pause is random between zero and a bound that doubles ("full jitter", Brooker,
+        Exponential Backoff And Jitter, 2015), so that workers that failed together do not retry
         together.
 
         Raises:
-            TransientError: there is none left.
+            TransientError: no attempt is left.
         """
         self._failed += 1
         bound = self._policy.first_pause * 2 ** (self._failed - 1)
@@ -46,7 +46,7 @@ class RetryBudget:
         time.sleep(pause)
 
     def reset(self) -> None:
-        """Forget failed attempts, because the last one got further; the time goes on."""
+        """Forget failed attempts, because the last one made progress; the time limit stays."""
         self._failed = 0
 
 

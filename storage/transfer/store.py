@@ -1,4 +1,4 @@
-"""A store that moves bytes in parallel, and sends again what failed in a way that passes."""
+"""A store that transfers bytes in parallel and retries transient failures."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from strata.storage.transfer.writing import PartedOutput, SpooledOutput
 
 __all__ = ["TransferStore"]
 
-# The end of what a reader wants is not known here: more would be read in vain.
+# How far a reader will go is not known here: fetching further ahead might be wasted.
 _AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
 class TransferStore(Store):
-    """Parallel ranges, parts and retries over a store whose every call is one attempt.
+    """Parallel ranges, parts and retries over a store where each call is one attempt.
 
     Local files go straight to ``inner``.
     """
@@ -34,7 +34,7 @@ class TransferStore(Store):
     policy: TransferPolicy = field(default_factory=TransferPolicy)
 
     def open_input(self, url: Url) -> BinaryIO:
-        """Open a file whose parts are fetched ahead of a reader that goes through it."""
+        """Open a file whose parts are fetched ahead of a sequential reader."""
         if url.scheme == LOCAL:
             return self.inner.open_input(url)
         info = self.info(url)
@@ -42,7 +42,7 @@ class TransferStore(Store):
         return cast("BinaryIO", RangedInput(self.pinned(info), info, plan))
 
     def create(self, url: Url) -> Output:
-        """Open a file for writing; several of its parts are sent at a time where a store can."""
+        """Open a file for writing; several parts are sent at a time where the store supports it."""
         if url.scheme == LOCAL:
             return self.inner.create(url)
         upload = self.inner.upload(url)
@@ -67,7 +67,7 @@ class TransferStore(Store):
         retried(self.policy, partial(self.inner.delete, url))
 
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Read several ranges of a file, several at a time."""
+        """Read ranges of a file, several at a time."""
         if url.scheme == LOCAL:
             return self.inner.read_ranges(url, ranges)
         if len(ranges) == 1:
@@ -82,13 +82,13 @@ class TransferStore(Store):
                 each.cancel()
 
     def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
-        """What one file is, and its last bytes."""
+        """Size and identity of one file, and its last bytes."""
         if url.scheme == LOCAL:
             return self.inner.read_tail(url, count)
         return retried(self.policy, partial(self.inner.read_tail, url, count))
 
     def read_bytes(self, url: Url) -> bytes:
-        """The content of a file, its parts fetched at the same time."""
+        """The content of a file, whose parts are fetched in parallel."""
         if url.scheme == LOCAL:
             return self.inner.read_bytes(url)
         info = self.info(url)
@@ -106,7 +106,7 @@ class TransferStore(Store):
             try:
                 (data,) = self.inner.read_ranges(url, [ByteRange(at, span.end)])
             except BrokenReadError as error:
-                # What has come stays, and the next attempt asks for the rest alone.
+                # The bytes that arrived are kept, and the next attempt requests only the rest.
                 pieces.append(error.data)
                 at += len(error.data)
                 budget.reset()

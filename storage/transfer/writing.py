@@ -1,4 +1,4 @@
-"""Outputs that send parts while they are written, and whose parts are sent again when one fails."""
+"""Outputs that send parts while they are written, and that retry a part when it fails."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PartedOutput", "SpooledOutput"]
 
-# S3 takes 10 000 parts; growing ones let a file of any size fit.
+# S3 accepts 10 000 parts; growing part sizes let a file of any size fit.
 _PARTS_OF_A_SIZE = 2_000
-# Parts of all outputs of this process: more than the threads send at a time would only take memory.
+# Over all outputs of this process: more parts than the threads can send would only take memory.
 _flying: set[Future[str]] = set()
 os.register_at_fork(after_in_child=_flying.clear)
 
 
 class _Buffered(Output):
-    """An output that fills a buffer, and finishes once."""
+    """An output that fills a buffer and finishes once."""
 
     def __init__(self, policy: TransferPolicy) -> None:
         self._policy = policy
@@ -44,9 +44,10 @@ class _Buffered(Output):
 
 
 class PartedOutput(_Buffered):
-    """An object written in parts, several in flight; a small one takes a single request.
+    """An object written in parts, with several in flight; a small one takes a single request.
 
-    Holds the part that is filled; all outputs of a process have ``policy.window`` parts in flight.
+    Holds the part that is being filled; all outputs of a process together have ``policy.window``
+    parts in flight.
     """
 
     def __init__(self, upload: PartUpload, policy: TransferPolicy) -> None:
@@ -57,14 +58,14 @@ class PartedOutput(_Buffered):
 
     @property
     def sends_behind(self) -> bool:
-        """Whether bytes are on their way while the caller goes on: parts are sent by threads."""
+        """Whether bytes are sent while the caller continues: yes, by threads."""
         return True
 
     def write(self, data: ReadableBuffer) -> int:
         """Append bytes.
 
         Raises:
-            StrataError: a part that was sent before has failed for good.
+            StrataError: an earlier part has finally failed.
         """
         view = memoryview(data).cast("B")
         size = len(view)
@@ -114,7 +115,7 @@ class PartedOutput(_Buffered):
         flying.add_done_callback(_flying.discard)
 
     def _land(self) -> None:
-        """Tell the error of a part that has failed, before more are sent."""
+        """Raise the error of a part that has failed, before more are sent."""
         while self._landed < len(self._parts) and self._parts[self._landed].done():
             self._parts[self._landed].result()
             self._landed += 1
@@ -144,9 +145,9 @@ class PartedOutput(_Buffered):
 
 
 class SpooledOutput(_Buffered):
-    """A file of a store without parts: one part or less is kept here, and so can be sent again.
+    """A file on a store without parts: up to one part is kept in memory, so it can be sent again.
 
-    A larger one goes through the store's own output as it comes.
+    A larger file is passed on to the store's own output as it is written.
     """
 
     def __init__(self, store: Store, url: Url, policy: TransferPolicy) -> None:

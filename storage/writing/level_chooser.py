@@ -1,7 +1,7 @@
-"""Choosing a compression level by measured rates, so that neither processor nor network waits.
+"""Choosing a compression level by measured rates, so that neither processor nor network idles.
 
-Every file that was written tells what its level costs and how fast the store is; a trial on some of
-its rows tells what the levels beside it would cost and save, until files of theirs tell it better.
+Every written file shows what its level costs and how fast the store is; a trial on some of its rows
+shows what the neighbouring levels would cost and save, until files of those levels are measured.
 The next file takes the level whose file would be written in the least time. Choices live as long as
 the process, one for each folder.
 """
@@ -15,30 +15,30 @@ from strata.storage.contracts.url import Url
 
 __all__ = ["FileCost", "LevelChooser", "Trial", "chooser_of"]
 
-# Levels between these differ too little from one of them.
+# Levels in between differ too little from the nearest of these.
 _STEPS = (1, 3, 5, 7, 9, 12, 15, 17, 19, 22)
-# Level of the first file where none is named.
+# Level of the first file unless one is given.
 _LEVEL = 3
-# So far from the present level: the next one may be slower, and yet no smaller.
+# Levels tried on each side of the current one: the next may be slower and yet not smaller.
 _REACH = 2
-# Of a new measurement so much counts, of those before the rest.
+# Weight of a new measurement; earlier ones have the rest.
 _WEIGHT = 0.5
 # A gain below this share is noise.
 _LEAST_GAIN = 0.03
-# What files of a level cost is forgotten after so many files of other levels, and at once where
-# one takes so many times as long as those before it, or they as it.
+# The cost of a level is forgotten after _FRESH files of other levels, and all costs at once when a
+# file takes _OTHER_TIMES as long as earlier ones of its level, or they take that much longer.
 _FRESH = 12
 _OTHER_TIMES = 2.0
 _HARDLY = 0.05
-# A store that sends behind the writer may be this many times as fast as it showed, unless it was
-# waited for most of the time: every file ends with a wait for its last parts.
+# A store that sends in the background may be this many times as fast as measured, unless the writer
+# mostly waited for it: every file ends with a wait for its last parts.
 _MORE = 2.0
 _LIMIT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a level did to some rows: seconds and bytes for each byte that went in."""
+    """The result of a level on some rows: seconds and bytes written, per input byte."""
 
     seconds: float
     n_bytes: float
@@ -46,14 +46,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class FileCost:
-    """What a written file cost.
+    """The cost of writing a file.
 
     Attributes:
         raw_bytes: bytes in memory.
         n_bytes: bytes on the store.
-        busy: seconds of encoding and compressing.
-        waited: seconds that the store was waited for.
-        is_behind: whether the store takes bytes while the next ones are compressed.
+        busy: seconds spent on encoding and compressing.
+        waited: seconds spent waiting for the store.
+        is_behind: whether the store sends bytes while the next ones are compressed.
     """
 
     raw_bytes: int
@@ -65,7 +65,7 @@ class FileCost:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What files of a level cost for each byte that went in; ``since`` counts files."""
+    """The cost of files of a level, per input byte; ``since`` is the number of the last file."""
 
     busy: float
     n_bytes: float
@@ -73,7 +73,7 @@ class _Known:
     since: int
 
     def mixed(self, new: _Known) -> _Known:
-        """The same with a newer file."""
+        """The average with a newer file."""
         return _Known(
             _mixed(self.busy, new.busy),
             _mixed(self.n_bytes, new.n_bytes),
@@ -84,14 +84,14 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Rate:
-    """Seconds a byte of a store: those that the writer waits, and the least that a file takes."""
+    """Seconds per byte of a store: the writer's wait, and the least time that a file takes."""
 
     waiting: float
     sending: float
 
     @classmethod
     def of(cls, cost: FileCost) -> _Rate:
-        """What a file tells."""
+        """The rate that one file shows."""
         waited, whole = cost.waited / cost.n_bytes, (cost.busy + cost.waited) / cost.n_bytes
         if not cost.is_behind:
             return cls(waited, waited)
@@ -100,12 +100,12 @@ class _Rate:
         return cls(waited, whole / _MORE)
 
     def mixed(self, new: _Rate) -> _Rate:
-        """The same with a newer file."""
+        """The average with a newer file."""
         return _Rate(_mixed(self.waiting, new.waiting), _mixed(self.sending, new.sending))
 
 
 class LevelChooser:
-    """The level for the next file of a folder: a little up or down where that promises more.
+    """The level for the next file of a folder: a little up or down where that seems faster.
 
     Args:
         low: smallest level.
@@ -123,11 +123,11 @@ class LevelChooser:
         self._store: _Rate | None = None
 
     def observe(self, cost: FileCost, attempt: Callable[[int], Trial]) -> None:
-        """Learn from a file of the present level, and choose that of the next.
+        """Learn from a file of the current level, and choose the level of the next file.
 
         Args:
-            cost: what it cost.
-            attempt: tries a level on some of its rows; asked once for a level.
+            cost: the cost of the file.
+            attempt: tries a level on some of its rows; called once for each level.
         """
         if not cost.raw_bytes or not cost.n_bytes:
             return
@@ -143,7 +143,7 @@ class LevelChooser:
         rate = _Rate.of(cost)
         self._store = rate if self._store is None else self._store.mixed(rate)
         place = self._levels.index(self.level)
-        # A store that is hardly waited for has nothing to give to a slower level.
+        # If the writer hardly waits for the store, a slower level cannot save time.
         is_waited_for = cost.waited > _HARDLY * (cost.busy + cost.waited)
         reach = _REACH if is_waited_for else 0
         near = self._levels[max(0, place - _REACH) : place + reach + 1]
@@ -158,7 +158,7 @@ class LevelChooser:
         before = self._known.get(self.level)
         if before is not None and self._is_fresh(self.level):
             if not 1 / _OTHER_TIMES < found.whole / before.whole < _OTHER_TIMES:
-                # The store or the machine is another one than it was.
+                # The speed of the store or the machine has changed.
                 self._known.clear()
             else:
                 found = before.mixed(found)
@@ -169,7 +169,7 @@ class LevelChooser:
         return known is not None and self._files - known.since < _FRESH
 
     def _seconds(self, level: int) -> float:
-        """Seconds a byte that goes in: as measured, else as is to be expected."""
+        """Seconds per input byte: measured if known, else expected."""
         if self._is_fresh(level):
             return self._known[level].whole
         assert self._store is not None
@@ -178,7 +178,7 @@ class LevelChooser:
         return max(expected.seconds + expected.n_bytes * self._store.waiting, sending)
 
     def _expected(self, level: int) -> Trial:
-        # What whole files of the present level cost, more or less as the trials differ.
+        # The cost of whole files of the current level, scaled by the ratio of the trials.
         here, tried, wanted = self._known[self.level], self._tried[self.level], self._tried[level]
         return Trial(
             here.busy * wanted.seconds / tried.seconds,

@@ -1,4 +1,4 @@
-"""Measuring a writer's files for the choice of their compression level."""
+"""Measuring the files of a writer to choose their compression level."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LevelProbe", "TimedOutput"]
 
-# Rows that each level is tried on.
+# Bytes of the rows that each level is tried on.
 _SAMPLE_BYTES = 500_000
 
 
 class TimedOutput(Output):
-    """An output that counts the seconds for which it was waited for."""
+    """An output that counts the seconds that its writer waits for it."""
 
     def __init__(self, inner: Output) -> None:
         self._inner = inner
@@ -30,7 +30,7 @@ class TimedOutput(Output):
 
     @property
     def sends_behind(self) -> bool:
-        """As the inner one."""
+        """Whether the inner output sends bytes while the caller continues."""
         return self._inner.sends_behind
 
     def write(self, data: ReadableBuffer) -> int:
@@ -64,7 +64,7 @@ class LevelProbe:
 
     Args:
         chooser: learns from the files.
-        attempt: writes some rows at a level, and tells the bytes.
+        attempt: writes some rows at a level, and returns the size in bytes.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class LevelProbe:
 
     @property
     def of_next_file(self) -> int | None:
-        """The level of the next file; None where the layout settles it."""
+        """The level of the next file; None where the layout decides it."""
         return None if self._chooser is None else self._chooser.level
 
     def begin(self, output: Output) -> Output:
-        """A file begins; its output, with a clock where one is needed."""
+        """Begin a file, and return its output, timed where that is needed."""
         if self._chooser is None:
             return output
         self._sample, self._raw_bytes, self._seconds = None, 0, 0.0
@@ -92,7 +92,7 @@ class LevelProbe:
 
     @contextmanager
     def timed(self, rows: pa.Table | None = None) -> Iterator[None]:
-        """Count the time of a block, in which ``rows`` are written."""
+        """Measure the time of a block that writes ``rows``."""
         start = perf_counter()
         yield
         self._seconds += perf_counter() - start
@@ -102,7 +102,7 @@ class LevelProbe:
                 self._sample = _copied(rows, _SAMPLE_BYTES)
 
     def end(self, n_bytes: int) -> None:
-        """The file is written, and has so many bytes."""
+        """End a file that was written with ``n_bytes`` bytes."""
         if self._chooser is None or self._output is None:
             return
         waited = self._output.waited
@@ -117,7 +117,7 @@ class LevelProbe:
 
     def _trial(self, level: int) -> Trial:
         assert self._sample is not None
-        # Of processor time, for others may use the cores meanwhile.
+        # In processor time, because other processes may use the cores meanwhile.
         start = thread_time()
         n_bytes = self._attempt(self._sample, level)
         raw_bytes = max(1, self._sample.nbytes)
@@ -125,6 +125,6 @@ class LevelProbe:
 
 
 def _copied(rows: pa.Table, n_bytes: int) -> pa.Table:
-    # A slice would keep all of the rows in memory.
+    # A copy, because a slice would keep all of the rows in memory.
     count = max(1, rows.num_rows * n_bytes // max(1, rows.nbytes))
     return rows.take(pa.array(range(min(count, rows.num_rows)), pa.int64()))

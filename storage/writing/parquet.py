@@ -50,11 +50,11 @@ CODEC_KEY = "strata.codec"
 LEVEL_KEY = "strata.level"
 
 _MB = 1_000_000
-# Few distinct values a row group; every other column would only build a dictionary to drop it.
+# Few distinct values per row group; other columns would only build dictionaries and drop them.
 _DICTIONARY = frozenset(
     {"source", "lang", "method", "status", "format", "reason", "kept", "grain", "other_corpus"}
 )
-# Min and max of long values cost footer space and prune nothing.
+# Min and max of long values take footer space and prune nothing.
 _NO_STATISTICS = frozenset(
     {"text", "metadata", "signature", "content_hash", "excerpt", "sample", "tokens.list.element"}
 )
@@ -67,14 +67,14 @@ class ParquetLayout:
 
     Attributes:
         codec: zstd, gzip, brotli, lz4, snappy or none.
-        level: compression level; None is the codec's own default.
+        level: compression level; None means the codec's default.
         row_group_bytes: uncompressed bytes after which a row group ends.
         target_file_bytes: bytes on disk after which a file ends.
-        partition_by: values by which rows go to different files.
-        open_files: files that one writer has open at once, where it has several partitions.
-        pending_bytes: rows that such a writer gathers before it writes some of them.
-        level_range: smallest and largest level where each file takes the fastest; then ``level``
-            is that of the first.
+        partition_by: fields by which rows go to different files.
+        open_files: number of files that a writer with several partitions has open at once.
+        pending_bytes: bytes of rows that such a writer gathers before it writes some of them.
+        level_range: smallest and largest level if each file takes the fastest; then ``level`` is
+            that of the first.
     """
 
     codec: str
@@ -88,7 +88,7 @@ class ParquetLayout:
 
     @classmethod
     def of(cls, tier: TierSettings, target_file_mb: float) -> ParquetLayout:
-        """The layout of a tier; ``target_file_mb`` holds where the tier names none."""
+        """The layout of a tier; ``target_file_mb`` applies where the tier sets none."""
         return cls(
             codec=tier.codec,
             level=tier.level,
@@ -98,11 +98,11 @@ class ParquetLayout:
         )
 
     def at(self, level: int | None) -> ParquetLayout:
-        """The layout of one file: with a level that is settled."""
+        """The layout of one file, with a fixed level."""
         return replace(self, level=level, level_range=None)
 
     def holds(self, codec: str, level: int | None) -> bool:
-        """Whether a file of this codec and level is as the layout wants it."""
+        """Whether a file of this codec and level conforms to the layout."""
         if self.level_range is None:
             return (codec, level) == (self.codec, self.level)
         low, high = self.level_range
@@ -115,14 +115,14 @@ class ParquetLayout:
 
     @property
     def tag(self) -> str:
-        """Codec and level as a part of file names, which manifests keep: ``zstd-3``."""
+        """Codec and level as a part of file names, which manifests store: ``zstd-3``."""
         if self.level_range is not None:
             return f"{self.codec}-{self.level_range[0]}..{self.level_range[1]}"
         return self.codec if self.level is None else f"{self.codec}-{self.level}"
 
     @property
     def group_bytes(self) -> int:
-        """Row groups never hold more than a file may, or a file could not end in time."""
+        """Bytes of a row group: never more than a file may have, or files could not end in time."""
         return min(self.row_group_bytes, self.target_file_bytes)
 
 
@@ -154,7 +154,7 @@ class WrittenFile:
 
 
 class RowWriter(CloseOrDiscard, ABC):
-    """Writes rows of one table; what it wrote goes away again when its block fails."""
+    """Writes rows of one table; what it has written is deleted when its block fails."""
 
     @abstractmethod
     def write(self, batch: pa.RecordBatch) -> None:
@@ -170,15 +170,15 @@ class RowWriter(CloseOrDiscard, ABC):
 
     @abstractmethod
     def close(self) -> list[WrittenFile]:
-        """End the last file and tell all that were written; without rows there is none."""
+        """End the last file, and return all that were written; without rows there is none."""
 
     @abstractmethod
     def discard(self) -> None:
-        """Delete everything written so far, as far as the store lets it."""
+        """Delete everything written so far, as far as the store permits."""
 
 
 class TableWriter(RowWriter):
-    """Writes batches of one table, and of one partition, into Parquet files of about equal size.
+    """Writes batches of one table and one partition into Parquet files of about equal size.
 
     Every footer holds the checksum of the file's rows and the digest of its bytes. A file that is
     never published is an orphan, which garbage collection removes.
@@ -220,7 +220,7 @@ class TableWriter(RowWriter):
         self._checksum = RowsChecksum()
         self._parquet: pq.ParquetWriter | None = None
         chooser = chooser_of(folder, layout.level_range, layout.level)
-        # Not a method: a writer that is forgotten must go at once, with what it has open.
+        # Not a method: an abandoned writer must be freed at once, with what it has open.
         self._level = LevelProbe(chooser, partial(_bytes_at, self._schema, layout))
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -272,7 +272,7 @@ class TableWriter(RowWriter):
         self._parquet = self._output = None
 
     def close(self) -> list[WrittenFile]:
-        """End the last file and tell all that were written; without rows there is none."""
+        """End the last file, and return all that were written; without rows there is none."""
         self.roll()
         return list(self._done)
 
@@ -280,12 +280,12 @@ class TableWriter(RowWriter):
         """Delete everything written so far."""
         self._pending, self._pending_bytes = [], 0
         if self._parquet is not None:
-            # Its finaliser would write a footer into the discarded file.
+            # Its finalizer would write a footer into the discarded file.
             self._parquet.is_open = False
         if self._output is not None:
             self._output.discard()
         self._parquet = self._output = None
-        # Why the rows are not wanted matters more; gc removes what cannot be deleted now.
+        # The reason for discarding is more important; gc removes what cannot be deleted now.
         with suppress(StrataError):
             while self._done:
                 self._store.delete(Url.parse(self._done.pop().url))
@@ -307,7 +307,7 @@ class TableWriter(RowWriter):
         self._checksum += RowsChecksum.of(rows)
         with self._level.timed(rows):
             self._parquet.write_table(rows, row_group_size=rows.num_rows)
-        # Ending half a row group early is as likely as late, so files come out even.
+        # A file ends up to half a row group early as often as late, so sizes average to the target.
         after = self._output.tell()
         if after + (after - before) // 2 >= self._layout.target_file_bytes:
             self.roll()

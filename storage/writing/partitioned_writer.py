@@ -25,7 +25,7 @@ from strata.storage.writing.parquet import (
 
 __all__ = ["PartitionedWriter", "table_writer"]
 
-# An offset or a number.
+# Size of an offset or a number.
 _SLOT_BYTES = 8
 
 
@@ -44,27 +44,27 @@ def table_writer(
 
 @dataclass(frozen=True, slots=True)
 class _Routed:
-    """Rows in their order, and the partition of each: int64[n], place in ``partitions``."""
+    """Rows in their order, and the partition of each: int64[n], index into ``partitions``."""
 
     rows: pa.RecordBatch
     owner: NDArray[np.int64]
     partitions: tuple[Partition, ...]
 
     def shares(self) -> Iterator[NDArray[np.int64]]:
-        """Numbers of the rows of each partition, ascending."""
+        """The row numbers of each partition, ascending."""
         order = np.argsort(self.owner, kind="stable")
         bounds = np.searchsorted(self.owner[order], np.arange(1, len(self.partitions)))
         return iter(np.split(order, bounds))
 
     def take(self, places: NDArray[np.int64]) -> _Routed:
-        """Some of the rows, copied, so that the others can go from memory."""
+        """Some of the rows, copied, so that the others can be freed."""
         owners, owner = np.unique(self.owner[places], return_inverse=True)
         left = tuple(self.partitions[number] for number in owners.tolist())
         return _Routed(self.rows.take(pa.array(places)), owner, left)
 
 
 def _row_bytes(rows: pa.RecordBatch) -> NDArray[np.int64]:
-    """Bytes of each row, nearly: those of its values and offsets."""
+    """Approximate bytes of each row: those of its values and offsets."""
     size = np.zeros(rows.num_rows, np.int64)
     for column in rows.columns:
         if pa.types.is_list(column.type):
@@ -80,16 +80,16 @@ class PartitionedWriter(RowWriter):
     """Sends every row to a file of its partition.
 
     Rows are gathered up to ``layout.pending_bytes``; then those of the largest partitions are
-    written, as a row group each, until half is left. No more than ``layout.open_files`` files are
-    open: before another one is, that which waits longest is ended. So more partitions cost smaller
-    files, which compaction joins, and never memory.
+    written, as one row group each, until half of them are left. No more than ``layout.open_files``
+    files are open: before another one is opened, the least recently written one is ended. So more
+    partitions lead to smaller files, which compaction merges, and never to more memory.
 
     A file that is never published is an orphan, which garbage collection removes.
 
     Args:
         open_writer: makes the writer of a partition.
         table: name of the table, a key of ``SCHEMAS``.
-        layout: partitions, and how much is open and pending.
+        layout: partitions, and limits of open files and pending bytes.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class PartitionedWriter(RowWriter):
 
     @property
     def open_files(self) -> int:
-        """Files that are open now."""
+        """Number of files that are open now."""
         return len(self._open)
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes of the rows that wait."""
+        """Bytes of the rows that are waiting to be written."""
         return self._pending_bytes
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -131,7 +131,7 @@ class PartitionedWriter(RowWriter):
                 self._write_largest()
 
     def roll(self) -> None:
-        """End all files; the next rows start others."""
+        """End all files; the next rows start new ones."""
         if self._pending:
             gathered = self._gathered()
             for partition, places in zip(gathered.partitions, gathered.shares(), strict=True):
@@ -141,7 +141,7 @@ class PartitionedWriter(RowWriter):
             self._end(partition)
 
     def close(self) -> list[WrittenFile]:
-        """End all files and tell what was written, by partition in the order of their rows."""
+        """End all files, and return what was written, by partition in the order of their rows."""
         self.roll()
         return [file for writer in self._writers.values() for file in writer.close()]
 
@@ -171,7 +171,7 @@ class PartitionedWriter(RowWriter):
             self._pending, self._pending_bytes = [left], left.rows.nbytes
 
     def _gathered(self) -> _Routed:
-        """What is pending, as one, and no longer pending."""
+        """Take all pending rows, joined into one batch."""
         numbers: dict[Partition, int] = {}
         owners = []
         for each in self._pending:

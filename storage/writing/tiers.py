@@ -25,7 +25,7 @@ class Tier:
 
 
 def tiers_of(settings: Settings) -> dict[str, Tier]:
-    """All tiers of the settings by name, the warehouse's own among them."""
+    """All tiers of the settings by name, including the warehouse's own."""
     return {
         name: Tier(name, Url.parse(tier.url), ParquetLayout.of(tier, settings.shard.target_file_mb))
         for name, tier in settings.all_tiers.items()
@@ -33,7 +33,7 @@ def tiers_of(settings: Settings) -> dict[str, Tier]:
 
 
 def landing_tier(settings: Settings, table: str) -> Tier:
-    """The tier that the shard stage writes to, before compress puts its tables into theirs."""
+    """The tier that the shard stage writes to, before compress moves the table to its own tier."""
     return tier_for_table(settings, settings.shard.landing, table)
 
 
@@ -43,7 +43,7 @@ def tier_of_table(settings: Settings, table: str) -> Tier:
 
 
 def tier_for_table(settings: Settings, name: str, table: str) -> Tier:
-    """A tier by its name, with the partitions of a table in the layout."""
+    """A tier by name, with the partitions of a table in the layout."""
     tier = tiers_of(settings)[name]
     return replace(tier, layout=layout_for(settings, tier, table))
 

@@ -114,7 +114,7 @@ def test_rollback_to_a_snapshot_takes_the_tables_of_its_stage_along(context, tmp
     steps = return_to(context, str(before))
     assert [step.table for step in steps] == ["inputs", "fingerprints", "documents"] or [
         step.table for step in steps
-    ] == ["inputs", "rejects", "fingerprints", "documents"]
+    ] == ["inputs", "fingerprints", "rejects", "documents"]
     assert rows_of(context, "inputs") == inputs
     assert rows_of(context, "tokens") == tokens
 

@@ -14,7 +14,7 @@ OTHERS = frozenset(
     }
 )
 # Modules are named in dotted words with underscores, and their first word is a floor.
-MODULE = re.compile(r"strata\.(storage|pipelines|jobs)(\.|$)|strata\.zip$")
+MODULE = re.compile(r"strata\.(storage|pipelines|jobs|errors)(\.|$)|strata\.zip$")
 
 
 def literals(file):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "make_venv.sh"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "make_venv.sh"
 # Answers a call with the exit code that a file of that name holds, and records it.
 PYTHON = """#!/usr/bin/env bash
 case "$*" in

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILES = ("Makefile", "pyproject.toml", "constraints.txt", ".ci/run", ".ci/lane")
 LANES = ("unit", "tables", "stages", "spark", "e2e", "services", "performance")
 # python -m pytest tests/LANE: says what the file of the lane says, and ends with its exit code.
@@ -27,12 +27,12 @@ class Checkout:
         for name in FILES:
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-        for package in ("storage", "pipelines", "jobs", "tests/services", "scripts", ".venv/bin"):
+        for package in ("storage", "pipelines", "jobs", "scripts", ".venv/bin"):
             (folder / package).mkdir(parents=True)
         (folder / "conf").mkdir()
         (folder / "conf/settings.py").touch()
-        (folder / "tests/services/test_servers.py").touch()
-        self.program("scripts/make_venv.sh", "")
+        for script in ("make_venv", "build_docs"):
+            self.program(f"scripts/{script}.sh", "")
         for name in ("ruff", "mypy"):
             self.program(f".venv/bin/{name}", "")
         self.program(".venv/bin/python", PYTEST)
@@ -72,7 +72,7 @@ def test_ci_all_lanes_pass_ends_with_their_seconds_and_closing_lines(checkout):
     assert (done.returncode, done.stderr) == (0, "")
     lines = summary(done)
     assert {line.split()[0] for line in lines[: -len(LANES)]} == {
-        "lint",
+        *("lint", "types", "docs"),
         *(f"test-{lane}" for lane in LANES),
     }
     assert all(re.fullmatch(r"\S+ +\d+ s", line) for line in lines[: -len(LANES)])
@@ -94,7 +94,7 @@ def test_ci_a_lane_that_fails_or_has_no_test_fails_after_the_others(checkout, co
 def test_ci_style_that_fails_fails(checkout):
     checkout.program(".venv/bin/mypy", "#!/usr/bin/env bash\nexit 1\n")
     done = checkout.run()
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "failed: lint")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "failed: types")
 
 
 def test_ci_lanes_side_by_side_are_each_printed_whole(checkout):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "run_uv.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "run_uv.py"
 UV = """#!/usr/bin/env bash
 [ "$1" != --version ] || exit 0
 echo "$@"
