@@ -1,4 +1,4 @@
-"""The time of day, as a value that is passed in where files are named or judged by it."""
+"""The clock, as a value that is passed to what names or judges files by time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 __all__ = ["Clock", "now_ms"]
 
 Clock: TypeAlias = Callable[[], int]
-"""Tells the milliseconds since 1970."""
+"""Returns the time, in milliseconds since 1970."""
 
 
 def now_ms() -> int:

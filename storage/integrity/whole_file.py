@@ -17,13 +17,17 @@ from strata.storage.transfer.prefetch import PrefetchedFile
 __all__ = ["check_bytes", "checksum_rows"]
 
 _BATCH_BYTES = 16_000_000
-_PIECE = 8 << 20
+PIECE_BYTES = 8 << 20
 
 
-def check_bytes(scan: ParquetScan) -> None:
+def check_bytes(scan: ParquetScan, piece_bytes: int = PIECE_BYTES) -> None:
     """Compare all bytes of a file with the digest in its footer, if it has one.
 
     Call it first: what it has fetched is then decoded from memory.
+
+    Args:
+        scan: the open file.
+        piece_bytes: what is read of a file at once.
 
     Raises:
         InputError: they differ.
@@ -36,7 +40,7 @@ def check_bytes(scan: ParquetScan) -> None:
     if stored is None:
         return
     body = xxhash.xxh3_128()
-    for piece in _pieces(source, source.size - len(footer)):
+    for piece in _pieces(source, source.size - len(footer), piece_bytes):
         body.update(piece)
     if not stored.is_file_sound(body):
         raise InputError(f"{scan.url} is damaged: its bytes do not have the digest in its footer")
@@ -65,10 +69,10 @@ def checksum_rows(scan: ParquetScan, schema: pa.Schema) -> RowsChecksum:
     )
 
 
-def _pieces(source: PrefetchedFile, end: int) -> Iterator[bytes | memoryview]:
+def _pieces(source: PrefetchedFile, end: int, piece_bytes: int) -> Iterator[bytes | memoryview]:
     source.seek(0)
     while (rest := end - source.tell()) > 0:
-        yield source.read(min(rest, _PIECE))
+        yield source.read(min(rest, piece_bytes))
 
 
 def _batches(scan: ParquetScan, group: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,7 @@
 
 import strata
 from strata.jobs.session.spark import LazySession
-from tests.spark.conftest import bare_settings
+from strata.settings import Settings
 from tests.support.corpora.texts import library_texts, with_copies, write_shards
 
 
@@ -29,7 +29,9 @@ def test_run_uses_the_spark_that_runs_and_leaves_it(spark, tmp_path, capsys):
 def test_session_beside_another_has_sql_settings_of_its_own(spark):
     name = "spark.sql.shuffle.partitions"
     mine = spark.conf.get(name)
-    session = LazySession(bare_settings(**{name: 11, "spark.driver.memory": "9g"}), None, "run")
+    properties = {name: 11, "spark.driver.memory": "9g"}
+    settings = Settings(corpus="none", inputs=[{"path": "none"}], spark=properties)
+    session = LazySession(settings, None, "run")
 
     assert session().conf.get(name) == "11"
     assert session().sparkContext.applicationId == spark.sparkContext.applicationId

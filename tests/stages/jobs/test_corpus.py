@@ -14,7 +14,7 @@ import pytest
 
 import strata
 from strata.jobs import corpus as corpus_module
-from strata.jobs.runner import launch
+from strata.jobs.runner import launch, read_log
 from strata.toml_text import toml_value
 from tests.support.corpora.texts import library_texts, with_copies, write_shards
 from tests.support.sequential import FakeSession
@@ -192,9 +192,7 @@ def test_to_arrow_batches_of_a_condition_that_cannot_be_read_says_so_at_once(cle
 
 def test_to_arrow_batches_notes_what_was_read(made, clean, monkeypatch):
     noted = []
-    monkeypatch.setattr(
-        "strata.jobs.runner.read_log.log_reads", lambda _, run, reads: noted.append((run, reads))
-    )
+    monkeypatch.setattr(read_log, "log_reads", lambda _, run, reads: noted.append((run, reads)))
 
     for _ in clean.to_arrow_batches(["doc_id"]):
         break

@@ -7,6 +7,7 @@ from strata.errors import ConflictError, SettingsError
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.fsspec_store import FsspecStore
+from strata.storage.tables import table as table_module
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
@@ -121,6 +122,6 @@ class CatalogTests:
         with open_corpus(settings) as corpus:
             corpus.table("rejects").iceberg()
             older = SCHEMAS["rejects"].remove(1)
-            monkeypatch.setattr("strata.storage.tables.table.SCHEMAS", {"rejects": older})
+            monkeypatch.setattr(table_module, "SCHEMAS", {"rejects": older})
             with pytest.raises(ConflictError, match="other columns"):
                 corpus.table("rejects").files()

@@ -3,6 +3,7 @@
 import json
 
 from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.maintenance import move as move_module
 from strata.pipelines.maintenance import move_task
 from strata.pipelines.retraction.request import RetractRequest
 from strata.pipelines.retraction.run import run_retract
@@ -99,7 +100,7 @@ def test_move_spills_the_coldest_of_a_full_tier(tmp_path):
 
 
 def test_move_several_batches_are_one_commit_each(settings, corpus, monkeypatch):
-    monkeypatch.setattr("strata.pipelines.maintenance.move.BATCH_FILES", 2)
+    monkeypatch.setattr(move_module, "BATCH_FILES", 2)
     for i in range(5):
         put(corpus, settings, [i])
     before = len(corpus.table("clusters").snapshots())

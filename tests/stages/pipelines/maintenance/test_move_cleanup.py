@@ -7,9 +7,11 @@ import pytest
 
 from strata.errors import ConflictError
 from strata.jobs.cli import main
+from strata.pipelines.maintenance import move as move_module
 from strata.storage.cleanup.garbage import find_orphans
 from strata.storage.layout.file_names import file_name
-from strata.storage.lifecycle.accesses import accesses_folder, log_file_lineage, record_accesses
+from strata.storage.lifecycle import move_cleanup
+from strata.storage.lifecycle.accesses import accesses_folder, record_accesses
 from strata.storage.lifecycle.journal import MoveJournal
 from strata.storage.lifecycle.move_cleanup import LONGEST_MOVE, clean_up_moves, pending_copies
 from strata.storage.transfer.metering import FileReads
@@ -66,7 +68,7 @@ def test_settle_cleans_up_after_a_run_that_died_but_not_after_one_that_may_live(
     corpus.store.write_bytes(other, b"other")
     assert clean_up_moves(corpus, NO_GRACE).files == 0
     later = time.time_ns() + round(LONGEST_MOVE.total_seconds() * 1e9) + 10**9
-    monkeypatch.setattr("strata.storage.lifecycle.move_cleanup.time.time_ns", lambda: later)
+    monkeypatch.setattr(time, "time_ns", lambda: later)
     assert clean_up_moves(corpus, NO_GRACE).files == 1
     assert not corpus.store.exists(half)
     assert corpus.store.exists(other)
@@ -78,19 +80,16 @@ def test_move_of_a_run_that_slept_until_it_was_given_up_publishes_nothing(
     settings, corpus, monkeypatch, asleep_before
 ):
     put(corpus, settings, [1, 2])
-    owner = MoveJournal if asleep_before == "copied" else "strata.pipelines.maintenance.move"
-    target = (owner, asleep_before) if asleep_before == "copied" else (f"{owner}.{asleep_before}",)
-    real = MoveJournal.copied if asleep_before == "copied" else log_file_lineage
+    owner = MoveJournal if asleep_before == "copied" else move_module
+    real = getattr(owner, asleep_before)
 
     def after_a_long_sleep(*given):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                "strata.storage.lifecycle.move_cleanup.LONGEST_MOVE", timedelta(seconds=-1)
-            )
+            patch.setattr(move_cleanup, "LONGEST_MOVE", timedelta(seconds=-1))
             assert clean_up_moves(corpus, timedelta(seconds=-1)).files == 1
         return real(*given)
 
-    monkeypatch.setattr(*target, after_a_long_sleep)
+    monkeypatch.setattr(owner, asleep_before, after_a_long_sleep)
     with pytest.raises(ConflictError, match="longer than any move may"):
         move(settings)
     monkeypatch.undo()

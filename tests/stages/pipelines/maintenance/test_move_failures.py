@@ -6,6 +6,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 
 from strata.errors import BalanceError, ConflictError, InputError, MachineError
+from strata.pipelines.lineage.guard import RetractionGuard
+from strata.pipelines.maintenance import move as move_module
 from strata.pipelines.maintenance import move_task
 from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.contracts.url import Url
@@ -89,15 +91,15 @@ def test_move_rows_that_come_out_different_are_never_published(settings, corpus,
 @pytest.mark.parametrize("level", [3, 9])
 def test_move_copy_that_was_damaged_on_its_way_is_dropped(tmp_path, level, monkeypatch):
     settings = tiered(str(tmp_path), level=level)
-    real = move_task._checksum
+    real = move_task.checksum_rows
 
-    def flipped(task, scan):
-        sums = real(task, scan)
+    def flipped(scan, schema):
+        sums = real(scan, schema)
         if "/cold/" in str(scan.url):
             return RowsChecksum(sums.rows, sums.total ^ 1, sums.columns)
         return sums
 
-    monkeypatch.setattr(move_task, "_checksum", flipped)
+    monkeypatch.setattr(move_task, "checksum_rows", flipped)
     with open_corpus(settings) as corpus:
         put(corpus, settings, [1, 2, 3])
         with pytest.raises(BalanceError, match="are not those of"):
@@ -125,7 +127,7 @@ def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
             replace_files(corpus.table("clusters"), [replacement], run_id="other")
         return result
 
-    monkeypatch.setattr("strata.pipelines.maintenance.move.run_move_task", overtaken)
+    monkeypatch.setattr(move_module, "run_move_task", overtaken)
     report = move(settings)
     assert ids_of(corpus) == [1, 2, 3]
     assert tiers_used(corpus) == ["cold", "hot"]
@@ -155,10 +157,11 @@ def test_move_whose_commit_is_told_to_have_lost_keeps_its_copies(settings, corpu
 def test_move_beside_a_retraction_publishes_nothing(settings, corpus, monkeypatch):
     put(corpus, settings, [1])
     keys = iter(["before", "after"])
-    monkeypatch.setattr(
-        "strata.pipelines.lineage.guard.RetractionGuard.check",
-        lambda *_: (_ for _ in ()).throw(ConflictError(f"retracted {next(keys)}")),
-    )
+
+    def refuse(*_):
+        raise ConflictError(f"retracted {next(keys)}")
+
+    monkeypatch.setattr(RetractionGuard, "check", refuse)
     with pytest.raises(ConflictError, match="retracted"):
         move(settings)
     assert tiers_used(corpus) == ["hot"]

@@ -7,6 +7,7 @@ import pytest
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.lifecycle.move_cleanup import clean_up_moves
+from strata.storage.tables import table as table_module
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.held_files import held_files
 from strata.storage.tables.table import TABLE_PROPERTIES
@@ -24,7 +25,7 @@ PROPERTIES = TABLE_PROPERTIES | {"commit.retry.min-wait-ms": "0", "commit.retry.
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_schedules_no_row_is_lost_or_doubled(tmp_path, group, monkeypatch):
-    monkeypatch.setattr("strata.storage.tables.table.TABLE_PROPERTIES", PROPERTIES)
+    monkeypatch.setattr(table_module, "TABLE_PROPERTIES", PROPERTIES)
     for seed in range(group, SCHEDULES, GROUPS):
         # Copies and recompression in turn.
         settings = tiered(f"{tmp_path}/{seed}", level=3 if (seed // GROUPS) % 2 else 5)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from strata.pipelines.execution.stage import StageStatus
+from strata.pipelines.stages import dedup as dedup_stage
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
@@ -177,7 +178,7 @@ def test_run_that_died_before_the_ledger_is_finished_without_a_search(tmp_path, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("strata.pipelines.stages.dedup.write_ledger", dies)
+        patch.setattr(dedup_stage, "write_ledger", dies)
         with pytest.raises(KeyboardInterrupt):
             run_dedup(context)
 

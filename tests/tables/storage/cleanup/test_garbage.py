@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.publish import PublishMode
 from strata.storage.tables.replace import Replacement, replace_files
@@ -70,7 +72,12 @@ def test_orphans_younger_than_the_grace_are_left_alone(table, make, orphans):
 
 def test_orphans_of_unknown_age_are_left_alone(corpus, tiers, make, monkeypatch):
     make(1)
-    monkeypatch.setattr("strata.storage.stores.fsspec_store._nanoseconds", lambda _: None)
+    find = FsspecStore.find
+
+    def ageless(store, url):
+        return [replace(each, modified_ns=None) for each in find(store, url)]
+
+    monkeypatch.setattr(FsspecStore, "find", ageless)
     assert find_orphans(corpus, tiers.values(), NO_GRACE) == []
 
 

@@ -4,14 +4,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from strata.errors import TransientError
+from strata.errors import InputError, TransientError
 from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.contracts.url import Url
+from strata.storage.integrity import whole_file
 from strata.storage.integrity.verify import Finding, VerifyLevel, verify, verify_file
+from strata.storage.integrity.whole_file import check_bytes
 from strata.storage.layout.schemas import SCHEMAS
+from strata.storage.reading.scan import open_parquet
 from strata.storage.tables.catalog import open_corpus
 from strata.storage.tables.held_files import HeldFile
 from strata.storage.tables.publish import PublishMode, publish
+from strata.storage.tables.table import CorpusTable
 from strata.storage.tables.tags import delete_tag, tag_corpus
 from strata.storage.transfer.metering import MeteredStore
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
@@ -147,11 +151,17 @@ def test_verify_reads_every_byte_once(corpus, file):
 
 @pytest.mark.parametrize("prefetch", [0, 1 << 30])
 def test_verify_large_row_groups_are_streamed(corpus, file, monkeypatch, prefetch):
-    monkeypatch.setattr("strata.storage.integrity.whole_file.PREFETCH", prefetch)
-    monkeypatch.setattr("strata.storage.integrity.whole_file._PIECE", 1000)
+    monkeypatch.setattr(whole_file, "PREFETCH", prefetch)
     assert found(corpus) == []
+    with open_parquet(corpus.store, file.location) as scan:
+        check_bytes(scan, piece_bytes=1000)
     change(corpus, file, lambda data: data.__setitem__(5000, data[5000] ^ 1))
     assert found(corpus) == [("clusters", Finding.DAMAGED)]
+    with (
+        open_parquet(corpus.store, file.location) as scan,
+        pytest.raises(InputError, match="is damaged"),
+    ):
+        check_bytes(scan, piece_bytes=1000)
 
 
 def test_verify_sound_file_in_the_place_of_another_is_found(corpus, folder):
@@ -169,7 +179,7 @@ def test_verify_sound_file_in_the_place_of_another_is_found(corpus, folder):
 def test_verify_rows_that_are_not_those_of_the_checksum_are_damage(corpus, folder, monkeypatch):
     """A defect of the machine while writing: every page is sound, but a value is another."""
     wrong = RowsChecksum.of(pa.RecordBatch.from_pylist(clusters(1, 7), schema=SCHEMAS["clusters"]))
-    monkeypatch.setattr("strata.storage.writing.parquet.RowsChecksum.of", lambda _: wrong)
+    monkeypatch.setattr(RowsChecksum, "of", lambda _: wrong)
     written = write(corpus, folder, "clusters", clusters(1, 8))
     monkeypatch.undo()
     publish(
@@ -196,9 +206,9 @@ def test_verify_of_some_tables_reads_no_other(corpus, file):
 
 
 def test_verify_other_row_count_of_the_same_size_is_found(corpus, file, folder, monkeypatch):
+    listed = [file]
     monkeypatch.setattr(
-        "strata.storage.tables.table.CorpusTable.files",
-        lambda self: [file] * (self.name == "clusters"),
+        CorpusTable, "files", lambda self: listed if self.name == "clusters" else []
     )
     (other,) = write(corpus, folder, "clusters", clusters(1, 2))
     data = corpus.store.read_bytes(Url.parse(other.url))
@@ -210,12 +220,10 @@ def test_verify_other_row_count_of_the_same_size_is_found(corpus, file, folder, 
     assert found(corpus) == [("clusters", Finding.DAMAGED)]
 
 
-def test_verify_file_with_other_columns_is_damage(corpus, monkeypatch):
+def test_verify_file_with_other_columns_is_damage(corpus):
     (tokens,) = corpus.table("tokens").files()
-    monkeypatch.setattr(
-        "strata.storage.integrity.verify.corpus_files", lambda *_: [HeldFile("clusters", tokens)]
-    )
-    assert found(corpus) == [("clusters", Finding.DAMAGED)]
+    check = verify_file(corpus.store, HeldFile("clusters", tokens), VerifyLevel.FULL)
+    assert check.finding is Finding.DAMAGED
 
 
 def test_verify_store_that_does_not_answer_is_no_finding(corpus, monkeypatch):

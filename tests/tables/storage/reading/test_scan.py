@@ -9,6 +9,7 @@ import pytest
 from strata.errors import InputError, MachineError, TransientError
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import DOCUMENTS
+from strata.storage.reading import scan as scan_module
 from strata.storage.reading.scan import group_bounds, open_parquet, read_batches
 from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.transfer.metering import MeteredStore
@@ -77,7 +78,7 @@ def test_scan_document_of_50_mb_is_held_once(store, folder):
 
 
 def test_scan_row_group_larger_than_the_prefetch_streams(store, folder, monkeypatch):
-    monkeypatch.setattr("strata.storage.reading.scan.PREFETCH", 10_000)
+    monkeypatch.setattr(scan_module, "PREFETCH", 10_000)
     plain = ParquetLayout("none", None, row_group_bytes=2 * MB, target_file_bytes=100 * MB)
     texts = [os.urandom(500).hex() for _ in range(1500)]
     (url,) = write(store, folder, [documents(0, texts)], plain)
@@ -136,7 +137,7 @@ def test_scan_failing_store_is_not_taken_for_damage(
     store, folder, monkeypatch, error, kind, prefetch
 ):
     (url,) = write(store, folder, [documents(0, [os.urandom(2000).hex() for _ in range(200)])])
-    monkeypatch.setattr("strata.storage.reading.scan.PREFETCH", prefetch)
+    monkeypatch.setattr(scan_module, "PREFETCH", prefetch)
     with pytest.raises(kind):
         read(Failing(error=error), url)
 

@@ -209,7 +209,7 @@ def test_store_close_that_is_interrupted_leaves_no_part(folder, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("strata.storage.stores.handles.os.replace", interrupt)
+    monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         FsspecStore().write_bytes(folder / "x", b"1")
     assert os.listdir(folder.path) == []

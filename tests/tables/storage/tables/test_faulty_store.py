@@ -10,6 +10,7 @@ from strata.errors import TransientError
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.store import ByteRange
+from strata.storage.iceberg import file_io
 from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import Corpus, open_corpus
 from strata.storage.tables.publish import PublishMode, publish
@@ -75,7 +76,7 @@ def test_faulty_store_under_a_table_loses_and_doubles_nothing(settings, monkeypa
     """Appends, rewrites and collections, each repeated until it ends well."""
     faulty = FaultyStore(FsspecStore(), fault, every)
     # The metadata of Iceberg go through the same store.
-    monkeypatch.setattr("strata.storage.iceberg.file_io.open_store", lambda _: faulty)
+    monkeypatch.setattr(file_io, "open_store", lambda _: faulty)
     dice = random.Random(f"{fault}{every}")
     rows, failures = [], 0
     with open_corpus(settings) as plain:

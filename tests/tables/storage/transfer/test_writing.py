@@ -1,5 +1,7 @@
 import gc
+import random
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -191,7 +193,7 @@ def test_transfer_terminal_fault_is_told_at_once():
 
 def test_transfer_pauses_are_random_within_a_bound_that_doubles(monkeypatch):
     pauses = []
-    monkeypatch.setattr("strata.storage.transfer.retry.time.sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     policy = TransferPolicy(attempts=8, first_pause=1.0, longest_pause=5.0, retry_seconds=1e9)
 
     def fail():
@@ -209,7 +211,7 @@ def test_transfer_pauses_are_random_within_a_bound_that_doubles(monkeypatch):
 
 def test_transfer_time_limit_ends_attempts_early(monkeypatch):
     calls = []
-    monkeypatch.setattr("strata.storage.transfer.retry.random.uniform", lambda _, high: high)
+    monkeypatch.setattr(random, "uniform", lambda _, high: high)
 
     def fail():
         calls.append(1)

@@ -7,6 +7,7 @@ from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.tier_hints import TierHints
 from strata.storage.contracts.transfer_policy import TransferPolicy
 from strata.storage.contracts.url import Url
+from strata.storage.stores import fsspec_store
 from strata.storage.stores.filesystems import open_filesystem
 from strata.storage.stores.fsspec_store import FsspecStore
 
@@ -61,7 +62,7 @@ def test_hints_replication_reaches_libhdfs_when_it_connects(monkeypatch):
         asked.update(options)
         raise OSError("no libhdfs here")
 
-    monkeypatch.setattr("strata.storage.stores.fsspec_store.open_filesystem", opened)
+    monkeypatch.setattr(fsspec_store, "open_filesystem", opened)
     store = FsspecStore(StorageOptions({}, {"hdfs://nn/cold": TierHints(replication=2)}))
     with pytest.raises(OSError, match="no libhdfs"):
         store.create(Url.parse("hdfs://nn/cold/x"))
