@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from strata.pipelines.ingest.task import WRITTEN
+from strata.pipelines.lineage.staleness import TABLES_OF_CUTS
 from strata.pipelines.stages.shard import PUBLISHED
 from strata.settings import Settings
 from strata.stages import RUN, STAGE_COMMANDS, STAGES, stages_of_command
 from strata.storage.layout.schemas import SCHEMAS
+from strata.storage_settings import CompressSettings
 from strata.tables import DECLARED, RepairRule, RetractionRule, published_with, table_names
 
 ROOT = Path(__file__).parents[3]
@@ -67,3 +69,11 @@ def test_stages_each_belongs_to_a_command_with_a_script():
     assert stages_of_command(RUN) == tuple(STAGES.values())
     for command, (script, _) in STAGE_COMMANDS.items():
         assert f'job_main("{command}", argv)' in (ROOT / "jobs" / f"{script}.py").read_text()
+
+
+def test_tables_that_cuts_are_checked_against_are_what_they_are_made_from():
+    assert {table for _, table in TABLES_OF_CUTS} == set(DECLARED["cuts"].made_from)
+
+
+def test_tables_that_are_compacted_by_default_are_what_compress_reads():
+    assert CompressSettings().tables == STAGES["compress"].reads

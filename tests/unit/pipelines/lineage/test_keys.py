@@ -4,10 +4,12 @@ They are in the snapshots of every corpus: where one of these values changes wit
 beside it, all corpora are made again for nothing.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from strata.pipelines.ingest.plan import Retractions, plan_shard
-from strata.pipelines.lineage.keys import NO_ITEMS
+from strata.pipelines.lineage.keys import NO_ITEMS, cuts_key
 from strata.pipelines.lineage.upstream import Upstream
 from strata.pipelines.readers.listing import FoundInput, Listing
 from strata.pipelines.readers.split import Compression, ReadOptions
@@ -16,6 +18,7 @@ from strata.pipelines.tables.state import TableStates
 from strata.pipelines.tokenization.identity import tokens_key
 from strata.pipelines.tokenization.spec import TokenizerKind, TokenizerSpec
 from strata.settings import DedupSettings, InputFormat, Settings, TokenizeSettings, TrainSettings
+from strata.stages import STAGES
 from strata.storage.tables.table import TableState
 
 NO_TABLE = TableState("other", "documents", None)
@@ -148,3 +151,81 @@ def test_keys_each_cause_changes_those_of_what_follows(change):
         },
         "benchmarks": {"item_key", "contained_key", "removals_key", "cuts_key"},
     }[change]
+
+
+# Another value of each setting of [dedup], beside FULL with passages.
+OTHERS = {
+    "threshold": 0.6,
+    "ngram": 4,
+    "bands": 21,
+    "rows": 7,
+    "survivor": ["first"],
+    "verify": "sketch",
+    "link": "cluster",
+    "write_clean": False,
+    "memory_documents": 1,
+    "driver_edges": 1,
+    "audit_documents": 1,
+    "passages": "paragraph",
+    "passage_words": 9,
+    "substring_words": 51,
+    "memory_passages": 1,
+    "contain_ngram": 10,
+    "containment": 0.3,
+    "contain_words": 9,
+    "contain_limit": 10,
+}
+# They name corpora, whose keys are part of the upstream state.
+CORPORA = {"against", "decontaminate"}
+
+
+def deciding(own_key):
+    """The settings of [dedup] that decide one of the keys that ``own_key`` gives."""
+    before = own_key(upstream(FULL, REFERENCES, BENCHMARKS))
+    changed = {}
+    for name, value in OTHERS.items():
+        settings = DedupSettings.model_validate({**FULL.model_dump(), name: value})
+        changed[name] = own_key(upstream(settings, REFERENCES, BENCHMARKS)) != before
+    return {f"dedup.{name}" for name, is_other in changed.items() if is_other}
+
+
+def declared(stage):
+    names = {name for name in STAGES[stage].settings if name.startswith("dedup.")}
+    return names - {f"dedup.{name}" for name in CORPORA}
+
+
+def test_keys_every_setting_of_dedup_is_changed_here():
+    assert set(OTHERS) | CORPORA == set(DedupSettings.model_fields)
+
+
+def test_keys_settings_that_decide_decontaminate_are_declared():
+    assert deciding(lambda found: found.item_key) == declared("decontaminate")
+
+
+def test_keys_settings_that_decide_dedup_are_declared():
+    def own(found):
+        return found.ledger_settings_key, cuts_key(found.settings, "survivors")
+
+    assert deciding(own) == declared("dedup")
+
+
+def test_keys_settings_that_decide_tokens_are_declared():
+    def own(found):
+        return tokens_key(
+            replace(found, settings=DedupSettings(write_clean=found.settings.write_clean)),
+            TRAINED,
+            None,
+        )
+
+    assert deciding(own) == declared("tokenize")
+    others = {"bos": False, "eos": False, "train": {"vocab_size": 6000}}
+    state = upstream(DedupSettings())
+    keys = {tokens_key(state, TRAINED, None), tokens_key(state, TRAINED, SPEC)}
+    for name, value in others.items():
+        settings = TokenizeSettings.model_validate({**TRAINED.model_dump(), name: value})
+        keys.add(tokens_key(state, settings, None))
+    names = {"tokenizer", *others}
+    assert len(keys) == 1 + len(names)
+    assert {f"tokenize.{name}" for name in names} == {
+        name for name in STAGES["tokenize"].settings if name.startswith("tokenize.")
+    }
