@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,25 +53,22 @@ TABLES = ("documents", "fingerprints", "rejects", "tokens", "clean")
 LAYOUT = ParquetLayout("zstd", 1, 1_000_000, 10_000_000)
 
 
-def compile_kernels(folder: Path) -> None:
+def compile_kernels(folder: Path, pool: Executor) -> None:
     """Run what the tasks of shard, decontaminate, dedup and tokenize run, on inputs of two formats.
 
     The kernels of JSON lines take as long as all others of shard together, so each of the two sets
-    gets a process of its own.
+    gets a task of its own.
 
     Args:
         folder: where the inputs and the tables are written.
+        pool: where they run.
     """
     _write_inputs(folder)
-    # Forked workers have what this module has imported, and the kernels that an import compiles.
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(WORKS)), fork) as pool:
-        lines = pool.submit(_shard, folder / "in.jsonl", folder / "lines")
-        done = pool.submit(_shard, folder / "in.parquet", folder / "rows").result()
-        later = [pool.submit(work, folder, done) for work in WORKS]
-        for each in later:
-            each.result()
-        lines.result()
+    lines = pool.submit(_shard, folder / "in.jsonl", folder / "lines")
+    done = pool.submit(_shard, folder / "in.parquet", folder / "rows").result()
+    for each in [pool.submit(work, folder, done) for work in WORKS]:
+        each.result()
+    lines.result()
 
 
 def _layouts() -> dict[str, ParquetLayout]:
@@ -168,8 +165,14 @@ def main() -> None:
     """Compile, leaving behind nothing but the cache of the kernels."""
     for package in packages().values():
         drop_compiled(package)
-    with tempfile.TemporaryDirectory(prefix="strata-kernels-") as folder:
-        compile_kernels(Path(folder))
+    # Forked workers have what this module has imported, and the kernels that an import compiles.
+    fork = multiprocessing.get_context("fork")
+    workers = min(os.cpu_count() or 1, len(WORKS))
+    with (
+        tempfile.TemporaryDirectory(prefix="strata-kernels-") as folder,
+        ProcessPoolExecutor(workers, fork) as pool,
+    ):
+        compile_kernels(Path(folder), pool)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The kernels that tasks call are compiled beforehand."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from numba.core.dispatcher import Dispatcher
 
 from strata.jobs.setup.kernels import compile_kernels, drop_compiled
@@ -53,7 +55,9 @@ CALLED = (
 def test_compile_kernels_leaves_none_to_the_first_run(tmp_path):
     assert all(isinstance(kernel, Dispatcher) for kernel in CALLED)
 
-    compile_kernels(tmp_path)
+    # In this process, whose kernels tell what was compiled or loaded.
+    with ThreadPoolExecutor(1) as pool:
+        compile_kernels(tmp_path, pool)
 
     assert [kernel.__name__ for kernel in CALLED if not kernel.signatures] == []
 
