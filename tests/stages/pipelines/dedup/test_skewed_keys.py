@@ -58,7 +58,7 @@ def deduplicated(tmp_path, name, parts, **dedup):
     return context, reports
 
 
-def test_heavy_keys_edges_are_those_of_the_sort_in_memory(tmp_path, texts, monkeypatch):
+def test_skewed_keys_edges_are_those_of_the_sort_in_memory(tmp_path, texts, monkeypatch):
     monkeypatch.setattr(edge_search, "SKEW_POLICY", RULE)
     memory, (expected,) = deduplicated(tmp_path, "memory", [texts])
     shuffled, (report,) = deduplicated(tmp_path, "shuffle", [texts], memory_documents=0)
@@ -69,7 +69,7 @@ def test_heavy_keys_edges_are_those_of_the_sort_in_memory(tmp_path, texts, monke
     assert report.details.repeated_ids == expected.details.repeated_ids
 
 
-def test_heavy_keys_rows_do_not_pass_the_shuffle(tmp_path, texts, monkeypatch):
+def test_skewed_keys_rows_do_not_pass_the_shuffle(tmp_path, texts, monkeypatch):
     _, (before,) = deduplicated(tmp_path, "light", [texts], memory_documents=0)
     monkeypatch.setattr(edge_search, "SKEW_POLICY", RULE)
     _, (after,) = deduplicated(tmp_path, "heavy", [texts], memory_documents=0)
@@ -78,7 +78,7 @@ def test_heavy_keys_rows_do_not_pass_the_shuffle(tmp_path, texts, monkeypatch):
     assert after.details.compared_rows < 0.85 * before.details.compared_rows
 
 
-def test_heavy_keys_inputs_in_parts_give_the_edges_of_memory(tmp_path, texts, monkeypatch):
+def test_skewed_keys_inputs_in_parts_give_the_edges_of_memory(tmp_path, texts, monkeypatch):
     monkeypatch.setattr(edge_search, "SKEW_POLICY", RULE)
     parts = [texts[:100], texts[100:180], texts[180:]]
     steps, reports = deduplicated(tmp_path, "steps", parts, memory_documents=0)
