@@ -42,12 +42,13 @@ stop() {
   rm -f "$DIR/run/$1.pid"
 }
 
-# await NAME SECONDS COMMAND...: poll until the command succeeds; the process must live meanwhile.
+# await NAME SECONDS COMMAND...: poll until the command succeeds; the process must live meanwhile. A
+# process in the midst of exec has an empty command line for an instant, so one look does not decide.
 await() {
   local name=$1 end=$((SECONDS + $2))
   shift 2
   until "$@" >/dev/null 2>&1; do
-    alive "$name" || die "$name ended"
+    alive "$name" || { sleep 0.5 && alive "$name"; } || die "$name ended"
     [ "$SECONDS" -lt "$end" ] || die "$name does not answer"
     sleep 0.1
   done
