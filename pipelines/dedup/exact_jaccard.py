@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from strata.errors import ConflictError
 from strata.pipelines.execution.data_files import DataFile, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
-from strata.pipelines.execution.staging import StagedWriter, staging_folder
+from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import TaskCost, run_tasks, task_stem
 from strata.pipelines.tables.texts import wanted_texts
 from strata.storage.contracts.options import StorageOptions
@@ -157,7 +157,7 @@ def _stage_tasks(
     context: StageContext, texts: Sequence[DataFile], pairs: CandidatePairs
 ) -> list[_StageTask]:
     wanted = np.unique(np.concatenate([pairs.a, pairs.b]))
-    folder = staging_folder(context)
+    folder = context.staging
     files = [
         file
         for file in texts

@@ -20,7 +20,6 @@ from strata.pipelines.dedup.skewed_keys import SkewPolicy, find_hubs
 from strata.pipelines.dedup.verify_buckets import ScanResult, ScanTask, scan_partition
 from strata.pipelines.execution.data_files import DataFile, data_files, group_files
 from strata.pipelines.execution.stage import Counters, StageContext
-from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, run_tasks
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import MAX_BITS, KeyFilter, filter_bits
@@ -89,7 +88,7 @@ def find_edges(
     context: StageContext, search: EdgeSearch, settings: DedupSettings, counters: Counters
 ) -> list[ScanResult]:
     """Compare the new documents; the edges are in files of the staging folder."""
-    folder, last = staging_folder(context), search.watermark.last_doc_id
+    folder, last = context.staging, search.watermark.last_doc_id
     scan = ScanTask(settings.threshold, folder, context.storage_options, last)
     if search.documents > settings.memory_documents:
         return _shuffle(context, search, scan, counters)

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from strata.errors import BalanceError
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.execution.staging import StagedWriter, staging_folder
+from strata.pipelines.execution.staging import StagedWriter
 from strata.pipelines.execution.tasks import rows_of_tasks, run_on_partitions, task_stem
 from strata.pipelines.kernels.columns import Columns
 from strata.pipelines.kernels.components import components, scramble, unscramble
@@ -213,7 +213,7 @@ class PairFolder:
     @classmethod
     def of(cls, context: StageContext, name: str) -> PairFolder:
         """A folder of this name for the run."""
-        return cls(context.spark(), context.store, staging_folder(context) / name)
+        return cls(context.spark(), context.store, context.staging / name)
 
     def write(self, pairs: DataFrame, change: Change = _unchanged) -> PairFiles:
         """Write the two columns of a DataFrame, changed; each partition becomes a file."""

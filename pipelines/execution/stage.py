@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
@@ -17,6 +17,8 @@ from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.attempts import attempt_folder, new_attempt
+from strata.storage.layout.file_names import STAGING
 from strata.storage.stores.opening import open_store
 from strata.storage.transfer.metering import IoMeter, MeteredStore
 
@@ -152,7 +154,8 @@ def restore(report: StageReport[StageDetails], stored: Mapping[str, Any]) -> Non
 class StageContext:
     """The context of a run: settings, tables, and Spark when it is needed.
 
-    ``meter`` counts what the driver itself reads and writes through ``store``.
+    ``meter`` counts what the driver itself reads and writes through ``store``. ``attempt`` tells
+    this execution of the run from all others with its id.
     """
 
     settings: Settings
@@ -161,6 +164,7 @@ class StageContext:
     spark: Callable[[], SparkSession]
     progress: Progress
     meter: IoMeter = field(default_factory=IoMeter)
+    attempt: str = field(default_factory=new_attempt)
 
     @property
     def store(self) -> Store:
@@ -169,8 +173,14 @@ class StageContext:
 
     @property
     def storage_options(self) -> StorageOptions:
-        """Storage options by URL prefix."""
-        return StorageOptions.of(self.settings)
+        """Storage options by URL prefix; their stores refuse what other attempts staged."""
+        return replace(StorageOptions.of(self.settings), staging=self.staging)
+
+    @property
+    def staging(self) -> Url:
+        """Folder for files that live only as long as this attempt of the run."""
+        folder = attempt_folder(self.settings.corpus, self.run_id, self.attempt)
+        return Url.parse(self.settings.warehouse) / STAGING / folder
 
 
 def reports_folder(settings: Settings) -> Url:

@@ -1,4 +1,4 @@
-"""Parquet files of a run's staging folder, which live only as long as the run."""
+"""Parquet files of a run's staging folder, which live only as long as that attempt of the run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from strata.pipelines.execution.stage import StageContext
 from strata.storage.contracts.close_or_discard import CloseOrDiscard
 from strata.storage.contracts.store import Output, Store
 from strata.storage.contracts.url import Url
-from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 
-__all__ = ["StagedFile", "StagedWriter", "read_staged", "staging_folder", "write_staged"]
+__all__ = ["StagedFile", "StagedWriter", "clear_staging", "read_staged", "write_staged"]
 
 BATCH_BYTES = 4_000_000
 GROUP_BYTES = 32_000_000
@@ -73,9 +72,10 @@ class StagedWriter(CloseOrDiscard):
             self._output.discard()
 
 
-def staging_folder(context: StageContext) -> Url:
-    """Folder for files that live only as long as this run."""
-    return Url.parse(context.settings.warehouse) / STAGING / context.run_id
+def clear_staging(context: StageContext) -> None:
+    """Remove what this attempt of the run has staged; what others staged stays."""
+    for file in context.store.find(context.staging):
+        context.store.delete(file.url)
 
 
 @dataclass(frozen=True, slots=True)

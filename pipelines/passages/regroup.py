@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.execution.staging import StagedFile, read_staged, staging_folder, write_staged
+from strata.pipelines.execution.staging import StagedFile, read_staged, write_staged
 from strata.pipelines.execution.tasks import (
     TaskCost,
     rows_of_tasks,
@@ -83,7 +83,7 @@ class CollectTask:
 def _in_memory(
     context: StageContext, files: Sequence[StagedFile], collector: Collector
 ) -> list[CollectedRows]:
-    storage, folder = context.storage_options, staging_folder(context)
+    storage, folder = context.storage_options, context.staging
     partitions = min(context.spark().sparkContext.defaultParallelism, MAX_PARTITIONS)
     urls = tuple(each.file.url for each in files)
     tasks = [

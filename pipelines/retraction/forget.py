@@ -53,7 +53,8 @@ def purge(context: StageContext) -> PurgeResult:
         for file in find_orphans(corpus, tiers, timedelta(0))
         if not file.url.is_below(staging) or (file.modified_ns or now.timestamp() * 1e9) < limit
     ]
-    garbage = collect_garbage(context.store, orphans)
+    # The store of the run leaves alone what others staged, however old it is.
+    garbage = collect_garbage(context.corpus.store, orphans)
     return PurgeResult(len(retracted), garbage.files, garbage.n_bytes)
 
 

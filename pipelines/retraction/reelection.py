@@ -33,7 +33,6 @@ from strata.pipelines.dedup.verify_buckets import (
 from strata.pipelines.dedup.verify_texts import verified_on_driver
 from strata.pipelines.execution.data_files import data_files, group_files
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.kernels.banding import Banding
 from strata.pipelines.kernels.key_filter import KeyFilter, filter_bits
@@ -229,7 +228,7 @@ def new_pairs(
     groups = group_files(files, max(len(files), context.spark().sparkContext.defaultParallelism))
     tasks = [RowTask(some, banding, NOTHING_NEW) for some in groups]
     keys = _keys(context, upstream, linked, banding)
-    folder = staging_folder(context)
+    folder = context.staging
     gather = _GatherTarget(keys, retracted, folder, open_store(context.storage_options))
     context.progress.start("retract", "gather the buckets of what goes", len(tasks))
     staged = run_tasks(context.spark(), partial(_gather, to=gather), tasks)

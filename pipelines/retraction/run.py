@@ -17,7 +17,6 @@ from strata.pipelines.execution.stage import (
     StageStatus,
     Stopwatch,
 )
-from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.lineage.guard import RetractionState, unfinished
 from strata.pipelines.retraction.edit_files import TableEdit, publish_edit
@@ -248,7 +247,7 @@ def _stage(
     """Write the rows to insert, table by table, to files that no table refers to yet."""
     staged: dict[str, list[WrittenFile]] = {}
     added_ids = {edit.table for edit in plan.edits if len(edit.added_ids)}
-    folder = staging_folder(context)
+    folder = context.staging
     rows = {"edges": plan.added_pairs.to_batches(), "clusters": [plan.reelection.rows]}
     for table in sorted(added_ids & rows.keys()):
         target = replace(TableTarget.of(context, table), folder=folder / table)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from strata.errors import BalanceError, InputMissingError
 from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.stage import Counters, StageContext
-from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.tables.doc_set import DocumentSet, RowFilter
 from strata.pipelines.tokenization.identity import named_spec
@@ -89,7 +88,7 @@ def _task(
 ) -> TokenTask:
     settings = context.settings
     tables = ("tokens", "clean") if settings.dedup.write_clean else ("tokens",)
-    folder = staging_folder(context)
+    folder = context.staging
     return TokenTask(
         parts=tuple(parts),
         ledger=(),

@@ -30,7 +30,6 @@ from strata.pipelines.execution.stage import (
     StageStatus,
     Stopwatch,
 )
-from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.table_target import TableTarget
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.coverage import (
@@ -132,7 +131,7 @@ def _search(
     files = documents.files()
     context.spark()
     watch.lap("wait for Spark")
-    folder = staging_folder(context)
+    folder = context.staging
     items = IndexFile(folder / "items.npz", context.storage_options)
     counts = _make_item_index(context, corpora, items)
     watch.lap("index the items")

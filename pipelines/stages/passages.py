@@ -13,7 +13,6 @@ from strata.pipelines.execution.data_files import DataFile, RemovedBy, RowGroups
 from strata.pipelines.execution.details import DedupDetails, PassageCounts
 from strata.pipelines.execution.row_groups import token_parts
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
-from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.pipelines.lineage.keys import wants_cuts
@@ -151,7 +150,7 @@ def _runs(
     tier = tier_of_table(context.settings, "cuts")
     folder = tier.folder(context.settings.corpus, "cuts")
     anchors = _scan(context, remaining, PassageKind.ANCHOR, width, (), report)
-    places = _compare(context, anchors, AnchorCollector(staging_folder(context)), report)
+    places = _compare(context, anchors, AnchorCollector(context.staging), report)
     shared = tuple(each.anchors.file for each in places if each.anchors is not None)
     found = _scan(context, remaining, PassageKind.RUN, width, shared, report)
     for file in shared:
@@ -169,7 +168,7 @@ def _scan(
     report: StageReport[DedupDetails],
 ) -> list[PassageRows]:
     """Read the survivors, and check that no document was missed."""
-    folder, storage = staging_folder(context), context.storage_options
+    folder, storage = context.staging, context.storage_options
     tasks = [
         PassageTask(parts, remaining.ledger, kind, words, anchors, folder, storage)
         for parts in remaining.parts

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from strata.errors import ConflictError, InputError
 from strata.pipelines.execution.data_files import DataFile, RowGroups
 from strata.pipelines.execution.stage import StageContext
-from strata.pipelines.execution.staging import staging_folder
 from strata.pipelines.execution.tasks import run_tasks, task_stem
 from strata.pipelines.tables.survivors import SurvivorCounts, SurvivorFiles, cut_survivors
 from strata.pipelines.tokenization.identity import training_of
@@ -103,7 +102,7 @@ def trained_spec(
     Raises:
         InputError: there are no survivors to train on.
     """
-    folder = staging_folder(context)
+    folder = context.staging
     layout, training = tier_of_table(context.settings, "clean").layout, training_of(settings)
     share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context, fingerprints), 1))
     ledger, cuts = remaining.ledger, remaining.cuts

@@ -12,6 +12,7 @@ from datetime import timedelta
 from strata.errors import ConflictError
 from strata.storage.contracts.store import FileInfo, Store
 from strata.storage.contracts.url import Url
+from strata.storage.layout.attempts import corpus_of_folder
 from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.catalog import Corpus
@@ -42,8 +43,9 @@ def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> lis
     """Files of a corpus that no table refers to, sorted by URL.
 
     Looks at the data folders of its tables in every tier, at their metadata folders, and at
-    ``_staging``; a folder there counts as a whole, by its youngest file. Reports, tokenizers, the
-    catalog and files that the corpus was read from are never among them.
+    ``_staging``; a folder there counts as a whole, by its youngest file, and those of other corpora
+    are left out. Reports, tokenizers, the catalog and files that the corpus was read from are never
+    among them.
 
     Args:
         corpus: the corpus.
@@ -137,7 +139,9 @@ def _abandoned(corpus: Corpus, limit_ns: int) -> Iterator[FileInfo]:
     runs: defaultdict[str, list[FileInfo]] = defaultdict(list)
     for file in corpus.store.find(folder):
         run = str(file.url).removeprefix(f"{folder}/").partition("/")[0]
-        runs[run].append(file)
+        # Older versions named no corpus.
+        if corpus_of_folder(run) in (corpus.name, None):
+            runs[run].append(file)
     for run_files in runs.values():
         if all(_is_older(file, limit_ns) for file in run_files):
             yield from run_files

@@ -32,12 +32,14 @@ class StorageOptions:
         hints: what each tier requests of its store, by the URL of the tier.
         transfer: sizes and limits of transfers.
         cache: the block cache of remote files, if there is one.
+        staging: folder of what one attempt of a run stages; files that others staged are refused.
     """
 
     by_prefix: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     hints: Mapping[str, TierHints] = field(default_factory=dict)
     transfer: TransferPolicy = field(default_factory=TransferPolicy)
     cache: CacheOptions | None = None
+    staging: Url | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> StorageOptions:

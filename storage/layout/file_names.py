@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 STAGING = "_staging"
-"""Folder of the warehouse with one folder per run, for files that no table ever refers to."""
+"""Folder of the warehouse with one folder per attempt, for files that no table ever refers to."""
 _NAME = re.compile(r"(?P<uuid>[0-9a-f]{32})\.(?P<codec>[a-z0-9]+)(?:-(?P<level>\d+))?\.parquet")
 _ORDERED = re.compile(r"-by_(?P<order>[a-z_]+)-")
 _TIME_SHIFT = 80

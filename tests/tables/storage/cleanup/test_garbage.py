@@ -16,6 +16,7 @@ from strata.errors import ConflictError, InputMissingError
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.url import Url
+from strata.storage.layout.attempts import attempt_folder, new_attempt
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables.catalog import open_corpus
@@ -166,6 +167,16 @@ def test_orphans_staging_of_a_run_counts_as_a_whole(corpus, orphans):
         corpus.store.write_bytes(staging / name, b"x")
         touch(staging / name, hours)
     assert orphans(timedelta(hours=24)) == [staging / "done/a", staging / "done/deep/b.bin"]
+
+
+def test_orphans_staging_of_another_corpus_is_left_to_that_corpus(corpus, orphans):
+    staging = corpus.warehouse / "_staging"
+    for name in ("web", "other"):
+        url = staging / attempt_folder(name, "run", new_attempt()) / "a"
+        corpus.store.write_bytes(url, b"x")
+        touch(url, 30)
+    (orphan,) = orphans(timedelta(hours=24))
+    assert orphan.parent.name.startswith("web.run.")
 
 
 def test_orphans_files_of_other_corpora_and_namespaces_are_needed(settings, make, orphans):
