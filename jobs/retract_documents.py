@@ -17,7 +17,7 @@ from strata.jobs.command.arguments import (
     stage_parser,
     verbosity,
 )
-from strata.jobs.command.entry import write_report
+from strata.jobs.command.entry import RunOutcome, reporting_failures, write_report
 from strata.jobs.display.receipt import show_preview, show_receipt
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.launch import new_run_id
@@ -40,7 +40,21 @@ def retract_documents(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
+    with reporting_failures(arguments, "retract", run_id) as outcome:
+        _retract(arguments, run_id, outcome)
+    report = outcome.report
+    if report is None:
+        return 0
+    if arguments.report:
+        write_report(arguments.report, report.to_json())
+    if verbosity(arguments) >= 0 or arguments.output is OutputForm.JSON:
+        show_receipt(report, output=arguments.output)
+    return 0
+
+
+def _retract(arguments: argparse.Namespace, run_id: str, outcome: RunOutcome) -> None:
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
+    outcome.settings = settings
     request = request_of(arguments)
     options = RunOptions("retract", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
@@ -49,15 +63,11 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
             progress = spark_progress(session, options.verbosity)
             context = StageContext(settings, open_corpus(settings), run_id, session, progress)
             show_preview(preview_retraction(context, request), output=arguments.output)
-            return 0
-        report = run_stages(settings, [partial(run_retract, request=request)], options, session)
+            return
+        retract = partial(run_retract, request=request)
+        run_stages(settings, [retract], options, session, outcome.keep)
     finally:
         session.stop()
-    if arguments.report:
-        write_report(arguments.report, report.to_json())
-    if verbosity(arguments) >= 0 or arguments.output is OutputForm.JSON:
-        show_receipt(report, output=arguments.output)
-    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

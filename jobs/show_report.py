@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -30,7 +31,7 @@ def show_report(
 
     Args:
         settings: the corpus.
-        run_id: the run; the newest one where it is None.
+        run_id: the run, whose latest attempt is shown, or RUN_ID.ATTEMPT; by default the newest.
         html: file for an HTML page, instead of the table on the terminal.
         output: JSON prints the report as it is stored.
 
@@ -50,11 +51,16 @@ def show_report(
     elif html is not None:
         sys.stdout.write(f"page: {page.path}\n")
     else:
-        _print(report)
+        _print(report, reports.attempts(report.run_id))
 
 
-def _print(report: RunReport) -> None:
+def _print(report: RunReport, attempts: Sequence[Url]) -> None:
     show_summary(report)
+    if len(attempts) > 1:
+        names = [url.name.removesuffix(".json") for url in attempts]
+        console = Console(soft_wrap=True)
+        told = f"attempts of this run (--run-id shows one): {', '.join(names)}"
+        console.print(told, markup=False, highlight=False)
     if duplicates := duplicates_of(report):
         show_duplicates(duplicates)
     if report.error is None:

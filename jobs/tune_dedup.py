@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
-from strata.jobs.command.entry import write_report
+from strata.jobs.command.entry import deliver, reporting_failures
 from strata.jobs.planning.dry_run import show_plan
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
@@ -25,7 +25,7 @@ from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
 from strata.pipelines.evaluation.tune import TrialResult, Tuning, tune
 from strata.pipelines.execution.stage import StageContext
-from strata.settings import VerifyMethod
+from strata.settings import Settings, VerifyMethod
 from strata.storage.tables.catalog import open_corpus
 
 __all__ = ["main", "run_tune", "show_tuning"]
@@ -41,27 +41,31 @@ def run_tune(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
-    settings = load_settings(arguments.file, all_overrides(arguments)).settings
     if arguments.dry_run:
+        settings = load_settings(arguments.file, all_overrides(arguments)).settings
         show_plan(settings, output=arguments.output)
         return 0
-    options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
-    session = LazySession(settings, options.master, run_id, options.log_level)
+    with reporting_failures(arguments, "tune", run_id) as outcome:
+        settings = outcome.settings = load_settings(
+            arguments.file, all_overrides(arguments)
+        ).settings
+        options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
+        tuning = _tune(settings, options)
+    deliver(arguments, msgspec.json.format(msgspec.json.encode(tuning), indent=2))
+    if arguments.output is OutputForm.TEXT and options.verbosity >= 0:
+        show_tuning(tuning, Console(width=max(WIDTH, Console().width)))
+    return 0
+
+
+def _tune(settings: Settings, options: RunOptions) -> Tuning:
+    session = LazySession(settings, options.master, options.run_id, options.log_level)
     progress = spark_progress(session, options.verbosity)
     try:
         with open_corpus(settings) as corpus:
-            tuning = tune(StageContext(settings, corpus, run_id, session, progress))
+            return tune(StageContext(settings, corpus, options.run_id, session, progress))
     finally:
         progress.finish()
         session.stop()
-    data = msgspec.json.format(msgspec.json.encode(tuning), indent=2)
-    if arguments.report:
-        write_report(arguments.report, data)
-    if arguments.output is OutputForm.JSON:
-        sys.stdout.write(data.decode() + "\n")
-    elif options.verbosity >= 0:
-        show_tuning(tuning, Console(width=max(WIDTH, Console().width)))
-    return 0
 
 
 def show_tuning(tuning: Tuning, console: Console) -> None:

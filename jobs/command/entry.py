@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strata.errors import StrataError
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.launch import launch, new_run_id, stages_of
@@ -19,8 +22,9 @@ from strata.stages import STAGE_COMMANDS
 
 if TYPE_CHECKING:
     from strata.jobs.runner.run import RunReport, Stage
+    from strata.settings import Settings
 
-__all__ = ["job_main", "run_command", "write_report"]
+__all__ = ["RunOutcome", "deliver", "job_main", "reporting_failures", "run_command", "write_report"]
 
 
 def job_main(command: str, argv: Sequence[str] | None) -> int:
@@ -50,26 +54,78 @@ def _run(
     arguments: argparse.Namespace,
     run_id: str,
 ) -> int:
-    settings = load_settings(arguments.file, all_overrides(arguments)).settings
     if arguments.dry_run:
         from strata.jobs.planning.dry_run import show_plan
 
+        settings = load_settings(arguments.file, all_overrides(arguments)).settings
         show_plan(settings, output=arguments.output)
         return 0
-    options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
-    _deliver(launch(settings, stages, options), arguments)
-    return 0
-
-
-def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
-    if arguments.report:
-        write_report(arguments.report, report.to_json())
-    if arguments.output is OutputForm.JSON:
-        sys.stdout.write(report.to_json().decode() + "\n")
-    elif verbosity(arguments) >= 0:
+    with reporting_failures(arguments, command, run_id) as outcome:
+        settings = outcome.settings = load_settings(
+            arguments.file, all_overrides(arguments)
+        ).settings
+        options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
+        report = launch(settings, stages, options, outcome.keep)
+    deliver(arguments, report.to_json())
+    if arguments.output is OutputForm.TEXT and verbosity(arguments) >= 0:
         from strata.jobs.report.summary import show_summary
 
         show_summary(report)
+    return 0
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """What is known of a run: its settings once they are read, its report once it has ended."""
+
+    settings: Settings | None = None
+    report: RunReport | None = None
+
+    def keep(self, report: RunReport) -> None:
+        """Keep the report."""
+        self.report = report
+
+
+@contextmanager
+def reporting_failures(
+    arguments: argparse.Namespace, command: str, run_id: str
+) -> Iterator[RunOutcome]:
+    """Write what ``--report`` and ``--json`` ask for, also where a run fails or is interrupted."""
+    outcome = RunOutcome()
+    try:
+        yield outcome
+    except BaseException as error:
+        if arguments.report or arguments.output is OutputForm.JSON:
+            _deliver_failure(arguments, outcome, command, run_id, error)
+        raise
+
+
+def _deliver_failure(
+    arguments: argparse.Namespace,
+    outcome: RunOutcome,
+    command: str,
+    run_id: str,
+    error: BaseException,
+) -> None:
+    from strata.jobs.runner.run import failed_report
+
+    corpus = outcome.settings.corpus if outcome.settings else ""
+    report = outcome.report or failed_report(command, run_id, corpus, error)
+    try:
+        deliver(arguments, report.to_json())
+    except (OSError, StrataError) as other:
+        # The failure of the run is what the command ends with.
+        sys.stderr.write(f"strata: the report of this run could not be written: {other}\n")
+
+
+def deliver(arguments: argparse.Namespace, data: bytes) -> None:
+    """Write a result to the file of ``--report``, and with ``--json`` to stdout."""
+    try:
+        if arguments.report:
+            write_report(arguments.report, data)
+    finally:
+        if arguments.output is OutputForm.JSON:
+            sys.stdout.write(data.decode() + "\n")
 
 
 def write_report(path: Path, data: bytes) -> None:

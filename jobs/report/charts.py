@@ -135,7 +135,7 @@ def _history_row(run: RunReport, longest: float, shown: RunReport) -> HistoryRow
         documents=last.rows_in if last else _rows(run, "documents"),
         survivors=_survivors(done, last) if last else _rows(run, "tokens"),
         tokens=tokenize.counters.tokens if tokenize else None,
-        shown=run.run_id == shown.run_id,
+        shown=(run.run_id, run.attempt) == (shown.run_id, shown.attempt),
     )
 
 

@@ -1,4 +1,4 @@
-"""The stored reports of a corpus: one JSON file per run."""
+"""The stored reports of a corpus: one JSON file for each attempt of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from strata.storage.contracts.url import Url
 __all__ = ["ReportFiles"]
 
 # Run ids that Strata gives sort by time; ids that users give need not.
-DATED = re.compile(r"\d{8}-\d{6}-\d+\.json")
+DATED = re.compile(r"\d{8}-\d{6}-\d+(\.[0-9a-f]+)?\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class ReportFiles:
         return cls(store, folder, urls)
 
     def run(self, run_id: str | None) -> RunReport:
-        """The report of one run; of the newest where it is None.
+        """The report of the latest attempt of one run; of the newest run where it is None.
+
+        ``RUN_ID.ATTEMPT`` names an attempt.
 
         Raises:
             InputMissingError: there is none of that name.
@@ -59,14 +61,21 @@ class ReportFiles:
         """
         if run_id is None:
             return self.newest(1)[0]
-        url = next((url for url in self.urls if url.name == f"{run_id}.json"), None)
-        if url is None:
+        attempts = self.attempts(run_id)
+        if not attempts:
             known = ", ".join(run.run_id for run in self.newest(3))
             raise InputMissingError(
                 f"there is no report of run {run_id!r} in {self.folder}",
                 hint=f"the newest runs are {known}",
             )
-        return self._read(url)
+        return self._read(attempts[-1])
+
+    def attempts(self, run_id: str) -> tuple[Url, ...]:
+        """The reports of a run, in the order of its attempts."""
+        # Older versions named reports by the run alone; that comes before all others.
+        name = re.compile(rf"{re.escape(run_id)}(\.[0-9a-f]{{17}})?\.json")
+        found = [url for url in self.urls if name.fullmatch(url.name)]
+        return tuple(sorted(found, key=lambda url: (len(url.name), url.name)))
 
     def newest(self, limit: int) -> tuple[RunReport, ...]:
         """The latest reports, newest first.
@@ -77,7 +86,7 @@ class ReportFiles:
         dated = [url for url in self.urls if DATED.fullmatch(url.name)]
         named = [url for url in self.urls if not DATED.fullmatch(url.name)]
         runs = [self._read(url) for url in dated[-limit:] + named]
-        return tuple(sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)[:limit])
+        return tuple(sorted(runs, key=_age, reverse=True)[:limit])
 
     def _read(self, url: Url) -> RunReport:
         try:
@@ -92,3 +101,7 @@ class ReportFiles:
                 hint=f"use the Strata that wrote it ({report.version}), or a newer one",
             )
         return report
+
+
+def _age(run: RunReport) -> tuple[str, str, str]:
+    return run.started, run.run_id, run.attempt

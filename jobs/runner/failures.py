@@ -1,4 +1,4 @@
-"""From exceptions to exit codes: a sentence for people, one JSON line for machines."""
+"""From the end of a command to its exit code: a sentence for people, one JSON line for machines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ JVM_GONE = frozenset({"Py4JNetworkError", "ConnectionRefusedError"})
 
 
 def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None = None) -> int:
-    """Run a command and report its failure on stderr, whose last line is one JSON object.
+    """Run a command and report how it ends on stderr, whose last line is one JSON object.
+
+    Where a command that is no run succeeds, its output is all that there is to tell.
 
     Returns:
         The exit code; 141, without any report, where stdout was closed before all was written.
@@ -36,6 +38,8 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
     try:
         code = function()
         sys.stdout.flush()
+        if run_id:
+            _write_line(out, code, "done", "", False, run_id)
         return code
     except KeyboardInterrupt:
         report_failure(out, INTERRUPTED, "interrupted", "the same command goes on", True, run_id)
@@ -105,5 +109,11 @@ def report_failure(
     print(f"strata: error: {reason}", file=out)
     if hint:
         print(f"strata: hint: {hint}", file=out)
+    _write_line(out, code, reason, hint, retryable, run_id)
+
+
+def _write_line(
+    out: TextIO, code: int, reason: str, hint: str, retryable: bool, run_id: str
+) -> None:
     line = {"code": code, "reason": reason, "hint": hint, "retryable": retryable, "run_id": run_id}
     print(json.dumps(line), file=out, flush=True)

@@ -46,7 +46,10 @@ def stages_of(command: str) -> Sequence[Stage]:
 
 
 def launch(
-    settings: Settings, stages: Callable[[], Sequence[Stage]], options: RunOptions
+    settings: Settings,
+    stages: Callable[[], Sequence[Stage]],
+    options: RunOptions,
+    ended: Callable[[RunReport], object] | None = None,
 ) -> RunReport:
     """Run stages with a Spark session of their own, or with one that is already running.
 
@@ -54,6 +57,7 @@ def launch(
         settings: the corpus.
         stages: gives the stages to run; called while a JVM may be starting already.
         options: the options of the run.
+        ended: is given the report of a run that began, in every outcome.
 
     Raises:
         StrataError: as raised by the stages, or translated from an error of Spark.
@@ -65,7 +69,7 @@ def launch(
         # These imports take as long as a JVM does to start.
         from strata.jobs.runner.run import run_stages
 
-        report = run_stages(settings, stages(), options, session)
+        report = run_stages(settings, stages(), options, session, ended)
     except Exception as error:
         known = translated(error)
         if known is None or known is error:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from strata.errors import SettingsError
+from strata.storage.layout.attempts import new_attempt, run_id_problem
 
 __all__ = ["OutputForm", "RunOptions"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run."""
+    """The options of a run; ``attempt`` tells this execution from all others of its run id.
+
+    Raises:
+        SettingsError: the run id cannot be part of the name of a file.
+    """
 
     command: str
     run_id: str
     master: str | None = None
     verbosity: int = 0
+    attempt: str = field(default_factory=new_attempt)
+
+    def __post_init__(self) -> None:
+        if problem := run_id_problem(self.run_id):
+            raise SettingsError(
+                f"the run id {self.run_id!r} cannot name files: {problem}",
+                hint="letters, digits and - _ . : + are fine",
+            )
 
     @property
     def log_level(self) -> str:

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ import msgspec
 
 from strata.errors import StrataError
 from strata.jobs.runner.failures import translated
+from strata.jobs.runner.holding import holding
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession
@@ -26,6 +28,7 @@ from strata.pipelines.execution.stage import (
     reports_folder,
     restore,
 )
+from strata.pipelines.execution.staging import clear_staging
 from strata.settings import Settings
 from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
@@ -35,7 +38,7 @@ from strata.storage.tables.catalog import open_corpus
 from strata.storage.writing.tiers import Tier, tiers_of
 from strata.version import VERSION
 
-__all__ = ["RunReport", "Stage", "run_stages"]
+__all__ = ["RunReport", "Stage", "failed_report", "run_stages"]
 
 Stage = Callable[[StageContext], StageReport[StageDetails] | None]
 Details = TypeVar("Details", bound=StageDetails)
@@ -50,6 +53,7 @@ class RunReport:
     command: str
     corpus: str
     started: str
+    attempt: str = ""
     version: str = VERSION
     report_version: int = REPORT_VERSION
     status: str = "running"
@@ -94,6 +98,7 @@ def run_stages(
     stages: Sequence[Stage],
     options: RunOptions,
     session: LazySession,
+    ended: Callable[[RunReport], object] | None = None,
 ) -> RunReport:
     """Run stages one after the other and store the report, even if one fails.
 
@@ -102,32 +107,52 @@ def run_stages(
         stages: the stages to run.
         options: the options of the run.
         session: started or not; it is stopped at the end.
+        ended: is given the report of a run that began, in every outcome.
+
+    Raises:
+        ConflictError: another run is at work on the corpus.
     """
     watch = Stopwatch()
     report = _new_report(settings, options)
     progress = spark_progress(session, options.verbosity)
-    context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
-    try:
-        for stage in stages:
-            before = session.seconds
-            done = stage(context)
-            if done is not None:
-                # The stage that needs Spark first is not charged for its start.
-                done.seconds -= session.seconds - before
-                report.stages.append(done)
-        report.status = "done"
-    except BaseException as error:
-        report.status = "failed"
-        report.error = _error(error)
-        raise
-    finally:
-        progress.finish()
-        report.session_seconds = session.seconds
-        report.machine["parallelism"] = session.parallelism
-        session.stop()
-        report.seconds = watch.seconds
-        _store(context, report)
+    context = StageContext(
+        settings, open_corpus(settings), options.run_id, session, progress, attempt=options.attempt
+    )
+    with holding(context.store, settings, options):
+        try:
+            for stage in stages:
+                before = session.seconds
+                done = stage(context)
+                if done is not None:
+                    # The stage that needs Spark first is not charged for its start.
+                    done.seconds -= session.seconds - before
+                    report.stages.append(done)
+            report.status = "done"
+        except BaseException as error:
+            report.status = "failed"
+            report.error = _error(error)
+            raise
+        finally:
+            progress.finish()
+            report.session_seconds = session.seconds
+            report.machine["parallelism"] = session.parallelism
+            session.stop()
+            # What could not be deleted is garbage, which `gc` finds.
+            with suppress(StrataError):
+                clear_staging(context)
+            report.seconds = watch.seconds
+            try:
+                _store(context, report)
+            finally:
+                if ended is not None:
+                    ended(report)
     return report
+
+
+def failed_report(command: str, run_id: str, corpus: str, error: BaseException) -> RunReport:
+    """The report of a run that did not begin; it is not stored in the warehouse."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return RunReport(run_id, command, corpus, now, status="failed", error=_error(error))
 
 
 def _store(context: StageContext, report: RunReport) -> None:
@@ -160,8 +185,9 @@ def _new_report(settings: Settings, options: RunOptions) -> RunReport:
         command=options.command,
         corpus=settings.corpus,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        attempt=options.attempt,
         machine=machine,
-        location=str(reports_folder(settings) / f"{options.run_id}.json"),
+        location=str(reports_folder(settings) / f"{options.run_id}.{options.attempt}.json"),
     )
 
 

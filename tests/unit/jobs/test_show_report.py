@@ -68,6 +68,37 @@ def test_report_as_json_is_the_stored_report(settings, write, capsys):
     assert shown(settings, capsys) == json.loads(FsspecStore().read_bytes(url))
 
 
+ATTEMPTS = ("0".rjust(17, "a"), "1".rjust(17, "a"))
+
+
+def test_report_of_a_run_is_of_its_latest_attempt(settings, write, capsys):
+    write("nightly")
+    for attempt in reversed(ATTEMPTS):
+        write(f"nightly.{attempt}", attempt=attempt)
+    write(f"nightly.2.{ATTEMPTS[1]}", attempt="of another run")
+    assert shown(settings, capsys, "nightly")["attempt"] == ATTEMPTS[1]
+    assert shown(settings, capsys, f"nightly.{ATTEMPTS[0]}")["attempt"] == ATTEMPTS[0]
+
+
+def test_report_of_attempts_in_one_second_the_later_one_is_the_newest(settings, write, capsys):
+    for attempt in reversed(ATTEMPTS):
+        write(f"nightly.{attempt}", attempt=attempt)
+    for attempt in ATTEMPTS:
+        write(f"20250101-000000-1.{attempt}", "2025-01-01T00:00:00+00:00")
+    assert shown(settings, capsys)["attempt"] == ATTEMPTS[1]
+
+
+def test_report_on_the_terminal_lists_the_attempts(settings, write, capsys):
+    for attempt in ATTEMPTS:
+        url = write(f"nightly.{attempt}", attempt=attempt)
+        report = RunReport.from_json(FsspecStore().read_bytes(url))
+        report.run_id = "nightly"
+        FsspecStore().write_bytes(url, report.to_json())
+    show_report(settings, None, html=None, output=OutputForm.TEXT)
+    printed = capsys.readouterr().out
+    assert all(f"nightly.{attempt}" in printed for attempt in ATTEMPTS)
+
+
 def test_report_on_the_terminal_shows_stages(settings, write, capsys):
     write("one", stages=[StageReport("shard", "k", rows_in=1234, rows_out=1234)])
     show_report(settings, None, html=None, output=OutputForm.TEXT)

@@ -75,6 +75,22 @@ def test_guarded_no_error_returns_the_result():
     assert guarded(lambda: 0) == 0
 
 
+def test_guarded_run_that_succeeds_ends_with_one_line_too():
+    stream = io.StringIO()
+
+    assert guarded(lambda: 0, "run-1", stream) == 0
+
+    assert json.loads(stream.getvalue()) == {
+        "code": 0, "reason": "done", "hint": "", "retryable": False, "run_id": "run-1",
+    }  # fmt: skip
+
+
+def test_guarded_command_that_is_no_run_succeeds_in_silence():
+    stream = io.StringIO()
+    assert guarded(lambda: 0, "", stream) == 0
+    assert stream.getvalue() == ""
+
+
 def test_guarded_reader_of_stdout_that_is_gone_ends_the_command_in_silence():
     code = (
         "import sys\n"
