@@ -77,9 +77,11 @@ PUBLIC = {
     },
     "storage.tables": {
         "catalog",
+        "claim",
         "edit",
         "file_lineage",
         "held_files",
+        "places",
         "publish",
         "referenced_files",
         "replace",
