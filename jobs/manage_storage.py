@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -24,6 +25,8 @@ class Access(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    LOOK = "look"
+    """It mends what keeps the corpus from being opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class StorageAction:
 
     Attributes:
         summary: what it does, for ``--help``.
-        module: module of this package, whose ``run(settings, corpus, arguments)`` does it; None
-            where the flags name a job that runs instead.
+        module: module of this package, whose ``run(settings, corpus, arguments)`` does it, or
+            ``run(look, arguments)``; None where the flags name a job that runs instead.
         add_flags: adds its own flags.
         access: whether it changes tables or files.
     """
@@ -92,6 +95,14 @@ def _rollback_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", required=True, metavar="TAG|SNAPSHOT", help="a tag, or the id of a snapshot"
     )
+    parser.add_argument("--dry-run", action="store_true", help="only list")
+
+
+def _adopt_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="do it; without it, only list")
+
+
+def _rebuild_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list")
 
 
@@ -179,6 +190,18 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
             _age_flags,
             Access.WRITE,
         ),
+        "adopt": StorageAction(
+            "after a look, make what lies in warehouse and tiers part of the corpus",
+            "storage.adopt_places",
+            _adopt_flags,
+            Access.LOOK,
+        ),
+        "rebuild-catalog": StorageAction(
+            "make a lost catalog anew from the tables' metadata",
+            "storage.rebuild_catalog",
+            _rebuild_flags,
+            Access.LOOK,
+        ),
     }
 )
 
@@ -189,11 +212,15 @@ def run_action(settings: Settings, arguments: argparse.Namespace) -> None:
     Raises:
         StrataError: as the action says.
     """
-    from strata.storage.tables.catalog import open_corpus
+    from strata.storage.tables.catalog import look_at, open_corpus
     from strata.storage.tables.claim import open_to_write
 
     action = ACTIONS[arguments.action]
     module = importlib.import_module(f"strata.jobs.{action.module}")
+    if action.access is Access.LOOK:
+        with closing(look_at(settings)) as look:
+            module.run(look, arguments)
+        return
     if action.access is Access.READ:
         with open_corpus(settings) as corpus:
             module.run(settings, corpus, arguments)

@@ -295,8 +295,11 @@ class Look:
     findings: list[Finding]
     catalog: Catalog | None
 
-    def corpus(self) -> Corpus:
+    def corpus(self, corpus_id: str = "") -> Corpus:
         """The corpus, however its places look; its catalog is created if it is not there.
+
+        Args:
+            corpus_id: its identity where the catalog has none; a random one unless given.
 
         Raises:
             MachineError: the warehouse cannot be written.
@@ -307,7 +310,7 @@ class Look:
             self.catalog = _load(self.settings, warehouse)
         with catalog_errors(name):
             if not self.membership.entry_id and not self.tables():
-                entry = make_entry(self.catalog, name, new_id())
+                entry = make_entry(self.catalog, name, corpus_id or new_id())
                 self.membership = replace(self.membership, entry=entry)
         return Corpus(name, warehouse, self.catalog, self.store, self.membership)
 

@@ -23,7 +23,7 @@ from strata.storage.tables.places import (
 )
 from strata.storage.tables.referenced_files import referenced_names
 
-__all__ = ["claim", "mark_places", "open_to_write"]
+__all__ = ["claim", "id_of", "mark_places", "open_to_write"]
 
 
 def open_to_write(settings: Settings) -> Corpus:
@@ -57,7 +57,7 @@ def claim(corpus: Corpus) -> None:
     new = [place for place in corpus.membership.places if place.folder not in records]
     listed = {place: list(table_files(corpus.store, place.folder)) for place in new}
     unproven = _unproven(corpus, listed)
-    corpus_id = corpus.id or _derived_id(corpus)
+    corpus_id = id_of(corpus)
     for place, names in unproven.items():
         write_unproven(corpus.store, place.folder, corpus_id, names)
     unknown = entry is None or any(
@@ -94,6 +94,8 @@ def _record(corpus: Corpus, corpus_id: str, folder: Url) -> PlaceRecord:
 def _unproven(corpus: Corpus, listed: dict[Place, list[TableFileInfo]]) -> dict[Place, list[str]]:
     """Names of the files of each place that no table refers to.
 
+    A corpus of an older version may have nothing but garbage in a tier; it is then left alone.
+
     Raises:
         IdentityError: no table refers to any file of a place, or one is older than its metadata.
     """
@@ -101,6 +103,8 @@ def _unproven(corpus: Corpus, listed: dict[Place, list[TableFileInfo]]) -> dict[
         return {}
     if not corpus.id:
         refuse(corpus.name, _older_tables(corpus, listed))
+    entry = corpus.membership.entry
+    is_older = not (entry and entry.home) and bool(corpus.existing_tables())
     needed = referenced_names(corpus)
     found: dict[Place, list[str]] = {}
     strangers = []
@@ -108,7 +112,7 @@ def _unproven(corpus: Corpus, listed: dict[Place, list[TableFileInfo]]) -> dict[
         names = [each.file.url.name for each in files]
         known = sum(name in needed for name in names)
         ours = sum(each.is_named_by_strata for each in files)
-        if ours and not known:
+        if ours and not known and not is_older:
             strangers.append(unclaimed(place, ours))
         found[place] = sorted(name for name in names if name not in needed)
     refuse(corpus.name, strangers)
@@ -135,8 +139,10 @@ def _older_tables(corpus: Corpus, listed: dict[Place, list[TableFileInfo]]) -> l
     return found
 
 
-def _derived_id(corpus: Corpus) -> str:
-    """The identity of a corpus that has tables and none: the same for all who derive it at once."""
+def id_of(corpus: Corpus) -> str:
+    """The identity of a corpus; one that has tables and none gets the same from all who ask."""
+    if corpus.id:
+        return corpus.id
     loaded = (corpus.table(name).existing() for name in corpus.existing_tables())
     first = next((table for table in loaded if table is not None), None)
     return uuid5(NAMESPACE_URL, str(first.metadata.table_uuid)).hex if first else new_id()

@@ -76,6 +76,7 @@ PUBLIC = {
         "table_records",
     },
     "storage.tables": {
+        "adopt",
         "catalog",
         "claim",
         "edit",
@@ -83,6 +84,7 @@ PUBLIC = {
         "held_files",
         "places",
         "publish",
+        "rebuild",
         "referenced_files",
         "replace",
         "table",

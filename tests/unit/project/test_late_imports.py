@@ -279,6 +279,11 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.storage.iceberg.commits": Reason.CATALOG,
         "strata.storage.iceberg.table_commit": Reason.CATALOG,
     },
+    "strata.storage.tables.rebuild": {
+        "pyiceberg.exceptions": Reason.CATALOG,
+        "pyiceberg.table": Reason.CATALOG,
+        "strata.storage.iceberg.file_io": Reason.CATALOG,
+    },
     "strata.storage.tables.referenced_files": {
         "pyiceberg.table": Reason.CATALOG,
     },
