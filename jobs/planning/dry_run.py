@@ -39,6 +39,7 @@ from strata.tables import table_names
 
 __all__ = ["plan_facts", "show_plan"]
 
+PROBLEMS = "problems"
 UP_TO_DATE = "up to date"
 WOULD_RUN = "would run"
 NOT_JUDGED = "would run unless up to date"
@@ -67,8 +68,10 @@ def show_plan(settings: Settings, *, output: OutputForm, command: str = RUN) -> 
     else:
         console = Console(soft_wrap=True)
         for title, rows in plan.facts.items():
-            if rows:
+            if rows and title != PROBLEMS:
                 console.print(_section(title, rows))
+        for problem in plan.problems:
+            console.print(f"problem: {problem.name}: {problem.error}", markup=False)
     sys.stdout.flush()
     raise_problems(plan.problems)
 
@@ -119,7 +122,7 @@ def _plan(settings: Settings, command: str) -> _Plan:
         "room": {f"tier {', '.join(room.tiers)}": _room(room) for room in rooms},
         "stages": _stages(context, up_to_date=not files),
         "tables": {name: _table(context, name) for name in table_names()},
-        "problems": {problem.name: str(problem.error) for problem in problems},
+        PROBLEMS: {problem.name: str(problem.error) for problem in problems},
     }
     return _Plan(facts, problems)
 
