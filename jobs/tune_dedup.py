@@ -43,7 +43,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
     if arguments.dry_run:
         settings = load_settings(arguments.file, all_overrides(arguments)).settings
-        show_plan(settings, output=arguments.output)
+        show_plan(settings, output=arguments.output, command="dedup")
         return 0
     with reporting_failures(arguments, "tune", run_id) as outcome:
         settings = outcome.settings = load_settings(

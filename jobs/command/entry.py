@@ -58,7 +58,7 @@ def _run(
         from strata.jobs.planning.dry_run import show_plan
 
         settings = load_settings(arguments.file, all_overrides(arguments)).settings
-        show_plan(settings, output=arguments.output)
+        show_plan(settings, output=arguments.output, command=command)
         return 0
     with reporting_failures(arguments, command, run_id) as outcome:
         settings = outcome.settings = load_settings(
