@@ -98,7 +98,8 @@ def findings_of(
             told = f"no files of corpus {corpus} any more, and there were some"
             found.append(Finding(Mismatch.LOST_PLACE, str(place.folder), told))
     home = str(places[0].folder)
-    if entry and entry.home and not is_same_place(entry.home, home):
+    moved = any(each.mismatch is Mismatch.COPY for each in found)
+    if entry and entry.home and not moved and not is_same_place(entry.home, home):
         told = f"the warehouse of the settings, and the catalog is that of {entry.home}"
         found.append(Finding(Mismatch.OTHER_WAREHOUSE, home, told))
     return found
@@ -126,7 +127,7 @@ def _of_record(place: Place, record: PlaceRecord, entry: CatalogEntry | None) ->
         told = f"{owner}, and this is corpus {entry.id[:8]}"
         return [Finding(Mismatch.OTHER_CORPUS, url, told)]
     if not is_same_place(record.place, place.folder):
-        told = f"a copy of {record.place}, or what was there before it was renamed"
+        told = f"a copy of {record.place}, or that folder under a new name"
         return [Finding(Mismatch.COPY, url, told)]
     return []
 
