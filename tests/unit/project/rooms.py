@@ -85,6 +85,7 @@ PUBLIC = {
     },
     "storage.tables": {
         "adopt",
+        "belonging",
         "catalog",
         "claim",
         "edit",
