@@ -15,6 +15,7 @@ from strata.choices import PARTITIONABLE, RowOrder
 from strata.errors import InputMissingError, SettingsError
 from strata.jobs.runner.failures import report_failure
 from strata.jobs.runner.options import OutputForm
+from strata.places import place_of
 
 if TYPE_CHECKING:
     from strata.pipelines.retraction.request import RetractRequest
@@ -32,6 +33,7 @@ __all__ = [
     "hours_of",
     "job_parser",
     "number_of",
+    "place_flag",
     "request_of",
     "stage_parser",
     "verbosity",
@@ -88,6 +90,18 @@ def number_of(text: str) -> int:
     return int(text)
 
 
+def place_flag(text: str) -> str:
+    """The value of a flag that names a place: a URL or a path.
+
+    Raises:
+        ArgumentTypeError: it is almost a URL, or names a variable that is not set.
+    """
+    try:
+        return place_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+
+
 def hours_of(text: str) -> timedelta:
     """The value of a flag that gives an age in hours.
 
@@ -133,7 +147,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--master", help="Spark master; the default is local[*]")
     parser.add_argument("--run-id", help="name of the run; made from the time unless given")
     parser.add_argument(
-        "--report", type=Path, metavar="PATH", help="write the JSON report here too"
+        "--report", type=place_flag, metavar="URL", help="write the JSON report here too"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done; starts no JVM"
