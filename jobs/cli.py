@@ -24,6 +24,7 @@ from strata.jobs.command.arguments import (
 )
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.jobs.runner.failures import guarded
+from strata.jobs.session.standard_streams import open_standard_files
 from strata.pipelines.export.formats import WRITERS
 from strata.stages import STAGE_COMMANDS
 from strata.tables import DECLARED
@@ -252,6 +253,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def console() -> int:
     """The command `strata`: `main`, and then a quick end of the process."""
+    # Before anything opens a file that would become stdout.
+    open_standard_files()
     code = main()
     # At exit the interpreter would spend half a second on freeing what the process leaves anyway.
     gc.freeze()

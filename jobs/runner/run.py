@@ -31,7 +31,7 @@ from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.lifecycle.accesses import log_reads
 from strata.storage.lifecycle.usage import tier_of_file
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.catalog import check_catalog_file, open_corpus
 from strata.storage.writing.tiers import Tier, tiers_of
 from strata.version import VERSION
 
@@ -108,6 +108,7 @@ def run_stages(
     progress = spark_progress(session, options.verbosity)
     context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
     try:
+        check_catalog_file(settings)
         for stage in stages:
             before = session.seconds
             done = stage(context)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, SettingsError
 from strata.settings import Settings
+from strata.storage.contracts.faults import translated
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
@@ -15,6 +16,7 @@ from strata.storage.iceberg.catalog_errors import catalog_errors
 from strata.storage.layout.records import TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.opening import open_store
+from strata.storage.tables.sqlite_file import check_reachable, check_writable, sqlite_file
 from strata.storage.tables.table import CorpusTable
 from strata.tables import table_names
 
@@ -26,7 +28,15 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.typedef import Identifier
 
-__all__ = ["CATALOG_NAME", "Corpus", "CorpusTable", "TableFile", "TableSnapshot", "open_corpus"]
+__all__ = [
+    "CATALOG_NAME",
+    "Corpus",
+    "CorpusTable",
+    "TableFile",
+    "TableSnapshot",
+    "check_catalog_file",
+    "open_corpus",
+]
 
 # Part of the primary key in SQL catalogs, so it may never change.
 CATALOG_NAME = "strata"
@@ -143,6 +153,18 @@ def open_corpus(settings: Settings) -> Corpus:
     return Corpus(settings.corpus, warehouse, catalog, open_store(options))
 
 
+def check_catalog_file(settings: Settings) -> None:
+    """Make sure that a catalog in an SQLite file can be written; servers have theirs to say.
+
+    Raises:
+        MachineError: the file, or the folder around it, cannot be written.
+    """
+    uri = _catalog_properties(settings, Url.parse(settings.warehouse)).get("uri", "")
+    file = sqlite_file(uri)
+    if file is not None:
+        check_writable(file)
+
+
 def _catalog_properties(settings: Settings, warehouse: Url) -> dict[str, str]:
     given = {
         key: str(from_environment(value, "catalog")) for key, value in settings.catalog.items()
@@ -170,7 +192,8 @@ def _sqlite(warehouse: Url) -> str:
             hint='add [catalog] with uri = "postgresql+psycopg://…", or a sqlite:/// path of one '
             "driver host",
         )
-    Path(warehouse.path).mkdir(parents=True, exist_ok=True)
+    with translated(warehouse, "make"):
+        Path(warehouse.path).mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{(warehouse / _DATABASE).path}?timeout={_LOCK_SECONDS}"
 
 
@@ -178,6 +201,9 @@ def _load(properties: dict[str, str]) -> Catalog:
     from pyiceberg.catalog import load_catalog
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
+    file = sqlite_file(properties.get("uri", ""))
+    if file is not None:
+        check_reachable(file)
     try:
         return load_catalog(CATALOG_NAME, **properties)
     except DBAPIError as error:

@@ -68,3 +68,33 @@ def test_warehouse_as_a_file_url_with_one_slash_is_that_folder(settings_of, caps
     assert all(place.startswith(f"file://{tmp_path}/wh/") for place in places)
     assert (tmp_path / "wh").is_dir()
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("folder", ["/proc", "file"])
+def test_warehouse_that_cannot_be_made_is_the_machines(
+    settings_of, capsys, command, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("strata.jobs.runner.launch._needs_spark", lambda _: False)
+    (tmp_path / "file").touch()
+    place = str(tmp_path / folder / "wh")
+    told = failure(capsys, [command, settings_of(place)])
+    assert f"cannot make file://{place}" in told
+    assert "name another place" in told
+
+
+@pytest.mark.parametrize("flag", ["--report", "--to"])
+def test_output_that_cannot_be_made_is_told_before_the_work(settings_of, capsys, flag, tmp_path):
+    place = "/proc/no/such/folder"
+    argv = {"--report": ["run"], "--to": ["export", "documents"]}[flag]
+    told = failure(capsys, [*argv, flag, place, settings_of("wh")])
+    assert f"cannot write file://{place}" in told
+    assert not (tmp_path / "wh" / "p").exists()
+
+
+@pytest.mark.parametrize("argv", [["plan"], ["run"], ["export", "documents", "--to", "x"]])
+def test_deleted_current_directory_is_told(settings_of, capsys, argv, tmp_path):
+    file = settings_of("wh")
+    (tmp_path / "here").rmdir()
+    assert "directory" in (told := failure(capsys, [*argv, file]))
+    assert "was deleted" in told
