@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated
-
-from pydantic import AfterValidator, PlainSerializer, SerializationInfo, ValidationInfo
 
 __all__ = [
-    "AS_WRITTEN",
     "REMOTE_SCHEMES",
-    "CatalogValue",
-    "LocalPlaces",
-    "Place",
-    "Places",
+    "at_home",
     "checked_place",
     "checked_uri",
     "expanded",
     "place_of",
-    "read_local",
+    "sqlite_uri",
 ]
-
-AS_WRITTEN = {"as_written": True}
-"""The context of pydantic for text that a user wrote, in which variables are expanded."""
 
 _SCHEMES = """
 abfs abfss adl alluxio az cos cosn dbfs dropbox ftp gcs gdrive github gs hdfs hf http https jfs
@@ -100,7 +90,7 @@ def checked_place(text: str) -> str:
     # A folder may well be named http, and be followed by two slashes.
     if found and scheme in (REMOTE_SCHEMES if found["mark"][0] == ":" else _STORES):
         _refuse_almost(text, scheme, found["mark"], found["rest"])
-    return _at_home(text)
+    return at_home(text)
 
 
 def _local(found: re.Match[str]) -> str:
@@ -110,7 +100,7 @@ def _local(found: re.Match[str]) -> str:
     if mark != "://":
         return f"file:///{rest}"
     if rest.startswith("~"):
-        return f"file://{_at_home(rest)}"
+        return f"file://{at_home(rest)}"
     for host in _LOCAL_HOSTS:
         if rest.lower().startswith(host):
             return f"file:///{rest[len(host) :]}"
@@ -142,7 +132,12 @@ def _right(scheme: str, rest: str) -> str:
     return f"{scheme}://{rest}"
 
 
-def _at_home(text: str) -> str:
+def at_home(text: str) -> str:
+    """The path with the home folder in place of ``~``.
+
+    Raises:
+        ValueError: it is the home folder of nobody.
+    """
     if not text.startswith("~"):
         return text
     home = os.path.expanduser(text)
@@ -154,44 +149,7 @@ def _at_home(text: str) -> str:
     return home
 
 
-def _read(value: str, info: ValidationInfo) -> str:
-    return place_of(value) if info.context else checked_place(value)
-
-
-def _read_all(value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
-    if isinstance(value, str):
-        return _read(value, info)
-    if not value:
-        raise ValueError("give at least one path or URL")
-    return tuple(_read(each, info) for each in value)
-
-
-def read_local(value: str, info: ValidationInfo) -> str:
-    """Folders on local disks, with commas between them; the last step of a pydantic field.
-
-    Raises:
-        ValueError: one of them is remote, or cannot be read.
-    """
-    parts = [_read(part, info) for part in value.split(",")]
-    for part in parts:
-        if "://" in part and not part.startswith("file://"):
-            raise ValueError(f"{part} is not local: name a folder on a disk of each host")
-    return ",".join(parts)
-
-
-def _read_catalog(value: str, info: ValidationInfo) -> str:
-    if value.startswith("env:"):
-        return value
-    value = expanded(value) if info.context else value
-    if not value.startswith("sqlite:"):
-        return value
-    path = value.removeprefix("sqlite:///")
-    if path == value and value != "sqlite://":
-        raise ValueError(f"write {_sqlite_of(value.removeprefix('sqlite:'))}")
-    return f"sqlite:///{_at_home(path)}" if path.startswith("~") else value
-
-
-def _sqlite_of(path: str) -> str:
+def sqlite_uri(path: str) -> str:
     """The URL of an SQLite file: three slashes, and then the path."""
     path = f"/{path.lstrip('/')}" if path.startswith("/") and path[1:2] != "/" else path.lstrip("/")
     return f"sqlite:///{path}"
@@ -206,26 +164,5 @@ def checked_uri(uri: str) -> str:
     if "://" not in uri and not uri.startswith("env:"):
         # What is no path may hold a password, which no message repeats.
         path = uri.removeprefix("file:") if uri.startswith(("/", ".", "~", "file:")) else "PATH"
-        raise ValueError(f"its uri is no URL: for an SQLite file write {_sqlite_of(path)}")
+        raise ValueError(f"its uri is no URL: for an SQLite file write {sqlite_uri(path)}")
     return uri
-
-
-def _written(value: str, info: SerializationInfo) -> str:
-    return value.replace("$", "$$") if info.context else value
-
-
-def _written_all(value: str | tuple[str, ...], info: SerializationInfo) -> str | tuple[str, ...]:
-    if isinstance(value, str):
-        return _written(value, info)
-    return tuple(_written(each, info) for each in value)
-
-
-_AS_WRITTEN = PlainSerializer(_written)
-Place = Annotated[str, AfterValidator(_read), _AS_WRITTEN]
-"""A URL or a path."""
-Places = Annotated[str | tuple[str, ...], AfterValidator(_read_all), PlainSerializer(_written_all)]
-"""A URL or a path, or a list of them."""
-LocalPlaces = Annotated[str, AfterValidator(read_local), _AS_WRITTEN]
-"""A folder on local disks, or several with commas between them."""
-CatalogValue = Annotated[str, AfterValidator(_read_catalog), _AS_WRITTEN]
-"""A property of a catalog, such as the path of an SQLite file."""

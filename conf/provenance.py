@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strata.places import AS_WRITTEN
+from strata.place_fields import AS_WRITTEN
 from strata.settings import Settings
 from strata.toml_text import Path, dotted, shown
 

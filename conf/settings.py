@@ -14,7 +14,8 @@ from strata.choices import RowOrder
 from strata.lifecycle_settings import LifecycleRule, spill_cycle
 from strata.model import NAME, Model
 from strata.partition_settings import PartitionField, WriterSettings, partition_fields
-from strata.places import CatalogValue, Place, Places, checked_uri, read_local
+from strata.place_fields import CatalogValue, Place, Places, read_local
+from strata.places import checked_uri
 from strata.storage_settings import (
     WAREHOUSE_TIER,
     CacheSettings,

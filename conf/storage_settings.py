@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from strata.choices import RowOrder
 from strata.model import Model
-from strata.places import LocalPlaces, Place
+from strata.place_fields import LocalPlaces, Place
 from strata.tables import DECLARED, table_names
 
 __all__ = [

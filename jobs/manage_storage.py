@@ -45,6 +45,20 @@ def _age_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list")
 
 
+def _gc_flags(parser: argparse.ArgumentParser) -> None:
+    _age_flags(parser)
+    _list_flag(parser)
+
+
+def _list_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--list",
+        dest="listed",
+        action="store_true",
+        help="print every file too, not only the totals by table and tier; --json always has all",
+    )
+
+
 def _verify_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
@@ -90,6 +104,7 @@ def _table_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snapshot", metavar="ID", help="the files of an older state, by id or tag; with --table"
     )
+    _list_flag(parser)
 
 
 def _move_flags(parser: argparse.ArgumentParser) -> None:
@@ -159,7 +174,7 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
             _expire_flags,
         ),
         "gc": StorageAction(
-            "delete files that no table refers to", "storage.collect_files", _age_flags
+            "delete files that no table refers to", "storage.collect_files", _gc_flags
         ),
     }
 )

@@ -16,6 +16,7 @@ from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import open_store
 
 if TYPE_CHECKING:
     from strata.jobs.runner.run import RunReport, Stage
@@ -56,7 +57,7 @@ def _run(
     if arguments.dry_run:
         from strata.jobs.planning.dry_run import show_plan
 
-        show_plan(settings, output=arguments.output)
+        show_plan(settings, output=arguments.output, command=command)
         return 0
     if arguments.report:
         check_report(settings, arguments.report)
@@ -91,6 +92,4 @@ def write_report(settings: Settings, place: str, data: bytes) -> None:
 
 
 def _store_of(settings: Settings) -> Store:
-    from strata.storage.stores.opening import open_store
-
     return open_store(StorageOptions.of(settings))

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from strata.errors import SettingsError
 from strata.layers import load_settings
-from strata.places import AS_WRITTEN
+from strata.place_fields import AS_WRITTEN
 from strata.settings import Settings
 from strata.storage.layout.schemas import SCHEMAS
 from strata.tables import table_names

@@ -31,7 +31,7 @@ def check_reachable(file: Path) -> None:
         MachineError: its folder is missing, or this user may not look into it.
     """
     try:
-        file.parent.stat()
+        os.scandir(file.parent).close()
         if file.exists():
             file.open("rb").close()
     except OSError as error:

@@ -31,7 +31,7 @@ anon = true
 def load(tmp_path, monkeypatch):
     monkeypatch.setenv("BASE", "/base")
     monkeypatch.setenv("BUCKET", "bucket")
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/me")
     monkeypatch.setenv("EMPTY", "")
     monkeypatch.delenv("UNSET", raising=False)
     monkeypatch.delenv("STRATA_ENV", raising=False)
@@ -47,12 +47,12 @@ def load(tmp_path, monkeypatch):
 def test_places_variables_and_home_are_expanded(load):
     settings = load(PLACES).settings
     assert settings.warehouse == "/base/wh"
-    assert settings.inputs[0].paths == ("/home/me/a$b/*.jsonl", "/base/in")
+    assert settings.inputs[0].paths == ("/users/me/a$b/*.jsonl", "/base/in")
     assert settings.tiers["cold"].url == "s3://bucket/cold"
     assert settings.tokenize.tokenizer == "/base/tokenizer.json"
-    assert settings.cache.folder == "/home/me/cache"
+    assert settings.cache.folder == "/users/me/cache"
     assert settings.catalog["uri"] == "sqlite:////base/catalog.db"
-    assert settings.spark["spark.local.dir"] == "/base/a,/home/me/b"
+    assert settings.spark["spark.local.dir"] == "/base/a,/users/me/b"
     assert list(settings.storage_options) == ["s3://bucket"]
     # The tier that is made of an expanded place is not expanded again.
     assert settings.all_tiers["warehouse"].url == "/base/wh"
@@ -73,7 +73,7 @@ WRONG = {
     "s3//bucket/x": "write s3://bucket/x",
     "dbfs:/x": "write dbfs:///x",
     "gs:/bucket": "write gs://bucket",
-    "file://tmp/x": "write file:///tmp/x",
+    "file://data/x": "write file:///data/x",
     "$UNSET/x": "the environment variable UNSET is not set",
     "${UNSET}/x": "the environment variable UNSET is not set",
     "$EMPTY/x": "the environment variable EMPTY is empty",
@@ -107,7 +107,7 @@ def test_places_that_would_become_folders_are_refused_everywhere(load, key, text
         ("FILE:/abs/x", "file:///abs/x"),
         ("file://localhost/x", "file:///x"),
         ("file:data/x", "data/x"),
-        ("file://~/x", "file:///home/me/x"),
+        ("file://~/x", "file:///users/me/x"),
         ("file://./x", "file://./x"),
         ("./s3:/x", "./s3:/x"),
         ("data:/x", "data:/x"),

@@ -57,7 +57,6 @@ LATE: dict[str, dict[str, Reason]] = {
     "strata.jobs.command.entry": {
         "strata.jobs.planning.dry_run": Reason.COMMAND,
         "strata.jobs.report.summary": Reason.COMMAND,
-        "strata.storage.stores.opening": Reason.COMMAND,
     },
     "strata.jobs.corpus": {
         "duckdb": Reason.OPTIONAL,
