@@ -82,7 +82,8 @@ def find_problems(context: StageContext, stages: Collection[str]) -> list[Proble
     """What would stop these stages, as far as it can be seen without doing their work.
 
     The tokenizer is loaded, the other corpora are looked up, and a catalog in a file and local
-    tiers must be writable. Whether remote tiers can be written shows when a new corpus leaves its identity there.
+    tiers must be writable. Whether remote tiers can be written shows when a new corpus leaves its
+    identity there.
 
     Args:
         context: the corpus.

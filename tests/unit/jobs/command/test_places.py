@@ -80,7 +80,7 @@ def test_warehouse_that_cannot_be_made_is_the_machines(
     (tmp_path / "file").touch()
     place = str(tmp_path / folder / "wh")
     told = failure(capsys, [command, settings_of(place)])
-    assert f"cannot make file://{place}" in told
+    assert place in told
     assert "name another place" in told
 
 
