@@ -17,7 +17,12 @@ from strata.jobs.command.arguments import (
     stage_parser,
     verbosity,
 )
-from strata.jobs.command.entry import RunOutcome, reporting_failures, write_report
+from strata.jobs.command.entry import (
+    RunOutcome,
+    check_report,
+    reporting_failures,
+    write_report,
+)
 from strata.jobs.display.receipt import show_preview, show_receipt
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.launch import new_run_id
@@ -46,7 +51,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
     if report is None:
         return 0
     if arguments.report:
-        write_report(arguments.report, report.to_json())
+        write_report(outcome.settings, arguments.report, report.to_json())
     if verbosity(arguments) >= 0 or arguments.output is OutputForm.JSON:
         show_receipt(report, output=arguments.output)
     return 0
@@ -56,6 +61,8 @@ def _retract(arguments: argparse.Namespace, run_id: str, outcome: RunOutcome) ->
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     outcome.settings = settings
     request = request_of(arguments)
+    if arguments.report:
+        check_report(settings, arguments.report)
     options = RunOptions("retract", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
     try:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
-from strata.jobs.command.entry import deliver, reporting_failures
+from strata.jobs.command.entry import check_report, deliver, reporting_failures
 from strata.jobs.planning.dry_run import show_plan
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
@@ -49,9 +49,11 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
         settings = outcome.settings = load_settings(
             arguments.file, all_overrides(arguments)
         ).settings
+        if arguments.report:
+            check_report(settings, arguments.report)
         options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
         tuning = _tune(settings, options)
-    deliver(arguments, msgspec.json.format(msgspec.json.encode(tuning), indent=2))
+    deliver(settings, arguments, msgspec.json.format(msgspec.json.encode(tuning), indent=2))
     if arguments.output is OutputForm.TEXT and options.verbosity >= 0:
         show_tuning(tuning, Console(width=max(WIDTH, Console().width)))
     return 0

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strata.errors import StrataError
@@ -19,12 +17,24 @@ from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import OutputForm, RunOptions
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
+from strata.storage.contracts.options import StorageOptions
+from strata.storage.contracts.url import Url
+from strata.storage.stores.opening import open_store
 
 if TYPE_CHECKING:
     from strata.jobs.runner.run import RunReport, Stage
     from strata.settings import Settings
+    from strata.storage.contracts.store import Store
 
-__all__ = ["RunOutcome", "deliver", "job_main", "reporting_failures", "run_command", "write_report"]
+__all__ = [
+    "RunOutcome",
+    "check_report",
+    "deliver",
+    "job_main",
+    "reporting_failures",
+    "run_command",
+    "write_report",
+]
 
 
 def job_main(command: str, argv: Sequence[str] | None) -> int:
@@ -64,9 +74,11 @@ def _run(
         settings = outcome.settings = load_settings(
             arguments.file, all_overrides(arguments)
         ).settings
+        if arguments.report:
+            check_report(settings, arguments.report)
         options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
         report = launch(settings, stages, options, outcome.keep)
-    deliver(arguments, report.to_json())
+    deliver(settings, arguments, report.to_json())
     if arguments.output is OutputForm.TEXT and verbosity(arguments) >= 0:
         from strata.jobs.report.summary import show_summary
 
@@ -112,25 +124,38 @@ def _deliver_failure(
     corpus = outcome.settings.corpus if outcome.settings else ""
     report = outcome.report or failed_report(command, run_id, corpus, error)
     try:
-        deliver(arguments, report.to_json())
+        deliver(outcome.settings, arguments, report.to_json())
     except (OSError, StrataError) as other:
         # The failure of the run is what the command ends with.
         sys.stderr.write(f"strata: the report of this run could not be written: {other}\n")
 
 
-def deliver(arguments: argparse.Namespace, data: bytes) -> None:
+def deliver(settings: Settings | None, arguments: argparse.Namespace, data: bytes) -> None:
     """Write a result to the file of ``--report``, and with ``--json`` to stdout."""
     try:
         if arguments.report:
-            write_report(arguments.report, data)
+            write_report(settings, arguments.report, data)
     finally:
         if arguments.output is OutputForm.JSON:
             sys.stdout.write(data.decode() + "\n")
 
 
-def write_report(path: Path, data: bytes) -> None:
-    """Write a report where the user wants it, completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+def check_report(settings: Settings, place: str) -> None:
+    """Make sure, before any work is done, that a report can be written to a place.
+
+    Raises:
+        StrataError: it cannot.
+    """
+    _store_of(settings).create(Url.parse(place)).discard()
+
+
+def write_report(settings: Settings | None, place: str, data: bytes) -> None:
+    """Write a report where the user wants it, completely or not at all.
+
+    Without settings, as where they are wrong, there are no credentials for remote places.
+    """
+    _store_of(settings).write_bytes(Url.parse(place), data)
+
+
+def _store_of(settings: Settings | None) -> Store:
+    return open_store(StorageOptions.of(settings) if settings else None)
