@@ -103,10 +103,10 @@ def _width(byte: int) -> int:
 @numba.njit(cache=True)
 def _code_point(data: NDArray[np.uint8], place: int, width: int) -> int:
     if width == 1:
-        return np.int64(data[place])
-    code = np.int64(data[place]) & (0xFF >> (width + 1))
+        return int(data[place])
+    code = int(data[place]) & (0xFF >> (width + 1))
     for step in range(1, width):
-        code = (code << 6) | (np.int64(data[place + step]) & 0x3F)
+        code = (code << 6) | (int(data[place + step]) & 0x3F)
     return code
 
 
