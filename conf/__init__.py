@@ -16,6 +16,7 @@ from strata import version
 if TYPE_CHECKING:
     from strata.errors import (
         BalanceError,
+        ConcurrentChangeError,
         ConflictError,
         InputError,
         InputMissingError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BalanceError",
+    "ConcurrentChangeError",
     "ConflictError",
     "Corpus",
     "InputError",

@@ -1,4 +1,4 @@
-"""The command `strata`.
+"""The commands of `strata` and their flags.
 
 Commands import what they need when they run, so that ``--help`` and a wrong flag answer at once.
 """
@@ -6,7 +6,6 @@ Commands import what they need when they run, so that ``--help`` and a wrong fla
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[Parser]
 
-__all__ = ["console", "main"]
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -245,15 +244,3 @@ def _doctor(arguments: argparse.Namespace) -> int:
         return show_checks(settings, output=arguments.output)
 
     return guarded(run)
-
-
-def console() -> int:
-    """The command `strata`: `main`, and then a quick end of the process."""
-    code = main()
-    # At exit the interpreter would spend half a second on freeing what the process leaves anyway.
-    gc.freeze()
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(console())

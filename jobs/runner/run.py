@@ -17,6 +17,7 @@ from strata.errors import StrataError
 from strata.jobs.runner.failures import translated
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.progress import spark_progress
+from strata.jobs.session.signals import HINT, interruption_of
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.details import StageDetails
 from strata.pipelines.execution.stage import (
@@ -197,6 +198,8 @@ def _tiers(files: Sequence[TableFile], tiers: Mapping[str, Tier]) -> str:
 
 
 def _error(error: BaseException) -> dict[str, Any]:
+    if stopped := interruption_of(error):
+        return {"type": type(stopped).__name__, "reason": stopped.reason, "hint": HINT}
     known = translated(error)
     if known is None:
         return {"type": type(error).__name__, "reason": str(error)[:2000]}

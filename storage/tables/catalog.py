@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, SettingsError
+from strata.errors import ConcurrentChangeError, SettingsError
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
@@ -107,7 +107,7 @@ class Corpus:
             # Hive and Glue also list tables of other formats.
             return None
         except NoSuchTableError as error:
-            raise ConflictError(
+            raise ConcurrentChangeError(
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error

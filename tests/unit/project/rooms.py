@@ -173,7 +173,7 @@ PUBLIC = {
     "pipelines.repair": {"affected", "run"},
     "pipelines.retraction": {"request", "run"},
     "pipelines.stages": {"compress", "shard"},
-    "jobs.session": {"class_data", "java", "shipping", "spark"},
+    "jobs.session": {"class_data", "java", "shipping", "signals", "spark"},
     "jobs.runner": {"failures", "launch", "options", "progress", "read_log", "run"},
     "jobs.display": {"cluster", "facts", "receipt", "text"},
     "jobs.datasource": {"source"},
