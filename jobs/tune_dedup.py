@@ -20,6 +20,7 @@ from strata.jobs.command.entry import write_report
 from strata.jobs.planning.dry_run import show_plan
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
@@ -58,7 +59,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
     if arguments.report:
         write_report(arguments.report, data)
     if arguments.output is OutputForm.JSON:
-        sys.stdout.write(data.decode() + "\n")
+        print_json(data)
     elif options.verbosity >= 0:
         show_tuning(tuning, Console(width=max(WIDTH, Console().width)))
     return 0

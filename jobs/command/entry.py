@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.output import print_json
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
 
@@ -65,7 +65,7 @@ def _deliver(report: RunReport, arguments: argparse.Namespace) -> None:
     if arguments.report:
         write_report(arguments.report, report.to_json())
     if arguments.output is OutputForm.JSON:
-        sys.stdout.write(report.to_json().decode() + "\n")
+        print_json(report.to_json())
     elif verbosity(arguments) >= 0:
         from strata.jobs.report.summary import show_summary
 

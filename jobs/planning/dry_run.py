@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.progress import QuietProgress
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.stage import StageContext
@@ -33,7 +33,7 @@ def show_plan(settings: Settings, *, output: OutputForm) -> None:
     """Print what a run would do."""
     facts = plan_facts(settings)
     if output is OutputForm.JSON:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode() + "\n")
+        print_json(msgspec.json.format(msgspec.json.encode(facts), indent=2))
         return
     console = Console(soft_wrap=True)
     for title, rows in facts.items():

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from strata.errors import MachineError, StrataError, TransientError
+from strata.jobs.runner.output import plain_streams
 from strata.jobs.session.signals import HINT, Interrupted, stop_signals
 
 __all__ = ["guarded", "report_failure", "translated"]
@@ -42,7 +43,7 @@ def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None
         report_failure(out, error.exit_code, error.reason, HINT, True, run_id)
         return error.exit_code
 
-    with stop_signals(tell) as stop, _silent_libraries():
+    with stop_signals(tell) as stop, _silent_libraries(), plain_streams():
         try:
             code = function()
             sys.stdout.flush()

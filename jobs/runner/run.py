@@ -202,5 +202,10 @@ def _error(error: BaseException) -> dict[str, Any]:
         return {"type": type(stopped).__name__, "reason": stopped.reason, "hint": HINT}
     known = translated(error)
     if known is None:
-        return {"type": type(error).__name__, "reason": str(error)[:2000]}
-    return {"type": type(known).__name__, "reason": known.reason, "hint": known.hint}
+        return {"type": type(error).__name__, "reason": _told(error)}
+    return {"type": type(known).__name__, "reason": _told(known.reason), "hint": _told(known.hint)}
+
+
+def _told(error: object) -> str:
+    """The words of an error; a name of a file that is not UTF-8 has surrogates, JSON has none."""
+    return str(error)[:2000].encode(errors="backslashreplace").decode()

@@ -223,7 +223,7 @@ def _is_complete(folder: Path, real: Path, script: str) -> bool:
     program = folder / "bin/java"
     return (
         os.access(program, os.X_OK)
-        and program.read_text() == script
+        and program.read_text(encoding="utf-8") == script
         and all((folder / entry.name).exists() for entry in real.iterdir())
     )
 
@@ -263,5 +263,5 @@ def _build_shim(folder: Path, real: Path, script: str) -> None:
         if entry.name != "java":
             (folder / "bin" / entry.name).symlink_to(entry)
     program = folder / "bin/java"
-    program.write_text(script)
+    program.write_text(script, encoding="utf-8")
     program.chmod(0o755)

@@ -174,7 +174,7 @@ PUBLIC = {
     "pipelines.retraction": {"request", "run"},
     "pipelines.stages": {"compress", "shard"},
     "jobs.session": {"class_data", "java", "shipping", "signals", "spark"},
-    "jobs.runner": {"failures", "launch", "options", "progress", "read_log", "run"},
+    "jobs.runner": {"failures", "launch", "options", "output", "progress", "read_log", "run"},
     "jobs.display": {"cluster", "facts", "receipt", "text"},
     "jobs.datasource": {"source"},
     "jobs.doctor": {"doctor"},
