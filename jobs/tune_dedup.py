@@ -48,12 +48,12 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
         return 0
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
-    progress = spark_progress(session, options.verbosity)
+    progress = spark_progress(session, options)
     try:
         with open_corpus(settings) as corpus:
             tuning = tune(StageContext(settings, corpus, run_id, session, progress))
     finally:
-        progress.finish()
+        progress.stop()
         session.stop()
     data = msgspec.json.format(msgspec.json.encode(tuning), indent=2)
     if arguments.report:

@@ -106,7 +106,7 @@ def run_stages(
     """
     watch = Stopwatch()
     report = _new_report(settings, options)
-    progress = spark_progress(session, options.verbosity)
+    progress = spark_progress(session, options)
     context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
     try:
         for stage in stages:
@@ -117,12 +117,13 @@ def run_stages(
                 done.seconds -= session.seconds - before
                 report.stages.append(done)
         report.status = "done"
+        progress.finish()
     except BaseException as error:
         report.status = "failed"
         report.error = _error(error)
         raise
     finally:
-        progress.finish()
+        progress.stop()
         report.session_seconds = session.seconds
         report.machine["parallelism"] = session.parallelism
         session.stop()

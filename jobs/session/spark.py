@@ -103,7 +103,8 @@ class LazySession:
     run there, with SQL settings of their own, and nothing is stopped. Master, memory and everything
     else that only takes effect at start-up stay as they are.
 
-    ``seconds`` is how long callers waited for its start; 0 while no JVM was needed.
+    ``seconds`` is how long callers waited for its start; 0 while no JVM was needed. ``waiting`` is
+    True while they do.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class LazySession:
         self._is_shared = False
         self._parallelism = 0
         self._is_interrupted = False
+        self.waiting = False
         self.seconds = 0.0
 
     @property
@@ -151,7 +153,11 @@ class LazySession:
             began = time.monotonic()
             # So that `stop` knows about a start even if waiting for it was interrupted.
             self.begin()
-            self._session = self._starting.result() if self._starting else self._start()
+            self.waiting = True
+            try:
+                self._session = self._starting.result() if self._starting else self._start()
+            finally:
+                self.waiting = False
             call_on_signal(self._interrupt)
             self._parallelism = self._session.sparkContext.defaultParallelism
             self.seconds = time.monotonic() - began

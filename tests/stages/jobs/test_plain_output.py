@@ -51,7 +51,7 @@ COMMANDS = [
     "storage cache FILE",
     "storage snapshots FILE",
     "storage verify FILE",
-    "storage tag mine FILE",
+    "storage tag FILE mine",
     "storage rollback FILE --to mine --dry-run",
     "storage expire FILE --dry-run",
     "storage gc FILE --dry-run",
@@ -96,8 +96,10 @@ def ended(command, folder, encoding):
     return code, out.buffer.getvalue().decode(encoding), err.buffer.getvalue().decode(encoding)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "encoding"),
+    [*((each, "ascii") for each in COMMANDS), ("report FILE", "latin-1")],
+)
 def test_command_ends_well_in_a_plain_terminal(folder, command, encoding):
     code, out, err = ended(command, folder, encoding)
 
