@@ -8,7 +8,8 @@ Each leaf is also the natural builtin, and its type says what a caller may do ab
     │   ├── InputMissingError (FileNotFoundError)
     │   └── RejectLimitError             too large a share of the records was unreadable
     ├── ConflictError  (RuntimeError)    4  another writer or another version holds the tables
-    │   └── ConcurrentChangeError        another process was faster; the same command may succeed
+    │   ├── ConcurrentChangeError        another process was faster; the same command may succeed
+    │   └── IdentityError                catalog, warehouse and tiers are not of one corpus
     ├── BalanceError   (AssertionError)  5  a stage would publish a partial or doubled result
     ├── MachineError   (OSError)         2  the machine lacks something: Java, memory, write access
     └── TransientError (OSError)        75  the same command may succeed later
@@ -24,6 +25,7 @@ __all__ = [
     "BalanceError",
     "ConcurrentChangeError",
     "ConflictError",
+    "IdentityError",
     "InputError",
     "InputMissingError",
     "MachineError",
@@ -97,6 +99,10 @@ class ConcurrentChangeError(ConflictError):
     """Another process changed something at the same moment; the same command may succeed."""
 
     retryable = True
+
+
+class IdentityError(ConflictError):
+    """Catalog, warehouse and tiers are not of one corpus: one is lost, older or a copy."""
 
 
 class BalanceError(StrataError, AssertionError):
