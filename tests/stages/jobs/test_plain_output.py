@@ -57,6 +57,8 @@ COMMANDS = [
     "storage gc FILE --dry-run",
     "storage move FILE --dry-run",
     "storage rewrite FILE --table tokens",
+    "storage adopt FILE",
+    "storage rebuild-catalog FILE --dry-run",
     "retract FILE --id ключ-1 --dry-run",
     "retract FILE --id ключ-1 --reason Ämter",
 ]
