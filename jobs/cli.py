@@ -19,6 +19,7 @@ from strata.jobs.command.arguments import (
     add_retract,
     add_run,
     number_of,
+    place_flag,
 )
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.jobs.runner.failures import guarded
@@ -165,7 +166,9 @@ def _add_export(commands: Commands) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
-    parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
+    parser.add_argument(
+        "--to", type=place_flag, required=True, metavar="URL", help="folder to write into"
+    )
     add_common(parser)
     parser.set_defaults(run=_export)
 
@@ -210,7 +213,7 @@ def _add_report(commands: Commands) -> None:
     summary = "show the report of the newest run, or write it as HTML"
     parser = _command(commands, "report", summary, _report)
     parser.add_argument("--run-id", help="another run than the newest")
-    parser.add_argument("--html", type=Path, metavar="PATH", help="write an HTML page")
+    parser.add_argument("--html", type=place_flag, metavar="URL", help="write an HTML page")
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import os
 import sys
 
 from strata.jobs.session.signals import exit_at_once
+from strata.jobs.session.standard_streams import open_standard_files
 
 __all__ = ["console"]
 
@@ -18,6 +19,8 @@ __all__ = ["console"]
 def console() -> int:
     """Run the command line, and let the process end quickly."""
     exit_at_once()
+    # Before anything opens a file that would become stdout.
+    open_standard_files()
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
         _begin_again_in_utf8()
     from strata.jobs.cli import main

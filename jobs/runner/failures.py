@@ -15,6 +15,7 @@ from typing import TextIO
 
 from strata.errors import MachineError, StrataError, TransientError
 from strata.jobs.runner.output import plain_streams
+from strata.jobs.session.current_directory import deleted_directory
 from strata.jobs.session.signals import HINT, Interrupted, stop_signals
 
 __all__ = ["guarded", "report_failure", "translated"]
@@ -99,6 +100,8 @@ def translated(error: BaseException) -> StrataError | None:
     """The error of Strata's tree that an exception stands for, if there is one."""
     if isinstance(error, StrataError):
         return error
+    if isinstance(error, FileNotFoundError) and (deleted := deleted_directory()):
+        return deleted
     text = str(error)
     if match := TRANSIENT.search(text):
         return TransientError(match["reason"], hint="the store failed again and again; try later")

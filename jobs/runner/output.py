@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 
 __all__ = ["plain_streams", "print_json"]
@@ -49,7 +49,8 @@ def plain_streams() -> Iterator[None]:
         yield
     finally:
         for stream, errors in zip(streams, former, strict=True):
-            if not stream.closed:
+            # It flushes; whoever wrote has been told by then that nobody reads.
+            with suppress(OSError, ValueError):
                 stream.reconfigure(errors=errors)
 
 
