@@ -148,7 +148,7 @@ PUBLIC = {
     },
     "pipelines.lineage": {"coverage", "guard", "keys", "staleness", "upstream"},
     "pipelines.ingest": {"blocklist", "plan", "task"},
-    "pipelines.tokenization": {"engine", "identity", "spec", "task", "training"},
+    "pipelines.tokenization": {"engine", "identity", "long_pieces", "spec", "task", "training"},
     "pipelines.dedup": {
         "band_rows",
         "edges",
