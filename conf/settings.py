@@ -88,6 +88,9 @@ class InputSettings(Model):
     """Column separator of csv; the default is a tab for .tsv and a comma otherwise."""
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
     """Encoding of text files."""
+    missing: Literal["refuse", "skip"] = "refuse"
+    """What to do about a link in an input folder that leads nowhere; those passed over are
+    counted."""
 
     @property
     def paths(self) -> tuple[str, ...]:
