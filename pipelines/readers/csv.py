@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from strata.pipelines.readers.decompress import plain_chunks
 from strata.pipelines.readers.lines import BOM, OTHER_FIELDS_BYTES
+from strata.pipelines.readers.opening import open_plain
 from strata.pipelines.readers.records import ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
@@ -36,7 +36,7 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
             closed has swallowed more than a record may hold.
     """
     with store.open_input(split.file.url) as handle:
-        chunks = plain_chunks(handle, split.file.compression)
+        chunks = open_plain(handle, split.file).chunks
         yield from _read(split.file, chunks, limits.max_document_bytes, limits.batch_bytes)
 
 

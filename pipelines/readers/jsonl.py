@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata.pipelines.readers.decompress import plain_chunks
+from strata.pipelines.readers.compression import Compression
+from strata.pipelines.readers.content import LineShape, line_shape
 from strata.pipelines.readers.json_bytes import WIDTH
 from strata.pipelines.readers.json_record import METADATA, BadRecord, parse_record
 from strata.pipelines.readers.json_scan import LineRules, LineTable, scan_lines, unescape_all
@@ -25,9 +26,10 @@ from strata.pipelines.readers.lines import (
     line_blocks,
     range_chunks,
 )
+from strata.pipelines.readers.opening import open_plain
 from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
-from strata.pipelines.readers.rejects import Reject, RejectReason
-from strata.pipelines.readers.split import Compression, InputFile, ReadLimits, Split
+from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
+from strata.pipelines.readers.split import InputFile, ReadLimits, Split
 from strata.settings import FieldMapping
 from strata.storage.contracts.store import Store
 
@@ -44,17 +46,44 @@ SMALLEST_LINE = len(b'{"":""}\n')
 
 
 def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
-    """The records of the lines that begin in a piece of a file; positions are offsets in bytes."""
+    """The records of the lines that begin in a piece of a file; positions are offsets in bytes.
+
+    Raises:
+        BrokenFile: the file is something else, or its records are not in lines.
+    """
     file = split.file
     longest = LINE_OVERHEAD * limits.max_document_bytes + OTHER_FIELDS_BYTES
     lines = JsonLines(file, limits.max_document_bytes, longest)
     with store.open_input(file.url) as handle:
-        offset, chunks = 0, plain_chunks(handle, file.compression)
-        if file.compression is Compression.NONE:
+        if split.start:
             piece = range_chunks(handle, split.start, split.end)
-            offset, chunks = piece.offset, piece.chunks
-        for block in line_blocks(chunks, offset, limits.batch_bytes, longest):
-            yield from lines.read(block)
+            for block in line_blocks(piece.chunks, piece.offset, limits.batch_bytes, longest):
+                yield from lines.read(block)
+            return
+        opened = open_plain(handle, file, split.end)
+        chunks, shape = opened.chunks, line_shape(opened.head)
+        if opened.compression is Compression.NONE:
+            chunks = range_chunks(handle, 0, split.end, opened.head).chunks
+        if shape in (LineShape.ARRAY, LineShape.SPREAD):
+            raise _not_lines(file, shape)
+        blocks = line_blocks(chunks, 0, limits.batch_bytes, longest)
+        batches = (batch for block in blocks for batch in lines.read(block))
+        yield from _no_array(file, batches) if shape is LineShape.LONG_ARRAY else batches
+
+
+def _no_array(file: InputFile, batches: Iterator[ReadBatch]) -> Iterator[ReadBatch]:
+    """The batches of a file whose first line is an array, or begins one."""
+    documents = records = 0
+    for batch in batches:
+        documents += batch.documents.num_rows
+        records += batch.records
+        yield batch
+    if records == 1 and not documents:
+        raise _not_lines(file, LineShape.ARRAY)
+
+
+def _not_lines(file: InputFile, shape: LineShape) -> BrokenFile:
+    return BrokenFile(reject(file, 0, RejectReason.NOT_JSON_LINES, shape.sentence))
 
 
 class JsonLines:

@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 from glob import has_magic
 
 from strata.errors import InputMissingError, SettingsError
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.formats import SUFFIX_FORMATS
-from strata.pipelines.readers.split import Compression, InputFile, ReadOptions
+from strata.pipelines.readers.split import InputFile, ReadOptions
 from strata.settings import InputFormat, InputSettings
 from strata.storage.contracts.store import FileInfo, FileKind, Store
 from strata.storage.contracts.url import Url, percent_encoded
@@ -161,10 +162,15 @@ class _Suffixes:
 
 def _suffixes(url: Url) -> _Suffixes:
     name = url.name.lower()
-    compression = next((c for c in Compression if c and name.endswith(c.value)), Compression.NONE)
-    bare = name.removesuffix(compression.value)
-    suffix = "." + bare.rpartition(".")[2] if "." in bare else ""
+    suffix = _last_suffix(name)
+    compression = Compression.of_suffix(suffix)
+    if compression is not Compression.NONE:
+        suffix = _last_suffix(name.removesuffix(suffix))
     return _Suffixes(SUFFIX_FORMATS.get(suffix), compression, suffix == ".tsv")
+
+
+def _last_suffix(name: str) -> str:
+    return "." + name.rpartition(".")[2] if "." in name else ""
 
 
 def _found(info: FileInfo, root: Url, section: InputSettings) -> FoundInput:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from strata.errors import InputError, InputMissingError, SettingsError
+from strata.pipelines.readers.compression import Compression
+from strata.pipelines.readers.content import HEAD_BYTES, foreign_content
 from strata.pipelines.readers.json_bytes import mark_invalid
 from strata.pipelines.readers.parquet_json import metadata_of, names_of
 from strata.pipelines.readers.parquet_metadata import StringParts
@@ -16,7 +18,7 @@ from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, re
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
 from strata.pipelines.readers.utf8 import are_utf8
-from strata.storage.contracts.store import Store
+from strata.storage.contracts.store import ByteRange, Store
 from strata.storage.reading.scan import open_parquet, rows_per_batch
 
 __all__ = ["read_split"]
@@ -41,7 +43,22 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
     except (BrokenFile, InputMissingError, SettingsError):
         raise
     except (InputError, pa.ArrowException, ValueError, OverflowError) as error:
-        raise BrokenFile(reject(file, row, RejectReason.CORRUPT_FILE, str(error))) from error
+        told = None if row else _foreign(file, store)
+        reason = RejectReason.WRONG_CONTENT if told else RejectReason.CORRUPT_FILE
+        raise BrokenFile(reject(file, row, reason, told or str(error))) from error
+
+
+def _foreign(file: InputFile, store: Store) -> str | None:
+    """What a file is whose footer cannot be read, as far as its first bytes tell."""
+    try:
+        (head,) = store.read_ranges(file.url, [ByteRange(0, HEAD_BYTES)])
+    except InputError:
+        return None
+    if packed := Compression.of_bytes(head):
+        return f"compressed as a whole with {packed.name.lower()}; decompress it"
+    if head.lstrip()[:1] in (b"{", b"["):
+        return 'JSON, not Parquet; name it .jsonl, or set format = "jsonl"'
+    return foreign_content(head, file.format)
 
 
 def _batches(split: Split, store: Store, batch_bytes: int) -> Iterator[pa.RecordBatch]:

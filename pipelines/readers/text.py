@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from strata.pipelines.readers.decompress import plain_chunks
+from strata.pipelines.readers.opening import open_plain
 from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
@@ -20,7 +20,7 @@ LONGEST_MARK = 3
 def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
     """The document of a file, at position 0; an empty file has none. Its id is the file's URL."""
     with store.open_input(split.file.url) as handle:
-        chunks = plain_chunks(handle, split.file.compression)
+        chunks = open_plain(handle, split.file).chunks
         yield from _read(split.file, chunks, limits.max_document_bytes)
 
 

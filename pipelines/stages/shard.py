@@ -249,12 +249,18 @@ def _check_reject_ratio(
     if ratio > limit:
         seen = [*totals.broken.values(), *totals.samples]
         shown = [reject for reject in seen if not reject.reason.harmless][:SHOWN]
-        places = "; ".join(f"{r.reason} at {r.uri}:{r.position}" for r in shown)
+        places = "; ".join(_shown(one, totals) for one in shown)
         raise RejectLimitError(
             f"{ratio:.2%} of the input is unreadable ({_counts(harmful)}), and "
             f"shard.max_reject_ratio allows {limit:.2%}; for example {places}",
             hint="mend the inputs, or raise the limit with --set shard.max_reject_ratio=…",
         )
+
+
+def _shown(one: Reject, totals: _ShardTotals) -> str:
+    # What a broken file is, and the remedy, is in its excerpt; that of a record is its text.
+    what = f" ({one.excerpt})" if totals.broken.get(one.ordinal) is one else ""
+    return f"{one.reason} at {one.uri}:{one.position}{what}"
 
 
 def _counts(rejected: Mapping[str, int]) -> str:

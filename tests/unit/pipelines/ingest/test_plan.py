@@ -10,8 +10,9 @@ from strata.pipelines.ingest.plan import (
     pack_splits,
     plan_shard,
 )
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.listing import FoundInput, Listing
-from strata.pipelines.readers.split import Compression, ReadOptions, Split
+from strata.pipelines.readers.split import ReadOptions, Split
 from strata.pipelines.tables.inputs import KnownInput
 from strata.settings import InputFormat, Settings
 from strata.storage.tables.publish import PublishMode

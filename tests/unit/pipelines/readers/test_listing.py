@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from strata.errors import InputMissingError, SettingsError
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.split import Compression
 from strata.settings import FieldMapping, InputFormat, InputSettings
 from strata.storage.stores.fsspec_store import FsspecStore
 
@@ -35,6 +35,9 @@ def names(found, folder):
         ("a.json.zst", "jsonl", Compression.ZSTD),
         ("a.JSONL.BZ2", "jsonl", Compression.BZIP2),
         ("a.jsonl.xz", "jsonl", Compression.XZ),
+        ("a.JSONL.ZSTD", "jsonl", Compression.ZSTD),
+        ("a.Json.GZIP", "jsonl", Compression.GZIP),
+        ("a.csv.bzip2", "csv", Compression.BZIP2),
         ("a.parquet", "parquet", Compression.NONE),
         ("a.zstd.parquet", "parquet", Compression.NONE),
         ("a.csv.gz", "csv", Compression.GZIP),

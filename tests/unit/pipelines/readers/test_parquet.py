@@ -156,7 +156,7 @@ def test_parquet_with_damaged_pages_is_broken_from_there(tmp_path, checksum):
 
 def test_parquet_that_is_something_else_is_broken(tmp_path):
     path = tmp_path / "rows.parquet"
-    path.write_bytes(b'{"text": "not parquet at all"}\n' * 100)
+    path.write_bytes(b"not parquet at all\n" * 100)
     assert broken(path).reason is RejectReason.CORRUPT_FILE
 
 
