@@ -32,6 +32,7 @@ __all__ = [
     "InputSettings",
     "LifecycleRule",
     "LinkRule",
+    "NulRule",
     "Passage",
     "RowOrder",
     "Settings",
@@ -105,6 +106,13 @@ class InputSettings(Model):
         return value
 
 
+class NulRule(StrEnum):
+    """What becomes of a document whose text has the character U+0000."""
+
+    REMOVE = "remove"
+    REJECT = "reject"
+
+
 class ShardSettings(Model):
     """``[shard]``: reading the inputs into `documents`."""
 
@@ -119,6 +127,10 @@ class ShardSettings(Model):
     own."""
     max_document_mb: float = Field(default=256, gt=0, le=1024)
     """Largest document; a longer record is rejected."""
+    nul: NulRule = NulRule.REMOVE
+    """U+0000 in the text of a record. remove: it is left out, and such documents are counted;
+    reject: the record is rejected. A raw NUL byte outside of JSON strings, or in a text file, is
+    always rejected."""
     changed_inputs: Literal["refuse", "rebuild"] = "refuse"
     """What to do when an input that an earlier run has read has changed or is gone."""
 

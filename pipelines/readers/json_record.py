@@ -12,14 +12,15 @@ import msgspec
 
 from strata.pipelines.readers.json_values import DEEPEST
 from strata.pipelines.readers.rejects import RejectReason
-from strata.settings import FieldMapping
+from strata.settings import FieldMapping, NulRule
 
 __all__ = ["METADATA", "BadRecord", "JsonRecord", "metadata_of", "parse_record"]
 
 METADATA = "metadata"
 Values = Mapping[str, msgspec.Raw]
 ABSENT = msgspec.Raw()
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+ESCAPE_OR_NUL = re.compile(rb"\\.|\x00", re.DOTALL)
 STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -43,17 +44,17 @@ class JsonRecord:
     metadata: bytes | None
 
 
-def parse_record(line: bytes, fields: FieldMapping) -> JsonRecord:
-    """The document of a line.
+def parse_record(line: bytes, fields: FieldMapping, nul: NulRule = NulRule.REMOVE) -> JsonRecord:
+    """The document of a line; its text keeps the NUL characters that are to be removed.
 
     Raises:
         BadRecord: the line is malformed, not an object, too deeply nested, or has no text that is
             valid in a document.
     """
-    values = _parse(line)
+    values = _parse(line, nul)
     if fields.text not in values:
         raise BadRecord(RejectReason.MISSING_TEXT)
-    text = _text(values[fields.text])
+    text = _text(values[fields.text], nul)
     mapped = (fields.text, fields.id, fields.lang, fields.url)
     rest = {key: raw for key, raw in values.items() if key not in mapped}
     if any(_is_too_deep(bytes(raw)) for raw in rest.values()):
@@ -90,7 +91,7 @@ def metadata_of(values: Values) -> bytes | None:
     return None if dense == b"{}" else dense
 
 
-def _text(raw: msgspec.Raw) -> str:
+def _text(raw: msgspec.Raw, nul: NulRule) -> str:
     first = bytes(memoryview(raw)[:1])
     if first == b"n":
         raise BadRecord(RejectReason.NULL_TEXT)
@@ -99,7 +100,7 @@ def _text(raw: msgspec.Raw) -> str:
     text = msgspec.json.decode(raw, type=str)
     if not text:
         raise BadRecord(RejectReason.EMPTY_TEXT)
-    if "\0" in text:
+    if nul is NulRule.REJECT and "\0" in text:
         raise BadRecord(RejectReason.NUL_CHARACTER)
     return text
 
@@ -118,13 +119,15 @@ def _is_too_deep(raw: bytes) -> bool:
     return max(accumulate(steps)) > DEEPEST
 
 
-def _parse(line: bytes) -> Values:
+def _parse(line: bytes, nul: NulRule) -> Values:
     try:
         line.decode()
     except UnicodeDecodeError as error:
         raise BadRecord(RejectReason.INVALID_UTF8) from error
     if b"\0" in line:
-        raise BadRecord(RejectReason.NUL_CHARACTER)
+        line = _with_escaped_nul(line) if nul is NulRule.REMOVE else line
+        if b"\0" in line:
+            raise BadRecord(RejectReason.NUL_CHARACTER)
     try:
         return msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     except RecursionError as error:
@@ -133,6 +136,15 @@ def _parse(line: bytes) -> Values:
         raise BadRecord(_reason_not_object(line)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecord(_reason_invalid(line)) from error
+
+
+def _with_escaped_nul(line: bytes) -> bytes:
+    """The line with the NUL bytes in its strings escaped; one behind a backslash stays."""
+    return STRING.sub(lambda string: ESCAPE_OR_NUL.sub(_escaped, string[0]), line)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u0000" if found[0] == b"\0" else found[0]
 
 
 def _reason_not_object(line: bytes) -> RejectReason:

@@ -53,7 +53,7 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
     """
     file = split.file
     longest = LINE_OVERHEAD * limits.max_document_bytes + OTHER_FIELDS_BYTES
-    lines = JsonLines(file, limits.max_document_bytes, longest)
+    lines = JsonLines(file, limits, longest)
     with store.open_input(file.url) as handle:
         if split.start:
             piece = range_chunks(handle, split.start, split.end)
@@ -91,13 +91,13 @@ class JsonLines:
 
     Args:
         file: the file, for ids and rejects.
-        max_document_bytes: largest text.
+        limits: what a document may be.
         longest_line: largest record.
     """
 
-    def __init__(self, file: InputFile, max_document_bytes: int, longest_line: int) -> None:
+    def __init__(self, file: InputFile, limits: ReadLimits, longest_line: int) -> None:
         self._file = file
-        self._limit = max_document_bytes
+        self._limits = limits
         self._longest_line = longest_line
         self._rules = line_rules(file.options.fields, longest_line)
 
@@ -105,7 +105,7 @@ class JsonLines:
         """The records of one block of lines."""
         if block.too_long:
             one = reject(self._file, block.offset, RejectReason.TOO_LONG, block.data)
-            yield build_batch(self._file, Columns.empty(), [one], 1, self._limit)
+            yield build_batch(self._file, Columns.empty(), [one], 1, self._limits)
             return
         for lines in read_lines(block.data, block.offset, self._rules):
             yield self._batch(block, lines)
@@ -122,12 +122,12 @@ class JsonLines:
         seen = len(columns.text) + len(lines.odd)
         if slow.position:
             columns = _merged(columns, slow.columns())
-        return build_batch(self._file, columns, rejects, seen, self._limit)
+        return build_batch(self._file, columns, rejects, seen, self._limits)
 
     def _append(self, rows: Rows, position: int, line: bytes) -> None:
         if len(line) > self._longest_line:
             raise BadRecord(RejectReason.TOO_LONG)
-        record = parse_record(line, self._file.options.fields)
+        record = parse_record(line, self._file.options.fields, self._limits.nul)
         rows.position.append(position)
         rows.text.append(record.text)
         rows.id.append(record.id)

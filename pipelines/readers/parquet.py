@@ -38,7 +38,7 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
     file, row = split.file, split.first_row
     try:
         for batch in _batches(split, store, min(limits.batch_bytes, BATCH_BYTES)):
-            yield _read(file, batch, row, limits.max_document_bytes)
+            yield _read(file, batch, row, limits)
             row += batch.num_rows
     except (BrokenFile, InputMissingError, SettingsError):
         raise
@@ -92,7 +92,7 @@ def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
     return list(schema.names)
 
 
-def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadBatch:
+def _read(file: InputFile, batch: pa.RecordBatch, row: int, limits: ReadLimits) -> ReadBatch:
     name = file.options.fields.text
     bad = dict.fromkeys(
         np.flatnonzero(batch.column(name).is_null().to_numpy(zero_copy_only=False)).tolist(),
@@ -107,7 +107,7 @@ def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadB
     keep[list(bad)] = False
     good = batch.filter(pa.array(keep)) if bad else batch
     columns = _valid_columns(file, good, np.flatnonzero(keep) + row)
-    return build_batch(file, columns, rejects, batch.num_rows, limit)
+    return build_batch(file, columns, rejects, batch.num_rows, limits)
 
 
 def _valid_columns(

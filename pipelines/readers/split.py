@@ -10,7 +10,7 @@ from itertools import pairwise
 from strata.errors import InputError
 from strata.pipelines.readers.compression import MAGIC_BYTES, Compression
 from strata.pipelines.readers.formats import FORMATS, Cut
-from strata.settings import FieldMapping, InputFormat
+from strata.settings import FieldMapping, InputFormat, NulRule, ShardSettings
 from strata.storage.contracts.store import ByteRange, Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import open_parquet
@@ -24,10 +24,22 @@ FOOTERS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What bounds the memory of a reader, in bytes: the largest document, and a batch."""
+    """What a document may be.
+
+    Attributes:
+        max_document_bytes: the largest text.
+        batch_bytes: of a batch; with the largest text it bounds the memory of a reader.
+        nul: what becomes of texts with NUL characters.
+    """
 
     max_document_bytes: int
     batch_bytes: int = BATCH_BYTES
+    nul: NulRule = NulRule.REMOVE
+
+    @classmethod
+    def of(cls, settings: ShardSettings) -> ReadLimits:
+        """As the settings say."""
+        return cls(int(settings.max_document_mb * 1e6), nul=settings.nul)
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
     tiers = {table: _tier(context, table) for table in WRITTEN}
     folders = {table: tier.folder(settings.corpus, table) for table, tier in tiers.items()}
     layouts = {table: tier.layout for table, tier in tiers.items()}
-    limits = ReadLimits(int(settings.shard.max_document_mb * 1e6))
+    limits = ReadLimits.of(settings.shard)
     target = layouts["documents"].target_file_bytes
     packed: list[list[Split]] = pack_splits(splits, _parallelism(context, splits), target)
     return [
@@ -228,6 +228,7 @@ def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport[Shar
     details.input_bytes = sum(file.size for file in plan.files)
     details.broken_files = len(totals.broken)
     details.dates_unread = sum(count.dates_unread for count in totals.inputs.values())
+    details.nul_removed = sum(count.nul_removed for count in totals.inputs.values())
     details.mode = str(plan.mode)
 
 

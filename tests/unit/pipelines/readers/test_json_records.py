@@ -48,7 +48,7 @@ def test_jsonl_metadata_does_not_depend_on_the_lines_around(reader, members, exp
         (b'{"text":"x","\xff":1}', "invalid_utf8"),
         (b'{"text":"x","id":"\xff"}', "invalid_utf8"),
         (b'{"text":"overlong \xc0\xaf"}', "invalid_utf8"),
-        (b'{"text":"x","n":"\0"}', "nul_character"),
+        (b'{"text":"x","n":"a"\0}', "nul_character"),
         (b'\0{"text":"x"}', "nul_character"),
         (b'{"text":"x","deep":' + b"[" * 90_000 + b"]" * 90_000 + b"}", "too_deeply_nested"),
         (b"[" * 90_000, "too_deeply_nested"),
