@@ -51,22 +51,59 @@ def parse_record(line: bytes, fields: FieldMapping, nul: NulRule = NulRule.REMOV
         BadRecord: the line is malformed, not an object, too deeply nested, or has no text that is
             valid in a document.
     """
-    values = _parse(line, nul)
-    if fields.text not in values:
+    record = _parse(line, nul)
+    values = {name: _found(record, name) for name in fields.model_dump().values()}
+    if values[fields.text] == ABSENT:
         raise BadRecord(RejectReason.MISSING_TEXT)
     text = _text(values[fields.text], nul)
-    mapped = (fields.text, fields.id, fields.lang, fields.url)
-    rest = {key: raw for key, raw in values.items() if key not in mapped}
+    mapped = {fields.text, fields.id, fields.lang, fields.url}
+    rest = {key: raw for key, raw in record.items() if key not in mapped}
+    # A name with dots that is a key of the record itself is no path.
+    for name in sorted(mapped - record.keys()):
+        rest = _without(rest, name.split("."))
     if any(_is_too_deep(bytes(raw)) for raw in rest.values()):
         raise BadRecord(RejectReason.TOO_DEEPLY_NESTED)
     return JsonRecord(
         text=text,
-        id=_name(values.get(fields.id, ABSENT)),
-        lang=_name(values.get(fields.lang, ABSENT)),
-        url=_name(values.get(fields.url, ABSENT)),
-        date=_name(values.get(fields.date, ABSENT)),
+        id=_name(values[fields.id]),
+        lang=_name(values[fields.lang]),
+        url=_name(values[fields.url]),
+        date=_name(values[fields.date]),
         metadata=metadata_of(rest),
     )
+
+
+def _found(record: Values, name: str) -> msgspec.Raw:
+    """The value of a field: a key of the record, or else keys with dots that lead into it."""
+    if name in record or "." not in name:
+        return record.get(name, ABSENT)
+    values = record
+    for part in name.split("."):
+        raw = values.get(part, ABSENT)
+        values = _members(raw)
+    return raw
+
+
+def _without(values: Values, path: list[str]) -> dict[str, msgspec.Raw]:
+    """The members without the one that a path leads to, and the objects that had only it."""
+    first, *rest = path
+    if first not in values:
+        return dict(values)
+    if not rest:
+        return {key: raw for key, raw in values.items() if key != first}
+    before = _members(values[first])
+    after = _without(before, rest)
+    if len(after) == len(before) and all(after[key] is before[key] for key in before):
+        return dict(values)
+    if not after:
+        return {key: raw for key, raw in values.items() if key != first}
+    return dict(values) | {first: msgspec.Raw(msgspec.json.encode(after))}
+
+
+def _members(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    if bytes(memoryview(raw)[:1]) != b"{":
+        return {}
+    return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
 
 
 def metadata_of(values: Values) -> bytes | None:

@@ -175,7 +175,16 @@ def line_rules(fields: FieldMapping, longest: int) -> LineRules:
     names = (fields.text, fields.id, fields.lang, fields.url, fields.date, METADATA)
     keys = [key.encode() for key in names]
     ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
-    return LineRules(longest, np.frombuffer(b"".join(keys), np.uint8), ends)
+    paths = [name.encode().split(b".") if "." in name else [] for name in names[:-1]]
+    parts = [part for path in paths for part in path]
+    return LineRules(
+        longest,
+        np.frombuffer(b"".join(keys), np.uint8),
+        ends,
+        np.frombuffer(b"".join(parts), np.uint8),
+        np.cumsum([0, *map(len, parts)], dtype=np.int64),
+        np.cumsum([0, *map(len, paths)], dtype=np.int64),
+    )
 
 
 def read_lines(data: bytes, offset: int, rules: LineRules) -> Iterator[LinesRead]:

@@ -83,11 +83,6 @@ def test_jsonl_field_named_metadata_can_be_the_text(reader):
     assert (reading.texts, reading.metadata) == (["x"], [{"text": "y"}])
 
 
-def test_jsonl_dotted_field_does_not_reach_into_objects(reader):
-    data = b'{"a":{"b":"x"}}\n'
-    assert reader.read("a.jsonl", data, fields={"text": "a.b"}).refused == [(0, "missing_text")]
-
-
 def test_jsonl_ever_new_keys_do_not_depend_on_the_blocks(reader):
     records = [{"text": f"t{n}", f"key{n}": n, "same": 1} for n in range(300)]
     data = b"".join(json.dumps(record).encode() + b"\n" for record in records)
