@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata.pipelines.readers.compression import Compression
-from strata.pipelines.readers.content import LineShape, line_shape
 from strata.pipelines.readers.json_bytes import WIDTH
 from strata.pipelines.readers.json_record import METADATA, BadRecord, parse_record
 from strata.pipelines.readers.json_scan import LineRules, LineTable, scan_lines, unescape_all
@@ -26,7 +25,7 @@ from strata.pipelines.readers.lines import (
     line_blocks,
     range_chunks,
 )
-from strata.pipelines.readers.opening import open_plain
+from strata.pipelines.readers.opening import LineShape, line_shape, open_plain
 from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from strata.errors import InputError, InputMissingError, SettingsError
 from strata.pipelines.readers.compression import Compression
-from strata.pipelines.readers.content import HEAD_BYTES, foreign_content
 from strata.pipelines.readers.json_bytes import mark_invalid
+from strata.pipelines.readers.opening import HEAD_BYTES, foreign_content
 from strata.pipelines.readers.parquet_fields import (
     field_type,
     is_binary,

@@ -10,7 +10,7 @@ import tarfile
 import pytest
 import zstandard
 
-from strata.pipelines.readers.content import LineShape, foreign_content, line_shape
+from strata.pipelines.readers.opening import LineShape, foreign_content, line_shape
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import ReadLimits
 from strata.settings import InputFormat
