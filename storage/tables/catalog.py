@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from strata.errors import ConflictError, IdentityError, SettingsError
 from strata.settings import Settings
+from strata.storage.contracts.faults import translated
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
@@ -40,6 +41,7 @@ from strata.storage.tables.places import (
     table_files,
     write_marks,
 )
+from strata.storage.tables.sqlite_file import check_reachable, check_writable, sqlite_file
 from strata.storage.tables.table import CorpusTable
 from strata.storage_settings import WAREHOUSE_TIER
 from strata.tables import table_names
@@ -60,6 +62,7 @@ __all__ = [
     "Membership",
     "TableFile",
     "TableSnapshot",
+    "check_catalog_file",
     "look_at",
     "open_corpus",
 ]
@@ -357,6 +360,18 @@ def _unclaimed(store: Store, places: Sequence[Place]) -> list[Finding]:
     return [unclaimed(place, files) for place, files in found if files]
 
 
+def check_catalog_file(settings: Settings) -> None:
+    """Make sure that a catalog in an SQLite file can be written; servers have theirs to say.
+
+    Raises:
+        MachineError: the file, or the folder around it, cannot be written.
+    """
+    uri = _catalog_properties(settings, Url.parse(settings.warehouse)).get("uri", "")
+    file = sqlite_file(uri)
+    if file is not None:
+        check_writable(file)
+
+
 def _catalog_properties(settings: Settings, warehouse: Url) -> dict[str, str]:
     given = {
         key: str(from_environment(value, "catalog")) for key, value in settings.catalog.items()
@@ -389,11 +404,11 @@ def _sqlite(warehouse: Url) -> str:
 
 def _database_exists(properties: Mapping[str, str]) -> bool:
     """Whether the catalog's database is there; servers have theirs."""
-    scheme, mark, path = properties.get("uri", "").partition(":///")
-    file = path.partition("?")[0]
-    if not mark or not scheme.startswith("sqlite") or not file or file == ":memory:":
+    file = sqlite_file(properties.get("uri", ""))
+    if file is None:
         return True
-    return Path(file).exists()
+    with translated(Url.parse(file), "read"):
+        return file.exists()
 
 
 def _load(settings: Settings, warehouse: Url) -> Catalog:
@@ -402,7 +417,8 @@ def _load(settings: Settings, warehouse: Url) -> Catalog:
     properties = _catalog_properties(settings, warehouse)
     properties |= io_properties(StorageOptions.of(settings))
     if not settings.catalog:
-        Path(warehouse.path).mkdir(parents=True, exist_ok=True)
+        with translated(warehouse, "make"):
+            Path(warehouse.path).mkdir(parents=True, exist_ok=True)
     with catalog_errors(settings.corpus):
         return _loaded(properties)
 
@@ -411,6 +427,9 @@ def _loaded(properties: dict[str, str]) -> Catalog:
     from pyiceberg.catalog import load_catalog
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
+    file = sqlite_file(properties.get("uri", ""))
+    if file is not None:
+        check_reachable(file)
     try:
         return load_catalog(CATALOG_NAME, **properties)
     except DBAPIError as error:

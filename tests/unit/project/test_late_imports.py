@@ -216,6 +216,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.pipelines.tokenization.engine": Reason.WORKER,
     },
     "strata.pipelines.tokenization.training": {
+        "strata.pipelines.tokenization.long_pieces": Reason.WORKER,
         "tokenizers": Reason.WORKER,
     },
     "strata.storage.checksums.rows": {
