@@ -46,9 +46,9 @@ def run_checks(settings: Settings | None, spark: Mapping[str, object]) -> list[C
     ]
     if settings is not None:
         # Imported late: a machine that lacks a library still gets the other checks.
-        from strata.jobs.doctor.places import check_catalog, check_tiers
+        from strata.jobs.doctor.places import check_places
 
-        checks += [*check_tiers(settings), check_catalog(settings)]
+        checks += check_places(settings)
     return checks
 
 

@@ -76,6 +76,7 @@ PUBLIC = {
         "table_records",
     },
     "storage.tables": {
+        "belonging",
         "adopt",
         "catalog",
         "claim",
