@@ -61,12 +61,12 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
 
 def _tune(settings: Settings, options: RunOptions) -> Tuning:
     session = LazySession(settings, options.master, options.run_id, options.log_level)
-    progress = spark_progress(session, options.verbosity)
+    progress = spark_progress(session, options)
     try:
         with open_corpus(settings) as corpus:
             return tune(StageContext(settings, corpus, options.run_id, session, progress))
     finally:
-        progress.finish()
+        progress.stop()
         session.stop()
 
 

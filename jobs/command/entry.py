@@ -15,6 +15,7 @@ from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.output import print_json
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
 from strata.storage.contracts.options import StorageOptions
@@ -137,7 +138,7 @@ def deliver(settings: Settings | None, arguments: argparse.Namespace, data: byte
             write_report(settings, arguments.report, data)
     finally:
         if arguments.output is OutputForm.JSON:
-            sys.stdout.write(data.decode() + "\n")
+            print_json(data)
 
 
 def check_report(settings: Settings, place: str) -> None:

@@ -68,7 +68,7 @@ def _free(url: Url) -> str:
 
 
 def check_catalog(settings: Settings) -> Check:
-    """Open the catalog, load every table that it has, and see whether it can be written."""
+    """Open the catalog, load all tables, and change something that is taken back at once."""
     remedy = "check [catalog] of the settings, and that its service can be reached"
     try:
         from strata.storage.tables.catalog import check_catalog_file, open_corpus

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from strata.errors import ConflictError, InputMissingError, StrataError
+from strata.errors import ConcurrentChangeError, InputMissingError, StrataError
 from strata.jobs.runner.options import RunOptions
 from strata.settings import Settings
 from strata.stages import STAGE_COMMANDS
@@ -135,7 +135,7 @@ def holding(store: Store, settings: Settings, options: RunOptions) -> Iterator[N
         options: the run.
 
     Raises:
-        ConflictError: another run holds the corpus.
+        ConcurrentChangeError: another run holds the corpus.
         MachineError: the warehouse cannot be written.
     """
     if not holds_corpus(options.command):
@@ -182,7 +182,7 @@ def _read(store: Store, url: Url) -> Holder | None:
         return None
 
 
-def _held(other: Holder, place: Url, corpus: str) -> ConflictError:
+def _held(other: Holder, place: Url, corpus: str) -> ConcurrentChangeError:
     age = max(0.0, time.time() - other.beat)
     if other.machine == Machine.this():
         hint = f"wait until it ends, or end process {other.pid}; then run the same command again"
@@ -192,7 +192,7 @@ def _held(other: Holder, place: Url, corpus: str) -> ConflictError:
             "wait until it ends, then run the same command again; if it is dead, this goes on "
             f"{left} seconds from now, or at once without {place}"
         )
-    return ConflictError(
+    return ConcurrentChangeError(
         f"run {other.run_id!r} ({other.command}) is at work on the corpus {corpus}: process "
         f"{other.pid} on {other.machine.host} since {other.started}, last seen {age:.0f} seconds "
         "ago; nothing was done",
