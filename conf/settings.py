@@ -116,8 +116,9 @@ class ShardSettings(Model):
     own."""
     max_document_mb: float = Field(default=256, gt=0, le=1024)
     """Largest document; a longer record is rejected."""
-    changed_inputs: Literal["refuse", "rebuild"] = "refuse"
-    """What to do when an input that an earlier run has read has changed or is gone."""
+    changed_inputs: Literal["refuse", "append", "rebuild"] = "refuse"
+    """What to do when an input that an earlier run has read has changed or is gone; "append" reads
+    the new lines of plain JSON lines that have only grown, and refuses all other changes."""
 
 
 class LinkRule(StrEnum):

@@ -68,6 +68,8 @@ class InputFile:
         compression: of the file as a whole.
         options: field mapping and the like.
         cause: one string that changes whenever the documents of the file may.
+        start: offset of the first line that is read; above 0 where the lines before it were read
+            as another input.
     """
 
     uri: str
@@ -79,6 +81,7 @@ class InputFile:
     compression: Compression
     options: ReadOptions
     cause: str
+    start: int = 0
 
     @property
     def url(self) -> Url:
@@ -122,8 +125,9 @@ def _has_row_groups(file: InputFile) -> bool:
 
 def _cut(file: InputFile, split_bytes: int) -> list[Split]:
     if FORMATS[file.format].cut is Cut.BYTES and file.compression is Compression.NONE:
-        pieces = max(1, round(file.size / split_bytes))
-        bounds = [file.size * piece // pieces for piece in range(pieces + 1)]
+        length = file.size - file.start
+        pieces = max(1, round(length / split_bytes))
+        bounds = [file.start + length * piece // pieces for piece in range(pieces + 1)]
         return [Split(file, start, end, 0, end - start) for start, end in pairwise(bounds)]
     return [_whole(file)]
 

@@ -147,7 +147,7 @@ PUBLIC = {
         "texts",
     },
     "pipelines.lineage": {"coverage", "guard", "keys", "staleness", "upstream"},
-    "pipelines.ingest": {"blocklist", "plan", "task"},
+    "pipelines.ingest": {"blocklist", "growth", "plan", "task"},
     "pipelines.tokenization": {"engine", "identity", "long_pieces", "spec", "task", "training"},
     "pipelines.dedup": {
         "band_rows",
