@@ -20,9 +20,11 @@ from strata.jobs.command.arguments import (
     add_retract,
     add_run,
     number_of,
+    place_flag,
 )
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.jobs.runner.failures import guarded
+from strata.jobs.session.standard_streams import open_standard_files
 from strata.pipelines.export.formats import WRITERS
 from strata.stages import STAGE_COMMANDS
 from strata.tables import DECLARED
@@ -166,7 +168,9 @@ def _add_export(commands: Commands) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
-    parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
+    parser.add_argument(
+        "--to", type=place_flag, required=True, metavar="URL", help="folder to write into"
+    )
     add_common(parser)
     parser.set_defaults(run=_export)
 
@@ -211,7 +215,7 @@ def _add_report(commands: Commands) -> None:
     summary = "show the report of the newest run, or write it as HTML"
     parser = _command(commands, "report", summary, _report)
     parser.add_argument("--run-id", help="another run than the newest")
-    parser.add_argument("--html", type=Path, metavar="PATH", help="write an HTML page")
+    parser.add_argument("--html", type=place_flag, metavar="URL", help="write an HTML page")
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -250,6 +254,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def console() -> int:
     """The command `strata`: `main`, and then a quick end of the process."""
+    # Before anything opens a file that would become stdout.
+    open_standard_files()
     code = main()
     # At exit the interpreter would spend half a second on freeing what the process leaves anyway.
     gc.freeze()

@@ -11,6 +11,7 @@ from strata.errors import MachineError
 from strata.jobs.doctor.check import Check
 from strata.jobs.doctor.machine import (
     check_disk,
+    check_folder,
     check_java,
     check_memory,
     check_packages,
@@ -40,12 +41,13 @@ def run_checks(settings: Settings | None, spark: Mapping[str, object]) -> list[C
         check_worker_python(spark),
         check_memory(spark),
         check_disk(spark),
+        check_folder(),
     ]
     if settings is not None:
         # Imported late: a machine that lacks a library still gets the other checks.
-        from strata.jobs.doctor.places import check_catalog, check_tiers
+        from strata.jobs.doctor.places import check_places
 
-        checks += [*check_tiers(settings), check_catalog(settings)]
+        checks += check_places(settings)
     return checks
 
 

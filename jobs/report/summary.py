@@ -96,6 +96,8 @@ def _notes(report: RunReport) -> list[str]:
         lines.append(
             f"note: {shard.dates_unread:,} dates could not be read; `created` is null there"
         )
+    if shard.nul_removed:
+        lines.append(f"note: NUL characters were removed from {shard.nul_removed:,} documents")
     dedup = report.details_of(DedupDetails) or DedupDetails()
     if dedup.repeated_ids:
         lines.append(

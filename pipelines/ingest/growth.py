@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
+from strata.pipelines.readers.compression import MAGIC_BYTES, Compression
 from strata.pipelines.readers.formats import FORMATS, Cut
 from strata.pipelines.readers.listing import FoundInput
-from strata.pipelines.readers.split import Compression, InputFile, Split
+from strata.pipelines.readers.split import InputFile, Split
 from strata.pipelines.tables.inputs import KnownInput
 from strata.storage.contracts.store import ByteRange, FileInfo, Output, Store
 from strata.storage.contracts.url import Url
@@ -207,6 +208,9 @@ def _resume_at(store: Store, file: FoundInput, entries: Sequence[KnownInput]) ->
         now = list(pool.map(lambda span: _digest(store, file.url, span), digests))
     if now != list(digests.values()):
         raise _NotGrownError(f"its first {old.size:,} bytes are not what they were")
+    (head,) = store.read_ranges(file.url, [ByteRange(0, min(MAGIC_BYTES, file.size))])
+    if Compression.of_bytes(head) is not Compression.NONE:
+        raise _NotGrownError("it is compressed, whatever its name says")
     return _line_start(store, file, old.size)
 
 

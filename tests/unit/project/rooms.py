@@ -76,6 +76,7 @@ PUBLIC = {
         "table_records",
     },
     "storage.tables": {
+        "belonging",
         "adopt",
         "catalog",
         "claim",
@@ -177,7 +178,14 @@ PUBLIC = {
     "pipelines.repair": {"affected", "run"},
     "pipelines.retraction": {"request", "run"},
     "pipelines.stages": {"preflight", "compress", "shard"},
-    "jobs.session": {"class_data", "java", "shipping", "spark"},
+    "jobs.session": {
+        "class_data",
+        "current_directory",
+        "java",
+        "shipping",
+        "spark",
+        "standard_streams",
+    },
     "jobs.runner": {"failures", "launch", "options", "progress", "read_log", "run"},
     "jobs.display": {"cluster", "facts", "receipt", "text"},
     "jobs.datasource": {"source"},
