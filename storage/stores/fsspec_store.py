@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 
-from strata.errors import ConflictError, TransientError
+from strata.errors import ConcurrentChangeError, TransientError
 from strata.storage.contracts.faults import BrokenReadError, as_strata_error, translated
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import ByteRange, FileInfo, FileKind, Output, PartUpload, Store
@@ -216,7 +216,7 @@ class FsspecStore(Store):
 
 def _check_version(pin: FileInfo, now: FileInfo) -> None:
     if now.identity != pin.identity:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"{pin.url} was replaced while it was read", hint="run the same command again"
         )
 

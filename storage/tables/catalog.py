@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, IdentityError, SettingsError
+from strata.errors import ConcurrentChangeError, IdentityError, SettingsError
 from strata.settings import Settings
 from strata.storage.contracts.faults import translated
 from strata.storage.contracts.options import StorageOptions, from_environment
@@ -248,7 +248,7 @@ class Corpus:
             # Hive and Glue also list tables of other formats.
             return None
         except NoSuchTableError as error:
-            raise ConflictError(
+            raise ConcurrentChangeError(
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error
