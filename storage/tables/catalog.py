@@ -32,6 +32,7 @@ __all__ = ["CATALOG_NAME", "Corpus", "CorpusTable", "TableFile", "TableSnapshot"
 CATALOG_NAME = "strata"
 _DATABASE = "catalog.db"
 _LOCK_SECONDS = 60
+_SYNC_FOLDER = "PRAGMA synchronous = EXTRA"
 # SQLite and PostgreSQL report the first; PostgreSQL reports the second in a race.
 _MADE_MEANWHILE = ("already exists", "duplicate key value")
 
@@ -139,6 +140,8 @@ def open_corpus(settings: Settings) -> Corpus:
     properties |= io_properties(options)
     with catalog_errors(settings.corpus):
         catalog = _load(properties)
+        if options.transfer.sync:
+            _sync_commits(catalog)
         _make_namespace(catalog, settings.corpus)
     return Corpus(settings.corpus, warehouse, catalog, open_store(options))
 
@@ -190,6 +193,23 @@ def _load(properties: dict[str, str]) -> Catalog:
             f"the catalog in [catalog] cannot be opened: {error}",
             hint="see the properties of PyIceberg's catalogs; SQLite needs none",
         ) from error
+
+
+def _sync_commits(catalog: Catalog) -> None:
+    """Have every commit to a SQLite catalog on the disk before it returns.
+
+    SQLite syncs the database, but not the folder from which it removes its journal: after a power
+    cut it would find the journal, and undo a commit by which gc has already deleted files.
+    """
+    from sqlalchemy import event
+
+    engine = getattr(catalog, "engine", None)
+    if engine is None or engine.dialect.name != "sqlite":
+        return
+    event.listen(engine, "connect", lambda connection, _: connection.execute(_SYNC_FOLDER))
+    # The connection that made the catalog's tables is open already.
+    with engine.connect() as connection:
+        connection.exec_driver_sql(_SYNC_FOLDER)
 
 
 def _make_namespace(catalog: Catalog, name: str) -> None:
