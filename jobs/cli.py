@@ -20,9 +20,11 @@ from strata.jobs.command.arguments import (
     add_retract,
     add_run,
     number_of,
+    place_flag,
 )
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.jobs.runner.failures import guarded
+from strata.jobs.session.standard_streams import open_standard_files
 from strata.pipelines.export.formats import WRITERS
 from strata.stages import STAGE_COMMANDS
 from strata.tables import DECLARED
@@ -166,7 +168,9 @@ def _add_export(commands: Commands) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
-    parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
+    parser.add_argument(
+        "--to", type=place_flag, required=True, metavar="URL", help="folder to write into"
+    )
     add_common(parser)
     parser.set_defaults(run=_export)
 
@@ -211,7 +215,7 @@ def _add_report(commands: Commands) -> None:
     summary = "show the report of the newest run, or write it as HTML"
     parser = _command(commands, "report", summary, _report)
     parser.add_argument("--run-id", help="another run than the newest")
-    parser.add_argument("--html", type=Path, metavar="PATH", help="write an HTML page")
+    parser.add_argument("--html", type=place_flag, metavar="URL", help="write an HTML page")
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -238,17 +242,20 @@ def _storage(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     def run() -> int:
         from strata.jobs.doctor.doctor import show_checks
-        from strata.layers import load_settings
+        from strata.layers import load_settings, spark_settings
 
-        file = arguments.file
-        settings = load_settings(file, arguments.overrides).settings if file else None
-        return show_checks(settings, output=arguments.output)
+        file, overrides = arguments.file, arguments.overrides
+        settings = load_settings(file, overrides).settings if file else None
+        spark = settings.spark if settings else spark_settings(overrides)
+        return show_checks(settings, spark, output=arguments.output)
 
     return guarded(run)
 
 
 def console() -> int:
     """The command `strata`: `main`, and then a quick end of the process."""
+    # Before anything opens a file that would become stdout.
+    open_standard_files()
     code = main()
     # At exit the interpreter would spend half a second on freeing what the process leaves anyway.
     gc.freeze()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
@@ -15,7 +14,7 @@ from strata.jobs.runner.options import OutputForm
 from strata.jobs.runner.run import RunReport
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
-from strata.storage.contracts.url import Url
+from strata.storage.contracts.url import LOCAL, Url
 from strata.storage.stores.opening import open_store
 
 __all__ = ["HISTORY", "show_report"]
@@ -24,7 +23,7 @@ HISTORY = 10
 
 
 def show_report(
-    settings: Settings, run_id: str | None = None, *, html: Path | None, output: OutputForm
+    settings: Settings, run_id: str | None = None, *, html: str | None, output: OutputForm
 ) -> None:
     """Show the report of a run.
 
@@ -48,7 +47,7 @@ def show_report(
     if output is OutputForm.JSON:
         sys.stdout.write(report.to_json().decode() + "\n")
     elif html is not None:
-        sys.stdout.write(f"page: {page.path}\n")
+        sys.stdout.write(f"page: {page.path if page.scheme == LOCAL else page}\n")
     else:
         _print(report)
 

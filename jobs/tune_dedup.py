@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
-from strata.jobs.command.entry import write_report
+from strata.jobs.command.entry import check_report, write_report
 from strata.jobs.planning.dry_run import show_plan
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
@@ -43,8 +43,10 @@ def run_tune(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     if arguments.dry_run:
-        show_plan(settings, output=arguments.output)
+        show_plan(settings, output=arguments.output, command="dedup")
         return 0
+    if arguments.report:
+        check_report(settings, arguments.report)
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
     progress = spark_progress(session, options.verbosity)
@@ -56,7 +58,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
         session.stop()
     data = msgspec.json.format(msgspec.json.encode(tuning), indent=2)
     if arguments.report:
-        write_report(arguments.report, data)
+        write_report(settings, arguments.report, data)
     if arguments.output is OutputForm.JSON:
         sys.stdout.write(data.decode() + "\n")
     elif options.verbosity >= 0:

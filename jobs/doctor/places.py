@@ -51,12 +51,14 @@ def _free(url: Url) -> str:
 
 
 def check_catalog(settings: Settings) -> Check:
-    """Open the catalog."""
+    """Open the catalog, and change something in it that is taken back at once."""
     remedy = "check [catalog] of the settings, and that its service can be reached"
     try:
-        from strata.storage.tables.catalog import open_corpus
+        from strata.storage.tables.catalog import check_catalog_file, open_corpus
 
         open_corpus(settings)
+        check_catalog_file(settings)
     except FAILURES as error:
         return Check.failed("catalog", error, remedy)
-    return Check("catalog", ok=True, detail=f"the catalog of corpus {settings.corpus!r} opens")
+    detail = f"the catalog of corpus {settings.corpus!r} opens, and can be written"
+    return Check("catalog", ok=True, detail=detail)

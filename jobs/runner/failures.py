@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from strata.errors import MachineError, StrataError, TransientError
+from strata.jobs.session.current_directory import deleted_directory
 
 __all__ = ["guarded", "report_failure", "translated"]
 
@@ -73,6 +74,8 @@ def translated(error: BaseException) -> StrataError | None:
     """The error of Strata's tree that an exception stands for, if there is one."""
     if isinstance(error, StrataError):
         return error
+    if isinstance(error, FileNotFoundError) and (deleted := deleted_directory()):
+        return deleted
     text = str(error)
     if match := TRANSIENT.search(text):
         return TransientError(match["reason"], hint="the store failed again and again; try later")

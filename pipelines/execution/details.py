@@ -242,6 +242,8 @@ class TokenizeDetails(StageDetails):
         tokenizer: fingerprint of the tokenizer.
         vocab_size: size of its vocabulary.
         engine: the engines that encoded.
+        long_pieces: pieces of the training sample that were cut, since they were too long.
+        long_piece_bytes_left_out: bytes of them that the tokenizer was not trained on.
     """
 
     bytes_cut: int | None = None
@@ -250,6 +252,8 @@ class TokenizeDetails(StageDetails):
     tokenizer: str | None = None
     vocab_size: int | None = None
     engine: list[str] | None = None
+    long_pieces: int | None = None
+    long_piece_bytes_left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import os
 import re
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import cast
 
-from strata.errors import SettingsError
+from strata.errors import MachineError, SettingsError
+from strata.places import checked_place
 
 __all__ = ["LOCAL", "Url"]
 
@@ -42,9 +42,7 @@ class Url:
         """
         if isinstance(text, Url):
             return text
-        spelled = os.fspath(text)
-        if not spelled or "\0" in spelled:
-            raise SettingsError(f"{spelled!r} is not a location", hint="give a path or a URL")
+        spelled = _checked(os.fspath(text))
         found = _URL.fullmatch(spelled)
         if found is None:
             return cls._local(spelled)
@@ -59,7 +57,7 @@ class Url:
         head, mark, _ = path.partition("://")
         if mark and "::" in head:
             raise SettingsError(f"the chained URL {path!r} is not supported", hint="give one URL")
-        return cls("file", os.path.abspath(Path(path).expanduser()).replace("//", "/"))
+        return cls("file", _absolute(path).replace("//", "/"))
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.rest}"
@@ -114,6 +112,25 @@ class Url:
             return False
         base = other.rest.rstrip("/")
         return not base or self.rest.startswith(f"{base}/")
+
+
+def _checked(text: str) -> str:
+    try:
+        return checked_place(text)
+    except ValueError as error:
+        reason, _, hint = str(error).rpartition(": ")
+        told = f"{text!r} is not a location" + (f": {reason}" if reason else "")
+        raise SettingsError(told, hint=hint) from None
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        raise MachineError(
+            f"{path!r} is below the current directory, which was deleted",
+            hint="cd to a folder that exists, or give an absolute path",
+        ) from error
 
 
 def _refuse_password(scheme: str, rest: str) -> None:

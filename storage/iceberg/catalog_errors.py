@@ -18,6 +18,13 @@ _REFUSALS = (
     "no password supplied",
     "no pg_hba.conf entry",
 )
+# What SQLite and PostgreSQL say where nothing may be written; trying again does not help.
+_READ_ONLY = (
+    "readonly database",
+    "unable to open database file",
+    "read-only transaction",
+    "permission denied",
+)
 Result = TypeVar("Result")
 
 
@@ -64,6 +71,12 @@ def catalog_errors(name: str) -> Iterator[None]:
             raise SettingsError(
                 f"the catalog of {name} let nobody in: {told}",
                 hint="check uri in [catalog]; PostgreSQL takes the password from PGPASSWORD",
+            ) from error
+        if any(words in str(told) for words in _READ_ONLY):
+            raise MachineError(
+                f"the catalog of {name} cannot be written: {told}",
+                hint="give this user write access to the database (for SQLite, to its file and "
+                "folder), or name another one in [catalog]",
             ) from error
         raise TransientError(
             f"the catalog of {name} did not answer: {told}",
