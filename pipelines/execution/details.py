@@ -58,6 +58,7 @@ class ShardDetails(StageDetails):
         input_bytes: their size.
         broken_files: those of them that could not be read to their end.
         dates_unread: dates that could not be read.
+        nul_removed: documents whose text lost NUL characters.
         mode: whether the documents were appended, or replaced all others.
         reject_ratio: share of the input that was unreadable.
     """
@@ -67,6 +68,7 @@ class ShardDetails(StageDetails):
     input_bytes: int | None = None
     broken_files: int | None = None
     dates_unread: int | None = None
+    nul_removed: int | None = None
     mode: str | None = None
     reject_ratio: float | None = None
 
