@@ -149,7 +149,7 @@ def _write_inputs(folder: Path) -> None:
     # Dates in one of the two, so that their kernels are compiled once.
     dated = [row | {"date": "2023-05-01"} for row in rows]
     lines = [json.dumps(row, ensure_ascii=False) for row in dated]
-    (folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "in.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     pq.write_table(pa.Table.from_pylist(rows), folder / "in.parquet")
 
 

@@ -103,7 +103,9 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
     guard = RetractionGuard.begin(context.corpus)
     states = TableStates.load(context.corpus, PUBLISHED).by_name
     tables = TableStates({**states, "retractions": guard.retractions})
+    context.progress.start("shard", "list inputs", 0)
     planned = plan_inputs(context, tables)
+    context.progress.finish()
     plan = planned.plan
     details = ShardDetails(files_skipped=dict(planned.skipped))
     report = StageReport("shard", plan.key, details=details)
@@ -111,6 +113,7 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
         report.status = StageStatus.SKIPPED
         return report
     watch.lap("plan")
+    context.progress.start("shard", "start Spark", 0)
     context.spark()
     watch.lap("wait for Spark")
     totals = _read_all(context, plan, Tombstones.read(tables, context.store))

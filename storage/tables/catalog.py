@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, IdentityError, SettingsError
+from strata.errors import ConcurrentChangeError, IdentityError, SettingsError
 from strata.settings import Settings
 from strata.storage.contracts.faults import translated
 from strata.storage.contracts.options import StorageOptions, from_environment
@@ -21,6 +21,7 @@ from strata.storage.tables.belonging import (
     Finding,
     TableWatch,
     findings_of,
+    findings_without_catalog,
     newer_marks,
     refuse,
     unclaimed,
@@ -65,12 +66,14 @@ __all__ = [
     "check_catalog_file",
     "look_at",
     "open_corpus",
+    "refuse_places",
 ]
 
 # Part of the primary key in SQL catalogs, so it may never change.
 CATALOG_NAME = "strata"
 _DATABASE = "catalog.db"
 _LOCK_SECONDS = 60
+_SYNC_FOLDER = "PRAGMA synchronous = EXTRA"
 # SQLite and PostgreSQL report the first; PostgreSQL reports the second in a race.
 _MADE_MEANWHILE = ("already exists", "duplicate key value")
 
@@ -193,8 +196,12 @@ class Corpus:
             entry = write_entry(self._catalog, self.name, corpus_id, places[0].folder, folders)
         self.membership = replace(self.membership, entry=entry)
 
-    def load_marks(self) -> None:
-        """Load every table, so that the marks are those of their present states."""
+    def load_tables(self) -> None:
+        """Load every table, which checks it, so that the marks are those of the present states.
+
+        Raises:
+            IdentityError: one lies outside of the warehouse, or is lost or older than it was.
+        """
         for name in self.existing_tables():
             self.table(name).existing()
 
@@ -242,7 +249,7 @@ class Corpus:
             # Hive and Glue also list tables of other formats.
             return None
         except NoSuchTableError as error:
-            raise ConflictError(
+            raise ConcurrentChangeError(
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error
@@ -351,6 +358,17 @@ def look_at(settings: Settings) -> Look:
     return look
 
 
+def refuse_places(settings: Settings) -> None:
+    """Check that the places of a corpus belong together, without asking the catalog.
+
+    Raises:
+        IdentityError: they do not.
+    """
+    places = places_of(settings)
+    files = read_places(open_store(StorageOptions.of(settings)), places)
+    refuse(settings.corpus, findings_without_catalog(settings.corpus, places, files))
+
+
 def _unclaimed(store: Store, places: Sequence[Place]) -> list[Finding]:
     """Places with files of tables, while the catalog has none: an older version made them."""
     found = [
@@ -420,7 +438,10 @@ def _load(settings: Settings, warehouse: Url) -> Catalog:
         with translated(warehouse, "make"):
             Path(warehouse.path).mkdir(parents=True, exist_ok=True)
     with catalog_errors(settings.corpus):
-        return _loaded(properties)
+        catalog = _loaded(properties)
+        if settings.transfer.sync:
+            _sync_commits(catalog)
+    return catalog
 
 
 def _loaded(properties: dict[str, str]) -> Catalog:
@@ -442,3 +463,20 @@ def _loaded(properties: dict[str, str]) -> Catalog:
             f"the catalog in [catalog] cannot be opened: {error}",
             hint="see the properties of PyIceberg's catalogs; SQLite needs none",
         ) from error
+
+
+def _sync_commits(catalog: Catalog) -> None:
+    """Have every commit to a SQLite catalog on the disk before it returns.
+
+    SQLite syncs the database, but not the folder from which it removes its journal: after a power
+    cut it would find the journal, and undo a commit by which gc has already deleted files.
+    """
+    from sqlalchemy import event
+
+    engine = getattr(catalog, "engine", None)
+    if engine is None or engine.dialect.name != "sqlite":
+        return
+    event.listen(engine, "connect", lambda connection, _: connection.execute(_SYNC_FOLDER))
+    # The connection that made the catalog's tables is open already.
+    with engine.connect() as connection:
+        connection.exec_driver_sql(_SYNC_FOLDER)
