@@ -19,12 +19,14 @@ from strata.storage.tables.table import CorpusTable
 from strata.tables import table_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
     from pyiceberg.typedef import Identifier
+
+    from strata.storage.iceberg.pointers import PointerSwitch
 
 __all__ = ["CATALOG_NAME", "Corpus", "CorpusTable", "TableFile", "TableSnapshot", "open_corpus"]
 
@@ -111,6 +113,33 @@ class Corpus:
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error
+
+    def pointers(self) -> dict[str, str]:
+        """The present metadata file of each table, by name, whether the file is there or not.
+
+        Raises:
+            SettingsError: the catalog is not a SQL database.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.iceberg.pointers import read_pointers
+
+        with catalog_errors(self.name):
+            return read_pointers(self._catalog, self.name)
+
+    def switch_pointers(
+        self, switches: Sequence[PointerSwitch], properties: Mapping[str, str]
+    ) -> None:
+        """Have tables refer to other metadata files, and set properties of the corpus, all at once.
+
+        Raises:
+            ConflictError: another run published to one of them meanwhile; nothing was changed.
+            SettingsError: the catalog is not a SQL database.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.iceberg.pointers import switch_pointers
+
+        with catalog_errors(self.name):
+            switch_pointers(self._catalog, self.name, switches, properties)
 
     def close(self) -> None:
         """Release the catalog's connections."""

@@ -257,6 +257,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "pyiceberg.exceptions": Reason.CATALOG,
         "sqlalchemy.exc": Reason.CATALOG,
         "strata.storage.iceberg.file_io": Reason.CATALOG,
+        "strata.storage.iceberg.pointers": Reason.CATALOG,
     },
     "strata.storage.tables.edit": {
         "strata.storage.iceberg.commits": Reason.CATALOG,

@@ -1,0 +1,177 @@
+"""Relocating a corpus: planned, staged beside what is there, checked, and committed at once.
+
+Until the commit the catalog and every file that it knows are as they were; what is staged may be
+deleted, or be written again by a second attempt. The commit is one transaction of the catalog.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from uuid import UUID
+
+from strata.errors import BalanceError, ConflictError, SettingsError
+from strata.storage.contracts.store import Store
+from strata.storage.contracts.url import Url
+from strata.storage.iceberg.moved_check import check_moved
+from strata.storage.relocation.destinations import Destinations, Listings, PlacedRoot, find_roots
+from strata.storage.relocation.roots import Roots, root_of
+from strata.storage.relocation.staging import MovedTable, stage_table
+from strata.storage.relocation.tables import in_parallel, read_table
+from strata.storage.tables.catalog import Corpus
+
+__all__ = ["Relocation", "commit", "plan_relocation", "stage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """What a relocation changes.
+
+    Attributes:
+        roots: where what the tables name lies now.
+        placed: the roots that data files are named in, and those in their place.
+        tables: the tables whose metadata changes.
+        is_copy: whether what is relocated is a copy, so that tables get ids of their own.
+    """
+
+    roots: Roots
+    placed: tuple[PlacedRoot, ...]
+    tables: tuple[MovedTable, ...]
+    is_copy: bool
+
+    @property
+    def moved(self) -> list[PlacedRoot]:
+        """The roots in whose place others are."""
+        return [each for each in self.placed if each.old != each.new]
+
+    @property
+    def rewritten(self) -> int:
+        """Number of metadata files that are written anew."""
+        return sum(len(table.rewritten) for table in self.tables)
+
+
+def plan_relocation(corpus: Corpus, destinations: Destinations) -> Relocation:
+    """Find where everything is that the tables of a corpus name; changes nothing.
+
+    Raises:
+        ConflictError: metadata or data is not where the settings say; or it is to be a copy, and
+            something would stay where the original has it.
+        InputError: a metadata file is damaged.
+        SettingsError: the catalog is not a SQL database.
+    """
+    pointers = corpus.pointers()
+    warehouses = Roots(dict(_warehouses(pointers, destinations)))
+    if all(old == new for old, new in warehouses.moved.items()):
+        # It has been relocated, or it is the original.
+        destinations = replace(destinations, is_copy=False)
+    _refuse_absent(corpus.store, pointers, warehouses)
+    tables = [
+        read_table(corpus.store, name, pointer, warehouses) for name, pointer in pointers.items()
+    ]
+    listings = Listings(corpus.store, corpus.name)
+    placed = find_roots(destinations, tables, warehouses, listings)
+    found = {each.old: each.new for each in placed}
+    metadata = [
+        PlacedRoot(old, new, 0, 0) for old, new in warehouses.moved.items() if old not in found
+    ]
+    roots = Roots({**found, **warehouses.moved})
+    key = _key(roots, pointers, destinations)
+    moved = [MovedTable.of(table, roots, key, new_uuid=destinations.is_copy) for table in tables]
+    changed = tuple(each for each in moved if each.switch is not None)
+    return Relocation(roots, (*metadata, *placed), changed, destinations.is_copy)
+
+
+def stage(corpus: Corpus, relocation: Relocation) -> None:
+    """Write the moved metadata, read it back, and compare it with what it is a copy of.
+
+    Raises:
+        BalanceError: a moved copy says something else; nothing refers to it.
+        ConflictError: a file that the moved metadata refers to is not there, or has another size.
+        MachineError: a place cannot be written.
+        TransientError: a store did not answer.
+    """
+    for table in relocation.tables:
+        stage_table(corpus.store, table, relocation.roots)
+    # Listed anew, since this is what the commit relies on.
+    listings = Listings(corpus.store, corpus.name)
+    present = {
+        url: size
+        for root in dict.fromkeys(relocation.roots.moved.values())
+        for url, size in listings.sizes(root).items()
+    }
+    check = partial(_check, corpus.store, relocation.roots, present)
+    in_parallel(check, relocation.tables)
+
+
+def commit(corpus: Corpus, relocation: Relocation, properties: Mapping[str, str]) -> None:
+    """Have the catalog name the moved metadata of all tables, and set properties of the corpus.
+
+    Raises:
+        ConflictError: another run published to a table meanwhile; nothing was changed.
+        TransientError: the catalog did not answer.
+    """
+    switches = [table.switch for table in relocation.tables]
+    corpus.switch_pointers([each for each in switches if each is not None], properties)
+
+
+def _warehouses(
+    pointers: Mapping[str, str], destinations: Destinations
+) -> Iterator[tuple[Url, Url]]:
+    for table, pointer in pointers.items():
+        root = root_of(pointer, destinations.corpus, table)
+        if root is None:
+            raise ConflictError(
+                f"the metadata of table {destinations.corpus}.{table} is at {pointer}, where "
+                "Strata puts none",
+                hint="drop that table from the catalog, or register it from another place",
+            )
+        given = destinations.given.get(root, destinations.warehouse)
+        if given != destinations.warehouse:
+            raise SettingsError(
+                f"{root} was the warehouse, and cannot become {given}",
+                hint=f"leave it out: it becomes the warehouse {destinations.warehouse}",
+            )
+        yield root, destinations.warehouse
+
+
+def _refuse_absent(store: Store, pointers: Mapping[str, str], roots: Roots) -> None:
+    moved = {name: Url.parse(roots.move(pointer)) for name, pointer in pointers.items()}
+    there = in_parallel(store.exists, moved.values())
+    absent = [name for name, is_there in zip(moved, there, strict=True) if not is_there]
+    if absent:
+        raise ConflictError(
+            f"the metadata of {len(absent)} of {len(moved)} tables is not in the warehouse of the "
+            f"settings; the first is {moved[absent[0]]}, which the catalog has at "
+            f"{pointers[absent[0]]}",
+            hint="check `warehouse` and [catalog], and that the move or copy is complete",
+        )
+
+
+def _key(roots: Roots, pointers: Mapping[str, str], destinations: Destinations) -> UUID:
+    """Names one relocation by what it does; another attempt at it has the same key."""
+    facts = [
+        sorted((str(old), str(new)) for old, new in roots.moved.items()),
+        sorted(pointers.items()),
+        destinations.is_copy,
+    ]
+    return UUID(bytes=hashlib.sha256(json.dumps(facts).encode()).digest()[:16])
+
+
+def _check(store: Store, roots: Roots, present: Mapping[str, int], table: MovedTable) -> None:
+    switch = table.switch
+    assert switch is not None
+    before, after = Url.parse(table.before), Url.parse(switch.wanted)
+    referred = check_moved(store, before, after, table.mover(roots))
+    if not referred and table.table.lists:
+        raise BalanceError(f"the moved copy {after} refers to nothing")
+    for location, size in referred.items():
+        found = present.get(str(Url.parse(location)))
+        if found != size:
+            raise ConflictError(
+                f"{location} of table {table.table.name} "
+                + ("is not there" if found is None else f"has {found} bytes, not {size}"),
+                hint="bring it back, and run the same command again; nothing has changed yet",
+            )
