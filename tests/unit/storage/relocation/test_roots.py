@@ -33,7 +33,7 @@ def test_root_is_what_lies_above_the_folder_of_the_corpus(location, root):
         ("file:///wh/hotter/a", "file:///wh2/hotter/a"),
         ("file:///whole/a", "file:///whole/a"),
         ("s3://bucket/a", "file:///a"),
-        ("s3://bucket/x/a", "memory://root/a"),
+        ("s3://bucket/x/a", "memory://base/a"),
         ("memory://m/a?b", "memory://a?b"),
         ("gs://kept//twice/", "gs://kept//twice/"),
     ],
@@ -44,7 +44,7 @@ def test_location_moves_with_the_innermost_root_that_holds_it(location, place):
             Url.parse("/wh"): Url.parse("/wh2"),
             Url.parse("/wh/hot"): Url.parse("s3://hot"),
             Url.parse("s3://bucket"): Url.parse("/"),
-            Url.parse("s3://bucket/x"): Url.parse("memory://root"),
+            Url.parse("s3://bucket/x"): Url.parse("memory://base"),
             Url.parse("memory://m"): Url.parse("memory://"),
         }
     )
