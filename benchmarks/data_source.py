@@ -21,7 +21,7 @@ from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import InputSettings, Settings, ShardSettings
 from strata.storage.layout.records import TableFile
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -58,7 +58,7 @@ def measure_data_source(corpus: Corpus, scratch: Path) -> list[ReadFigure]:
     )
     session = LazySession(settings, "local[2]", "bench")
     try:
-        context = StageContext(settings, open_corpus(settings), "bench", session, QuietProgress())
+        context = StageContext(settings, open_to_write(settings), "bench", session, QuietProgress())
         run_shard(context)
         files = context.corpus.table("documents").files()
         return [

@@ -23,7 +23,7 @@ from strata.settings import Settings
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.fsspec_store import FsspecStore
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 
@@ -101,7 +101,7 @@ def write_warehouse(settings: Settings, parts: Iterator[Prints]) -> int:
     """
     root = Path(Url.parse(settings.warehouse).path)
     shutil.rmtree(root, ignore_errors=True)
-    corpus, documents = open_corpus(settings), 0
+    corpus, documents = open_to_write(settings), 0
     files: dict[str, list[WrittenFile]] = {"documents": [], "fingerprints": []}
     for number, part in enumerate(parts):
         for table, columns in _columns(number, part).items():

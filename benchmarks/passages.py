@@ -32,7 +32,7 @@ from strata.pipelines.kernels.words import word_table
 from strata.pipelines.stages.dedup import run_dedup
 from strata.pipelines.stages.shard import run_shard
 from strata.settings import Settings
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 
 __all__ = ["PassageFigure", "measure_passages"]
 
@@ -115,7 +115,7 @@ def _settings(corpus: Corpus, folder: Path, dedup: dict[str, Any] | None = None)
 
 def _context(settings: Settings, session: LazySession) -> StageContext:
     run_id = f"bench-{time.monotonic_ns()}"
-    return StageContext(settings, open_corpus(settings), run_id, session, QuietProgress())
+    return StageContext(settings, open_to_write(settings), run_id, session, QuietProgress())
 
 
 def _ours(name: str, megabytes: float, context: StageContext) -> PassageFigure:

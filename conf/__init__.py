@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from strata.errors import (
         BalanceError,
         ConflictError,
+        IdentityError,
         InputError,
         InputMissingError,
         MachineError,
@@ -31,6 +32,7 @@ __all__ = [
     "BalanceError",
     "ConflictError",
     "Corpus",
+    "IdentityError",
     "InputError",
     "InputMissingError",
     "MachineError",

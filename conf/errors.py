@@ -8,6 +8,7 @@ Each leaf is also the natural builtin, and its type says what a caller may do ab
     │   ├── InputMissingError (FileNotFoundError)
     │   └── RejectLimitError             too large a share of the records was unreadable
     ├── ConflictError  (RuntimeError)    4  another writer or another version holds the tables
+    │   └── IdentityError                catalog, warehouse and tiers are not of one corpus
     ├── BalanceError   (AssertionError)  5  a stage would publish a partial or doubled result
     ├── MachineError   (OSError)         2  the machine lacks something: Java, memory, write access
     └── TransientError (OSError)        75  the same command may succeed later
@@ -22,6 +23,7 @@ from typing import ClassVar
 __all__ = [
     "BalanceError",
     "ConflictError",
+    "IdentityError",
     "InputError",
     "InputMissingError",
     "MachineError",
@@ -89,6 +91,10 @@ class ConflictError(StrataError, RuntimeError):
     """Another writer, or another version of the tables, is in the way."""
 
     exit_code = 4
+
+
+class IdentityError(ConflictError):
+    """Catalog, warehouse and tiers are not of one corpus: one is lost, older or a copy."""
 
 
 class BalanceError(StrataError, AssertionError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,20 +20,31 @@ if TYPE_CHECKING:
 __all__ = ["ACTIONS", "StorageAction", "run_action"]
 
 
+class Access(StrEnum):
+    """What an action does to tables and files."""
+
+    READ = "read"
+    WRITE = "write"
+    LOOK = "look"
+    """It mends what keeps the corpus from being opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class StorageAction:
     """An action.
 
     Attributes:
         summary: what it does, for ``--help``.
-        module: module of this package, whose ``run(settings, corpus, arguments)`` does it; None
-            where the flags name a job that runs instead.
+        module: module of this package, whose ``run(settings, corpus, arguments)`` does it, or
+            ``run(look, arguments)``; None where the flags name a job that runs instead.
         add_flags: adds its own flags.
+        access: whether it changes tables or files.
     """
 
     summary: str
     module: str | None
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    access: Access = Access.READ
 
 
 def _age_flags(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +95,14 @@ def _rollback_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", required=True, metavar="TAG|SNAPSHOT", help="a tag, or the id of a snapshot"
     )
+    parser.add_argument("--dry-run", action="store_true", help="only list")
+
+
+def _adopt_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="do it; without it, only list")
+
+
+def _rebuild_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list")
 
 
@@ -146,20 +167,40 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
             "read all files of the tables, compare them with the catalog, and repair them",
             "storage.verify_files",
             _verify_flags,
+            Access.WRITE,
         ),
         "tag": StorageAction(
-            "name the present state of all tables", "storage.tag_tables", _tag_flags
+            "name the present state of all tables", "storage.tag_tables", _tag_flags, Access.WRITE
         ),
         "rollback": StorageAction(
-            "return to a state that a tag or a snapshot has", "storage.roll_back", _rollback_flags
+            "return to a state that a tag or a snapshot has",
+            "storage.roll_back",
+            _rollback_flags,
+            Access.WRITE,
         ),
         "expire": StorageAction(
             "forget old snapshots, so that their files can go",
             "storage.expire_snapshots",
             _expire_flags,
+            Access.WRITE,
         ),
         "gc": StorageAction(
-            "delete files that no table refers to", "storage.collect_files", _age_flags
+            "delete files that no table refers to",
+            "storage.collect_files",
+            _age_flags,
+            Access.WRITE,
+        ),
+        "adopt": StorageAction(
+            "after a look, make what lies in warehouse and tiers part of the corpus",
+            "storage.adopt_places",
+            _adopt_flags,
+            Access.LOOK,
+        ),
+        "rebuild-catalog": StorageAction(
+            "make a lost catalog anew from the tables' metadata",
+            "storage.rebuild_catalog",
+            _rebuild_flags,
+            Access.LOOK,
         ),
     }
 )
@@ -171,8 +212,20 @@ def run_action(settings: Settings, arguments: argparse.Namespace) -> None:
     Raises:
         StrataError: as the action says.
     """
-    from strata.storage.tables.catalog import open_corpus
+    from strata.storage.tables.catalog import look_at, open_corpus
+    from strata.storage.tables.claim import open_to_write
 
-    module = importlib.import_module(f"strata.jobs.{ACTIONS[arguments.action].module}")
-    with open_corpus(settings) as corpus:
+    action = ACTIONS[arguments.action]
+    module = importlib.import_module(f"strata.jobs.{action.module}")
+    if action.access is Access.LOOK:
+        with closing(look_at(settings)) as look:
+            module.run(look, arguments)
+        return
+    if action.access is Access.READ:
+        with open_corpus(settings) as corpus:
+            module.run(settings, corpus, arguments)
+        return
+    with open_to_write(settings) as corpus:
         module.run(settings, corpus, arguments)
+        corpus.load_marks()
+        corpus.write_marks()

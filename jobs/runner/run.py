@@ -31,7 +31,7 @@ from strata.storage.contracts.url import Url
 from strata.storage.layout.records import TableFile
 from strata.storage.lifecycle.accesses import log_reads
 from strata.storage.lifecycle.usage import tier_of_file
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.writing.tiers import Tier, tiers_of
 from strata.version import VERSION
 
@@ -106,7 +106,7 @@ def run_stages(
     watch = Stopwatch()
     report = _new_report(settings, options)
     progress = spark_progress(session, options.verbosity)
-    context = StageContext(settings, open_corpus(settings), options.run_id, session, progress)
+    context = StageContext(settings, open_to_write(settings), options.run_id, session, progress)
     try:
         for stage in stages:
             before = session.seconds
@@ -136,6 +136,7 @@ def _store(context: StageContext, report: RunReport) -> None:
             report.tables = table_facts(context)
         context.store.write_bytes(Url.parse(report.location), report.to_json())
         _log_accesses(context, report.stages)
+        context.corpus.write_marks()
     except StrataError as error:
         # What made the run fail, such as a full disk, often makes its report fail too.
         if report.status == "done":

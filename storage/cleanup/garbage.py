@@ -15,17 +15,13 @@ from strata.storage.contracts.url import Url
 from strata.storage.layout.file_names import STAGING
 from strata.storage.reading.scan import read_batches
 from strata.storage.tables.catalog import Corpus
-from strata.storage.tables.referenced_files import referenced_names
+from strata.storage.tables.places import TableFileInfo, read_unproven, table_files
+from strata.storage.tables.referenced_files import names_of_newer_metadata, referenced_names
 from strata.storage.writing.tiers import Tier
 from strata.tables import table_names
 
 __all__ = ["Garbage", "collect_garbage", "find_orphans", "refuse_lost_tables"]
 
-# The kinds of files that Iceberg and Strata write, by folder of a table.
-_SUFFIXES = {
-    "data": frozenset({".parquet", ".tmp"}),
-    "metadata": frozenset({".avro", ".json", ".gz", ".puffin", ".stats", ".tmp"}),
-}
 _DELETES_IN_FLIGHT = 16
 _BATCH_BYTES = 4_000_000
 
@@ -45,25 +41,32 @@ def find_orphans(corpus: Corpus, tiers: Iterable[Tier], grace: timedelta) -> lis
     ``_staging``; a folder there counts as a whole, by its youngest file. Reports, tokenizers, the
     catalog and files that the corpus was read from are never among them.
 
+    Only what is proven to be garbage of this corpus is among them. Every place has to carry its
+    identity; files that were there before it, and that no table referred to then, are left out; and
+    so is what metadata refers to that is newer than the catalog's, such as a catalog that was
+    restored from a backup has beside it.
+
     Args:
-        corpus: the corpus.
-        tiers: all tiers that hold files of it. No other warehouse may have a corpus of the same
-            name in them: its files would count as orphans.
+        corpus: the corpus, opened to write.
+        tiers: all tiers that hold files of it.
         grace: files younger than this are left alone, as they may belong to a running job; so it
             must exceed the longest job. Files whose age the store does not report are left alone.
 
     Raises:
+        IdentityError: a place does not carry the identity of the corpus.
         ConflictError: the catalog changed meanwhile, or is not that of the warehouse: it lacks a
             table whose metadata is there.
         InputMissingError: metadata of a table is missing, so orphans cannot be told from others.
     """
     limit = time.time_ns() - round(grace.total_seconds() * 1e9)
     # Files are listed before the references are read, so what is published in between is safe.
+    tiers = list(tiers)
+    corpus.refuse_unproven(_roots(corpus, tiers))
     listed = list(_listed(corpus, tiers))
     staged = _abandoned(corpus, limit)
     _refuse_unknown_tables(corpus, listed)
     old = [each.file for each in listed if _is_older(each.file, limit)]
-    needed = referenced_names(corpus) if old else set()
+    needed = _needed(corpus, tiers, listed) if old else set()
     orphans = [file for file in old if file.url.name not in needed]
     inputs = _input_urls(corpus) if orphans else set()
     return sorted(file for file in [*orphans, *staged] if str(file.url) not in inputs)
@@ -77,13 +80,6 @@ def collect_garbage(store: Store, orphans: Sequence[FileInfo]) -> Garbage:
     return Garbage(len(orphans), sum(file.size for file in orphans))
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    table: str
-    kind: str
-    file: FileInfo
-
-
 def refuse_lost_tables(corpus: Corpus, tiers: Iterable[Tier]) -> None:
     """Check that the catalog knows every table whose metadata and data files exist.
 
@@ -92,30 +88,32 @@ def refuse_lost_tables(corpus: Corpus, tiers: Iterable[Tier]) -> None:
     """
     known = corpus.existing_tables()
     unknown = [table for table in table_names() if table not in known]
-    _refuse_unknown_tables(corpus, list(_listed(corpus, tiers, unknown)))
+    _refuse_unknown_tables(corpus, list(_listed(corpus, tiers, unknown)) if unknown else [])
+
+
+def _roots(corpus: Corpus, tiers: Iterable[Tier]) -> list[Url]:
+    """The folders of a corpus: that in its warehouse, and those in its tiers."""
+    home = corpus.warehouse / corpus.name
+    return list(dict.fromkeys([home, *(tier.url / corpus.name for tier in tiers)]))
 
 
 def _listed(
-    corpus: Corpus, tiers: Iterable[Tier], tables: Sequence[str] | None = None
-) -> Iterator[_Listed]:
-    home = corpus.warehouse / corpus.name
-    roots = {home, *(tier.url / corpus.name for tier in tiers)}
-    # One listing for each tier: object stores return a thousand files per request.
-    asked = [
-        (root, folder)
-        for root in roots
-        for folder in ([root] if tables is None else [root / table for table in tables])
-    ]
-    for root, folder in asked:
-        for file in corpus.store.find(folder):
-            table, _, rest = str(file.url).removeprefix(f"{root}/").partition("/")
-            kind = rest.partition("/")[0]
-            is_ours = table in table_names() and file.url.suffix in _SUFFIXES.get(kind, ())
-            if is_ours and (kind == "data" or root == home):
-                yield _Listed(table, kind, file)
+    corpus: Corpus, tiers: Iterable[Tier], tables: Sequence[str] = ()
+) -> Iterator[TableFileInfo]:
+    home, *others = _roots(corpus, tiers)
+    for root in (home, *others):
+        for each in table_files(corpus.store, root, tables):
+            if each.kind == "data" or root == home:
+                yield each
 
 
-def _refuse_unknown_tables(corpus: Corpus, listed: Sequence[_Listed]) -> None:
+def _needed(corpus: Corpus, tiers: Iterable[Tier], listed: Sequence[TableFileInfo]) -> set[str]:
+    """Names of files that are not proven to be garbage of this corpus."""
+    unproven = [read_unproven(corpus.store, root) for root in _roots(corpus, tiers)]
+    return referenced_names(corpus).union(names_of_newer_metadata(corpus, listed), *unproven)
+
+
+def _refuse_unknown_tables(corpus: Corpus, listed: Sequence[TableFileInfo]) -> None:
     known = corpus.existing_tables()
     found = {(each.table, each.kind) for each in listed}
     for table in table_names():

@@ -1,6 +1,6 @@
-"""Names of the properties that Strata gives to snapshots and tables; all begin with `PREFIX`.
+"""Names of the properties that Strata gives to snapshots, tables and namespaces.
 
-They are persisted: a name never changes, and two things never share one.
+All begin with `PREFIX`. They are persisted: a name never changes, and two things never share one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 __all__ = [
     "AGAINST",
     "CONTENT_KEY",
+    "CORPUS_HOME",
+    "CORPUS_ID",
+    "CORPUS_PLACE",
     "CUT_CONTAINED",
     "CUT_DOCUMENTS",
     "CUT_LEDGER",
@@ -33,6 +36,13 @@ __all__ = [
 ]
 
 PREFIX = "strata."
+
+CORPUS_ID = "strata.corpus-id"
+"""Of a namespace: the identity of the corpus."""
+CORPUS_HOME = "strata.corpus-home"
+"""Of a namespace: the folder of the corpus in its warehouse."""
+CORPUS_PLACE = "strata.corpus-place."
+"""Of a namespace, followed by a digest: a folder that carries the identity of the corpus."""
 
 CONTENT_KEY = "strata.content-key"
 """Of a snapshot: the content key, which names its result by its causes."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, SettingsError
+from strata.errors import ConflictError, IdentityError, SettingsError
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
@@ -15,11 +16,36 @@ from strata.storage.iceberg.catalog_errors import catalog_errors
 from strata.storage.layout.records import TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.opening import open_store
+from strata.storage.tables.belonging import (
+    Finding,
+    TableWatch,
+    findings_of,
+    newer_marks,
+    refuse,
+    unclaimed,
+)
+from strata.storage.tables.catalog_entry import (
+    CatalogEntry,
+    make_entry,
+    new_id,
+    read_entry,
+    write_entry,
+)
+from strata.storage.tables.places import (
+    Place,
+    PlaceFiles,
+    TableMarks,
+    places_of,
+    read_places,
+    table_files,
+    write_marks,
+)
 from strata.storage.tables.table import CorpusTable
+from strata.storage_settings import WAREHOUSE_TIER
 from strata.tables import table_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from typing import Self
 
     from pyiceberg.catalog import Catalog
@@ -28,7 +54,17 @@ if TYPE_CHECKING:
 
     from strata.storage.iceberg.pointers import PointerSwitch
 
-__all__ = ["CATALOG_NAME", "Corpus", "CorpusTable", "TableFile", "TableSnapshot", "open_corpus"]
+__all__ = [
+    "CATALOG_NAME",
+    "Corpus",
+    "CorpusTable",
+    "Look",
+    "Membership",
+    "TableFile",
+    "TableSnapshot",
+    "look_at",
+    "open_corpus",
+]
 
 # Part of the primary key in SQL catalogs, so it may never change.
 CATALOG_NAME = "strata"
@@ -38,14 +74,50 @@ _LOCK_SECONDS = 60
 _MADE_MEANWHILE = ("already exists", "duplicate key value")
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What says that files and a catalog are of one corpus.
+
+    Attributes:
+        places: the places of the corpus, that of the warehouse first.
+        files: what their small files say.
+        entry: what the catalog says; None where it does not know the corpus.
+    """
+
+    places: tuple[Place, ...]
+    files: PlaceFiles
+    entry: CatalogEntry | None
+
+    @property
+    def entry_id(self) -> str:
+        """Identity of the corpus as the catalog has it; empty where it has none."""
+        return self.entry.id if self.entry else ""
+
+
 class Corpus:
     """The tables of one corpus. Belongs to the driver: it cannot be pickled."""
 
-    def __init__(self, name: str, warehouse: Url, catalog: Catalog, store: Store) -> None:
+    def __init__(
+        self,
+        name: str,
+        warehouse: Url,
+        catalog: Catalog,
+        store: Store,
+        membership: Membership | None = None,
+    ) -> None:
         self.name = name
         self.warehouse = warehouse
         self.store = store
         self._catalog = catalog
+        home = (Place(WAREHOUSE_TIER, warehouse / name),)
+        nothing = PlaceFiles({}, TableMarks())
+        self.membership = membership or Membership(home, nothing, None)
+        self._watch = TableWatch(name, warehouse, self.membership.files.marks)
+
+    @property
+    def id(self) -> str:
+        """The identity of the corpus; empty for one of an older version that is only read."""
+        return self.membership.entry_id
 
     def table(self, name: str) -> CorpusTable:
         """A table by its name.
@@ -57,13 +129,15 @@ class Corpus:
             raise SettingsError(
                 f"there is no table {name!r}", hint=f"use one of {', '.join(table_names())}"
             )
-        return CorpusTable(self._catalog, self.name, name, self.warehouse / self.name / name)
+        folder = self.warehouse / self.name / name
+        return CorpusTable(self._catalog, self.name, name, folder, self._watch)
 
     def sibling(self, name: str) -> Corpus:
         """Another corpus of the same catalog.
 
         Raises:
             SettingsError: there is no such corpus.
+            IdentityError: its files are those of another one, or were copied.
         """
         with catalog_errors(name):
             present = sorted(identifier[-1] for identifier in self._catalog.list_namespaces())
@@ -71,13 +145,71 @@ class Corpus:
             raise SettingsError(
                 f"the catalog has no corpus {name!r}", hint=f"it has: {', '.join(present)}"
             )
-        return Corpus(name, self.warehouse, self._catalog, self.store)
+        places = (Place(WAREHOUSE_TIER, self.warehouse / name),)
+        with catalog_errors(name):
+            entry = read_entry(self._catalog, name)
+        membership = Membership(places, read_places(self.store, places), entry)
+        refuse(name, findings_of(name, places, membership.files, entry))
+        return Corpus(name, self.warehouse, self._catalog, self.store, membership)
 
     def existing_tables(self) -> list[str]:
-        """Names of the tables that have been published to, in the order of the stages."""
+        """Names of the tables that have been published to, in the order of the stages.
+
+        Raises:
+            IdentityError: the catalog lacks one that it once had.
+        """
         with catalog_errors(self.name):
             present = {identifier[-1] for identifier in self._catalog.list_tables((self.name,))}
+        for name in table_names():
+            if name not in present:
+                self._watch.missing(name)
         return [name for name in table_names() if name in present]
+
+    def refuse_unproven(self, folders: Iterable[Url]) -> None:
+        """Check that folders carry the identity of this corpus, before something is deleted there.
+
+        Raises:
+            IdentityError: one of them does not.
+        """
+        records = self.membership.files.records
+        for folder in folders:
+            record = records.get(folder)
+            if record is None or record.id != self.id:
+                raise IdentityError(
+                    f"{folder} does not carry the identity of corpus {self.name}, so nothing there "
+                    "is known to be its garbage",
+                    hint="open the corpus to write, with all of its tiers in the settings",
+                )
+
+    def write_entry(self, corpus_id: str, folders: Iterable[Url]) -> None:
+        """Write into the catalog whose the corpus is, and that these places carry its identity.
+
+        Raises:
+            TransientError: the catalog did not answer.
+        """
+        places = self.membership.places
+        with catalog_errors(self.name):
+            entry = write_entry(self._catalog, self.name, corpus_id, places[0].folder, folders)
+        self.membership = replace(self.membership, entry=entry)
+
+    def load_marks(self) -> None:
+        """Load every table, so that the marks are those of their present states."""
+        for name in self.existing_tables():
+            self.table(name).existing()
+
+    def write_marks(self) -> None:
+        """Write how far the tables have come, so that an older catalog is told from this one.
+
+        The tables count as they were loaded last; no mark ever goes back.
+
+        Raises:
+            MachineError: the warehouse cannot be written.
+        """
+        home = self.membership.places[0].folder
+        marks = read_places(self.store, self.membership.places[:1]).marks
+        newest = newer_marks(marks, TableMarks(id=self.id, tables=self._watch.seen))
+        if newest != marks:
+            write_marks(self.store, home, newest)
 
     def iceberg_tables(self) -> Iterator[Table]:
         """Every Iceberg table of the catalog, in any namespace, made by Strata or not.
@@ -155,21 +287,103 @@ class Corpus:
 def open_corpus(settings: Settings) -> Corpus:
     """Open the catalog of a corpus, creating it if it is new.
 
+    Every command comes through here. A corpus is opened only where its catalog, its warehouse and
+    its tiers belong together, and nothing is created where they do not. What writes data files
+    opens it by :func:`strata.storage.tables.claim.open_to_write`.
+
     Raises:
+        IdentityError: the catalog or a place is lost, older, a copy or another corpus'.
         SettingsError: a remote warehouse without ``[catalog]``, or a catalog that cannot work.
         MachineError: the warehouse cannot be written.
         TransientError: the catalog did not answer.
     """
-    from strata.storage.iceberg.file_io import io_properties
+    look = look_at(settings)
+    try:
+        refuse(settings.corpus, look.findings)
+    except IdentityError:
+        look.close()
+        raise
+    return look.corpus()
 
-    warehouse = Url.parse(settings.warehouse)
-    options = StorageOptions.of(settings)
-    properties = _catalog_properties(settings, warehouse)
-    properties |= io_properties(options)
-    with catalog_errors(settings.corpus):
-        catalog = _load(properties)
-        _make_namespace(catalog, settings.corpus)
-    return Corpus(settings.corpus, warehouse, catalog, open_store(options))
+
+@dataclass(slots=True)
+class Look:
+    """A corpus that was looked at: nothing was created, nothing was refused.
+
+    Attributes:
+        settings: its settings.
+        store: the way to its files.
+        membership: what its places and its catalog say.
+        findings: what does not fit.
+        catalog: the catalog; None where its database is not there.
+    """
+
+    settings: Settings
+    store: Store
+    membership: Membership
+    findings: list[Finding]
+    catalog: Catalog | None
+
+    def corpus(self, corpus_id: str = "") -> Corpus:
+        """The corpus, however its places look; its catalog is created if it is not there.
+
+        Args:
+            corpus_id: its identity where the catalog has none; a random one unless given.
+
+        Raises:
+            MachineError: the warehouse cannot be written.
+            TransientError: the catalog did not answer.
+        """
+        name, warehouse = self.settings.corpus, Url.parse(self.settings.warehouse)
+        if self.catalog is None:
+            self.catalog = _load(self.settings, warehouse)
+        with catalog_errors(name):
+            if not self.membership.entry_id and not self.tables():
+                entry = make_entry(self.catalog, name, corpus_id or new_id())
+                self.membership = replace(self.membership, entry=entry)
+        return Corpus(name, warehouse, self.catalog, self.store, self.membership)
+
+    def tables(self) -> list[str]:
+        """Names of the tables that the catalog has."""
+        if self.catalog is None or self.membership.entry is None:
+            return []
+        with catalog_errors(self.settings.corpus):
+            return [each[-1] for each in self.catalog.list_tables((self.settings.corpus,))]
+
+    def close(self) -> None:
+        """Release the catalog's connections."""
+        if self.catalog is not None:
+            self.catalog.close()
+
+
+def look_at(settings: Settings) -> Look:
+    """Look whether a catalog, a warehouse and its tiers belong together; creates nothing.
+
+    Raises:
+        SettingsError: a remote warehouse without ``[catalog]``, or a catalog that cannot work.
+        TransientError: the catalog or a store did not answer.
+    """
+    name, warehouse = settings.corpus, Url.parse(settings.warehouse)
+    store, places = open_store(StorageOptions.of(settings)), places_of(settings)
+    is_there = _database_exists(_catalog_properties(settings, warehouse))
+    files = read_places(store, places)
+    catalog = _load(settings, warehouse) if is_there else None
+    with catalog_errors(name):
+        entry = read_entry(catalog, name) if catalog else None
+    look = Look(settings, store, Membership(places, files, entry), [], catalog)
+    look.findings = findings_of(name, places, files, entry)
+    if not look.findings and not look.membership.entry_id and not look.tables():
+        look.findings = _unclaimed(store, places)
+    return look
+
+
+def _unclaimed(store: Store, places: Sequence[Place]) -> list[Finding]:
+    """Places with files of tables, while the catalog has none: an older version made them."""
+    found = [
+        (place, sum(each.is_named_by_strata for each in table_files(store, place.folder)))
+        for place in places
+    ]
+    return [unclaimed(place, files) for place, files in found if files]
 
 
 def _catalog_properties(settings: Settings, warehouse: Url) -> dict[str, str]:
@@ -199,11 +413,30 @@ def _sqlite(warehouse: Url) -> str:
             hint='add [catalog] with uri = "postgresql+psycopg://…", or a sqlite:/// path of one '
             "driver host",
         )
-    Path(warehouse.path).mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{(warehouse / _DATABASE).path}?timeout={_LOCK_SECONDS}"
 
 
-def _load(properties: dict[str, str]) -> Catalog:
+def _database_exists(properties: Mapping[str, str]) -> bool:
+    """Whether the catalog's database is there; servers have theirs."""
+    scheme, mark, path = properties.get("uri", "").partition(":///")
+    file = path.partition("?")[0]
+    if not mark or not scheme.startswith("sqlite") or not file or file == ":memory:":
+        return True
+    return Path(file).exists()
+
+
+def _load(settings: Settings, warehouse: Url) -> Catalog:
+    from strata.storage.iceberg.file_io import io_properties
+
+    properties = _catalog_properties(settings, warehouse)
+    properties |= io_properties(StorageOptions.of(settings))
+    if not settings.catalog:
+        Path(warehouse.path).mkdir(parents=True, exist_ok=True)
+    with catalog_errors(settings.corpus):
+        return _loaded(properties)
+
+
+def _loaded(properties: dict[str, str]) -> Catalog:
     from pyiceberg.catalog import load_catalog
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -219,12 +452,3 @@ def _load(properties: dict[str, str]) -> Catalog:
             f"the catalog in [catalog] cannot be opened: {error}",
             hint="see the properties of PyIceberg's catalogs; SQLite needs none",
         ) from error
-
-
-def _make_namespace(catalog: Catalog, name: str) -> None:
-    from pyiceberg.exceptions import NamespaceAlreadyExistsError
-    from sqlalchemy.exc import IntegrityError
-
-    if not catalog.namespace_exists(name):
-        with suppress(NamespaceAlreadyExistsError, IntegrityError):
-            catalog.create_namespace(name)

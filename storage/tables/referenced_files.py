@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from strata.storage.contracts.url import Url
 from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.places import TableFileInfo, metadata_number
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table
 
-__all__ = ["referenced_names"]
+__all__ = ["names_of_newer_metadata", "referenced_names"]
 
 
 def referenced_names(corpus: Corpus) -> set[str]:
@@ -31,6 +32,34 @@ def referenced_names(corpus: Corpus) -> set[str]:
         for table in corpus.iceberg_tables()
         for path in _paths(table, manifests)
     }
+
+
+def names_of_newer_metadata(corpus: Corpus, listed: Iterable[TableFileInfo]) -> set[str]:
+    """Names of all files that metadata refers to which is newer than that of the catalog.
+
+    A commit that did not get through leaves it, until the next one; and so does a catalog that was
+    restored from a backup, whose tables had come further.
+
+    Args:
+        corpus: the corpus.
+        listed: the files of its tables; of other tables than the catalog has, nothing is newer.
+
+    Raises:
+        InputMissingError: a file that it refers to is missing, so it cannot be read.
+    """
+    from pyiceberg.table import StaticTable
+
+    manifests: set[str] = set()
+    found: set[str] = set()
+    current = {name: corpus.table(name).existing() for name in corpus.existing_tables()}
+    for each in listed:
+        table, number = current.get(each.table), metadata_number(each.file.url.name)
+        if table is None or number is None or each.kind != "metadata":
+            continue
+        if number > (metadata_number(table.metadata_location) or 0):
+            newer = StaticTable.from_metadata(str(each.file.url), table.io.properties)
+            found |= {Url.parse(path).name for path in _paths(newer, manifests)}
+    return found
 
 
 def _paths(table: Table, manifests: set[str]) -> Iterator[str]:

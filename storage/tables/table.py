@@ -16,6 +16,7 @@ from strata.storage.layout.properties import CONTENT_KEY, VERSION_KEY
 from strata.storage.layout.records import PRESENT, TableFile, TableSnapshot
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.predicates import Predicate
+from strata.storage.tables.belonging import TableWatch
 from strata.storage.writing.parquet import WrittenFile
 from strata.version import VERSION
 
@@ -199,10 +200,13 @@ class CorpusTable(TableReader):
     Every query reads the present state of the catalog.
     """
 
-    def __init__(self, catalog: Catalog, corpus: str, name: str, folder: Url) -> None:
+    def __init__(
+        self, catalog: Catalog, corpus: str, name: str, folder: Url, watch: TableWatch
+    ) -> None:
         super().__init__(corpus, name)
         self._catalog = catalog
         self._folder = folder
+        self._watch = watch
 
     def state(self) -> TableState:
         """The table as it is now, loaded once for all further queries.
@@ -288,6 +292,7 @@ class CorpusTable(TableReader):
 
         Raises:
             ConflictError: another version of Strata made the table with other columns.
+            IdentityError: it lies outside of the warehouse, or is lost or older than it was.
         """
         from pyiceberg.exceptions import NoSuchTableError
 
@@ -295,7 +300,9 @@ class CorpusTable(TableReader):
             with catalog_errors(self.name):
                 table = self._catalog.load_table(self._identifier)
         except NoSuchTableError:
+            self._watch.missing(self.name)
             return None
+        self._watch.loaded(self.name, table.metadata_location, table.location())
         if table.schema().as_struct() != _iceberg_schema(self.name).as_struct():
             made_by = table.properties.get(VERSION_KEY)
             raise ConflictError(

@@ -14,7 +14,7 @@ from strata.jobs.runner.progress import QuietProgress
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 
 MASTER = "local[2]"
 
@@ -49,7 +49,7 @@ def context_of(spark: SparkSession, tmp_path: Path) -> Callable[..., StageContex
         settings = Settings(inputs=inputs, **given)
         run_id = f"run-{len(made)}"
         context = StageContext(
-            settings, open_corpus(settings), run_id, lambda: spark, QuietProgress()
+            settings, open_to_write(settings), run_id, lambda: spark, QuietProgress()
         )
         made.append(context)
         return context

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from strata.jobs.runner.progress import QuietProgress
 from strata.pipelines.execution.stage import StageContext
 from strata.settings import Settings
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 
 SHUFFLE_PARTITIONS = 3
 # So few rows that a bucket begins in one batch and ends in another.
@@ -33,7 +33,7 @@ BATCH_ROWS = 500
 
 def sequential_context(settings: Settings, run_id: str = "run") -> StageContext:
     """The surroundings of a stage whose tasks run one after the other in this process."""
-    return StageContext(settings, open_corpus(settings), run_id, Session, QuietProgress())
+    return StageContext(settings, open_to_write(settings), run_id, Session, QuietProgress())
 
 
 @dataclass

@@ -13,7 +13,8 @@ import pyarrow as pa
 from strata.settings import Settings
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.reading.scan import read_batches
-from strata.storage.tables.catalog import Corpus, open_corpus
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
@@ -41,7 +42,7 @@ def ids_of(corpus: Corpus) -> list[int]:
 
 def ingest(settings: Settings, first: int, commits: int) -> None:
     """Append two rows a commit, with ids from ``first`` on."""
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         for start in range(first, first + 2 * commits, 2):
             files = write(corpus, settings, "hot", [start, start + 1])
             publish(
@@ -56,7 +57,7 @@ def ingest(settings: Settings, first: int, commits: int) -> None:
 def move(settings: Settings, total: int) -> None:
     """Move what is in the hot tier to the cold one, until ``total`` rows are there."""
     cold = tiers_of(settings)["cold"].url
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         table = corpus.table(TABLE)
         for _ in count():
             files = table.files()

@@ -8,7 +8,7 @@ from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import SCHEMAS
 from strata.storage.stores.fsspec_store import FsspecStore
 from strata.storage.tables import table as table_module
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
 from strata.tables import table_names
@@ -45,7 +45,7 @@ class CatalogTests:
     def test_catalog_every_table_can_be_published_and_read_by_pyiceberg(
         self, settings, folder, name
     ):
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             table = corpus.table(name)
             files = write_one(folder / "data", name)
             publish(table, files, mode=PublishMode.APPEND, content_key="k", run_id="r")
@@ -62,7 +62,7 @@ class CatalogTests:
             assert (file.min_doc_id, file.max_doc_id) == ((5, 5) if has_ids else (0, 2**63 - 1))
 
     def test_catalog_unpublished_table_is_empty_and_not_made(self, settings):
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             table = corpus.table("documents")
             assert table.files() == []
             assert table.snapshots() == []
@@ -72,7 +72,7 @@ class CatalogTests:
             assert corpus.existing_tables() == []
 
     def test_catalog_second_opening_sees_what_the_first_published(self, settings, folder):
-        with open_corpus(settings) as first, open_corpus(settings) as second:
+        with open_to_write(settings) as first, open_to_write(settings) as second:
             files = write_one(folder / "data", "tokens")
             before = second.table("tokens")
             publish(
@@ -95,7 +95,7 @@ class CatalogTests:
             assert snapshot.properties["added-records"] == "1"
 
     def test_catalog_file_in_codec_without_level_says_so(self, settings, folder):
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             layout = ParquetLayout("snappy", None, 1_000_000, 1_000_000)
             files = write_one(folder / "data", "inputs", layout)
             publish(
@@ -105,7 +105,7 @@ class CatalogTests:
             assert (file.codec, file.level) == ("snappy", None)
 
     def test_catalog_properties_are_kept_and_setting_them_twice_makes_no_version(self, settings):
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             table = corpus.table("tokens")
             table.set_properties({"strata.tokenizer": "abc"})
             location = table.iceberg().metadata_location
@@ -115,11 +115,11 @@ class CatalogTests:
             assert table.properties["write.delete.isolation-level"] == "snapshot"
 
     def test_catalog_unknown_table_is_refused(self, settings):
-        with open_corpus(settings) as corpus, pytest.raises(SettingsError, match="nope"):
+        with open_to_write(settings) as corpus, pytest.raises(SettingsError, match="nope"):
             corpus.table("nope")
 
     def test_catalog_table_of_another_version_is_refused(self, settings, monkeypatch):
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             corpus.table("rejects").iceberg()
             older = SCHEMAS["rejects"].remove(1)
             monkeypatch.setattr(table_module, "SCHEMAS", {"rejects": older})

@@ -12,8 +12,9 @@ from strata.settings import Settings
 from strata.storage.contracts.url import Url
 from strata.storage.lifecycle.move_cleanup import clean_up_moves
 from strata.storage.lifecycle.plan import plan_of_corpus
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.held_files import held_files
+from tests.support.corpora.tier_files import files_in
 from tests.support.corpora.tiered import NO_GRACE, ids_by_ref, move, put, tag, tiered
 
 
@@ -34,7 +35,7 @@ class MoveTests:
 
     def test_move_there_and_back_and_old_copies_are_gone(self, settings: Settings) -> None:
         rows = {"main": [1, 2, 3, 4], "v1": [1, 2]}
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             put(corpus, settings, [1, 2])
             tag(corpus, "v1")
             put(corpus, settings, [3])
@@ -53,13 +54,13 @@ class MoveTests:
             move(back)
             assert ids_by_ref(corpus) == rows
             clean_up_moves(corpus, NO_GRACE)
-            assert corpus.store.find(Url.parse(settings.tiers["cold"].url)) == []
+            assert files_in(corpus.store, Url.parse(settings.tiers["cold"].url)) == []
             assert ids_by_ref(corpus) == rows
 
     def test_move_old_copies_wait_there_too(self, settings: Settings) -> None:
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             put(corpus, settings, [1], tier="cold", days=1)
             back = settings.model_validate(settings.model_dump() | {"lifecycle": [{"to": "hot"}]})
             move(back)
             assert clean_up_moves(corpus, timedelta(hours=1)).waiting == 1
-            assert len(corpus.store.find(Url.parse(settings.tiers["cold"].url))) == 1
+            assert len(files_in(corpus.store, Url.parse(settings.tiers["cold"].url))) == 1

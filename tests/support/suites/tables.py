@@ -13,10 +13,12 @@ from strata.settings import Settings
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.url import Url
-from strata.storage.tables.catalog import Corpus, open_corpus
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.tiers import tiers_of
+from tests.support.corpora.tier_files import files_in
 from tests.support.processes.drivers import TABLE, ids_of, write
 from tests.support.rows import ids_by_pyiceberg
 
@@ -44,7 +46,7 @@ class TableTests:
 
     @pytest.fixture
     def corpus(self, remote: Settings) -> Any:
-        with open_corpus(remote) as corpus:
+        with open_to_write(remote) as corpus:
             yield corpus
 
     def put(
@@ -78,19 +80,19 @@ class TableTests:
             >= len(old) + len(new) + 1
         )
         assert find_orphans(corpus, tiers, NO_GRACE) == []
-        assert [info.url for info in corpus.store.find(tiers_of(remote)["cold"].url)] == []
+        assert [info.url for info in files_in(corpus.store, tiers_of(remote)["cold"].url)] == []
         assert ids_of(corpus) == [4]
 
     def test_table_of_writers_at_once_every_row_is_there_once(self, remote: Settings) -> None:
         # The swap of the catalog decides, so that it is the same on stores that disagree on
         # conditional writes.
         def driver(number: int) -> None:
-            with open_corpus(remote) as corpus:
+            with open_to_write(remote) as corpus:
                 for row in range(2):
                     ids = [10 * number + row]
                     self.put(corpus, remote, ids, PublishMode.APPEND, "hot")
 
-        with open_corpus(remote) as corpus:
+        with open_to_write(remote) as corpus:
             corpus.table(TABLE).iceberg()
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(driver, range(4)))
@@ -101,6 +103,6 @@ class TableTests:
     ) -> None:
         self.put(corpus, remote, [1], PublishMode.APPEND, "hot")
         self.put(corpus, remote, [2], PublishMode.APPEND, "cold")
-        with open_corpus(remote) as other:
+        with open_to_write(remote) as other:
             assert ids_of(other) == [1, 2]
             assert ids_by_pyiceberg(other.table(TABLE)) == [1, 2]

@@ -88,6 +88,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.jobs.move_files": Reason.COMMAND,
         "strata.jobs.rewrite_tables": Reason.COMMAND,
         "strata.storage.tables.catalog": Reason.COMMAND,
+        "strata.storage.tables.claim": Reason.COMMAND,
     },
     "strata.jobs.move_files": {
         "strata.jobs.planning.moves": Reason.COMMAND,
@@ -259,6 +260,10 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.storage.iceberg.file_io": Reason.CATALOG,
         "strata.storage.iceberg.pointers": Reason.CATALOG,
     },
+    "strata.storage.tables.catalog_entry": {
+        "pyiceberg.exceptions": Reason.CATALOG,
+        "sqlalchemy.exc": Reason.CATALOG,
+    },
     "strata.storage.tables.edit": {
         "strata.storage.iceberg.commits": Reason.CATALOG,
         "strata.storage.iceberg.snapshots": Reason.CATALOG,
@@ -274,6 +279,14 @@ LATE: dict[str, dict[str, Reason]] = {
         "sqlalchemy.exc": Reason.CATALOG,
         "strata.storage.iceberg.commits": Reason.CATALOG,
         "strata.storage.iceberg.table_commit": Reason.CATALOG,
+    },
+    "strata.storage.tables.rebuild": {
+        "pyiceberg.exceptions": Reason.CATALOG,
+        "pyiceberg.table": Reason.CATALOG,
+        "strata.storage.iceberg.file_io": Reason.CATALOG,
+    },
+    "strata.storage.tables.referenced_files": {
+        "pyiceberg.table": Reason.CATALOG,
     },
     "strata.storage.tables.replace": {
         "strata.storage.iceberg.commits": Reason.CATALOG,

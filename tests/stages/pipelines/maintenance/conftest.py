@@ -2,7 +2,7 @@
 
 import pytest
 
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from tests.support.corpora.tiered import tiered
 
 
@@ -13,5 +13,5 @@ def settings(tmp_path):
 
 @pytest.fixture
 def corpus(settings):
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         yield corpus

@@ -13,7 +13,7 @@ from strata.pipelines.tables.retractions import Selector, SelectorKind
 from strata.settings import InputSettings
 from strata.storage.iceberg.snapshots import live_files
 from strata.storage.lifecycle.accesses import accesses_folder, read_accesses, record_accesses
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.held_files import held_files
 from strata.storage.transfer.metering import FileReads
 from strata.storage.writing.tiers import tiers_of
@@ -45,7 +45,7 @@ def test_move_recompresses_what_a_rule_wants_elsewhere(settings, corpus):
 
 def test_move_copies_byte_by_byte_where_codec_and_level_stay(tmp_path):
     settings = tiered(str(tmp_path), level=3)
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         old = put(corpus, settings, [1, 2])
         move(settings)
         (new,) = files(corpus)
@@ -61,7 +61,7 @@ def test_move_copies_byte_by_byte_where_codec_and_level_stay(tmp_path):
 
 def test_move_of_a_file_without_checksum_compares_with_the_rows_read_again(tmp_path, monkeypatch):
     settings = tiered(str(tmp_path), level=3)
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         put(corpus, settings, [1, 2])
         monkeypatch.setattr(move_task, "checksum_of", lambda _: None)
         move(settings)
@@ -87,13 +87,13 @@ def test_move_brings_back_what_is_read_again(tmp_path, corpus, settings):
 
 def test_move_spills_the_coldest_of_a_full_tier(tmp_path):
     settings = tiered(str(tmp_path), [])
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         sizes = [put(corpus, settings, [i], days=i).n_bytes for i in (1, 2, 3)]
     tiers = settings.model_dump()["tiers"]
     tiers["hot"] |= {"capacity_gb": sum(sizes[:2]) / 1e9, "spill_to": "cold"}
     full = settings.model_validate(settings.model_dump() | {"tiers": tiers})
     move(full)
-    with open_corpus(full) as corpus:
+    with open_to_write(full) as corpus:
         assert tiers_used(corpus) == ["cold", "hot", "hot"]
         (spilled,) = [file for file in files(corpus) if "/cold/" in file.url]
         assert spilled.min_doc_id == 3

@@ -13,10 +13,11 @@ from strata.storage.checksums.rows import RowsChecksum
 from strata.storage.contracts.url import Url
 from strata.storage.iceberg.commits import RewriteCommit
 from strata.storage.layout.schemas import CLUSTERS
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.held_files import held_files
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.parquet import TableWriter
+from tests.support.corpora.tier_files import files_in
 from tests.support.corpora.tiered import (
     ids_by_ref,
     ids_of,
@@ -64,7 +65,7 @@ def test_move_damaged_file_stays_and_all_others_go(settings, corpus):
         move(settings)
     assert tiers_used(corpus) == ["cold", "hot"]
     folder = Url.parse(settings.tiers["cold"].url)
-    assert len(corpus.store.find(folder)) == 1
+    assert len(files_in(corpus.store, folder)) == 1
 
 
 def test_move_rows_that_come_out_different_are_never_published(settings, corpus, monkeypatch):
@@ -85,7 +86,7 @@ def test_move_rows_that_come_out_different_are_never_published(settings, corpus,
     with pytest.raises(BalanceError, match="kept_id"):
         move(settings)
     assert tiers_used(corpus) == ["hot"]
-    assert corpus.store.find(Url.parse(settings.tiers["cold"].url)) == []
+    assert files_in(corpus.store, Url.parse(settings.tiers["cold"].url)) == []
 
 
 @pytest.mark.parametrize("level", [3, 9])
@@ -100,12 +101,12 @@ def test_move_copy_that_was_damaged_on_its_way_is_dropped(tmp_path, level, monke
         return sums
 
     monkeypatch.setattr(move_task, "checksum_rows", flipped)
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         put(corpus, settings, [1, 2, 3])
         with pytest.raises(BalanceError, match="are not those of"):
             move(settings)
         assert tiers_used(corpus) == ["hot"]
-        assert corpus.store.find(Url.parse(settings.tiers["cold"].url)) == []
+        assert files_in(corpus.store, Url.parse(settings.tiers["cold"].url)) == []
 
 
 def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
@@ -132,7 +133,7 @@ def test_move_a_file_that_another_run_replaced_meanwhile_is_left_to_it(
     assert ids_of(corpus) == [1, 2, 3]
     assert tiers_used(corpus) == ["cold", "hot"]
     assert report.details.overtaken == 1
-    assert len(corpus.store.find(Url.parse(settings.tiers["cold"].url))) == 1
+    assert len(files_in(corpus.store, Url.parse(settings.tiers["cold"].url))) == 1
 
 
 def test_move_whose_commit_is_told_to_have_lost_keeps_its_copies(settings, corpus, monkeypatch):
@@ -169,7 +170,7 @@ def test_move_beside_a_retraction_publishes_nothing(settings, corpus, monkeypatc
 
 def test_move_into_a_full_tier_says_so_before_it_copies(tmp_path):
     settings = tiered(str(tmp_path), capacity_gb=1e-9)
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         put(corpus, settings, [1])
         with pytest.raises(MachineError, match="tier cold would hold"):
             move(settings)

@@ -10,9 +10,10 @@ import pytest
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.lifecycle import move_cleanup
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.held_files import held_files
 from strata.storage.writing.tiers import tiers_of
+from tests.support.corpora.tier_files import files_in
 from tests.support.corpora.tiered import NO_GRACE, ids_by_ref, journal_of, move, put, tag, tiered
 from tests.support.faults.schedules import steps_at_every_call
 
@@ -45,7 +46,7 @@ def killed_move(settings, at, grace):
 
 def filled(folder, *, level):
     settings = tiered(str(folder), level=level)
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         put(corpus, settings, [1, 2])
         tag(corpus, "v1")
         put(corpus, settings, [3])
@@ -54,7 +55,7 @@ def filled(folder, *, level):
 
 
 def check_finished(settings, monkeypatch):
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         assert ids_by_ref(corpus) == ROWS
         move(settings, run_id="next")
         assert ids_by_ref(corpus) == ROWS
@@ -71,7 +72,9 @@ def check_finished(settings, monkeypatch):
         tiers = tiers_of(settings)
         orphans = find_orphans(corpus, tiers.values(), timedelta(seconds=-1))
         collect_garbage(corpus.store, orphans)
-        there = [info for name in ("hot", "cold") for info in corpus.store.find(tiers[name].url)]
+        there = [
+            info for name in ("hot", "cold") for info in files_in(corpus.store, tiers[name].url)
+        ]
         assert sorted(str(i.url) for i in there) == sorted(h.file.url for h in held.values())
         assert ids_by_ref(corpus) == ROWS
         journal = journal_of(corpus)

@@ -8,10 +8,11 @@ from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.lifecycle.move_cleanup import clean_up_moves
 from strata.storage.tables import table as table_module
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.held_files import held_files
 from strata.storage.tables.table import TABLE_PROPERTIES
 from strata.storage.writing.tiers import tiers_of
+from tests.support.corpora.tier_files import files_in
 from tests.support.corpora.tiered import NO_GRACE, ids_by_ref, ids_of, move, put, tag, tiered
 from tests.support.faults.schedules import Schedule, steps_at_every_call
 
@@ -29,7 +30,7 @@ def test_schedules_no_row_is_lost_or_doubled(tmp_path, group, monkeypatch):
     for seed in range(group, SCHEDULES, GROUPS):
         # Copies and recompression in turn.
         settings = tiered(f"{tmp_path}/{seed}", level=3 if (seed // GROUPS) % 2 else 5)
-        with open_corpus(settings) as corpus:
+        with open_to_write(settings) as corpus:
             try:
                 tagged = _run(settings, corpus, seed)
                 _check(corpus, tagged)
@@ -47,12 +48,12 @@ def _run(settings, corpus, seed):
     tagged = {"v0": [1, 2]}
 
     def ingest():
-        with open_corpus(settings) as own:
+        with open_to_write(settings) as own:
             put(own, settings, [10, 11])
             put(own, settings, [12], days=1)
 
     def tagging():
-        with open_corpus(settings) as own:
+        with open_to_write(settings) as own:
             tag(own, "v1")
             tagged["v1"] = ids_of(own, "v1")
 
@@ -83,5 +84,5 @@ def _finish(settings, corpus, tagged):
     _check(corpus, tagged)
     held = [each.file for each in held_files(corpus.table("clusters"))]
     assert all("/cold/" in file.url for file in held if file.min_doc_id != 12)
-    there = [info for name in ("hot", "cold") for info in corpus.store.find(tiers[name].url)]
+    there = [info for name in ("hot", "cold") for info in files_in(corpus.store, tiers[name].url)]
     assert sorted(str(info.url) for info in there) == sorted(file.url for file in held)

@@ -9,7 +9,7 @@ import pytest
 from strata.jobs.cli import main
 from strata.storage.contracts.url import Url
 from strata.storage.layout.schemas import CLUSTERS
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.tags import tag_corpus
 from strata.storage.writing.parquet import ParquetLayout, TableWriter
@@ -42,7 +42,7 @@ def file(settings, tmp_path):
 
 @pytest.fixture
 def corpus(settings):
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         yield corpus
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.writing.tiers import tiers_of
 from tests.support.processes.drivers import write
 
@@ -18,7 +18,7 @@ def settings(settings, tmp_path):
 
 @pytest.fixture
 def corpus(settings):
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         yield corpus
 
 

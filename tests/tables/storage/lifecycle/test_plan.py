@@ -13,7 +13,7 @@ from strata.storage.layout.schemas import CLUSTERS, SCHEMAS
 from strata.storage.lifecycle.accesses import DAY_MS, accesses_folder, record_accesses
 from strata.storage.lifecycle.journal import MovedFile, MoveJournal, moves_folder, throughputs
 from strata.storage.lifecycle.plan import plan_of_corpus
-from strata.storage.tables.catalog import open_corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.held_files import held_files
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.transfer.metering import FileReads
@@ -59,7 +59,7 @@ def settings(file):
 
 @pytest.fixture
 def corpus(settings):
-    with open_corpus(settings) as corpus:
+    with open_to_write(settings) as corpus:
         yield corpus
 
 

@@ -12,7 +12,8 @@ from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.store import ByteRange
 from strata.storage.iceberg import file_io
 from strata.storage.stores.fsspec_store import FsspecStore
-from strata.storage.tables.catalog import Corpus, open_corpus
+from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.claim import open_to_write
 from strata.storage.tables.publish import PublishMode, publish
 from strata.storage.tables.replace import Replacement, replace_files
 from strata.storage.writing.tiers import tiers_of
@@ -79,8 +80,8 @@ def test_faulty_store_under_a_table_loses_and_doubles_nothing(settings, monkeypa
     monkeypatch.setattr(file_io, "open_store", lambda _: faulty)
     dice = random.Random(f"{fault}{every}")
     rows, failures = [], 0
-    with open_corpus(settings) as plain:
-        corpus = Corpus(plain.name, plain.warehouse, plain._catalog, faulty)
+    with open_to_write(settings) as plain:
+        corpus = Corpus(plain.name, plain.warehouse, plain._catalog, faulty, plain.membership)
         table = corpus.table(TABLE)
 
         def append():
@@ -124,7 +125,7 @@ def test_faulty_store_under_a_table_loses_and_doubles_nothing(settings, monkeypa
             repeated(collect)
             assert repeated(ids) == rows
     assert failures
-    with open_corpus(settings) as again:
+    with open_to_write(settings) as again:
         monkeypatch.undo()
         assert ids_of(again) == rows
         assert find_orphans(again, tiers_of(settings).values(), NO_GRACE) == []
