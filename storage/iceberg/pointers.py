@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
@@ -18,7 +19,7 @@ from strata.errors import ConflictError, SettingsError
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-__all__ = ["PointerSwitch", "read_pointers", "switch_pointers"]
+__all__ = ["PointerSwitch", "database_file", "read_pointers", "switch_pointers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,26 @@ def read_pointers(catalog: Catalog, corpus: str) -> dict[str, str]:
         return {name: location for name, location in rows if location is not None}
 
 
+def database_file(catalog: Catalog) -> Path | None:
+    """The file of a SQLite catalog; None where a server has it, or memory.
+
+    Raises:
+        SettingsError: the catalog is not a SQL database.
+    """
+    url = _sql(catalog).engine.url
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(url.database or "") if is_file else None
+
+
 def switch_pointers(
     catalog: Catalog,
     corpus: str,
     switches: Sequence[PointerSwitch],
-    properties: Mapping[str, str],
+    properties: Mapping[str, str | None],
 ) -> None:
-    """Switch tables to other metadata files and set properties of the corpus, in one transaction.
+    """Switch tables to other metadata files and change properties of the corpus, at once.
+
+    All is one transaction; a property of None is removed.
 
     Raises:
         ConflictError: a table has another metadata file by now; nothing was switched.
@@ -83,7 +97,7 @@ def switch_pointers(
 
 
 def _set_properties(
-    session: Session, catalog: str, corpus: str, properties: Mapping[str, str]
+    session: Session, catalog: str, corpus: str, properties: Mapping[str, str | None]
 ) -> None:
     of_corpus = (
         IcebergNamespaceProperties.catalog_name == catalog,
@@ -95,6 +109,8 @@ def _set_properties(
                 *of_corpus, IcebergNamespaceProperties.property_key == name
             )
         )
+        if value is None:
+            continue
         session.execute(
             insert(IcebergNamespaceProperties).values(
                 catalog_name=catalog, namespace=corpus, property_key=name, property_value=value

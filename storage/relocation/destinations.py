@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from strata.errors import ConflictError, InputMissingError
 from strata.storage.contracts.store import Store
@@ -14,7 +15,7 @@ from strata.storage.iceberg.moved_metadata import ManifestedFile
 from strata.storage.relocation.roots import Roots, root_of
 from strata.storage.relocation.tables import RecordedTable
 
-__all__ = ["Destinations", "Listings", "PlacedRoot", "find_roots"]
+__all__ = ["Destinations", "Kind", "Listings", "PlacedRoot", "find_roots"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,13 @@ class PlacedRoot:
     n_bytes: int
 
 
+class Kind(StrEnum):
+    """What was done to the folders of a corpus."""
+
+    MOVE = "move"
+    COPY = "copy"
+
+
 @dataclass(frozen=True, slots=True)
 class Destinations:
     """What decides where files may be.
@@ -36,25 +44,28 @@ class Destinations:
         warehouse: the warehouse of the settings.
         tiers: the places of all tiers of the settings, the warehouse among them.
         given: what the user says takes the place of which root.
-        is_copy: whether the files must be copies, none of which is where it was.
+        kind: what was done to the folders; files of a copy are all elsewhere than the original's.
     """
 
     corpus: str
     warehouse: Url
     tiers: tuple[Url, ...]
     given: Mapping[Url, Url] = field(default_factory=dict)
-    is_copy: bool = False
+    kind: Kind = Kind.MOVE
 
     def candidates(self, old: Url, known: Roots) -> Iterator[Url]:
         """Where the files of a root may be, the likeliest first."""
         if old in self.given:
             yield self.given[old]
             return
-        found = [Url.parse(known.move(str(old)))]
+        moved = Url.parse(known.move(str(old)))
+        found = [moved] if moved != old else []
         if old in self.tiers:
             found.append(old)
         found += self.tiers
-        yield from (each for each in dict.fromkeys(found) if not (self.is_copy and each == old))
+        yield from (
+            each for each in dict.fromkeys(found) if not (self.kind is Kind.COPY and each == old)
+        )
 
 
 class Listings:

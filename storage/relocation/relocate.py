@@ -11,13 +11,19 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from strata.errors import BalanceError, ConflictError, SettingsError
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.iceberg.moved_check import check_moved
-from strata.storage.relocation.destinations import Destinations, Listings, PlacedRoot, find_roots
+from strata.storage.relocation.destinations import (
+    Destinations,
+    Kind,
+    Listings,
+    PlacedRoot,
+    find_roots,
+)
 from strata.storage.relocation.roots import Roots, root_of
 from strata.storage.relocation.staging import MovedTable, stage_table
 from strata.storage.relocation.tables import in_parallel, read_table
@@ -34,13 +40,17 @@ class Relocation:
         roots: where what the tables name lies now.
         placed: the roots that data files are named in, and those in their place.
         tables: the tables whose metadata changes.
-        is_copy: whether what is relocated is a copy, so that tables get ids of their own.
+        kind: what was done to the folders; tables of a copy get ids of their own.
+        pointers: the metadata file of every table afterwards.
+        new_id: the identity that a copy gets; another attempt gives the same.
     """
 
     roots: Roots
     placed: tuple[PlacedRoot, ...]
     tables: tuple[MovedTable, ...]
-    is_copy: bool
+    kind: Kind
+    pointers: Mapping[str, str]
+    new_id: str
 
     @property
     def moved(self) -> list[PlacedRoot]:
@@ -66,7 +76,7 @@ def plan_relocation(corpus: Corpus, destinations: Destinations) -> Relocation:
     warehouses = Roots(dict(_warehouses(pointers, destinations)))
     if all(old == new for old, new in warehouses.moved.items()):
         # It has been relocated, or it is the original.
-        destinations = replace(destinations, is_copy=False)
+        destinations = replace(destinations, kind=Kind.MOVE)
     _refuse_absent(corpus.store, pointers, warehouses)
     tables = [
         read_table(corpus.store, name, pointer, warehouses) for name, pointer in pointers.items()
@@ -79,9 +89,12 @@ def plan_relocation(corpus: Corpus, destinations: Destinations) -> Relocation:
     ]
     roots = Roots({**found, **warehouses.moved})
     key = _key(roots, pointers, destinations)
-    moved = [MovedTable.of(table, roots, key, new_uuid=destinations.is_copy) for table in tables]
+    is_copy = destinations.kind is Kind.COPY
+    moved = [MovedTable.of(table, roots, key, new_uuid=is_copy) for table in tables]
     changed = tuple(each for each in moved if each.switch is not None)
-    return Relocation(roots, (*metadata, *placed), changed, destinations.is_copy)
+    final = pointers | {each.table.name: each.wanted for each in changed}
+    new_id = uuid5(key, "corpus").hex
+    return Relocation(roots, (*metadata, *placed), changed, destinations.kind, final, new_id)
 
 
 def stage(corpus: Corpus, relocation: Relocation) -> None:
@@ -106,8 +119,8 @@ def stage(corpus: Corpus, relocation: Relocation) -> None:
     in_parallel(check, relocation.tables)
 
 
-def commit(corpus: Corpus, relocation: Relocation, properties: Mapping[str, str]) -> None:
-    """Have the catalog name the moved metadata of all tables, and set properties of the corpus.
+def commit(corpus: Corpus, relocation: Relocation, properties: Mapping[str, str | None]) -> None:
+    """Have the catalog name the moved metadata of all tables, and change properties of the corpus.
 
     Raises:
         ConflictError: another run published to a table meanwhile; nothing was changed.
@@ -155,7 +168,7 @@ def _key(roots: Roots, pointers: Mapping[str, str], destinations: Destinations) 
     facts = [
         sorted((str(old), str(new)) for old, new in roots.moved.items()),
         sorted(pointers.items()),
-        destinations.is_copy,
+        destinations.kind,
     ]
     return UUID(bytes=hashlib.sha256(json.dumps(facts).encode()).digest()[:16])
 

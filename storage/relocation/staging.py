@@ -88,10 +88,14 @@ class MovedTable:
     def switch(self) -> PointerSwitch | None:
         """How the catalog's pointer changes; None where it stays."""
         present = self.table.present.location
-        wanted = self.names[present]
-        if wanted == present:
+        if self.wanted == present:
             return None
-        return PointerSwitch(self.table.name, present, wanted, self.before)
+        return PointerSwitch(self.table.name, present, self.wanted, self.before)
+
+    @property
+    def wanted(self) -> str:
+        """The metadata file that the catalog shall name."""
+        return self.names[self.table.present.location]
 
     @property
     def before(self) -> str:

@@ -258,10 +258,22 @@ class Corpus:
         with catalog_errors(self.name):
             return read_pointers(self._catalog, self.name)
 
+    def catalog_file(self) -> Path | None:
+        """The file of the catalog's database; None where it has none.
+
+        Raises:
+            SettingsError: the catalog is not a SQL database.
+        """
+        from strata.storage.iceberg.pointers import database_file
+
+        return database_file(self._catalog)
+
     def switch_pointers(
-        self, switches: Sequence[PointerSwitch], properties: Mapping[str, str]
+        self, switches: Sequence[PointerSwitch], properties: Mapping[str, str | None]
     ) -> None:
-        """Have tables refer to other metadata files, and set properties of the corpus, all at once.
+        """Have tables refer to other metadata files, and change properties of the corpus, at once.
+
+        A property of None is removed.
 
         Raises:
             ConflictError: another run published to one of them meanwhile; nothing was changed.

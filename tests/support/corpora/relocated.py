@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from strata.settings import Settings
-from strata.storage.contracts.store import Store
+from strata.storage.cleanup.garbage import collect_garbage, find_orphans
+from strata.storage.contracts.store import Output, Store
 from strata.storage.contracts.url import Url
-from strata.storage.relocation.destinations import Destinations
-from strata.storage.tables.catalog import Corpus
+from strata.storage.relocation.destinations import Destinations, Kind
+from strata.storage.relocation.ownership import Handover, hand_over, plan_handover
+from strata.storage.relocation.relocate import Relocation, plan_relocation
+from strata.storage.relocation.vouched import Vouched
+from strata.storage.tables.catalog import Corpus, look_at
+from strata.storage.tables.claim import open_to_write
 from strata.storage.writing.tiers import tiers_of
 from tests.support.corpora.tiered import ids_by_ref
 
@@ -57,10 +67,67 @@ def listing(store: Store, folder: Url) -> dict[str, tuple[int, bytes]]:
     return {str(each.url): (each.size, store.read_bytes(each.url)) for each in store.find(folder)}
 
 
-def destinations_of(settings: Settings, *, is_copy: bool = False, **given: Url) -> Destinations:
+def destinations_of(settings: Settings, kind: Kind = Kind.MOVE) -> Destinations:
     """Where the settings say that files are."""
     tiers = tuple(tier.url for tier in tiers_of(settings).values())
-    return Destinations(settings.corpus, Url.parse(settings.warehouse), tiers, given, is_copy)  # type: ignore[arg-type]
+    return Destinations(settings.corpus, Url.parse(settings.warehouse), tiers, {}, kind)
+
+
+class Killed(BaseException):
+    """As if the process were killed."""
+
+
+class KilledStore:
+    """A store whose process is killed before one of its writes."""
+
+    def __init__(self, store: Store, writes: int) -> None:
+        self._store = store
+        self._left = writes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def create(self, url: Url) -> Output:
+        """Open a file for writing."""
+        self._count()
+        return self._store.create(url)
+
+    def write_bytes(self, url: Url, data: bytes) -> None:
+        """Replace the content of a file."""
+        self._count()
+        self._store.write_bytes(url, data)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Killed
+
+
+def relocate(
+    settings: Settings,
+    kind: Kind = Kind.MOVE,
+    *vouched: Vouched,
+    given: Mapping[Url, Url] = MappingProxyType({}),
+    writes: int | None = None,
+) -> tuple[Relocation, Handover]:
+    """What the command does; it is killed after some writes unless that is None."""
+    with closing(look_at(settings)) as look:
+        corpus = look.corpus()
+        if writes is not None:
+            corpus.store = KilledStore(corpus.store, writes)  # type: ignore[assignment]
+        asked = replace(destinations_of(settings, kind), given=given)
+        relocation = plan_relocation(corpus, asked)
+        handover = plan_handover(corpus, relocation, look.findings, vouched)
+        if relocation.tables or handover.changes:
+            hand_over(corpus, relocation, handover)
+        return relocation, handover
+
+
+def collect(settings: Settings) -> int:
+    """Collect the garbage of a corpus, however young; the number of files."""
+    with open_to_write(settings) as corpus:
+        orphans = find_orphans(corpus, tiers_of(settings).values(), timedelta(0))
+        return collect_garbage(corpus.store, orphans).files
 
 
 def state_of(corpus: Corpus) -> dict[str, Any]:

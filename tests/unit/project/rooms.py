@@ -105,7 +105,7 @@ PUBLIC = {
         "tier_facts",
         "usage",
     },
-    "storage.relocation": {},
+    "storage.relocation": {"destinations", "ownership", "relocate", "vouched"},
     "pipelines.kernels": {
         "banding",
         "buckets",
