@@ -24,7 +24,14 @@ from strata.provenance import Loaded, render
 from strata.settings import Settings
 from strata.toml_text import Path, dotted, leaves
 
-__all__ = ["ENVIRONMENTS", "OVERRIDE_LAYER", "Loaded", "load_settings", "render"]
+__all__ = [
+    "ENVIRONMENTS",
+    "OVERRIDE_LAYER",
+    "Loaded",
+    "load_settings",
+    "render",
+    "spark_settings",
+]
 
 ENVIRONMENTS = ("local", "cluster")
 ENVIRONMENT_VARIABLE = "STRATA_ENV"
@@ -67,6 +74,23 @@ def load_settings(
         # The cause is dropped: pydantic's text would show the values of storage_options.
         place = str(file) if file is not None else OVERRIDE_LAYER
         raise settings_error(error, tree, named, place) from None
+
+
+def spark_settings(overrides: Sequence[str] = (), env: str | None = None) -> Mapping[str, Any]:
+    """The section ``[spark]`` as it applies without a user's file.
+
+    Args:
+        overrides: as in :func:`load_settings`.
+        env: as in :func:`load_settings`.
+
+    Raises:
+        SettingsError: an override has the wrong form, or there is no such environment.
+    """
+    tree: dict[str, Any] = {}
+    for layer in (_packaged("base"), _packaged(_environment(env)), _override_layer(overrides)):
+        _merge(tree, layer.tree)
+    section = tree.get("spark", {})
+    return section if isinstance(section, dict) else {}
 
 
 def _environment(name: str | None) -> str:

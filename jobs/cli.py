@@ -238,11 +238,12 @@ def _storage(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     def run() -> int:
         from strata.jobs.doctor.doctor import show_checks
-        from strata.layers import load_settings
+        from strata.layers import load_settings, spark_settings
 
-        file = arguments.file
-        settings = load_settings(file, arguments.overrides).settings if file else None
-        return show_checks(settings, output=arguments.output)
+        file, overrides = arguments.file, arguments.overrides
+        settings = load_settings(file, overrides).settings if file else None
+        spark = settings.spark if settings else spark_settings(overrides)
+        return show_checks(settings, spark, output=arguments.output)
 
     return guarded(run)
 

@@ -59,6 +59,20 @@ def _age_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list")
 
 
+def _gc_flags(parser: argparse.ArgumentParser) -> None:
+    _age_flags(parser)
+    _list_flag(parser)
+
+
+def _list_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--list",
+        dest="listed",
+        action="store_true",
+        help="print every file too, not only the totals by table and tier; --json always has all",
+    )
+
+
 def _verify_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
@@ -112,6 +126,7 @@ def _table_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snapshot", metavar="ID", help="the files of an older state, by id or tag; with --table"
     )
+    _list_flag(parser)
 
 
 def _move_flags(parser: argparse.ArgumentParser) -> None:
@@ -219,7 +234,7 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
         "gc": StorageAction(
             "delete files that no table refers to",
             "storage.collect_files",
-            _age_flags,
+            _gc_flags,
             Access.WRITE,
         ),
         "relocate": StorageAction(

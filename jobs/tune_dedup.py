@@ -43,7 +43,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     if arguments.dry_run:
-        show_plan(settings, output=arguments.output)
+        show_plan(settings, output=arguments.output, command="dedup")
         return 0
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,16 @@ SCHEMES = ("file", "memory", "s3")
 SECRET = "a-secret-that-moto-takes"
 # Else its assertions would not tell the values that they compare.
 pytest.register_assert_rewrite("tests.support")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leftovers_are_told() -> Iterator[None]:
+    """Collect what the last tests left, while pytest can still report what its finalizers raise.
+
+    After the session, such an error only shows as an exit code.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def _run(
     if arguments.dry_run:
         from strata.jobs.planning.dry_run import show_plan
 
-        show_plan(settings, output=arguments.output)
+        show_plan(settings, output=arguments.output, command=command)
         return 0
     options = RunOptions(command, run_id, arguments.master, verbosity(arguments))
     _deliver(launch(settings, stages, options), arguments)

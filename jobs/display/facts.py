@@ -19,6 +19,8 @@ from strata.jobs.runner.options import OutputForm
 __all__ = ["CommandResult", "number", "print_result"]
 
 BYTES = "bytes"
+ROWS = "rows"
+COUNT = "files"
 # A truncated URL is useless, so a table is as wide as it has to be.
 WIDE = 10_000
 # Space between columns; a column is at least as wide as its heading.
@@ -38,6 +40,8 @@ class CommandResult:
         rows: one mapping per row.
         totals: facts about all rows, which ``sentence`` can turn into a sentence.
         sentence: format string over ``totals``, printed below the table.
+        by: columns that the rows are counted by; a terminal then shows these counts first, with
+            the sums of columns of bytes and rows, and the rows themselves only where it is asked.
     """
 
     name: str
@@ -45,16 +49,38 @@ class CommandResult:
     rows: Sequence[Mapping[str, Any]]
     totals: Mapping[str, Any] = field(default_factory=dict)
     sentence: str = ""
+    by: tuple[str, ...] = ()
+
+    def counted(self) -> CommandResult:
+        """The rows counted by the columns ``by``, in the order in which their values appear."""
+        sums = [name for name in self.columns if name == ROWS or _is_bytes(name)]
+        groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in self.rows:
+            key = tuple(row[name] for name in self.by)
+            new = dict(zip(self.by, key, strict=True)) | dict.fromkeys((COUNT, *sums), 0)
+            group = groups.setdefault(key, new)
+            group[COUNT] += 1
+            for name in sums:
+                group[name] += row[name] or 0
+        return CommandResult(self.name, (*self.by, COUNT, *sums), list(groups.values()))
 
 
-def print_result(facts: CommandResult, *, output: OutputForm) -> None:
-    """Print to stdout."""
+def print_result(facts: CommandResult, *, output: OutputForm, listed: bool = False) -> None:
+    """Print to stdout.
+
+    Args:
+        facts: what to print.
+        output: for people or for machines.
+        listed: whether a result that has counts shows its rows to people too.
+    """
     if output is OutputForm.JSON:
         found = {**facts.totals, facts.name: facts.rows}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
         return
     out = Console(width=WIDE, highlight=False)
-    if facts.rows:
+    if facts.rows and facts.by:
+        _print_rows(facts.counted(), out)
+    if facts.rows and (listed or not facts.by):
         _print_rows(facts, out)
     if facts.sentence:
         out.print(facts.sentence.format(**facts.totals), markup=False)
@@ -119,6 +145,10 @@ def _is_number(facts: CommandResult, name: str) -> bool:
     return all(isinstance(row[name], int | float | None) for row in facts.rows)
 
 
+def _is_bytes(name: str) -> bool:
+    return BYTES in name.split("_")
+
+
 def _heading(name: str) -> str:
     return name.replace(BYTES, "MB").replace("_", " ")
 
@@ -129,7 +159,7 @@ def _cell(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, int):
-        return size(value) if name.endswith(BYTES) else f"{value:,}"
+        return size(value) if _is_bytes(name) else f"{value:,}"
     if isinstance(value, float):
         return number(value)
     return escape_control_chars(str(value))

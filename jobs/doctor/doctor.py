@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from strata.errors import MachineError
@@ -23,13 +23,16 @@ from strata.settings import Settings
 __all__ = ["Check", "run_checks", "show_checks"]
 
 
-def run_checks(settings: Settings | None) -> list[Check]:
-    """Check the machine and, with settings, the memory they require and the places they name.
+def run_checks(settings: Settings | None, spark: Mapping[str, object]) -> list[Check]:
+    """Check the machine and, with settings, the places they name.
 
     Starts no Spark: the only JVM is that of ``java -version``. Every tier is written to, with one
     small file that is deleted again.
+
+    Args:
+        settings: the corpus; None without a settings file.
+        spark: the properties of Spark that apply, with a settings file or without.
     """
-    spark = settings.spark if settings is not None else {}
     checks = [
         check_java(),
         check_python(),
@@ -46,13 +49,15 @@ def run_checks(settings: Settings | None) -> list[Check]:
     return checks
 
 
-def show_checks(settings: Settings | None, *, output: OutputForm) -> int:
-    """Print the checks, one per line, or as a JSON array.
+def show_checks(
+    settings: Settings | None, spark: Mapping[str, object], *, output: OutputForm
+) -> int:
+    """Make the checks and print them, one per line, or as a JSON array.
 
     Returns:
         0 when all is well, else the exit code of a machine that lacks something.
     """
-    checks = run_checks(settings)
+    checks = run_checks(settings, spark)
     text = _json_text(checks) if output is OutputForm.JSON else _plain_text(checks)
     sys.stdout.write(text)
     return 0 if all(check.ok for check in checks) else MachineError.exit_code

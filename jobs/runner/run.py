@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from strata.errors import StrataError
+from strata.errors import InputMissingError, StrataError
 from strata.jobs.runner.failures import translated
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.progress import spark_progress
@@ -22,15 +22,20 @@ from strata.pipelines.execution.details import StageDetails
 from strata.pipelines.execution.stage import (
     StageContext,
     StageReport,
+    StageStatus,
     Stopwatch,
     reports_folder,
     restore,
 )
+from strata.pipelines.stages.preflight import find_problems, raise_problems
 from strata.settings import Settings
+from strata.stages import STAGES, stages_of_command
 from strata.storage.contracts.url import Url
+from strata.storage.integrity.missing_files import missing_files
 from strata.storage.layout.records import TableFile
 from strata.storage.lifecycle.accesses import log_reads
 from strata.storage.lifecycle.usage import tier_of_file
+from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.claim import open_to_write
 from strata.storage.writing.tiers import Tier, tiers_of
 from strata.version import VERSION
@@ -108,6 +113,7 @@ def run_stages(
     progress = spark_progress(session, options.verbosity)
     context = StageContext(settings, open_to_write(settings), options.run_id, session, progress)
     try:
+        raise_problems(find_problems(context, _names_of(options.command)))
         for stage in stages:
             before = session.seconds
             done = stage(context)
@@ -115,6 +121,8 @@ def run_stages(
                 # The stage that needs Spark first is not charged for its start.
                 done.seconds -= session.seconds - before
                 report.stages.append(done)
+                if done.status == StageStatus.SKIPPED:
+                    _check_files(context.corpus, done.stage)
         report.status = "done"
     except BaseException as error:
         report.status = "failed"
@@ -128,6 +136,30 @@ def run_stages(
         report.seconds = watch.seconds
         _store(context, report)
     return report
+
+
+def _names_of(command: str) -> list[str]:
+    """Names of the stages of a run; ``command`` may be several, as the Python API gives them."""
+    return [stage.name for each in command.split(", ") for stage in stages_of_command(each)]
+
+
+def _check_files(corpus: Corpus, stage: str) -> None:
+    """Check that the files of a stage that is up to date are there.
+
+    Raises:
+        InputMissingError: some are not.
+    """
+    declared = STAGES.get(stage)
+    if declared is None:
+        return
+    missing = missing_files(corpus, dict.fromkeys((*declared.reads, *declared.writes)))
+    if missing:
+        first = missing[0]
+        raise InputMissingError(
+            f"{stage} is up to date, but {len(missing):,} of the files that it stands on are "
+            f"gone; the first, of table {first.table}, is {first.file.url}",
+            hint="`strata storage verify FILE` lists them, and --repair rebuilds what it can",
+        )
 
 
 def _store(context: StageContext, report: RunReport) -> None:
@@ -176,17 +208,9 @@ def table_facts(context: StageContext) -> dict[str, dict[str, Any]]:
             "bytes": sum(file.n_bytes for file in files),
             "files": len(files),
             "tier": _tiers(files, tiers) or context.settings.tier_of(name),
-            "location": _folder(files[0]) if files else "",
+            "location": str(files[0].folder) if files else "",
         }
     return facts
-
-
-def _folder(file: TableFile) -> str:
-    """The folder of the table's data, above those of its partitions."""
-    folder = file.location.parent
-    for _ in file.partition:
-        folder = folder.parent
-    return str(folder)
 
 
 def _tiers(files: Sequence[TableFile], tiers: Mapping[str, Tier]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.storage.rows import iso
@@ -12,8 +13,10 @@ from strata.storage.cleanup.uploads import AbandonedUpload, abandoned_uploads, a
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import FileInfo
 from strata.storage.lifecycle.move_cleanup import CleanupResult, clean_up_moves, pending_copies
+from strata.storage.lifecycle.usage import tier_of_url
 from strata.storage.tables.catalog import Corpus
-from strata.storage.writing.tiers import tiers_of
+from strata.storage.writing.tiers import Tier, tiers_of
+from strata.tables import DECLARED
 
 __all__ = ["run"]
 
@@ -21,7 +24,8 @@ __all__ = ["run"]
 def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> None:
     """Delete orphans and old copies of moves that are older than the given age, and print them."""
     settled = _settle(corpus, arguments)
-    orphans = find_orphans(corpus, tiers_of(settings).values(), arguments.older_than)
+    tiers = tiers_of(settings)
+    orphans = find_orphans(corpus, tiers.values(), arguments.older_than)
     if not arguments.dry_run:
         collect_garbage(corpus.store, orphans)
     uploads = _uploads(settings, corpus, arguments)
@@ -36,14 +40,15 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
     verb = "to delete" if arguments.dry_run else "deleted"
     facts = CommandResult(
         "deleted",
-        ("bytes", "modified", "url"),
-        [_orphan_row(file) for file in orphans],
+        ("table", "tier", "bytes", "modified", "url"),
+        [_orphan_row(corpus, tiers, file) for file in orphans],
         totals,
         f"files {verb}: {{files:,}}, with {{bytes:,}} bytes"
         + _copies_sentence(settled, arguments)
         + _uploads_sentence(len(uploads), arguments),
+        by=("table", "tier"),
     )
-    print_result(facts, output=arguments.output)
+    print_result(facts, output=arguments.output, listed=arguments.listed)
 
 
 def _settle(corpus: Corpus, arguments: argparse.Namespace) -> CleanupResult:
@@ -95,6 +100,15 @@ def _upload_row(upload: AbandonedUpload) -> dict[str, object]:
     return {"url": str(upload.url), "begun": iso(upload.begun.timestamp())}
 
 
-def _orphan_row(file: FileInfo) -> dict[str, object]:
+def _orphan_row(corpus: Corpus, tiers: Mapping[str, Tier], file: FileInfo) -> dict[str, object]:
     modified = None if file.modified_ns is None else iso(file.modified_ns / 1e9)
-    return {"url": str(file.url), "bytes": file.size, "modified": modified}
+    tier = tier_of_url(file.url, tiers)
+    root = tiers[tier].url if tier in tiers else corpus.warehouse
+    folder = str(file.url).removeprefix(f"{root / corpus.name}/").partition("/")[0]
+    return {
+        "table": folder if folder in DECLARED else "",
+        "tier": tier,
+        "url": str(file.url),
+        "bytes": file.size,
+        "modified": modified,
+    }

@@ -42,8 +42,9 @@ def run(settings: Settings, corpus: Corpus, arguments: argparse.Namespace) -> No
         rows,
         totals,
         "files: {count:,}, rows: {rows:,}, bytes: {bytes:,}",
+        by=("table", "tier"),
     )
-    print_result(facts, output=arguments.output)
+    print_result(facts, output=arguments.output, listed=arguments.listed)
 
 
 def _file_row(table: str, tier: str, file: TableFile) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -138,11 +138,12 @@ def _repair_table(
     """Rebuild all broken files that a table has in one state."""
     tasks = plan_repairs(context, state, table, files, damaged_urls)
     if mode is RepairMode.PLAN:
-        done = [_planned(state, table, file, task) for task in tasks for file in task.broken]
+        cleared = _is_made_by_a_run(state, table, damaged_urls)
+        done = [_planned(table, file, task, cleared) for task in tasks for file in task.broken]
     else:
         results = _run(context, table, tasks)
         guard.check([table])
-        done = _publish(context, state, table, tasks, results)
+        done = _publish(context, state, table, tasks, results, damaged_urls)
     # Sound files may have been replaced together with broken ones.
     return [each for each in done if each.url in damaged_urls]
 
@@ -164,10 +165,20 @@ def _worst_of_states(check: FileCheck, found: Mapping[str, RepairResult]) -> Rep
     return replace(worst, sentence="; ".join(sentences), urls=tuple(urls))
 
 
-def _planned(state: CorpusState, table: str, file: TableFile, task: RepairTask) -> RepairResult:
+def _is_made_by_a_run(state: CorpusState, table: str, damaged_urls: Collection[str]) -> bool:
+    """Whether the next run can make the present table anew, once it is cleared."""
+    rule = DECLARED[table].repair
+    if rule in (RepairRule.SURVIVORS, RepairRule.TOKENS):
+        # Documents that are lost may be found in `clean` yet.
+        documents = CorpusState(state.corpus).files("documents")
+        return state.is_present and not any(file.url in damaged_urls for file in documents)
+    return state.is_present and rule is RepairRule.CLEAR
+
+
+def _planned(table: str, file: TableFile, task: RepairTask, cleared: bool) -> RepairResult:
     names = ", then ".join(source.name for source in task.sources)
     sentence = f"would be looked for in {names}" if names else "nothing else holds its rows"
-    if not names and state.is_present and DECLARED[table].repair is RepairRule.CLEAR:
+    if cleared and not names:
         sentence = "would be cleared, for the next run to make it anew"
     return RepairResult(table, file.url, RepairStatus.PLANNED, sentence)
 
@@ -190,10 +201,11 @@ def _publish(
     table: str,
     tasks: Sequence[RepairTask],
     results: Sequence[RepairTaskResult],
+    damaged_urls: Collection[str],
 ) -> list[RepairResult]:
     done = [(t, r) for t, r in zip(tasks, results, strict=True) if r.files]
     left = [(t, r) for t, r in zip(tasks, results, strict=True) if not r.files]
-    if left and state.is_present and DECLARED[table].repair is RepairRule.CLEAR:
+    if left and _is_made_by_a_run(state, table, damaged_urls):
         # The broken table is cleared last: until then an interrupted repair is done again.
         for name in (*DECLARED[table].cleared_with, table):
             _clear(context, name)

@@ -37,6 +37,7 @@ from strata.pipelines.maintenance.rewrite_task import (
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.rejects import Reject, RejectReason
 from strata.pipelines.readers.split import ReadLimits, Split, plan_splits
+from strata.pipelines.stages.preflight import check_room
 from strata.pipelines.tables.inputs import read_input_manifest
 from strata.pipelines.tables.other_corpora import fingerprint_format
 from strata.pipelines.tables.retractions import emptied_ordinals
@@ -96,6 +97,7 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
         InputError: the inputs break the contract.
         RejectLimitError: too many records were unreadable.
         BalanceError: a record was lost or duplicated.
+        MachineError: the disk of a local tier cannot hold the documents.
     """
     watch = Stopwatch()
     guard = RetractionGuard.begin(context.corpus)
@@ -187,6 +189,7 @@ def _read_all(context: StageContext, plan: ShardPlan, tombstones: Tombstones) ->
 def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
     settings = context.settings
     splits = plan_splits(plan.files, context.store, int(settings.shard.split_mb * 1e6))
+    check_room(settings, sum(split.weight for split in splits))
     tiers = {table: _tier(context, table) for table in WRITTEN}
     folders = {table: tier.folder(settings.corpus, table) for table, tier in tiers.items()}
     layouts = {table: tier.layout for table, tier in tiers.items()}

@@ -58,6 +58,14 @@ class TableFile:
         """The URL as a value."""
         return Url.parse(self.url)
 
+    @property
+    def folder(self) -> Url:
+        """The folder of the table's data in its tier, above the folders of partitions."""
+        folder = self.location.parent
+        for _ in self.partition:
+            folder = folder.parent
+        return folder
+
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTotals:

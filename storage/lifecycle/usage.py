@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from strata.storage.contracts.url import Url
 from strata.storage.layout.records import PRESENT, TableFile
 from strata.storage.tables.held_files import HeldFile
 from strata.storage.writing.tiers import Tier
 
-__all__ = ["ELSEWHERE", "TierUsage", "tier_of_file", "usage_of"]
+__all__ = ["ELSEWHERE", "TierUsage", "tier_of_file", "tier_of_url", "usage_of"]
 
 ELSEWHERE = "elsewhere"
 """The name under which files outside all tiers of the settings are listed."""
@@ -59,7 +60,12 @@ def usage_of(files: Iterable[HeldFile], tiers: Mapping[str, Tier]) -> dict[str, 
 
 
 def tier_of_file(file: TableFile, tiers: Mapping[str, Tier]) -> str:
-    """Name of the innermost tier that a file is in, or ``ELSEWHERE``."""
+    """Name of the innermost tier that a file of a table is in, or ``ELSEWHERE``."""
+    return tier_of_url(file.location, tiers)
+
+
+def tier_of_url(url: Url, tiers: Mapping[str, Tier]) -> str:
+    """Name of the innermost tier that a place is in, or ``ELSEWHERE``."""
     # A tier may lie inside another, as ./warehouse/hot does.
-    around = [name for name, tier in tiers.items() if file.location.is_below(tier.url)]
+    around = [name for name, tier in tiers.items() if url.is_below(tier.url)]
     return max(around, key=lambda name: len(str(tiers[name].url)), default=ELSEWHERE)

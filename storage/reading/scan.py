@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strata.errors import InputError, StrataError
+from strata.errors import InputError, InputMissingError, StrataError
 from strata.storage.checksums.file_digest import (
     FOOTER_END,
     StoredDigest,
@@ -20,6 +20,7 @@ from strata.storage.checksums.file_digest import (
 from strata.storage.contracts.faults import as_strata_error
 from strata.storage.contracts.store import ByteRange, Store
 from strata.storage.contracts.url import LOCAL, Url
+from strata.storage.layout.file_names import facts_of_name
 from strata.storage.transfer.prefetch import PART, PrefetchedFile
 
 __all__ = [
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 _TAIL = 256 << 10
+_OF_A_TABLE = (
+    "it is a file of a table: `strata storage verify FILE` lists what is missing, --repair rebuilds"
+)
 PREFETCH = 128 << 20
 """Row groups with more compressed bytes are streamed by column instead of fetched as a whole."""
 _STREAM_BUFFER = 4 << 20
@@ -114,9 +118,15 @@ def open_parquet(store: Store, url: Url) -> Iterator[ParquetScan]:
     """Open a Parquet file.
 
     Raises:
+        InputMissingError: it is not there.
         InputError: not a Parquet file, or a damaged one; raised for reads inside the block too.
     """
-    info, tail = store.read_tail(url, _TAIL)
+    try:
+        info, tail = store.read_tail(url, _TAIL)
+    except InputMissingError as error:
+        if facts_of_name(url.name).codec:
+            raise InputMissingError(error.reason, hint=_OF_A_TABLE) from error
+        raise
     with _damage_reported(url), PrefetchedFile(store, info, tail) as source:
         stored = _check_footer(url, source)
         # Arrow's own prefetch would read through Python handles from its own threads.

@@ -29,7 +29,7 @@ AGAINST_LIBRARY = {
 }
 # The same work's processor seconds in tasks, and its seconds from command to exit without the start
 # of Spark; on so little text the fixed cost of workers and commits rules the latter.
-TASKS_AGAINST_LIMIT = 0.3
+TASKS_AGAINST_LIMIT = 0.2
 RUN_AGAINST_LIMIT = 0.03
 # Random words; natural text takes 7 to 8.
 BITS_PER_TOKEN = 13

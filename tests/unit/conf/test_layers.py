@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from strata.errors import SettingsError
-from strata.layers import ENVIRONMENTS, load_settings, render
+from strata.layers import ENVIRONMENTS, load_settings, render, spark_settings
 from strata.settings import Settings
 
 MINIMAL = 'corpus = "web"\n[[inputs]]\npath = "a/*.jsonl"\n'
@@ -265,3 +265,12 @@ def test_layers_load_from_inside_a_zip(write, tmp_path):
 def test_layers_empty_warehouse_is_refused_by_name(write):
     with pytest.raises(SettingsError, match="warehouse"):
         load_settings(write(MINIMAL), ["warehouse="])
+
+
+def test_spark_settings_without_a_file_are_those_that_a_file_would_get(tmp_path):
+    file = tmp_path / "web.toml"
+    file.write_text('corpus = "web"\nwarehouse = "wh"\n[[inputs]]\npath = "in"\n')
+    overrides = ['spark."spark.driver.memory"="7g"']
+    assert spark_settings() == load_settings(file).settings.spark
+    assert spark_settings(overrides) == load_settings(file, overrides).settings.spark
+    assert spark_settings(overrides)["spark.driver.memory"] == "7g"

@@ -95,7 +95,7 @@ PUBLIC = {
         "tags",
     },
     "storage.cleanup": {"expiry", "garbage", "uploads"},
-    "storage.integrity": {"foreign_files", "verify", "verify_level", "whole_file"},
+    "storage.integrity": {"foreign_files", "missing_files", "verify", "verify_level", "whole_file"},
     "storage.lifecycle": {
         "accesses",
         "journal",
@@ -181,7 +181,7 @@ PUBLIC = {
     },
     "pipelines.repair": {"affected", "run"},
     "pipelines.retraction": {"request", "run"},
-    "pipelines.stages": {"compress", "shard"},
+    "pipelines.stages": {"preflight", "compress", "shard"},
     "jobs.session": {"class_data", "java", "shipping", "spark"},
     "jobs.runner": {"failures", "launch", "options", "progress", "read_log", "run"},
     "jobs.display": {"cluster", "facts", "receipt", "text"},

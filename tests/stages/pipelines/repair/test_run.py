@@ -92,6 +92,31 @@ def test_repair_clears_derived_tables_and_the_next_run_makes_them_anew(context, 
     assert contents(context) == before
 
 
+@pytest.mark.parametrize("table", ["clean", "tokens"])
+def test_repair_clears_survivors_whose_ledger_went_too_for_one_run_to_make(context, table):
+    before = contents(context)
+    for name in ("clusters", "clean", "tokens") if table == "tokens" else ("clusters", "clean"):
+        break_file(context, name, "missing")
+    assert {each.outcome for each in mend(context)} == {RepairStatus.CLEARED}
+    run_all(context)
+    assert findings(context) == []
+    assert contents(context) == before
+
+
+def test_repair_of_survivors_of_older_documents_leaves_them_to_the_next_run(settings, tmp_path):
+    context = small_context(settings)
+    write_records(tmp_path / "in", {"c.jsonl": records(300, 4)})
+    run_shard(context)
+    break_file(context, "clean", "missing")
+    (planned,) = mend(context, RepairMode.PLAN)
+    assert planned.sentence == "would be cleared, for the next run to make it anew"
+    (done,) = mend(context)
+    assert done.outcome is RepairStatus.CLEARED
+    run_all(context)
+    assert findings(context) == []
+    assert len(rows_of(context, "clean")) == len(rows_of(context, "tokens")) > 0
+
+
 def test_repair_of_a_changed_input_loses_no_row_silently(context, tmp_path):
     broken = break_file(context, "documents", "missing")
     rows = broken.rows

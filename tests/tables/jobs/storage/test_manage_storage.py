@@ -198,13 +198,17 @@ def test_storage_tables_show_the_same_to_people(filled, make, file, capsys):
         "snapshots": ["run-a", "overwrite", "yes"],
         "verify": ["files checked: 1, rows: 1, findings: 0"],
         "expire": ["snapshots to expire: 1"],
-        "gc": [".parquet", "files to delete: 1"],
+        "gc": ["clusters", "cold", "files to delete: 1"],
     }
     for action, texts in shown.items():
         flags = ["--older-than", "0", "--dry-run"] if action in ("expire", "gc") else []
         assert main(["storage", action, file, *flags]) == 0
         out = capsys.readouterr().out
         assert all(text in out for text in texts), out
+    for listing in (["gc", "--older-than", "0", "--dry-run"], ["files"]):
+        for flags, shown in (([], False), (["--list"], True)):
+            assert main(["storage", listing[0], file, *listing[1:], *flags]) == 0
+            assert (".parquet" in capsys.readouterr().out) is shown
 
 
 @pytest.mark.parametrize("action", ["move", "rewrite"])

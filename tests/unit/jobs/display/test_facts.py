@@ -42,3 +42,40 @@ def test_facts_a_narrow_terminal_gets_long_cells_below_their_rows(terminal, caps
 def test_facts_a_pipe_gets_one_line_a_row(capsys):
     lines = shown(capsys)
     assert [URL in line for line in lines] == [False, False, True, True, False]
+
+
+COUNTED = CommandResult(
+    "files",
+    ("table", "tier", "rows", "bytes_written", "url"),
+    [
+        {"table": "clean", "tier": "hot", "rows": n, "bytes_written": 1_500_000, "url": URL}
+        for n in (1, 2)
+    ]
+    + [{"table": "clean", "tier": "cold", "rows": 4, "bytes_written": None, "url": URL}],
+    {"count": 3},
+    "files: {count}",
+    by=("table", "tier"),
+)
+
+
+def test_facts_long_lists_are_counted_first_and_listed_on_demand(capsys):
+    print_result(COUNTED, output=OutputForm.TEXT)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0] == ["table", "tier", "files", "rows", "MB", "written"]
+    assert lines[2:] == [
+        ["clean", "hot", "2", "3", "3.00"],
+        ["clean", "cold", "1", "4", "0.00"],
+        ["files:", "3"],
+    ]
+    print_result(COUNTED, output=OutputForm.TEXT, listed=True)
+    assert capsys.readouterr().out.count(URL) == 3
+    print_result(COUNTED, output=OutputForm.JSON)
+    assert capsys.readouterr().out.count(URL) == 3
+
+
+def test_facts_every_column_of_bytes_is_in_mb(capsys):
+    row = {"table": "clean", "bytes_written": 2_500_000, "bytes": 1_000}
+    print_result(CommandResult("tables", tuple(row), [row]), output=OutputForm.TEXT)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0] == ["table", "MB", "written", "MB"]
+    assert lines[2] == ["clean", "2.50", "0.00"]

@@ -128,7 +128,7 @@ def test_tiers_of_unknown_scheme_fail_without_a_crash(settings):
 
 def test_checks_without_settings_touch_no_storage(monkeypatch):
     monkeypatch.setattr(storage_checks, "check_tiers", None)
-    names = [check.name for check in run_checks(None)]
+    names = [check.name for check in run_checks(None, {})]
     assert names[:3] == ["Java", "Python", "pyspark"]
     assert not any(name.startswith("tier") for name in names)
 
@@ -138,27 +138,27 @@ def test_checks_name_a_missing_java(monkeypatch):
         raise MachineError("no Java", hint="install one")
 
     monkeypatch.setattr(machine_checks, "find_java", none)
-    java = run_checks(None)[0]
+    java = run_checks(None, {})[0]
     assert (java.ok, java.detail, java.remedy) == (False, "no Java", "install one")
 
 
 @pytest.fixture
 def checks(monkeypatch):
     found = [Check("a", ok=True, detail="fine"), Check("bb", ok=False, detail="bad", remedy="mend")]
-    monkeypatch.setattr(doctor, "run_checks", lambda _: found)
+    monkeypatch.setattr(doctor, "run_checks", lambda *_: found)
     return found
 
 
 def test_show_checks_failure_prints_remedy_and_fails(checks, capsys):
-    assert show_checks(None, output=OutputForm.TEXT) == 2
+    assert show_checks(None, {}, output=OutputForm.TEXT) == 2
     assert "-> mend" in capsys.readouterr().out
 
 
 def test_show_checks_json_is_an_array(checks, capsys):
-    show_checks(None, output=OutputForm.JSON)
+    show_checks(None, {}, output=OutputForm.JSON)
     assert [row["ok"] for row in json.loads(capsys.readouterr().out)] == [True, False]
 
 
 def test_show_checks_all_well_is_zero(checks, capsys):
     checks.pop()
-    assert show_checks(None, output=OutputForm.TEXT) == 0
+    assert show_checks(None, {}, output=OutputForm.TEXT) == 0
