@@ -18,7 +18,7 @@ from strata.storage.relocation.destinations import Kind
 from strata.storage.relocation.relocate import Relocation, commit, stage
 from strata.storage.relocation.roots import Roots
 from strata.storage.relocation.vouched import Vouched
-from strata.storage.tables.belonging import Finding, Mismatch, refuse
+from strata.storage.tables.belonging import Finding, Mismatch, older_catalog, refuse
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.catalog_entry import CatalogEntry, entry_properties
 from strata.storage.tables.places import (
@@ -28,6 +28,7 @@ from strata.storage.tables.places import (
     TableMarks,
     is_inside,
     is_same_place,
+    metadata_number,
     read_places,
     write_marks,
     write_record,
@@ -88,6 +89,7 @@ def plan_handover(
     is_copy = relocation.kind is Kind.COPY
     corpus_id = relocation.new_id if is_copy else entry.id
     refuse(corpus.name, [each for each in findings if _blocks(corpus, each, corpus_id)])
+    refuse(corpus.name, list(_older_tables(corpus, relocation, entry)))
     folders = dict(_folders(corpus, relocation))
     if is_copy:
         _refuse_shared(corpus, entry, folders, vouched)
@@ -140,6 +142,21 @@ def _blocks(corpus: Corpus, finding: Finding, corpus_id: str) -> bool:
         # An attempt that was killed has given it to the copy already.
         return record is None or record.id != corpus_id
     return finding.mismatch not in _MENDED
+
+
+def _older_tables(corpus: Corpus, relocation: Relocation, entry: CatalogEntry) -> Iterator[Finding]:
+    """Tables that had come further than the catalog says: what came later would be lost."""
+    marks = corpus.membership.files.marks
+    recorded = marks.tables if marks.id in ("", entry.id) else {}
+    for table in sorted(recorded.keys() | relocation.newest.keys()):
+        known = Url.parse(relocation.former.get(table, "nothing")).name
+        number = metadata_number(known) or 0
+        mark, newest = recorded.get(table, ""), relocation.newest.get(table, "")
+        # A commit or a relocation that was killed leaves metadata that is one ahead.
+        if (metadata_number(newest) or 0) > number + 1:
+            yield older_catalog(f"{corpus.name}.{table}", known, newest)
+        elif (metadata_number(mark) or 0) > number:
+            yield older_catalog(f"{corpus.name}.{table}", known, mark)
 
 
 def _folders(corpus: Corpus, relocation: Relocation) -> Iterator[tuple[Url, Url]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid5
@@ -28,6 +28,7 @@ from strata.storage.relocation.roots import Roots, root_of
 from strata.storage.relocation.staging import MovedTable, stage_table
 from strata.storage.relocation.tables import in_parallel, read_table
 from strata.storage.tables.catalog import Corpus
+from strata.storage.tables.places import metadata_number
 
 __all__ = ["Relocation", "commit", "plan_relocation", "stage"]
 
@@ -41,7 +42,9 @@ class Relocation:
         placed: the roots that data files are named in, and those in their place.
         tables: the tables whose metadata changes.
         kind: what was done to the folders; tables of a copy get ids of their own.
-        pointers: the metadata file of every table afterwards.
+        former: the metadata file of every table that the catalog names now.
+        pointers: the one that it names afterwards.
+        newest: name of the newest metadata file that each table has in the warehouse.
         new_id: the identity that a copy gets; another attempt gives the same.
     """
 
@@ -49,7 +52,9 @@ class Relocation:
     placed: tuple[PlacedRoot, ...]
     tables: tuple[MovedTable, ...]
     kind: Kind
+    former: Mapping[str, str]
     pointers: Mapping[str, str]
+    newest: Mapping[str, str]
     new_id: str
 
     @property
@@ -94,7 +99,16 @@ def plan_relocation(corpus: Corpus, destinations: Destinations) -> Relocation:
     changed = tuple(each for each in moved if each.switch is not None)
     final = pointers | {each.table.name: each.wanted for each in changed}
     new_id = uuid5(key, "corpus").hex
-    return Relocation(roots, (*metadata, *placed), changed, destinations.kind, final, new_id)
+    return Relocation(
+        roots=roots,
+        placed=(*metadata, *placed),
+        tables=changed,
+        kind=destinations.kind,
+        former=pointers,
+        pointers=final,
+        newest=_newest(corpus, listings.sizes(corpus.warehouse)),
+        new_id=new_id,
+    )
 
 
 def stage(corpus: Corpus, relocation: Relocation) -> None:
@@ -161,6 +175,17 @@ def _refuse_absent(store: Store, pointers: Mapping[str, str], roots: Roots) -> N
             f"{pointers[absent[0]]}",
             hint="check `warehouse` and [catalog], and that the move or copy is complete",
         )
+
+
+def _newest(corpus: Corpus, listed: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for url in listed:
+        table, _, rest = url.removeprefix(f"{corpus.warehouse / corpus.name}/").partition("/")
+        name = rest.removeprefix("metadata/")
+        number = metadata_number(name) if rest != name and "/" not in name else None
+        if number is not None and number > (metadata_number(found.get(table, "")) or -1):
+            found[table] = name
+    return found
 
 
 def _key(roots: Roots, pointers: Mapping[str, str], destinations: Destinations) -> UUID:

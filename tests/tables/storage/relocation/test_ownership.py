@@ -255,6 +255,20 @@ def test_corpus_of_an_older_version_is_relocated_and_gets_an_identity(
         assert put(original, 4) != identity
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_relocation_from_an_older_catalog_is_refused(original, filled, tmp_path, marked):
+    catalog = tmp_path / "old/wh/catalog.db"
+    older = catalog.read_bytes()
+    put(original, 3)
+    put(original, 4)
+    catalog.write_bytes(older)
+    (tmp_path / "old").rename(tmp_path / "new")
+    if not marked:
+        (tmp_path / "new/wh/web/_state.json").unlink()
+    with pytest.raises(IdentityError, match="the catalog has"):
+        relocate(at(original, tmp_path / "new"))
+
+
 def test_place_of_another_corpus_is_not_relocated_to(moved, original, tmp_path):
     other = at(original, tmp_path / "other")
     put(other, 7)
