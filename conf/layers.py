@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from strata.errors import SettingsError
+from strata.place_fields import AS_WRITTEN
 from strata.problems import settings_error
 from strata.provenance import Loaded, render
 from strata.settings import Settings
@@ -69,7 +70,7 @@ def load_settings(
         _record_origins(origins, layer)
     named = {dotted(path): name for path, name in origins.items()}
     try:
-        return Loaded(Settings.model_validate(tree), named)
+        return Loaded(Settings.model_validate(tree, context=AS_WRITTEN), named)
     except ValidationError as error:
         # The cause is dropped: pydantic's text would show the values of storage_options.
         place = str(file) if file is not None else OVERRIDE_LAYER

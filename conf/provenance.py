@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from strata.place_fields import AS_WRITTEN
 from strata.settings import Settings
 from strata.toml_text import Path, dotted, shown
 
@@ -32,7 +33,7 @@ def render(loaded: Loaded) -> str:
     The text is TOML that loads to the same settings, with two exceptions: values that may be
     secrets are masked, and settings without a value appear as comments.
     """
-    tree = loaded.settings.model_dump(mode="json")
+    tree = loaded.settings.model_dump(mode="json", context=AS_WRITTEN)
     return "\n".join(_table((), tree, loaded.origins)).strip() + "\n"
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from strata.choices import RowOrder
 from strata.lifecycle_settings import LifecycleRule, spill_cycle
 from strata.model import NAME, Model
 from strata.partition_settings import PartitionField, WriterSettings, partition_fields
+from strata.place_fields import CatalogValue, Place, Places, read_local
+from strata.places import checked_uri
 from strata.storage_settings import (
     WAREHOUSE_TIER,
     CacheSettings,
@@ -32,6 +34,7 @@ __all__ = [
     "InputSettings",
     "LifecycleRule",
     "LinkRule",
+    "NulRule",
     "Passage",
     "RowOrder",
     "Settings",
@@ -45,6 +48,7 @@ __all__ = [
 ]
 
 CORPUS_AT = r"^[A-Za-z][A-Za-z0-9_-]{0,62}(@[A-Za-z0-9][A-Za-z0-9._-]{0,62})?$"
+SCRATCH = "spark.local.dir"
 Scalar = bool | int | float | str
 
 
@@ -76,7 +80,7 @@ class FieldMapping(Model):
 class InputSettings(Model):
     """One ``[[inputs]]`` section: files that are read in the same way."""
 
-    path: str | tuple[str, ...]
+    path: Places
     """URL, path or glob of the input, or a list of them; a folder means all files below it."""
     source: str = ""
     """Name of the source; the default is the name of the folder."""
@@ -88,18 +92,21 @@ class InputSettings(Model):
     """Column separator of csv; the default is a tab for .tsv and a comma otherwise."""
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
     """Encoding of text files."""
+    missing: Literal["refuse", "skip"] = "refuse"
+    """What to do about a link in an input folder that leads nowhere; those passed over are
+    counted."""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths as a tuple, whichever way they were written."""
         return (self.path,) if isinstance(self.path, str) else self.path
 
-    @field_validator("path")
-    @classmethod
-    def _not_empty(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not value or (not isinstance(value, str) and not all(value)):
-            raise ValueError("an input needs at least one non-empty path")
-        return value
+
+class NulRule(StrEnum):
+    """What becomes of a document whose text has the character U+0000."""
+
+    REMOVE = "remove"
+    REJECT = "reject"
 
 
 class ShardSettings(Model):
@@ -116,6 +123,10 @@ class ShardSettings(Model):
     own."""
     max_document_mb: float = Field(default=256, gt=0, le=1024)
     """Largest document; a longer record is rejected."""
+    nul: NulRule = NulRule.REMOVE
+    """U+0000 in the text of a record. remove: it is left out, and such documents are counted;
+    reject: the record is rejected. A raw NUL byte outside of JSON strings, or in a text file, is
+    always rejected."""
     changed_inputs: Literal["refuse", "rebuild"] = "refuse"
     """What to do when an input that an earlier run has read has changed or is gone."""
 
@@ -223,7 +234,7 @@ class TrainSettings(Model):
 class TokenizeSettings(Model):
     """``[tokenize]``: survivors to token ids."""
 
-    tokenizer: str | None = None
+    tokenizer: Place | None = None
     """URL or path of a tokenizer.json, or of a .tiktoken rank file (then name its `encoding`)."""
     encoding: str | None = None
     """Encoding of a .tiktoken file, such as "o200k_base"."""
@@ -254,7 +265,7 @@ class Settings(Model):
 
     corpus: str = Field(pattern=NAME)
     """Name of the corpus; its tables live in the namespace of this name."""
-    warehouse: str = Field(default="./warehouse", min_length=1)
+    warehouse: Place = "./warehouse"
     """Folder of the catalog, the table metadata and the default tier: any fsspec URL, or a path."""
     inputs: tuple[InputSettings, ...] = Field(min_length=1)
     """What to read."""
@@ -274,12 +285,25 @@ class Settings(Model):
     """Fields that documents, clean and tokens are partitioned by: "source", "bucket(16, id)",
     "day(created)"."""
     writers: WriterSettings = WriterSettings()
-    catalog: dict[str, str] = Field(default={})
+    catalog: dict[str, CatalogValue] = Field(default={})
     """Properties of the PyIceberg catalog; the default is SQLite inside the warehouse."""
-    storage_options: dict[str, dict[str, Any]] = Field(default={})
+    storage_options: dict[Place, dict[str, Any]] = Field(default={})
     """fsspec options by URL prefix; a value "env:NAME" is read from the environment."""
     spark: dict[str, Scalar] = Field(default={})
     """Spark properties in local mode; flags of spark-submit take precedence."""
+
+    @field_validator("spark")
+    @classmethod
+    def _scratch_folders(cls, value: dict[str, Scalar], info: ValidationInfo) -> dict[str, Scalar]:
+        given = value.get(SCRATCH)
+        return value | {SCRATCH: read_local(str(given), info)} if given is not None else value
+
+    @field_validator("catalog")
+    @classmethod
+    def _has_a_url(cls, value: dict[str, str]) -> dict[str, str]:
+        if "uri" in value:
+            checked_uri(value["uri"])
+        return value
 
     @field_validator("partitions")
     @classmethod

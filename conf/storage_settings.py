@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from strata.choices import RowOrder
 from strata.model import Model
+from strata.place_fields import LocalPlaces, Place
 from strata.tables import DECLARED, table_names
 
 __all__ = [
@@ -76,7 +77,7 @@ class CompressSettings(Model):
 class TierSettings(Model):
     """``[tiers.NAME]``: a place for files, with its own codec."""
 
-    url: str = Field(min_length=1)
+    url: Place
     """Folder of the tier: any fsspec URL, or a path."""
     codec: Literal["zstd", "gzip", "brotli", "lz4", "snappy", "none"] = "zstd"
     """Parquet codec."""
@@ -153,7 +154,7 @@ class TransferSettings(Model):
 class CacheSettings(Model):
     """``[cache]``: blocks of remote files on a local disk, shared by all workers of a host."""
 
-    folder: str | None = Field(default=None, min_length=1)
+    folder: LocalPlaces | None = None
     """Folder of the blocks, the same on every worker; there is no cache unless given."""
     capacity_gb: float = Field(default=20, gt=0)
     """Size of all blocks; the least recently used are removed first."""

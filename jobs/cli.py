@@ -1,4 +1,4 @@
-"""The command `strata`.
+"""The commands of `strata` and their flags.
 
 Commands import what they need when they run, so that ``--help`` and a wrong flag answer at once.
 """
@@ -6,7 +6,6 @@ Commands import what they need when they run, so that ``--help`` and a wrong fla
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from strata.jobs.command.arguments import (
     add_retract,
     add_run,
     number_of,
+    place_flag,
 )
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.jobs.runner.failures import guarded
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[Parser]
 
-__all__ = ["console", "main"]
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,7 +166,9 @@ def _add_export(commands: Commands) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet")
-    parser.add_argument("--to", required=True, metavar="URL", help="folder to write into")
+    parser.add_argument(
+        "--to", type=place_flag, required=True, metavar="URL", help="folder to write into"
+    )
     add_common(parser)
     parser.set_defaults(run=_export)
 
@@ -211,7 +213,7 @@ def _add_report(commands: Commands) -> None:
     summary = "show the report of the newest run, or write it as HTML"
     parser = _command(commands, "report", summary, _report)
     parser.add_argument("--run-id", help="another run than the newest")
-    parser.add_argument("--html", type=Path, metavar="PATH", help="write an HTML page")
+    parser.add_argument("--html", type=place_flag, metavar="URL", help="write an HTML page")
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -246,15 +248,3 @@ def _doctor(arguments: argparse.Namespace) -> int:
         return show_checks(settings, spark, output=arguments.output)
 
     return guarded(run)
-
-
-def console() -> int:
-    """The command `strata`: `main`, and then a quick end of the process."""
-    code = main()
-    # At exit the interpreter would spend half a second on freeing what the process leaves anyway.
-    gc.freeze()
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(console())

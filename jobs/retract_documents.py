@@ -17,7 +17,7 @@ from strata.jobs.command.arguments import (
     stage_parser,
     verbosity,
 )
-from strata.jobs.command.entry import write_report
+from strata.jobs.command.entry import check_report, write_report
 from strata.jobs.display.receipt import show_preview, show_receipt
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.launch import new_run_id
@@ -42,11 +42,13 @@ def retract_documents(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, run_id: str) -> int:
     settings = load_settings(arguments.file, all_overrides(arguments)).settings
     request = request_of(arguments)
+    if arguments.report:
+        check_report(settings, arguments.report)
     options = RunOptions("retract", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
     try:
         if arguments.dry_run:
-            progress = spark_progress(session, options.verbosity)
+            progress = spark_progress(session, options)
             context = StageContext(settings, open_corpus(settings), run_id, session, progress)
             show_preview(preview_retraction(context, request), output=arguments.output)
             return 0
@@ -54,7 +56,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
     finally:
         session.stop()
     if arguments.report:
-        write_report(arguments.report, report.to_json())
+        write_report(settings, arguments.report, report.to_json())
     if verbosity(arguments) >= 0 or arguments.output is OutputForm.JSON:
         show_receipt(report, output=arguments.output)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
@@ -12,10 +11,11 @@ from strata.jobs.report.files import ReportFiles
 from strata.jobs.report.page import render_page
 from strata.jobs.report.summary import show_summary
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.run import RunReport
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
-from strata.storage.contracts.url import Url
+from strata.storage.contracts.url import LOCAL, Url
 from strata.storage.stores.opening import open_store
 
 __all__ = ["HISTORY", "show_report"]
@@ -24,7 +24,7 @@ HISTORY = 10
 
 
 def show_report(
-    settings: Settings, run_id: str | None = None, *, html: Path | None, output: OutputForm
+    settings: Settings, run_id: str | None = None, *, html: str | None, output: OutputForm
 ) -> None:
     """Show the report of a run.
 
@@ -46,9 +46,9 @@ def show_report(
         page = Url.parse(html)
         store.write_bytes(page, render_page(report, history).encode())
     if output is OutputForm.JSON:
-        sys.stdout.write(report.to_json().decode() + "\n")
+        print_json(report.to_json())
     elif html is not None:
-        sys.stdout.write(f"page: {page.path}\n")
+        sys.stdout.write(f"page: {page.path if page.scheme == LOCAL else page}\n")
     else:
         _print(report)
 

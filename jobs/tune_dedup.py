@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
-from strata.jobs.command.entry import write_report
+from strata.jobs.command.entry import check_report, write_report
 from strata.jobs.planning.dry_run import show_plan
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
@@ -45,20 +46,22 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
     if arguments.dry_run:
         show_plan(settings, output=arguments.output, command="dedup")
         return 0
+    if arguments.report:
+        check_report(settings, arguments.report)
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
-    progress = spark_progress(session, options.verbosity)
+    progress = spark_progress(session, options)
     try:
         with open_corpus(settings) as corpus:
             tuning = tune(StageContext(settings, corpus, run_id, session, progress))
     finally:
-        progress.finish()
+        progress.stop()
         session.stop()
     data = msgspec.json.format(msgspec.json.encode(tuning), indent=2)
     if arguments.report:
-        write_report(arguments.report, data)
+        write_report(settings, arguments.report, data)
     if arguments.output is OutputForm.JSON:
-        sys.stdout.write(data.decode() + "\n")
+        print_json(data)
     elif options.verbosity >= 0:
         show_tuning(tuning, Console(width=max(WIDTH, Console().width)))
     return 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +18,8 @@ from strata.choices import PARTITIONABLE, RowOrder
 from strata.errors import InputMissingError, SettingsError
 from strata.jobs.runner.failures import report_failure
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.session.standard_streams import steady_streams
+from strata.places import place_of
 
 if TYPE_CHECKING:
     from strata.pipelines.retraction.request import RetractRequest
@@ -32,6 +37,7 @@ __all__ = [
     "hours_of",
     "job_parser",
     "number_of",
+    "place_flag",
     "request_of",
     "stage_parser",
     "verbosity",
@@ -39,6 +45,9 @@ __all__ = [
 
 USAGE = 2
 MAX_HOURS = 1e6
+# What argparse says of a flag without its value, and of words that it cannot place.
+LACKS_VALUE = re.compile(r"argument (?P<flags>[^:]+): expected ")
+UNKNOWN = re.compile(r"unrecognized arguments: (?P<flag>-\S+)")
 # Flag, kind and help of every selector.
 SELECTORS = (
     ("--id", "id", "documents with this id of yours"),
@@ -53,12 +62,43 @@ KINDS = tuple(kind for _, kind, _ in SELECTORS)
 class Parser(argparse.ArgumentParser):
     """A parser that reports errors like every other failure: with one JSON line at the end."""
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; what no flag takes is an error of this command, not of the one around it."""
+        steady_streams()
+        self._words = list(sys.argv[1:] if args is None else args)
+        found, extra = super().parse_known_args(args, namespace)
+        if extra:
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return found, extra
+
     def error(self, message: str) -> NoReturn:
         """Report what is wrong with the command line, and exit with code 2."""
         self.print_usage(sys.stderr)
-        hint = f"see {self.prog} --help"
+        hint = f"{self._hint(message)}see {self.prog} --help"
         report_failure(sys.stderr, USAGE, message, hint, retryable=False, run_id="")
         sys.exit(USAGE)
+
+    def _hint(self, message: str) -> str:
+        """The flag that is in the way, or that nobody knows, and the one that may be meant."""
+        known = [flag for action in self._actions for flag in action.option_strings]
+        lacking = LACKS_VALUE.match(message)
+        for flag in lacking["flags"].split("/") if lacking else ():
+            for word, after in pairwise(self._words):
+                if word == flag and after.startswith("-"):
+                    return f"{after} stands where {flag} wants its value{_meant(after, known)}; "
+        unknown = UNKNOWN.match(message)
+        flag = unknown["flag"] if unknown else ""
+        return f"{flag} cannot be used{_meant(flag, known)}; " if flag else ""
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    flag = word.partition("=")[0]
+    if flag in known:
+        return ""
+    near = get_close_matches(flag.replace("_", "-"), known, n=1, cutoff=0.7)
+    return ", and is no flag of this command" + (f" (did you mean {near[0]}?)" if near else "")
 
 
 def job_parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -86,6 +126,18 @@ def number_of(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)
+
+
+def place_flag(text: str) -> str:
+    """The value of a flag that names a place: a URL or a path.
+
+    Raises:
+        ArgumentTypeError: it is almost a URL, or names a variable that is not set.
+    """
+    try:
+        return place_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 def hours_of(text: str) -> timedelta:
@@ -133,7 +185,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--master", help="Spark master; the default is local[*]")
     parser.add_argument("--run-id", help="name of the run; made from the time unless given")
     parser.add_argument(
-        "--report", type=Path, metavar="PATH", help="write the JSON report here too"
+        "--report", type=place_flag, metavar="URL", help="write the JSON report here too"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done; starts no JVM"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from strata.errors import SettingsError
 from strata.layers import load_settings
+from strata.place_fields import AS_WRITTEN
 from strata.settings import Settings
 from strata.storage.layout.schemas import SCHEMAS
 from strata.tables import table_names
@@ -104,14 +105,15 @@ class SourceOptions:
         storage = _json("storage_options", self.storage_options)
         _refuse_secrets(catalog, storage)
         try:
-            return Settings(
-                corpus=self.corpus,
-                warehouse=self.warehouse,
+            given = {
+                "corpus": self.corpus,
+                "warehouse": self.warehouse,
                 # Required for building a corpus; not used here.
-                inputs=[{"path": self.warehouse}],  # type: ignore[arg-type]
-                catalog=catalog,
-                storage_options=storage,
-            )
+                "inputs": [{"path": self.warehouse}],
+                "catalog": catalog,
+                "storage_options": storage,
+            }
+            return Settings.model_validate(given, context=AS_WRITTEN)
         except ValidationError as error:
             told = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
             raise SettingsError(

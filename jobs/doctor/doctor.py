@@ -11,6 +11,7 @@ from strata.errors import MachineError
 from strata.jobs.doctor.check import Check
 from strata.jobs.doctor.machine import (
     check_disk,
+    check_folder,
     check_java,
     check_memory,
     check_packages,
@@ -18,6 +19,7 @@ from strata.jobs.doctor.machine import (
     check_worker_python,
 )
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.settings import Settings
 
 __all__ = ["Check", "run_checks", "show_checks"]
@@ -40,12 +42,13 @@ def run_checks(settings: Settings | None, spark: Mapping[str, object]) -> list[C
         check_worker_python(spark),
         check_memory(spark),
         check_disk(spark),
+        check_folder(),
     ]
     if settings is not None:
         # Imported late: a machine that lacks a library still gets the other checks.
-        from strata.jobs.doctor.places import check_catalog, check_tiers
+        from strata.jobs.doctor.places import check_places
 
-        checks += [*check_tiers(settings), check_catalog(settings)]
+        checks += check_places(settings)
     return checks
 
 
@@ -58,13 +61,12 @@ def show_checks(
         0 when all is well, else the exit code of a machine that lacks something.
     """
     checks = run_checks(settings, spark)
-    text = _json_text(checks) if output is OutputForm.JSON else _plain_text(checks)
-    sys.stdout.write(text)
+    if output is OutputForm.JSON:
+        facts = [asdict(check) for check in checks]
+        print_json(json.dumps(facts, indent=2, ensure_ascii=False).encode())
+    else:
+        sys.stdout.write(_plain_text(checks))
     return 0 if all(check.ok for check in checks) else MachineError.exit_code
-
-
-def _json_text(checks: Sequence[Check]) -> str:
-    return json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False) + "\n"
 
 
 def _plain_text(checks: Sequence[Check]) -> str:

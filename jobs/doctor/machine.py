@@ -14,10 +14,12 @@ from pathlib import Path
 
 from strata.errors import MachineError
 from strata.jobs.doctor.check import Check
+from strata.jobs.session.current_directory import deleted_directory
 from strata.jobs.session.java import find_java
 
 __all__ = [
     "check_disk",
+    "check_folder",
     "check_java",
     "check_memory",
     "check_packages",
@@ -39,6 +41,13 @@ UNITS = {"": 1 << 20, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 OVERHEAD = 1.1
 MIN_FREE_BYTES = 2 << 30
 GIB = 1 << 30
+
+
+def check_folder() -> Check:
+    """The current directory, where relative paths start and Spark does."""
+    if deleted := deleted_directory():
+        return Check.failed("folder", deleted, "")
+    return Check("folder", ok=True, detail=f"relative paths start at {Path.cwd()}")
 
 
 def check_java() -> Check:

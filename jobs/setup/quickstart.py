@@ -51,11 +51,12 @@ def _settings_text(folder: Path) -> str:
 
 
 def _escaped(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    # In a place of the settings, two dollar signs are one.
+    return json.dumps(text.replace("$", "$$"), ensure_ascii=False)[1:-1]
 
 
 def _list_text(paths: Sequence[str]) -> str:
-    lines = "".join(f"  {json.dumps(path, ensure_ascii=False)},\n" for path in paths)
+    lines = "".join(f'  "{_escaped(path)}",\n' for path in paths)
     return f"[\n{lines}]"
 
 

@@ -20,6 +20,7 @@ from strata.pipelines.tables.other_corpora import benchmark_corpora, reference_c
 from strata.pipelines.tokenization.identity import named_spec
 from strata.settings import Settings
 from strata.storage.contracts.url import LOCAL, Url
+from strata.storage.tables.catalog import check_catalog_file
 from strata.storage.writing.tiers import Tier, landing_tier, tier_of_table, tiers_of
 from strata.tables import table_names
 
@@ -80,8 +81,9 @@ class Room:
 def find_problems(context: StageContext, stages: Collection[str]) -> list[Problem]:
     """What would stop these stages, as far as it can be seen without doing their work.
 
-    The tokenizer is loaded, the other corpora are looked up, and local tiers must be writable.
-    Whether remote tiers can be written shows when a new corpus leaves its identity there.
+    The tokenizer is loaded, the other corpora are looked up, and a catalog in a file and local
+    tiers must be writable. Whether remote tiers can be written shows when a new corpus leaves its
+    identity there.
 
     Args:
         context: the corpus.
@@ -114,6 +116,7 @@ def _problems(context: StageContext, stages: Collection[str]) -> Iterator[Proble
         yield from _tried("dedup.against", lambda: reference_corpora(corpus, dedup))
         yield from _tried("dedup.decontaminate", lambda: benchmark_corpora(corpus, dedup))
     if stages:
+        yield from _tried("catalog", lambda: check_catalog_file(settings))
         for tier in _written(settings):
             yield from _tried(f"tier {tier.name}", partial(_check_writable, tier.url))
 

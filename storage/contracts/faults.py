@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from strata.errors import InputMissingError, MachineError, StrataError, TransientError
-from strata.storage.contracts.url import Url
+from strata.storage.contracts.url import LOCAL, Url
 
 __all__ = ["BrokenReadError", "as_strata_error", "translated"]
 
@@ -51,6 +51,8 @@ _TRANSIENT_ERRNO = frozenset(
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
 # What S3 servers (Ceph, MinIO) answer where an operating system would report ENOSPC or EDQUOT.
 _FULL_CODES = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
+# Here a folder that is missing is one that cannot be made, as below /proc.
+_MAKING = frozenset({"write", "make"})
 _SERVER_BUSY = 500
 # Too slow, too early, too many: the client errors that are transient.
 _CLIENT_BUSY = frozenset({408, 425, 429})
@@ -71,19 +73,26 @@ def as_strata_error(error: Exception, url: Url, action: str) -> StrataError | No
     """The error of Strata for ``error``, or None where it is not a store's."""
     names = {kind.__name__ for kind in type(error).__mro__}
     reason = f"cannot {action} {url}: {str(error) or type(error).__name__}"
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and action not in _MAKING:
         return InputMissingError(f"cannot {action} {url}: it is not there", hint="check the path")
     if isinstance(error, PermissionError) or names & _FORBIDDEN_CLASSES:
-        return MachineError(reason, hint="check the permissions and [storage_options]")
+        return MachineError(reason, hint=_permission(url, action))
     if any(_full(each) for each in _causes(error)):
         return MachineError(reason, hint="free some space, or have the quota raised")
     if names & _TRANSIENT_CLASSES or any(_busy(each) for each in _causes(error)):
         return TransientError(reason, hint="run the same command again")
     if isinstance(error, OSError):
         read_only = error.errno == errno.EROFS
-        hint = "mount it writable, or name another place" if read_only else "check the location"
+        hint = "mount it writable, or name another place" if read_only else "name another place"
         return MachineError(reason, hint=hint)
     return None
+
+
+def _permission(url: Url, action: str) -> str:
+    if url.scheme != LOCAL:
+        return "check the permissions and [storage_options]"
+    access = "write" if action in _MAKING else "read"
+    return f"give this user {access} access to it, or name another place"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -6,12 +6,13 @@ import os
 import re
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import cast
+from urllib.parse import unquote_to_bytes
 
-from strata.errors import SettingsError
+from strata.errors import MachineError, SettingsError
+from strata.places import checked_place
 
-__all__ = ["LOCAL", "Url"]
+__all__ = ["LOCAL", "Url", "percent_encoded"]
 
 LOCAL = "file"
 """The scheme of local files."""
@@ -19,15 +20,23 @@ LOCAL = "file"
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _LOCAL_NAMES = frozenset({LOCAL, "local"})
 _AFTER_HOST = frozenset({"hdfs", "webhdfs"})
+# Behind the scheme of a URL whose percent signs encode bytes; in all others they are themselves.
+_ENCODED = "+percent"
+# Where the system's names are decoded, each byte that is not UTF-8 becomes half a surrogate pair.
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Url:
     """An absolute location on a filesystem that fsspec knows.
 
+    As text it is always Unicode: with a name that is not UTF-8 it is ``SCHEME+percent://…``, where
+    the bytes of no character, and percent signs, are percent-encoded.
+
     Attributes:
         scheme: protocol in lower case, such as ``file``, ``s3``, ``hdfs`` or ``memory``.
-        rest: what follows ``://``, without a slash at the end.
+        rest: what follows ``://``, without a slash at the end; bytes of no character are surrogates
+            as in ``os.fsdecode``.
     """
 
     scheme: str
@@ -42,13 +51,14 @@ class Url:
         """
         if isinstance(text, Url):
             return text
-        spelled = os.fspath(text)
-        if not spelled or "\0" in spelled:
-            raise SettingsError(f"{spelled!r} is not a location", hint="give a path or a URL")
+        spelled = _checked(os.fspath(text))
         found = _URL.fullmatch(spelled)
         if found is None:
             return cls._local(spelled)
         scheme, rest = found["scheme"].lower(), found["rest"]
+        if scheme.endswith(_ENCODED):
+            plain = unquote_to_bytes(rest).decode("utf-8", "surrogateescape")
+            return cls.parse(f"{scheme.removesuffix(_ENCODED)}://{plain}")
         if scheme in _LOCAL_NAMES:
             return cls._local(rest or "/")
         _refuse_password(scheme, rest)
@@ -59,9 +69,16 @@ class Url:
         head, mark, _ = path.partition("://")
         if mark and "::" in head:
             raise SettingsError(f"the chained URL {path!r} is not supported", hint="give one URL")
-        return cls("file", os.path.abspath(Path(path).expanduser()).replace("//", "/"))
+        return cls("file", _absolute(path).replace("//", "/"))
 
     def __str__(self) -> str:
+        if self.rest.isascii() or not _NO_CHARACTER.search(self.rest):
+            return self.spelled
+        return f"{self.scheme}{_ENCODED}://{percent_encoded(self.rest)}"
+
+    @property
+    def spelled(self) -> str:
+        """The URL for a filesystem or a prefix; unlike ``str``, it may hold surrogates."""
         return f"{self.scheme}://{self.rest}"
 
     def __truediv__(self, relative: str) -> Url:
@@ -88,7 +105,7 @@ class Url:
         import fsspec
 
         strip = fsspec.get_filesystem_class(self.scheme)._strip_protocol
-        return cast("str", strip(str(self)))
+        return cast("str", strip(self.spelled))
 
     @property
     def name(self) -> str:
@@ -114,6 +131,43 @@ class Url:
             return False
         base = other.rest.rstrip("/")
         return not base or self.rest.startswith(f"{base}/")
+
+
+def percent_encoded(name: str) -> str:
+    """A name as text that can be stored: unchanged where it is Unicode.
+
+    Otherwise its percent signs, and the bytes that are not UTF-8, are percent-encoded.
+    """
+    if not _NO_CHARACTER.search(name):
+        return name
+    return _NO_CHARACTER.sub(_encoded, name.replace("%", "%25"))
+
+
+def _encoded(found: re.Match[str]) -> str:
+    try:
+        data = found[0].encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = found[0].encode("utf-8", "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in data)
+
+
+def _checked(text: str) -> str:
+    try:
+        return checked_place(text)
+    except ValueError as error:
+        reason, _, hint = str(error).rpartition(": ")
+        told = f"{text!r} is not a location" + (f": {reason}" if reason else "")
+        raise SettingsError(told, hint=hint) from None
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        raise MachineError(
+            f"{path!r} is below the current directory, which was deleted",
+            hint="cd to a folder that exists, or give an absolute path",
+        ) from error
 
 
 def _refuse_password(scheme: str, rest: str) -> None:

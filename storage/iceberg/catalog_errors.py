@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from strata.errors import ConflictError, MachineError, SettingsError, StrataError, TransientError
+from strata.errors import (
+    ConcurrentChangeError,
+    MachineError,
+    SettingsError,
+    StrataError,
+    TransientError,
+)
 
 __all__ = ["catalog_errors", "retry_lost_races"]
 
@@ -17,6 +23,13 @@ _REFUSALS = (
     "does not exist",
     "no password supplied",
     "no pg_hba.conf entry",
+)
+# What SQLite and PostgreSQL say where nothing may be written; trying again does not help.
+_READ_ONLY = (
+    "readonly database",
+    "unable to open database file",
+    "read-only transaction",
+    "permission denied",
 )
 Result = TypeVar("Result")
 
@@ -48,7 +61,7 @@ def catalog_errors(name: str) -> Iterator[None]:
     except StrataError:
         raise
     except (CommitFailedException, ValidationException) as error:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"cannot publish to {name}: another writer changed it meanwhile: {error}",
             hint="let the other run finish, then run the same command again",
         ) from error
@@ -64,6 +77,12 @@ def catalog_errors(name: str) -> Iterator[None]:
             raise SettingsError(
                 f"the catalog of {name} let nobody in: {told}",
                 hint="check uri in [catalog]; PostgreSQL takes the password from PGPASSWORD",
+            ) from error
+        if any(words in str(told) for words in _READ_ONLY):
+            raise MachineError(
+                f"the catalog of {name} cannot be written: {told}",
+                hint="give this user write access to the database (for SQLite, to its file and "
+                "folder), or name another one in [catalog]",
             ) from error
         raise TransientError(
             f"the catalog of {name} did not answer: {told}",

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, IdentityError, SettingsError
+from strata.errors import ConcurrentChangeError, IdentityError, SettingsError
 from strata.settings import Settings
+from strata.storage.contracts.faults import translated
 from strata.storage.contracts.options import StorageOptions, from_environment
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
@@ -20,6 +21,7 @@ from strata.storage.tables.belonging import (
     Finding,
     TableWatch,
     findings_of,
+    findings_without_catalog,
     newer_marks,
     refuse,
     unclaimed,
@@ -40,6 +42,7 @@ from strata.storage.tables.places import (
     table_files,
     write_marks,
 )
+from strata.storage.tables.sqlite_file import check_reachable, check_writable, sqlite_file
 from strata.storage.tables.table import CorpusTable
 from strata.storage_settings import WAREHOUSE_TIER
 from strata.tables import table_names
@@ -62,8 +65,10 @@ __all__ = [
     "Membership",
     "TableFile",
     "TableSnapshot",
+    "check_catalog_file",
     "look_at",
     "open_corpus",
+    "refuse_places",
 ]
 
 # Part of the primary key in SQL catalogs, so it may never change.
@@ -192,8 +197,12 @@ class Corpus:
             entry = write_entry(self._catalog, self.name, corpus_id, places[0].folder, folders)
         self.membership = replace(self.membership, entry=entry)
 
-    def load_marks(self) -> None:
-        """Load every table, so that the marks are those of their present states."""
+    def load_tables(self) -> None:
+        """Load every table, which checks it, so that the marks are those of the present states.
+
+        Raises:
+            IdentityError: one lies outside of the warehouse, or is lost or older than it was.
+        """
         for name in self.existing_tables():
             self.table(name).existing()
 
@@ -241,7 +250,7 @@ class Corpus:
             # Hive and Glue also list tables of other formats.
             return None
         except NoSuchTableError as error:
-            raise ConflictError(
+            raise ConcurrentChangeError(
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error
@@ -389,6 +398,17 @@ def look_at(settings: Settings) -> Look:
     return look
 
 
+def refuse_places(settings: Settings) -> None:
+    """Check that the places of a corpus belong together, without asking the catalog.
+
+    Raises:
+        IdentityError: they do not.
+    """
+    places = places_of(settings)
+    files = read_places(open_store(StorageOptions.of(settings)), places)
+    refuse(settings.corpus, findings_without_catalog(settings.corpus, places, files))
+
+
 def _unclaimed(store: Store, places: Sequence[Place]) -> list[Finding]:
     """Places with files of tables, while the catalog has none: an older version made them."""
     found = [
@@ -396,6 +416,18 @@ def _unclaimed(store: Store, places: Sequence[Place]) -> list[Finding]:
         for place in places
     ]
     return [unclaimed(place, files) for place, files in found if files]
+
+
+def check_catalog_file(settings: Settings) -> None:
+    """Make sure that a catalog in an SQLite file can be written; servers have theirs to say.
+
+    Raises:
+        MachineError: the file, or the folder around it, cannot be written.
+    """
+    uri = _catalog_properties(settings, Url.parse(settings.warehouse)).get("uri", "")
+    file = sqlite_file(uri)
+    if file is not None:
+        check_writable(file)
 
 
 def _catalog_properties(settings: Settings, warehouse: Url) -> dict[str, str]:
@@ -430,11 +462,11 @@ def _sqlite(warehouse: Url) -> str:
 
 def _database_exists(properties: Mapping[str, str]) -> bool:
     """Whether the catalog's database is there; servers have theirs."""
-    scheme, mark, path = properties.get("uri", "").partition(":///")
-    file = path.partition("?")[0]
-    if not mark or not scheme.startswith("sqlite") or not file or file == ":memory:":
+    file = sqlite_file(properties.get("uri", ""))
+    if file is None:
         return True
-    return Path(file).exists()
+    with translated(Url.parse(file), "read"):
+        return file.exists()
 
 
 def _load(settings: Settings, warehouse: Url) -> Catalog:
@@ -443,7 +475,8 @@ def _load(settings: Settings, warehouse: Url) -> Catalog:
     properties = _catalog_properties(settings, warehouse)
     properties |= io_properties(StorageOptions.of(settings))
     if not settings.catalog:
-        Path(warehouse.path).mkdir(parents=True, exist_ok=True)
+        with translated(warehouse, "make"):
+            Path(warehouse.path).mkdir(parents=True, exist_ok=True)
     with catalog_errors(settings.corpus):
         return _loaded(properties)
 
@@ -452,6 +485,9 @@ def _loaded(properties: dict[str, str]) -> Catalog:
     from pyiceberg.catalog import load_catalog
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
+    file = sqlite_file(properties.get("uri", ""))
+    if file is not None:
+        check_reachable(file)
     try:
         return load_catalog(CATALOG_NAME, **properties)
     except DBAPIError as error:

@@ -89,7 +89,7 @@ def test_report_as_html_writes_a_page_with_the_history(settings, write, capsys, 
     for day in range(1, 5 + HISTORY):
         write(f"202601{day:02}-000000-1", f"2026-01-{day:02}T00:00:00+00:00")
     page = tmp_path / "new folder" / "report.html"
-    show_report(settings, None, html=page, output=OutputForm.TEXT)
+    show_report(settings, None, html=str(page), output=OutputForm.TEXT)
     content = page.read_text(encoding="utf-8")
     assert content.startswith("<!DOCTYPE html>")
     assert content.count("-000000-1</th>") == HISTORY

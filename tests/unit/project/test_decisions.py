@@ -40,8 +40,9 @@ INDEX = [
 ]
 
 
-def test_decisions_are_numbered_consecutively():
-    assert [each.number for each in FILES] == list(range(1, len(FILES) + 1))
+def test_decisions_have_a_number_each():
+    # Numbers are given out before the pages are written, so there may be gaps for a while.
+    assert len({each.number for each in FILES}) == len(FILES)
 
 
 def test_index_has_each_decision_once_as_its_page_has_it():
