@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from strata.errors import IdentityError, SettingsError
 from strata.jobs.display.facts import CommandResult, print_result
+from strata.places import place_of
 from strata.storage.contracts.url import Url
 from strata.storage.relocation.destinations import Destinations, Kind
 from strata.storage.relocation.ownership import Handover, hand_over, plan_handover
@@ -50,12 +51,15 @@ def run(look: Look, arguments: argparse.Namespace) -> None:
 def _given(pairs: list[str]) -> Iterator[tuple[Url, Url]]:
     for pair in pairs:
         old, mark, new = pair.partition("=")
-        if not mark or not old or not new:
+        try:
+            if not mark or not old or not new:
+                raise ValueError("it does not name two locations")
+            yield Url.parse(place_of(old)), Url.parse(place_of(new))
+        except ValueError as error:
             raise SettingsError(
-                f"--map {pair!r} does not name two locations",
+                f"--map {pair!r} cannot be used: {error}",
                 hint="write --map OLD=NEW, such as --map s3://old/corpora=s3://new/corpora",
-            )
-        yield Url.parse(old), Url.parse(new)
+            ) from error
 
 
 def _result(

@@ -277,6 +277,6 @@ def test_place_of_another_corpus_is_not_relocated_to(moved, original, tmp_path):
         tmp_path / "new/hot/web/clusters", tmp_path / "other/hot/web/clusters", dirs_exist_ok=True
     )
     shutil.rmtree(tmp_path / "new/hot")
-    with pytest.raises(ConflictError, match="holds files of corpus web"):
+    with pytest.raises(ConflictError, match="files of corpus web"):
         relocate(mixed)
     assert read(other)[1] == [7]
