@@ -75,6 +75,7 @@ __all__ = [
 CATALOG_NAME = "strata"
 _DATABASE = "catalog.db"
 _LOCK_SECONDS = 60
+_SYNC_FOLDER = "PRAGMA synchronous = EXTRA"
 # SQLite and PostgreSQL report the first; PostgreSQL reports the second in a race.
 _MADE_MEANWHILE = ("already exists", "duplicate key value")
 
@@ -478,7 +479,10 @@ def _load(settings: Settings, warehouse: Url) -> Catalog:
         with translated(warehouse, "make"):
             Path(warehouse.path).mkdir(parents=True, exist_ok=True)
     with catalog_errors(settings.corpus):
-        return _loaded(properties)
+        catalog = _loaded(properties)
+        if settings.transfer.sync:
+            _sync_commits(catalog)
+    return catalog
 
 
 def _loaded(properties: dict[str, str]) -> Catalog:
@@ -500,3 +504,20 @@ def _loaded(properties: dict[str, str]) -> Catalog:
             f"the catalog in [catalog] cannot be opened: {error}",
             hint="see the properties of PyIceberg's catalogs; SQLite needs none",
         ) from error
+
+
+def _sync_commits(catalog: Catalog) -> None:
+    """Have every commit to a SQLite catalog on the disk before it returns.
+
+    SQLite syncs the database, but not the folder from which it removes its journal: after a power
+    cut it would find the journal, and undo a commit by which gc has already deleted files.
+    """
+    from sqlalchemy import event
+
+    engine = getattr(catalog, "engine", None)
+    if engine is None or engine.dialect.name != "sqlite":
+        return
+    event.listen(engine, "connect", lambda connection, _: connection.execute(_SYNC_FOLDER))
+    # The connection that made the catalog's tables is open already.
+    with engine.connect() as connection:
+        connection.exec_driver_sql(_SYNC_FOLDER)
