@@ -130,6 +130,7 @@ PUBLIC = {
         "word_offsets",
     },
     "pipelines.readers": {"formats", "listing", "read", "records", "rejects", "split"},
+        "compression",
     "pipelines.execution": {
         "cached_frames",
         "data_files",
