@@ -20,6 +20,7 @@ from strata.errors import MachineError
 from strata.jobs.session.cache_folder import cached_file
 from strata.jobs.session.class_data import ClassData, class_data_of
 from strata.jobs.session.java import Java, find_java
+from strata.jobs.session.selection import ISOLATED, cores_of, own_spark, refuse_blocking, shadowing
 from strata.jobs.session.shipping import build_archive
 from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
 from strata.settings import Settings
@@ -183,13 +184,17 @@ class LazySession:
         properties = _local_properties(self._settings, self._master, self._run_id, self._log_level)
         if properties.get(DAEMON) == DAEMON_MODULE:
             self._daemon = WarmDaemon.start(properties)
+        if shadow := shadowing():
+            raise shadow
         java = prepare_environment()
         if not properties["spark.master"].startswith("local"):
             return _build(properties)
+        refuse_blocking(properties)
         data = class_data_of(java, properties[JAVA_OPTIONS])
         options = data.options() if data is not None else []
         properties[JAVA_OPTIONS] = " ".join([*options, properties[JAVA_OPTIONS]])
-        session = _build(properties)
+        with own_spark():
+            session = _build(properties)
         if data is not None and not (options and data.is_mapped(_jvm(session))):
             self._class_data = data
         return session
@@ -209,11 +214,10 @@ def _local_properties(
     properties["spark.master"] = local_master(
         master or given.get("spark.master") or os.environ.get("STRATA_MASTER") or "local[*]"
     )
-    cores = re.match(r"local\[(\d+)", properties["spark.master"])
-    parallel = int(cores[1]) if cores else os.cpu_count() or 2
-    properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
+    parallel = 2 * cores_of(properties["spark.master"])
+    properties.setdefault("spark.sql.shuffle.partitions", str(max(2, parallel)))
     if properties["spark.master"].startswith("local"):
-        properties = {**LOOPBACK, **properties}
+        properties = {**LOOPBACK, **ISOLATED, **properties}
         # Another interpreter may lack this package, which tasks report better than a daemon does.
         if os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable:
             properties.setdefault(DAEMON, DAEMON_MODULE)
@@ -277,6 +281,7 @@ def _beside(running: SparkSession, settings: Settings) -> SparkSession:
 
 
 def _build(properties: Mapping[str, str]) -> SparkSession:
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
@@ -287,13 +292,20 @@ def _build(properties: Mapping[str, str]) -> SparkSession:
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
-    except (PySparkException, OSError) as error:
+    except (PySparkException, Py4JError, OSError) as error:
         raise MachineError(
-            f"Spark did not start with master {properties['spark.master']}: {error}",
-            hint="`strata doctor` says what the machine lacks",
+            f"Spark did not start with master {properties['spark.master']}: {_cause(error)}",
+            hint="`strata doctor FILE` says what the machine lacks; what Spark itself wrote is "
+            "above, and the properties of [spark] are the first suspects",
         ) from error
     _ship(session)
     return session
+
+
+def _cause(error: Exception) -> str:
+    """What an error says, without the stack of Java."""
+    java = getattr(error, "java_exception", None)
+    return str(java.toString()) if java is not None else str(error)
 
 
 def _submitted(run_id: str) -> SparkSession:

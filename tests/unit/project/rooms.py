@@ -181,6 +181,7 @@ PUBLIC = {
         "class_data",
         "current_directory",
         "java",
+        "selection",
         "shipping",
         "spark",
         "standard_streams",

@@ -104,6 +104,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.jobs.runner.run": Reason.COMMAND,
     },
     "strata.jobs.session.spark": {
+        "py4j.protocol": Reason.SPARK,
         "pyspark.errors": Reason.SPARK,
         "pyspark.sql": Reason.SPARK,
     },
