@@ -16,10 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from strata.errors import MachineError
-from strata.jobs.session.cache_folder import cache_folder
+from strata.jobs.session.cache_folder import cached_file
 
 __all__ = [
-    "ISOLATED",
     "cores_of",
     "own_spark",
     "refuse_blocking",
@@ -39,12 +38,9 @@ CONNECT = (
 PLACES = ("SPARK_HOME", "SPARK_CONF_DIR")
 ADDED = ("SPARK_DIST_CLASSPATH", "PYSPARK_SUBMIT_ARGS")
 HADOOP = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
-ISOLATED: Mapping[str, str] = {
-    # Hadoop's configuration stays on the class path, since clients of HDFS in Python need it.
-    "spark.hadoop.fs.defaultFS": "file:///",
-    "spark.hadoop.hadoop.security.authentication": "simple",
-}
-"""Properties of local mode against those of a cluster's Hadoop."""
+# Hadoop's files of the same names lie behind these on the class path. Its variables stay, since
+# clients of HDFS in Python need them.
+HADOOP_FILES = ("core-site.xml", "hdfs-site.xml", "yarn-site.xml")
 # The smallest heap with which Spark starts, in bytes: 1.5 times what it reserves.
 SMALLEST_HEAP = 471_859_200
 EVENTS = "file:/tmp/spark-events"
@@ -77,7 +73,7 @@ def own_spark() -> Iterator[None]:
     for name in CONNECT:
         os.environ.pop(name, None)
     former = {name: os.environ.pop(name, None) for name in (*PLACES, *ADDED)}
-    os.environ.update(SPARK_HOME=str(spark_folder()), SPARK_CONF_DIR=str(_empty_folder()))
+    os.environ.update(SPARK_HOME=str(spark_folder()), SPARK_CONF_DIR=str(_conf_folder()))
     try:
         yield
     finally:
@@ -87,17 +83,10 @@ def own_spark() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _empty_folder() -> Path:
-    """The folder of Spark's configuration files in local mode, which has none."""
-    folder = cache_folder() / "spark-conf"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(
-            f"cannot make {folder}: {error}",
-            hint="set XDG_CACHE_HOME to a folder that you may write to",
-        ) from error
-    return folder
+def _conf_folder() -> Path:
+    """The folder of configuration files in local mode: none of Spark, and empty ones of Hadoop."""
+    files = [cached_file(f"spark-conf/{name}", "<configuration/>\n") for name in HADOOP_FILES]
+    return files[0].parent
 
 
 def unused_variables() -> list[str]:

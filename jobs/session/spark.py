@@ -20,7 +20,7 @@ from strata.errors import MachineError
 from strata.jobs.session.cache_folder import cached_file
 from strata.jobs.session.class_data import ClassData, class_data_of
 from strata.jobs.session.java import Java, find_java
-from strata.jobs.session.selection import ISOLATED, cores_of, own_spark, refuse_blocking, shadowing
+from strata.jobs.session.selection import cores_of, own_spark, refuse_blocking, shadowing
 from strata.jobs.session.shipping import build_archive
 from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
 from strata.settings import Settings
@@ -217,7 +217,7 @@ def _local_properties(
     parallel = 2 * cores_of(properties["spark.master"])
     properties.setdefault("spark.sql.shuffle.partitions", str(max(2, parallel)))
     if properties["spark.master"].startswith("local"):
-        properties = {**LOOPBACK, **ISOLATED, **properties}
+        properties = {**LOOPBACK, **properties}
         # Another interpreter may lack this package, which tasks report better than a daemon does.
         if os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable:
             properties.setdefault(DAEMON, DAEMON_MODULE)

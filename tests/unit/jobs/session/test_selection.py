@@ -14,8 +14,6 @@ from strata.jobs.session.selection import (
     shadowing,
     unused_variables,
 )
-from strata.jobs.session.spark import _local_properties
-from strata.settings import Settings
 
 FOREIGN = {
     "SPARK_HOME": "/opt/spark",
@@ -38,7 +36,9 @@ def foreign(monkeypatch, tmp_path):
 def test_own_spark_is_the_installed_one_without_defaults(foreign):
     with own_spark():
         assert Path(os.environ["SPARK_HOME"]) == Path(pyspark.__file__).parent
-        assert list(Path(os.environ["SPARK_CONF_DIR"]).iterdir()) == []
+        files = list(Path(os.environ["SPARK_CONF_DIR"]).iterdir())
+        assert {file.read_text() for file in files} == {"<configuration/>\n"}
+        assert "core-site.xml" in {file.name for file in files}
         assert "PYSPARK_SUBMIT_ARGS" not in os.environ
         # Clients of HDFS in Python read it.
         assert os.environ["HADOOP_CONF_DIR"] == FOREIGN["HADOOP_CONF_DIR"]
@@ -49,18 +49,6 @@ def test_own_spark_is_the_installed_one_without_defaults(foreign):
 
 def test_variables_that_are_not_used_are_listed(foreign):
     assert set(unused_variables()) == set(FOREIGN)
-
-
-def test_properties_of_local_mode_keep_clusters_hadoop_away():
-    settings = Settings(corpus="c", inputs=[{"path": "x"}])
-    local = _local_properties(settings, "local[2]", "run", "error")
-    assert local["spark.hadoop.fs.defaultFS"] == "file:///"
-    assert "spark.hadoop.fs.defaultFS" not in _local_properties(settings, "yarn", "run", "error")
-    given = Settings(
-        corpus="c", inputs=[{"path": "x"}], spark={"spark.hadoop.fs.defaultFS": "hdfs://h"}
-    )
-    mine = _local_properties(given, "local[2]", "run", "error")
-    assert mine["spark.hadoop.fs.defaultFS"] == "hdfs://h"
 
 
 @pytest.mark.parametrize(
