@@ -154,7 +154,7 @@ def _run(scratch: Path, name: str, parts: Iterator[Prints], way: str) -> Deduped
     inputs = (InputSettings(path=str(folder / "none")),)
     settings = Settings(corpus="bench", warehouse=str(folder / "wh"), inputs=inputs)
     documents = write_warehouse(settings, parts)
-    command = [sys.executable, "-m", "strata.jobs.cli", "dedup", str(file), "--json", "-q"]
+    command = [sys.executable, "-m", "strata.jobs.console", "dedup", str(file), "--json", "-q"]
     done = run_command(command)
     (report,) = json.loads(done.stdout)["stages"]
     stages = _stages(folder / "events")

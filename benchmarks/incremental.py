@@ -102,7 +102,7 @@ def _step(way: str, what: str, settings: Path) -> Step:
 
 def _strata(command: str, settings: Path) -> dict[str, Any]:
     done = run_command(
-        [sys.executable, "-m", "strata.jobs.cli", command, str(settings), "--json", "-q"]
+        [sys.executable, "-m", "strata.jobs.console", command, str(settings), "--json", "-q"]
     )
     report: dict[str, Any] = json.loads(done.stdout)
     return report

@@ -122,7 +122,7 @@ def _move(file: Path, cores: int, tier: str) -> dict[str, Any]:
 
 
 def _files(file: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "strata.jobs.cli", "storage", "files", str(file), "--json"]
+    command = [sys.executable, "-m", "strata.jobs.console", "storage", "files", str(file), "--json"]
     done = run_command([*command, "--table", "documents"])
     files: list[dict[str, Any]] = json.loads(done.stdout)["files"]
     return files
@@ -132,7 +132,7 @@ def _strata(file: Path, cores: int, *command: str) -> str:
     place = 2 if command[0] == "storage" else 1
     line = [*command[:place], str(file), *command[place:], "--json", "-q"]
     return run_command(
-        [sys.executable, "-m", "strata.jobs.cli", *line, "--master", f"local[{cores}]"]
+        [sys.executable, "-m", "strata.jobs.console", *line, "--master", f"local[{cores}]"]
     ).stdout
 
 

@@ -93,7 +93,7 @@ def measure_requests(corpus: Corpus, tokenizer: Path, scratch: Path) -> list[Sto
         file = scratch / "s3.toml"
         file.write_text(SETTINGS.format(folder=scratch, endpoint=endpoint, tokenizer=tokenizer))
         subprocess.run(
-            [sys.executable, "-m", "strata.jobs.cli", "run", str(file), "-q"],
+            [sys.executable, "-m", "strata.jobs.console", "run", str(file), "-q"],
             check=True,
             env={**os.environ, "STRATA_BENCH_S3_SECRET": "secret"},
         )

@@ -70,7 +70,7 @@ def measure_orders(corpus: Corpus, folder: Path) -> Iterator[OrderFigure]:
     file = folder / "settings.toml"
     file.write_text(SETTINGS.format(folder=folder, corpus=corpus.folder))
     for command in ("shard", "dedup", "tokenize"):
-        run_command([sys.executable, "-m", "strata.jobs.cli", command, str(file), "-q"])
+        run_command([sys.executable, "-m", "strata.jobs.console", command, str(file), "-q"])
     with open_corpus(load_settings(file, []).settings) as tables:
         for name in TABLES:
             yield from _orders_of(name, tables, folder / "out")

@@ -64,6 +64,6 @@ def _median(*command: str) -> float:
     seconds = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "strata.jobs.cli", *command], capture_output=True)
+        subprocess.run([sys.executable, "-m", "strata.jobs.console", *command], capture_output=True)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)

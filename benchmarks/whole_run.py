@@ -102,4 +102,4 @@ class Bench:
                 folder=self.scratch, corpus=self.corpus.folder, tokenizer=self.tokenizer
             )
         )
-        return [sys.executable, "-m", "strata.jobs.cli", *command, str(file)]
+        return [sys.executable, "-m", "strata.jobs.console", *command, str(file)]

@@ -16,6 +16,7 @@ from strata import version
 if TYPE_CHECKING:
     from strata.errors import (
         BalanceError,
+        ConcurrentChangeError,
         ConflictError,
         IdentityError,
         InputError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BalanceError",
+    "ConcurrentChangeError",
     "ConflictError",
     "Corpus",
     "IdentityError",

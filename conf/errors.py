@@ -8,6 +8,7 @@ Each leaf is also the natural builtin, and its type says what a caller may do ab
     │   ├── InputMissingError (FileNotFoundError)
     │   └── RejectLimitError             too large a share of the records was unreadable
     ├── ConflictError  (RuntimeError)    4  another writer or another version holds the tables
+    │   ├── ConcurrentChangeError        another process was faster; the same command may succeed
     │   └── IdentityError                catalog, warehouse and tiers are not of one corpus
     ├── BalanceError   (AssertionError)  5  a stage would publish a partial or doubled result
     ├── MachineError   (OSError)         2  the machine lacks something: Java, memory, write access
@@ -22,6 +23,7 @@ from typing import ClassVar
 
 __all__ = [
     "BalanceError",
+    "ConcurrentChangeError",
     "ConflictError",
     "IdentityError",
     "InputError",
@@ -91,6 +93,12 @@ class ConflictError(StrataError, RuntimeError):
     """Another writer, or another version of the tables, is in the way."""
 
     exit_code = 4
+
+
+class ConcurrentChangeError(ConflictError):
+    """Another process changed something at the same moment; the same command may succeed."""
+
+    retryable = True
 
 
 class IdentityError(ConflictError):

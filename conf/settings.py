@@ -36,6 +36,7 @@ __all__ = [
     "InputSettings",
     "LifecycleRule",
     "LinkRule",
+    "NulRule",
     "Passage",
     "RowOrder",
     "Settings",
@@ -93,11 +94,21 @@ class InputSettings(Model):
     """Column separator of csv; the default is a tab for .tsv and a comma otherwise."""
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
     """Encoding of text files."""
+    missing: Literal["refuse", "skip"] = "refuse"
+    """What to do about a link in an input folder that leads nowhere; those passed over are
+    counted."""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths as a tuple, whichever way they were written."""
         return (self.path,) if isinstance(self.path, str) else self.path
+
+
+class NulRule(StrEnum):
+    """What becomes of a document whose text has the character U+0000."""
+
+    REMOVE = "remove"
+    REJECT = "reject"
 
 
 class ShardSettings(Model):
@@ -114,6 +125,10 @@ class ShardSettings(Model):
     own."""
     max_document_mb: float = Field(default=256, gt=0, le=1024)
     """Largest document; a longer record is rejected."""
+    nul: NulRule = NulRule.REMOVE
+    """U+0000 in the text of a record. remove: it is left out, and such documents are counted;
+    reject: the record is rejected. A raw NUL byte outside of JSON strings, or in a text file, is
+    always rejected."""
     changed_inputs: Literal["refuse", "rebuild"] = "refuse"
     """What to do when an input that an earlier run has read has changed or is gone."""
 

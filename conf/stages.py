@@ -51,7 +51,7 @@ STAGES: dict[str, Stage] = {
             "shard",
             "strata.pipelines.stages.shard:run_shard",
             reads=("inputs", "retractions"),
-            settings=("inputs", "dedup.ngram", "shard.max_document_mb"),
+            settings=("inputs", "dedup.ngram", "shard.max_document_mb", "shard.nul"),
         ),
         Stage(
             "decontaminate",

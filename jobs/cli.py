@@ -1,4 +1,4 @@
-"""The command `strata`.
+"""The commands of `strata` and their flags.
 
 Commands import what they need when they run, so that ``--help`` and a wrong flag answer at once.
 """
@@ -6,7 +6,6 @@ Commands import what they need when they run, so that ``--help`` and a wrong fla
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +23,6 @@ from strata.jobs.command.arguments import (
 )
 from strata.jobs.manage_storage import ACTIONS, run_action
 from strata.jobs.runner.failures import guarded
-from strata.jobs.session.standard_streams import open_standard_files
 from strata.pipelines.export.formats import WRITERS
 from strata.stages import STAGE_COMMANDS
 from strata.tables import DECLARED
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[Parser]
 
-__all__ = ["console", "main"]
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -250,17 +248,3 @@ def _doctor(arguments: argparse.Namespace) -> int:
         return show_checks(settings, spark, output=arguments.output)
 
     return guarded(run)
-
-
-def console() -> int:
-    """The command `strata`: `main`, and then a quick end of the process."""
-    # Before anything opens a file that would become stdout.
-    open_standard_files()
-    code = main()
-    # At exit the interpreter would spend half a second on freeing what the process leaves anyway.
-    gc.freeze()
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(console())

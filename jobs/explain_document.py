@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -12,6 +11,7 @@ from rich.text import Text
 from strata.jobs.display.cluster import cluster_rows, diff_title, show_diff
 from strata.jobs.display.text import escape_control_chars
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.progress import QuietProgress
 from strata.jobs.runner.read_log import log_driver_reads
 from strata.jobs.session.spark import LazySession
@@ -69,7 +69,7 @@ def explain_document(
     """
     trace = explain(settings, document, members)
     if output is OutputForm.JSON:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode() + "\n")
+        print_json(msgspec.json.format(msgspec.json.encode(trace), indent=2))
         return
     _show(trace, Console(soft_wrap=True))
 

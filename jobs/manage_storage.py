@@ -242,5 +242,5 @@ def run_action(settings: Settings, arguments: argparse.Namespace) -> None:
         return
     with open_to_write(settings) as corpus:
         module.run(settings, corpus, arguments)
-        corpus.load_marks()
+        corpus.load_tables()
         corpus.write_marks()

@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
     session = LazySession(settings, options.master, run_id, options.log_level)
     try:
         if arguments.dry_run:
-            progress = spark_progress(session, options.verbosity)
+            progress = spark_progress(session, options)
             context = StageContext(settings, open_corpus(settings), run_id, session, progress)
             show_preview(preview_retraction(context, request), output=arguments.output)
             return 0

@@ -11,6 +11,7 @@ from strata.jobs.report.files import ReportFiles
 from strata.jobs.report.page import render_page
 from strata.jobs.report.summary import show_summary
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.run import RunReport
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
@@ -45,7 +46,7 @@ def show_report(
         page = Url.parse(html)
         store.write_bytes(page, render_page(report, history).encode())
     if output is OutputForm.JSON:
-        sys.stdout.write(report.to_json().decode() + "\n")
+        print_json(report.to_json())
     elif html is not None:
         sys.stdout.write(f"page: {page.path if page.scheme == LOCAL else page}\n")
     else:

@@ -20,6 +20,7 @@ from strata.jobs.command.entry import check_report, write_report
 from strata.jobs.planning.dry_run import show_plan
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession
 from strata.layers import load_settings
@@ -49,18 +50,18 @@ def _run(arguments: argparse.Namespace, run_id: str) -> int:
         check_report(settings, arguments.report)
     options = RunOptions("tune", run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
-    progress = spark_progress(session, options.verbosity)
+    progress = spark_progress(session, options)
     try:
         with open_corpus(settings) as corpus:
             tuning = tune(StageContext(settings, corpus, run_id, session, progress))
     finally:
-        progress.finish()
+        progress.stop()
         session.stop()
     data = msgspec.json.format(msgspec.json.encode(tuning), indent=2)
     if arguments.report:
         write_report(settings, arguments.report, data)
     if arguments.output is OutputForm.JSON:
-        sys.stdout.write(data.decode() + "\n")
+        print_json(data)
     elif options.verbosity >= 0:
         show_tuning(tuning, Console(width=max(WIDTH, Console().width)))
     return 0

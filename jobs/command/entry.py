@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from strata.jobs.command.arguments import all_overrides, stage_parser, verbosity
 from strata.jobs.runner.failures import guarded
 from strata.jobs.runner.launch import launch, new_run_id, stages_of
 from strata.jobs.runner.options import OutputForm, RunOptions
+from strata.jobs.runner.output import print_json
 from strata.layers import load_settings
 from strata.stages import STAGE_COMMANDS
 from strata.storage.contracts.options import StorageOptions
@@ -70,7 +70,7 @@ def _deliver(settings: Settings, report: RunReport, arguments: argparse.Namespac
     if arguments.report:
         write_report(settings, arguments.report, report.to_json())
     if arguments.output is OutputForm.JSON:
-        sys.stdout.write(report.to_json().decode() + "\n")
+        print_json(report.to_json())
     elif verbosity(arguments) >= 0:
         from strata.jobs.report.summary import show_summary
 

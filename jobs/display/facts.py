@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from strata.jobs.display.text import escape_control_chars, size
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 
 __all__ = ["CommandResult", "number", "print_result"]
 
@@ -75,7 +75,7 @@ def print_result(facts: CommandResult, *, output: OutputForm, listed: bool = Fal
     """
     if output is OutputForm.JSON:
         found = {**facts.totals, facts.name: facts.rows}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        print_json(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
     out = Console(width=WIDE, highlight=False)
     if facts.rows and facts.by:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from strata.jobs.display.facts import CommandResult, print_result
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.execution.details import Receipt, RetractDetails
 from strata.pipelines.retraction.run import Preview
@@ -36,7 +36,7 @@ def show_receipt(report: RunReport, *, output: OutputForm) -> None:
         facts: dict[str, Any] = msgspec.to_builtins(receipt or details)
         told = {"run_id": report.run_id, "corpus": report.corpus, **facts}
         told["report"] = report.location
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n")
+        print_json(msgspec.json.format(msgspec.json.encode(told), indent=2))
         return
     out = Console(soft_wrap=True, highlight=False)
     for line in _head(report, receipt) if receipt else _repeated(details):

@@ -20,6 +20,7 @@ from strata.jobs.doctor.machine import (
     check_worker_python,
 )
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.settings import Settings
 
 __all__ = ["Check", "run_checks", "show_checks"]
@@ -47,9 +48,9 @@ def run_checks(settings: Settings | None, spark: Mapping[str, object]) -> list[C
     ]
     if settings is not None:
         # Imported late: a machine that lacks a library still gets the other checks.
-        from strata.jobs.doctor.places import check_catalog, check_tiers
+        from strata.jobs.doctor.places import check_places
 
-        checks += [*check_tiers(settings), check_catalog(settings)]
+        checks += check_places(settings)
     return checks
 
 
@@ -62,13 +63,12 @@ def show_checks(
         0 when all is well, else the exit code of a machine that lacks something.
     """
     checks = run_checks(settings, spark)
-    text = _json_text(checks) if output is OutputForm.JSON else _plain_text(checks)
-    sys.stdout.write(text)
+    if output is OutputForm.JSON:
+        facts = [asdict(check) for check in checks]
+        print_json(json.dumps(facts, indent=2, ensure_ascii=False).encode())
+    else:
+        sys.stdout.write(_plain_text(checks))
     return 0 if all(check.ok for check in checks) else MachineError.exit_code
-
-
-def _json_text(checks: Sequence[Check]) -> str:
-    return json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False) + "\n"
 
 
 def _plain_text(checks: Sequence[Check]) -> str:

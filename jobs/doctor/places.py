@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from contextlib import closing
 from pathlib import Path
 
-from strata.errors import StrataError
+from strata.errors import IdentityError, StrataError
 from strata.jobs.doctor.check import Check
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
 from strata.storage.stores.opening import open_store
+from strata.storage.tables.belonging import refuse
 from strata.storage.writing.tiers import Tier, tiers_of
 
-__all__ = ["check_catalog", "check_tiers"]
+__all__ = ["check_catalog", "check_places", "check_tiers"]
 
 PROBE = b"strata doctor"
 GIB = 1 << 30
 # What a filesystem raises when its library or its options are missing.
 FAILURES = (StrataError, OSError, ImportError, ValueError)
+
+
+def check_places(settings: Settings) -> list[Check]:
+    """Check the tiers and the catalog; nothing is written where they do not belong together."""
+    try:
+        from strata.storage.tables.catalog import look_at
+
+        with closing(look_at(settings)) as look:
+            refuse(settings.corpus, look.findings)
+    except IdentityError as error:
+        return [Check.failed("corpus", error, "")]
+    except FAILURES:
+        # The check of the catalog, or of a tier, tells it.
+        pass
+    return [*check_tiers(settings), check_catalog(settings)]
 
 
 def check_tiers(settings: Settings) -> list[Check]:
@@ -51,12 +68,13 @@ def _free(url: Url) -> str:
 
 
 def check_catalog(settings: Settings) -> Check:
-    """Open the catalog, and change something in it that is taken back at once."""
+    """Open the catalog, load all tables, and change something that is taken back at once."""
     remedy = "check [catalog] of the settings, and that its service can be reached"
     try:
         from strata.storage.tables.catalog import check_catalog_file, open_corpus
 
-        open_corpus(settings)
+        with open_corpus(settings) as corpus:
+            corpus.load_tables()
         check_catalog_file(settings)
     except FAILURES as error:
         return Check.failed("catalog", error, remedy)

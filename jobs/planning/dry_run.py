@@ -14,6 +14,7 @@ from rich.table import Table
 
 from strata.errors import MachineError, StrataError
 from strata.jobs.runner.options import OutputForm
+from strata.jobs.runner.output import print_json
 from strata.jobs.runner.progress import QuietProgress
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.stage import StageContext
@@ -63,8 +64,7 @@ def show_plan(settings: Settings, *, output: OutputForm, command: str = RUN) -> 
     """
     plan = _plan(settings, command)
     if output is OutputForm.JSON:
-        text = msgspec.json.format(msgspec.json.encode(plan.facts), indent=2).decode()
-        sys.stdout.write(text + "\n")
+        print_json(msgspec.json.format(msgspec.json.encode(plan.facts), indent=2))
     else:
         console = Console(soft_wrap=True)
         for title, rows in plan.facts.items():

@@ -9,6 +9,7 @@ from strata.jobs.display.text import MB
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.execution.details import StageDetails
 from strata.pipelines.execution.stage import StageReport, StageStatus
+from strata.storage.contracts.url import LOCAL
 from strata.storage.transfer.metering import IoMeter
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "metric_rows",
     "per",
     "percent",
+    "uses_servers",
 ]
 
 NOTHING = "–"
 # Most stages have none of these figures; a line without any is left out.
 OPTIONAL = frozenset({"Stores", "Text"})
+REQUESTS = frozenset({"requests", "requests per MB"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,18 @@ METRICS = (
     _Metric("Rows", "removed", lambda s, _: sum(s.removed.values()), count),
     _Metric("Rows", "unaccounted for", lambda s, _: _unaccounted(s), count),
     _Metric("Reading", "MB", lambda s, _: s.counters.io.bytes_read, megabytes),
-    _Metric("Reading", "MB/s", lambda s, _: per(s.counters.io.bytes_read, s.seconds), megabytes),
+    _Metric(
+        "Reading",
+        "MB/s of stage time",
+        lambda s, _: per(s.counters.io.bytes_read, s.seconds),
+        megabytes,
+    ),
+    _Metric(
+        "Reading",
+        "MB/s of read time",
+        lambda s, _: per(s.counters.io.bytes_read, s.counters.io.read_seconds),
+        megabytes,
+    ),
     _Metric("Reading", "requests", lambda s, _: s.counters.io.read_requests, count),
     _Metric(
         "Reading",
@@ -190,7 +204,18 @@ METRICS = (
         decimal,
     ),
     _Metric("Writing", "MB", lambda s, _: s.counters.io.bytes_written, megabytes),
-    _Metric("Writing", "MB/s", lambda s, _: per(s.counters.io.bytes_written, s.seconds), megabytes),
+    _Metric(
+        "Writing",
+        "MB/s of stage time",
+        lambda s, _: per(s.counters.io.bytes_written, s.seconds),
+        megabytes,
+    ),
+    _Metric(
+        "Writing",
+        "MB/s of write time",
+        lambda s, _: per(s.counters.io.bytes_written, s.counters.io.write_seconds),
+        megabytes,
+    ),
     _Metric("Writing", "files", lambda s, _: s.counters.files_written, count),
     _Metric("Writing", "requests", lambda s, _: s.counters.io.write_requests, count),
     _Metric(
@@ -230,16 +255,27 @@ METRICS = (
 
 def metric_rows(report: RunReport) -> tuple[MetricRow, ...]:
     """The table of stages: every figure of every stage; a skipped stage has none."""
-    return tuple(
-        _metric_rows(
-            report.stages,
-            int(report.machine.get("parallelism") or report.machine.get("cores") or 0),
-        )
-    )
+    cores = int(report.machine.get("parallelism") or report.machine.get("cores") or 0)
+    # A call to the system is no request: only servers are sent any.
+    local = bool(report.tables) and not uses_servers(report)
+    metrics = [m for m in METRICS if not (local and m.label in REQUESTS)]
+    return tuple(_metric_rows(metrics, report.stages, cores))
 
 
-def _metric_rows(stages: Sequence[StageReport[StageDetails]], cores: int) -> Iterator[MetricRow]:
-    for metric in METRICS:
+def uses_servers(report: RunReport) -> bool:
+    """Whether files of the tables are on a remote store."""
+    return any(_is_remote(str(facts["location"])) for facts in report.tables.values())
+
+
+def _is_remote(location: str) -> bool:
+    scheme, mark, _ = location.partition("://")
+    return bool(mark) and scheme != LOCAL
+
+
+def _metric_rows(
+    metrics: Sequence[_Metric], stages: Sequence[StageReport[StageDetails]], cores: int
+) -> Iterator[MetricRow]:
+    for metric in metrics:
         cells = (
             NOTHING if _is_skipped(stage) else metric.write(metric.value(stage, cores))
             for stage in stages

@@ -13,6 +13,7 @@ from strata.pipelines.execution.stage import reports_folder
 from strata.settings import Settings
 from strata.storage.contracts.store import Store
 from strata.storage.contracts.url import Url
+from strata.storage.tables.catalog import refuse_places
 
 __all__ = ["ReportFiles"]
 
@@ -39,8 +40,10 @@ class ReportFiles:
         """List the reports of a corpus.
 
         Raises:
+            IdentityError: warehouse and tiers are not of one corpus.
             InputMissingError: there is none.
         """
+        refuse_places(settings)
         folder = reports_folder(settings)
         urls = tuple(info.url for info in store.find(folder) if info.url.suffix == ".json")
         if not urls:

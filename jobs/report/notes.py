@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from strata.jobs.display.text import MB, size
-from strata.jobs.report.figures import STORE_METRICS
+from strata.jobs.report.figures import STORE_METRICS, uses_servers
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.execution.details import Audit, AuditedShare, DedupDetails, MoveDetails
-from strata.storage.contracts.url import LOCAL
 from strata.storage.transfer.metering import IoMeter
 
 __all__ = ["ErrorBar", "audit_lines", "error_bars", "move_lines", "store_lines"]
@@ -112,17 +111,12 @@ def store_lines(report: RunReport) -> list[str]:
     """Lines below the tables; none for a run on local files with nothing to mention."""
     total = sum((stage.counters.io for stage in report.stages), IoMeter())
     lines = []
-    if any(_is_remote(str(facts["location"])) for facts in report.tables.values()):
+    if uses_servers(report):
         read = _rate(total.read_requests, total.bytes_read)
         written = _rate(total.write_requests, total.bytes_written)
         if total.bytes_read or total.bytes_written:
             lines.append(f"requests: {read} per MB read, {written} per MB written")
     return lines + [line for metric in STORE_METRICS if (line := metric.note(total))]
-
-
-def _is_remote(location: str) -> bool:
-    scheme, mark, _ = location.partition("://")
-    return bool(mark) and scheme != LOCAL
 
 
 def _rate(requests: int, n_bytes: int) -> str:

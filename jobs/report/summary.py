@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from strata.jobs.display.text import MB, size
+from strata.jobs.report.figures import compact, megabytes, per
 from strata.jobs.report.notes import audit_lines, move_lines, store_lines
 from strata.jobs.runner.run import RunReport
 from strata.pipelines.execution.details import (
@@ -18,11 +20,14 @@ from strata.pipelines.execution.details import (
     StageDetails,
 )
 from strata.pipelines.execution.stage import StageReport, StageStatus
+from strata.storage.transfer.metering import IoMeter
 
 __all__ = ["compression_ratio", "show_summary"]
 
-WIDTH = 96
-COLUMNS = ("in", "out", "rejected", "removed", "read", "MB/s", "written", "MB/s", "Mtok", "s")
+WIDTH = 80
+# Wider than any table, to find out how wide one would be.
+WIDEST = 1_000
+COLUMNS = ("in", "out", "rejected", "removed", "MB read", "written", "Mtok", "s")
 
 
 def show_summary(report: RunReport, console: Console | None = None) -> None:
@@ -30,46 +35,47 @@ def show_summary(report: RunReport, console: Console | None = None) -> None:
     # A narrower terminal wraps the lines; truncated figures would be useless.
     out = console or Console(width=max(WIDTH, Console().width))
     if report.stages:
-        out.print(_stage_table(report))
+        out.print(_fitting_stage_table(report, out))
     if report.tables:
         out.print(_table_table(report.tables))
     for line in _notes(report):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _stage_table(report: RunReport) -> Table:
+def _fitting_stage_table(report: RunReport, console: Console) -> Table:
+    """The table with all digits or, where that is too wide, with large figures in short."""
+    table = _stage_table(report, "{:,.0f}".format, gap=2)
+    natural = Measurement.get(console, console.options.update_width(WIDEST), table).maximum
+    return table if natural <= console.width else _stage_table(report, compact, gap=1)
+
+
+def _stage_table(report: RunReport, write: Callable[[float], str], gap: int) -> Table:
     table = Table(
         title=f"run {report.run_id} · corpus {report.corpus}",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        # The box itself separates columns by a space.
+        padding=(0, gap - 1, 0, 0),
         pad_edge=False,
     )
     table.add_column("stage", no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for stage in report.stages:
-        table.add_row(*_stage_row(stage))
+        table.add_row(*_stage_row(stage, write))
     return table
 
 
-def _stage_row(stage: StageReport[StageDetails]) -> tuple[str, ...]:
+def _stage_row(stage: StageReport[StageDetails], write: Callable[[float], str]) -> tuple[str, ...]:
     if stage.status is StageStatus.SKIPPED:
         return (stage.stage, "up to date", *([""] * (len(COLUMNS) - 1)))
-    cost, seconds = stage.counters, max(stage.seconds, 1e-9)
-    tokens = f"{cost.tokens / 1e6:,.1f}" if cost.tokens else ""
-    return (
-        stage.stage,
-        f"{stage.rows_in:,}",
-        f"{stage.rows_out:,}",
-        f"{sum(stage.rejected.values()):,}",
-        f"{sum(stage.removed.values()):,}",
-        f"{cost.io.bytes_read / MB:,.1f}",
-        f"{cost.io.bytes_read / MB / seconds:,.0f}",
-        f"{cost.io.bytes_written / MB:,.1f}",
-        f"{cost.io.bytes_written / MB / seconds:,.0f}",
-        tokens,
-        f"{stage.seconds:,.1f}",
+    cost = stage.counters
+    rows = (
+        *(stage.rows_in, stage.rows_out),
+        *(sum(stage.rejected.values()), sum(stage.removed.values())),
     )
+    millions = (cost.io.bytes_read / MB, cost.io.bytes_written / MB, cost.tokens / 1e6 or None)
+    figures = ("" if n is None else f"{n:,.1f}" if n < 1000 else write(n) for n in millions)
+    return (stage.stage, *map(write, rows), *figures, f"{stage.seconds:,.1f}")
 
 
 def _table_table(tables: Mapping[str, Mapping[str, object]]) -> Table:
@@ -96,11 +102,14 @@ def _notes(report: RunReport) -> list[str]:
         lines.append(
             f"note: {shard.dates_unread:,} dates could not be read; `created` is null there"
         )
+    if shard.nul_removed:
+        lines.append(f"note: NUL characters were removed from {shard.nul_removed:,} documents")
     dedup = report.details_of(DedupDetails) or DedupDetails()
     if dedup.repeated_ids:
         lines.append(
             f"note: {dedup.repeated_ids:,} documents repeat an id; their doc_ids tell them apart"
         )
+    lines += _rates(report)
     lines += audit_lines(report)
     lines += store_lines(report)
     lines += move_lines(report)
@@ -113,6 +122,20 @@ def _notes(report: RunReport) -> list[str]:
     lines += [f"tables: {place.removeprefix('file://')}" for place in sorted(places - {""})]
     lines.append(f"report: {report.location.removeprefix('file://')}")
     return lines
+
+
+def _rates(report: RunReport) -> Iterator[str]:
+    """How fast reads and writes were while they lasted, of one task on average."""
+    total = sum((stage.counters.io for stage in report.stages), IoMeter())
+    read = per(total.bytes_read, total.read_seconds)
+    written = per(total.bytes_written, total.write_seconds)
+    rates = [
+        f"{megabytes(rate)} MB/s {verb}"
+        for rate, verb in ((read, "in reads"), (written, "in writes"))
+        if rate
+    ]
+    if rates:
+        yield f"I/O of a task: {', '.join(rates)}"
 
 
 def _contamination(report: RunReport) -> Iterator[str]:

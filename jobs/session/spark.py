@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from strata.errors import MachineError
 from strata.jobs.session.cache_folder import cached_file
 from strata.jobs.session.class_data import ClassData, class_data_of
+from strata.jobs.session.forwarding import forward_signals, keep_handlers
 from strata.jobs.session.java import Java, find_java
 from strata.jobs.session.selection import cores_of, own_spark, refuse_blocking, shadowing
 from strata.jobs.session.shipping import build_archive
+from strata.jobs.session.signals import call_no_more, call_on_signal
 from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
 from strata.settings import Settings
 
@@ -33,6 +38,11 @@ __all__ = ["LazySession", "local_master", "under_spark_submit"]
 
 # Plain local[N] fails at the first failed task; this is the default of clusters.
 MAX_FAILURES = 4
+# After a signal: how long a start in progress, the end of the tasks and that of the JVM may take.
+# Schedulers kill what has not ended after 10 to 30 seconds.
+START_SECONDS = 2.0
+CANCEL_SECONDS = 3.0
+END_SECONDS = 5.0
 # Spark's own default logs host names and native libraries before any flag can stop it; and a
 # gateway without a level of its own sets that of all to "warn".
 LOGGING = """\
@@ -94,7 +104,8 @@ class LazySession:
     run there, with SQL settings of their own, and nothing is stopped. Master, memory and everything
     else that only takes effect at start-up stay as they are.
 
-    ``seconds`` is how long callers waited for its start; 0 while no JVM was needed.
+    ``seconds`` is how long callers waited for its start; 0 while no JVM was needed. ``waiting`` is
+    True while they do.
     """
 
     def __init__(
@@ -109,6 +120,9 @@ class LazySession:
         self._class_data: ClassData | None = None
         self._daemon: WarmDaemon | None = None
         self._is_shared = False
+        self._parallelism = 0
+        self._is_interrupted = False
+        self.waiting = False
         self.seconds = 0.0
 
     @property
@@ -123,6 +137,7 @@ class LazySession:
         already running, and nothing is gained.
         """
         if self._starting is None and not under_spark_submit():
+            call_on_signal(self._interrupt)
             self._starting = Future()
             # A daemon thread does not keep a command that fails meanwhile from ending.
             threading.Thread(
@@ -139,29 +154,69 @@ class LazySession:
             began = time.monotonic()
             # So that `stop` knows about a start even if waiting for it was interrupted.
             self.begin()
-            self._session = self._starting.result() if self._starting else self._start()
+            self.waiting = True
+            try:
+                self._session = self._starting.result() if self._starting else self._start()
+            finally:
+                self.waiting = False
+            call_on_signal(self._interrupt)
+            self._parallelism = self._session.sparkContext.defaultParallelism
             self.seconds = time.monotonic() - began
         return self._session
 
     @property
     def parallelism(self) -> int:
         """Tasks that can run at once; 0 while no JVM was needed."""
-        return self._session.sparkContext.defaultParallelism if self._session else 0
+        return self._parallelism if self._session else 0
 
     def stop(self) -> None:
         """Stop the session, if it was started, after waiting for a start in progress."""
         starting, session = self._starting, self._session
         self._session = self._starting = None
         # A JVM left running would still write to stderr, after the line that reports a failure.
-        if session is None and starting is not None and starting.exception() is None:
-            session = starting.result()
+        if session is None and starting is not None:
+            session = self._started_meanwhile(starting)
         try:
             if session is not None and not self._is_shared:
-                session.stop()
+                # A JVM that has died has stopped too, which PySpark warns of.
+                with suppress(Exception), warnings.catch_warnings(action="ignore"):
+                    session.stop()
+                if self._is_interrupted:
+                    _end_jvm(session)
         finally:
+            call_no_more(self._interrupt)
             if self._daemon is not None:
                 self._daemon.stop()
                 self._daemon = None
+
+    def _started_meanwhile(self, starting: Future[SparkSession]) -> SparkSession | None:
+        try:
+            seconds = START_SECONDS if self._is_interrupted else None
+            return None if starting.exception(seconds) else starting.result()
+        except TimeoutError:
+            # The JVM ends with this process, which is the only one that has its input open.
+            return None
+
+    def _interrupt(self) -> None:
+        """End what Spark is doing; called on a signal, in the middle of whatever the driver did."""
+        self._is_interrupted = True
+        if self._session is None or self._is_shared:
+            return
+        context = self._session.sparkContext
+        # The answer to the call that was interrupted must not be taken for that to the next one.
+        gateway = context._gateway
+        if gateway and (connection := gateway._gateway_client.get_thread_connection()):
+            connection.close()
+
+        def cancel() -> None:
+            # Tasks that are cut off would tell of it, each with a stack trace.
+            with suppress(Exception):
+                context.setLogLevel("OFF")
+                context.cancelAllJobs()
+
+        thread = threading.Thread(target=cancel, daemon=True)
+        thread.start()
+        thread.join(CANCEL_SECONDS)
 
     def keep_class_data(self) -> None:
         """Build class data for the next start, if this one had to do without."""
@@ -198,6 +253,20 @@ class LazySession:
         if data is not None and not (options and data.is_mapped(_jvm(session))):
             self._class_data = data
         return session
+
+
+def _end_jvm(session: SparkSession) -> None:
+    """Wait until the JVM of this process has ended, which it does when its input is closed."""
+    gateway = session.sparkContext._gateway
+    process = getattr(gateway, "proc", None)
+    if process is None:
+        return
+    process.stdin.close()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _jvm(session: SparkSession) -> int:
@@ -311,7 +380,9 @@ def _cause(error: Exception) -> str:
 def _submitted(run_id: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    session = SparkSession.builder.appName(f"strata {run_id}").getOrCreate()
+    with keep_handlers():
+        session = SparkSession.builder.appName(f"strata {run_id}").getOrCreate()
+    forward_signals(session)
     given = dict(session.sparkContext.getConf().getAll())
     for name, value in SQL_DEFAULTS.items():
         if name not in given:

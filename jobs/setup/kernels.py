@@ -37,6 +37,7 @@ from strata.pipelines.passages.collectors import RunCollector
 from strata.pipelines.passages.rows import PassageKind, PassageTask, find_passage_rows
 from strata.pipelines.readers.listing import list_inputs
 from strata.pipelines.readers.split import ReadLimits, plan_splits
+from strata.pipelines.tokenization.long_pieces import cut_long_pieces
 from strata.pipelines.tokenization.spec import spec_from_json
 from strata.pipelines.tokenization.task import TokenTask, run_token_task
 from strata.pipelines.tokenization.training import train_bpe
@@ -115,7 +116,8 @@ def _search_items(folder: Path, done: ShardResult) -> None:
 
 
 def _tokenize(folder: Path, done: ShardResult) -> None:
-    trained = train_bpe(pa.array(TEXTS, pa.large_string()), 300)
+    texts = pa.array([*TEXTS, "a" * 1_000], pa.large_string())
+    trained = train_bpe(cut_long_pieces(texts).texts, 300)
     spec = spec_from_json(trained, TokenizeSettings(eos=True))
     tokens = {"tokens": Url.parse(folder / "tokens")}
     task = TokenTask(_parts(done), (), (), StorageOptions(), tokens, _layouts(), 1)
@@ -147,7 +149,7 @@ def _write_inputs(folder: Path) -> None:
     # Dates in one of the two, so that their kernels are compiled once.
     dated = [row | {"date": "2023-05-01"} for row in rows]
     lines = [json.dumps(row, ensure_ascii=False) for row in dated]
-    (folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "in.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     pq.write_table(pa.Table.from_pylist(rows), folder / "in.parquet")
 
 

@@ -33,10 +33,10 @@ def run(look: Look, arguments: argparse.Namespace) -> None:
     totals = {
         "corpus": look.settings.corpus,
         "adopted": arguments.yes,
-        "wrong": [finding.told for finding in look.findings],
+        "wrong": [str(finding) for finding in look.findings],
         "files": sum(place["files"] for place in rows if isinstance(place["files"], int)),
     }
-    wrong = "".join(f"wrong: {finding.told}\n" for finding in look.findings)
+    wrong = "".join(f"wrong: {finding}\n" for finding in look.findings)
     done = "adopted: {files:,} files are those of corpus {corpus} now"
     asked = "to adopt: {files:,} files, of which gc may delete the unreferenced ones then; --yes"
     sentence = _literal(wrong) + (done if arguments.yes else f"{asked} does it")

@@ -26,7 +26,7 @@ def stage_context(
     run_id = new_run_id()
     options = RunOptions(arguments.action, run_id, arguments.master, verbosity(arguments))
     session = LazySession(settings, options.master, run_id, options.log_level)
-    progress = spark_progress(session, options.verbosity)
+    progress = spark_progress(session, options)
     try:
         yield StageContext(settings, corpus, run_id, session, progress)
     finally:

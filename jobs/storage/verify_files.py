@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from strata.errors import InputError, SettingsError
 from strata.jobs.command.arguments import verbosity
 from strata.jobs.display.facts import CommandResult, print_result
+from strata.jobs.runner.options import RunOptions
 from strata.jobs.runner.progress import TaskCount, progress_for
 from strata.jobs.storage.stage_context import stage_context
 from strata.pipelines.execution.stage import StageContext
@@ -45,6 +46,7 @@ class _CheckedFiles(TaskCount):
     """How many files have been checked, for the progress display."""
 
     def __init__(self, total: int) -> None:
+        super().__init__(lambda: None)
         self.total = total
         self.done = 0
 
@@ -111,12 +113,15 @@ def _verify(
         return verify_on_cluster(context, arguments.level, tables)
     files = corpus_files(context.corpus, tables)
     count = _CheckedFiles(len(files))
-    progress = progress_for(count, verbosity(arguments))
+    options = RunOptions("verify", context.run_id, None, verbosity(arguments))
+    progress = progress_for(count, options)
     progress.start("verify", "read every file", count.total)
     try:
-        return verify_files(context.store, files, arguments.level, count.count)
-    finally:
+        found = verify_files(context.store, files, arguments.level, count.count)
         progress.finish()
+        return found
+    finally:
+        progress.stop()
 
 
 def _foreign_files(settings: Settings, corpus: Corpus, tables: Sequence[str]) -> list[FileCheck]:

@@ -259,9 +259,9 @@ def evaluate(
     return TrialResult(
         choice,
         choice.banding.probability(threshold),
-        recall=1 - missed.sum() / max(1, asked.sum()),
-        false_removals=(removed & ~right).sum() / max(1, removed.sum()),
-        checked=checked / max(1, len(kept)),
+        recall=1 - float(missed.sum()) / max(1, int(asked.sum())),
+        false_removals=float((removed & ~right).sum()) / max(1, int(removed.sum())),
+        checked=float(checked) / max(1, len(kept)),
         document_bytes=choice.document_bytes,
         seconds=_seconds(choice, threshold, timed),
     )

@@ -58,6 +58,7 @@ class ShardDetails(StageDetails):
         input_bytes: their size.
         broken_files: those of them that could not be read to their end.
         dates_unread: dates that could not be read.
+        nul_removed: documents whose text lost NUL characters.
         mode: whether the documents were appended, or replaced all others.
         reject_ratio: share of the input that was unreadable.
     """
@@ -67,6 +68,7 @@ class ShardDetails(StageDetails):
     input_bytes: int | None = None
     broken_files: int | None = None
     dates_unread: int | None = None
+    nul_removed: int | None = None
     mode: str | None = None
     reject_ratio: float | None = None
 
@@ -242,6 +244,8 @@ class TokenizeDetails(StageDetails):
         tokenizer: fingerprint of the tokenizer.
         vocab_size: size of its vocabulary.
         engine: the engines that encoded.
+        long_pieces: pieces of the training sample that were cut, since they were too long.
+        long_piece_bytes_left_out: bytes of them that the tokenizer was not trained on.
     """
 
     bytes_cut: int | None = None
@@ -250,6 +254,8 @@ class TokenizeDetails(StageDetails):
     tokenizer: str | None = None
     vocab_size: int | None = None
     engine: list[str] | None = None
+    long_pieces: int | None = None
+    long_piece_bytes_left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from strata.pipelines.lineage.keys import edges_key, ledger_key, search_key
 from strata.pipelines.tables.lookup import Row, TableLookup
 from strata.pipelines.tables.names import DocumentNames
 from strata.pipelines.tables.other_corpora import reference_corpora
+from strata.storage.contracts.url import percent_encoded
 from strata.storage.layout.doc_ids import POSITION_BITS
 
 __all__ = [
@@ -155,6 +156,7 @@ def trace_document(context: StageContext, asked: str, members: int = 10) -> Trac
     Raises:
         InputMissingError: nothing by that name was read.
     """
+    asked = percent_encoded(asked)
     tables = TableLookup(context.corpus, context.store)
     inputs = tables.inputs()
     places, by_id = _places(asked, inputs), tables.ids_of(asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -70,7 +70,7 @@ class Tombstones:
         ]
         kept = batch.documents.filter(pa.array(~found))
         rejects = sorted([*batch.rejects, *more], key=lambda entry: entry.position)
-        return ReadBatch(kept, rejects, batch.records, batch.dates_unread)
+        return replace(batch, documents=kept, rejects=rejects)
 
     def _found(self, documents: pa.RecordBatch, file: InputFile) -> NDArray[np.bool_]:
         if file.source in self.sources:

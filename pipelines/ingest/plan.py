@@ -11,7 +11,7 @@ from strata.pipelines.kernels.banding import SKETCH_VERSION
 from strata.pipelines.readers.listing import FoundInput, Listing
 from strata.pipelines.readers.split import InputFile, Split
 from strata.pipelines.tables.inputs import KnownInput
-from strata.settings import Settings
+from strata.settings import NulRule, Settings
 from strata.storage.tables.publish import PublishMode
 
 __all__ = ["Retractions", "ShardPlan", "pack_splits", "plan_shard"]
@@ -108,7 +108,10 @@ def _plan(
 
 
 def _settings_of(settings: Settings) -> dict[str, object]:
-    return {
+    # A setting that came later is named only when it is not at its default, so that the keys of
+    # corpora from before it stay.
+    later = {} if settings.shard.nul is NulRule.REMOVE else {"nul": str(settings.shard.nul)}
+    return later | {
         "ngram": settings.dedup.ngram,
         "sketch": SKETCH_VERSION,
         "max_document_mb": settings.shard.max_document_mb,

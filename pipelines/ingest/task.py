@@ -63,11 +63,12 @@ class ShardTask:
 
 @dataclass(slots=True)
 class InputCount:
-    """Counts of one input file: records, documents, unreadable dates, rejects by reason."""
+    """Counts of one input file, as in ReadBatch; rejects by reason."""
 
     records: int = 0
     documents: int = 0
     dates_unread: int = 0
+    nul_removed: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: InputCount) -> None:
@@ -75,6 +76,7 @@ class InputCount:
         self.records += other.records
         self.documents += other.documents
         self.dates_unread += other.dates_unread
+        self.nul_removed += other.nul_removed
         for reason, number in other.rejected.items():
             self.rejected[reason] = self.rejected.get(reason, 0) + number
 
@@ -191,7 +193,9 @@ def _count(batch: ReadBatch) -> InputCount:
     rejected: dict[str, int] = {}
     for reject in batch.rejects:
         rejected[reject.reason] = rejected.get(reject.reason, 0) + 1
-    return InputCount(batch.records, batch.documents.num_rows, batch.dates_unread, rejected)
+    return InputCount(
+        batch.records, batch.documents.num_rows, batch.dates_unread, batch.nul_removed, rejected
+    )
 
 
 def document_rows(read: pa.RecordBatch) -> pa.RecordBatch:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from strata.errors import ConflictError
+from strata.errors import ConcurrentChangeError, ConflictError
 from strata.storage.layout.properties import RETRACTION, RETRACTION_STATE
 from strata.storage.tables.catalog import Corpus
 from strata.storage.tables.table import TableReader, TableState
@@ -69,7 +69,7 @@ class RetractionGuard:
             ConflictError: documents were retracted since the stage began.
         """
         if self.corpus.table("retractions").content_key != self.retractions.content_key:
-            raise ConflictError(
+            raise ConcurrentChangeError(
                 f"documents of corpus {self.corpus.name} were retracted while the stage was at "
                 f"work, so it publishes nothing to {', '.join(tables)}",
                 hint="run the same command again",

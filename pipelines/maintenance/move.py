@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
-from strata.errors import BalanceError, ConflictError, InputError
+from strata.errors import BalanceError, ConcurrentChangeError, InputError
 from strata.pipelines.execution.details import MoveDetails, MovedFiles, SettledMoves
 from strata.pipelines.execution.stage import StageContext, StageReport, StageStatus, Stopwatch
 from strata.pipelines.execution.tasks import run_tasks
@@ -182,7 +182,7 @@ def _move(
     log_file_lineage(corpus, context.run_id, [each.lineage for each in replacements])
     guard.check([batch.table])
     if journal.is_given_up(intent.batch):
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"a batch of {batch.table} took longer than any move may, so another run has deleted "
             "its copies",
             hint="nothing of it was published; run the same command again",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from strata.errors import ConflictError, SettingsError
+from strata.errors import ConcurrentChangeError, ConflictError, SettingsError
 from strata.keys import stage_key
 from strata.pipelines.lineage.guard import RetractionGuard
 from strata.storage.layout.records import TableSnapshot
@@ -154,7 +154,7 @@ def _retracted(corpus: str, state: str) -> ConflictError:
 
 def _empty_table(table: CorpusTable, step: RollbackStep, run_id: str) -> None:
     if table.snapshot_id() != step.present:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"another run published to {table.name} meanwhile",
             hint="let the other run finish, then run the same command again",
         )

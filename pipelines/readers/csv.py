@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from strata.pipelines.readers.decompress import plain_chunks
 from strata.pipelines.readers.lines import BOM, OTHER_FIELDS_BYTES
+from strata.pipelines.readers.opening import open_plain
 from strata.pipelines.readers.records import ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
@@ -36,17 +36,16 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
             closed has swallowed more than a record may hold.
     """
     with store.open_input(split.file.url) as handle:
-        chunks = plain_chunks(handle, split.file.compression)
-        yield from _read(split.file, chunks, limits.max_document_bytes, limits.batch_bytes)
+        chunks = open_plain(handle, split.file).chunks
+        yield from _read(split.file, chunks, limits)
 
 
-def _read(
-    file: InputFile, chunks: Iterator[bytes], max_document_bytes: int, batch_bytes: int
-) -> Iterator[ReadBatch]:
+def _read(file: InputFile, chunks: Iterator[bytes], limits: ReadLimits) -> Iterator[ReadBatch]:
     # A setting of the whole process; here records are bounded by their lines.
     csv.field_size_limit(sys.maxsize)
     delimiter = file.options.delimiter or ","
-    lines = CsvLines(chunks, delimiter, RECORD_OVERHEAD * max_document_bytes + OTHER_FIELDS_BYTES)
+    longest = RECORD_OVERHEAD * limits.max_document_bytes + OTHER_FIELDS_BYTES
+    lines = CsvLines(chunks, delimiter, longest)
     records = _records(lines, delimiter)
     header = _header(file, records)
     if header is None:
@@ -56,11 +55,11 @@ def _read(
         if record.too_long and lines.ended:
             raise BrokenFile(reject(file, number, RejectReason.INVALID_CSV, record.head))
         batch.add(number, record)
-        if batch.size >= batch_bytes:
-            yield batch.built(max_document_bytes)
+        if batch.size >= limits.batch_bytes:
+            yield batch.built(limits)
             batch = _Batch(file, header)
     if batch.records:
-        yield batch.built(max_document_bytes)
+        yield batch.built(limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +139,10 @@ class _Batch:
         self.size += len(one.uri) + len(one.excerpt)
         self._rejects.append(one)
 
-    def built(self, max_document_bytes: int) -> ReadBatch:
+    def built(self, limits: ReadLimits) -> ReadBatch:
         """The records so far."""
         columns = self._rows.columns()
-        return build_batch(self._file, columns, self._rejects, self.records, max_document_bytes)
+        return build_batch(self._file, columns, self._rejects, self.records, limits)
 
     def _append(self, number: int, values: dict[str, str]) -> None:
         fields, rows = self._file.options.fields, self._rows

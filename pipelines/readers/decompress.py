@@ -10,10 +10,10 @@ from typing import BinaryIO, Protocol
 
 import zstandard
 
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.rejects import RejectReason
-from strata.pipelines.readers.split import Compression
 
-__all__ = ["DamagedStream", "plain_chunks"]
+__all__ = ["DamagedStream", "plain_chunks", "raw_chunks"]
 
 READ_BYTES = 4 << 20
 # How much is fed at once. Three bytes can expand to 128 KiB (a zstd block of one byte), so the feed
@@ -67,20 +67,22 @@ DECOMPRESSORS: Mapping[Compression, Callable[[], Decompressor]] = {
 FAILURES = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError)
 
 
-def plain_chunks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
+def plain_chunks(chunks: Iterator[bytes], compression: Compression) -> Iterator[bytes]:
     """The content of a file in chunks; several members or frames follow one another.
 
     Raises:
         DamagedStream: the file is truncated or corrupt.
     """
-    chunks = _chunks(file)
     if compression is Compression.NONE:
         return chunks
     return _decompressed(chunks, DECOMPRESSORS[compression])
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(READ_BYTES):
+def raw_chunks(file: BinaryIO, most: int = READ_BYTES) -> Iterator[bytes]:
+    """The bytes of a file as they are, at first no more than ``most``."""
+    size = min(READ_BYTES, most)
+    while chunk := file.read(size):
+        size = READ_BYTES
         yield chunk
 
 

@@ -12,14 +12,15 @@ import msgspec
 
 from strata.pipelines.readers.json_values import DEEPEST
 from strata.pipelines.readers.rejects import RejectReason
-from strata.settings import FieldMapping
+from strata.settings import FieldMapping, NulRule
 
 __all__ = ["METADATA", "BadRecord", "JsonRecord", "metadata_of", "parse_record"]
 
 METADATA = "metadata"
 Values = Mapping[str, msgspec.Raw]
 ABSENT = msgspec.Raw()
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+ESCAPE_OR_NUL = re.compile(rb"\\.|\x00", re.DOTALL)
 STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -43,29 +44,66 @@ class JsonRecord:
     metadata: bytes | None
 
 
-def parse_record(line: bytes, fields: FieldMapping) -> JsonRecord:
-    """The document of a line.
+def parse_record(line: bytes, fields: FieldMapping, nul: NulRule = NulRule.REMOVE) -> JsonRecord:
+    """The document of a line; its text keeps the NUL characters that are to be removed.
 
     Raises:
         BadRecord: the line is malformed, not an object, too deeply nested, or has no text that is
             valid in a document.
     """
-    values = _parse(line)
-    if fields.text not in values:
+    record = _parse(line, nul)
+    values = {name: _found(record, name) for name in fields.model_dump().values()}
+    if values[fields.text] == ABSENT:
         raise BadRecord(RejectReason.MISSING_TEXT)
-    text = _text(values[fields.text])
-    mapped = (fields.text, fields.id, fields.lang, fields.url)
-    rest = {key: raw for key, raw in values.items() if key not in mapped}
+    text = _text(values[fields.text], nul)
+    mapped = {fields.text, fields.id, fields.lang, fields.url}
+    rest = {key: raw for key, raw in record.items() if key not in mapped}
+    # A name with dots that is a key of the record itself is no path.
+    for name in sorted(mapped - record.keys()):
+        rest = _without(rest, name.split("."))
     if any(_is_too_deep(bytes(raw)) for raw in rest.values()):
         raise BadRecord(RejectReason.TOO_DEEPLY_NESTED)
     return JsonRecord(
         text=text,
-        id=_name(values.get(fields.id, ABSENT)),
-        lang=_name(values.get(fields.lang, ABSENT)),
-        url=_name(values.get(fields.url, ABSENT)),
-        date=_name(values.get(fields.date, ABSENT)),
+        id=_name(values[fields.id]),
+        lang=_name(values[fields.lang]),
+        url=_name(values[fields.url]),
+        date=_name(values[fields.date]),
         metadata=metadata_of(rest),
     )
+
+
+def _found(record: Values, name: str) -> msgspec.Raw:
+    """The value of a field: a key of the record, or else keys with dots that lead into it."""
+    if name in record or "." not in name:
+        return record.get(name, ABSENT)
+    values = record
+    for part in name.split("."):
+        raw = values.get(part, ABSENT)
+        values = _members(raw)
+    return raw
+
+
+def _without(values: Values, path: list[str]) -> dict[str, msgspec.Raw]:
+    """The members without the one that a path leads to, and the objects that had only it."""
+    first, *rest = path
+    if first not in values:
+        return dict(values)
+    if not rest:
+        return {key: raw for key, raw in values.items() if key != first}
+    before = _members(values[first])
+    after = _without(before, rest)
+    if len(after) == len(before) and all(after[key] is before[key] for key in before):
+        return dict(values)
+    if not after:
+        return {key: raw for key, raw in values.items() if key != first}
+    return dict(values) | {first: msgspec.Raw(msgspec.json.encode(after))}
+
+
+def _members(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    if bytes(memoryview(raw)[:1]) != b"{":
+        return {}
+    return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
 
 
 def metadata_of(values: Values) -> bytes | None:
@@ -90,7 +128,7 @@ def metadata_of(values: Values) -> bytes | None:
     return None if dense == b"{}" else dense
 
 
-def _text(raw: msgspec.Raw) -> str:
+def _text(raw: msgspec.Raw, nul: NulRule) -> str:
     first = bytes(memoryview(raw)[:1])
     if first == b"n":
         raise BadRecord(RejectReason.NULL_TEXT)
@@ -99,7 +137,7 @@ def _text(raw: msgspec.Raw) -> str:
     text = msgspec.json.decode(raw, type=str)
     if not text:
         raise BadRecord(RejectReason.EMPTY_TEXT)
-    if "\0" in text:
+    if nul is NulRule.REJECT and "\0" in text:
         raise BadRecord(RejectReason.NUL_CHARACTER)
     return text
 
@@ -118,13 +156,15 @@ def _is_too_deep(raw: bytes) -> bool:
     return max(accumulate(steps)) > DEEPEST
 
 
-def _parse(line: bytes) -> Values:
+def _parse(line: bytes, nul: NulRule) -> Values:
     try:
         line.decode()
     except UnicodeDecodeError as error:
         raise BadRecord(RejectReason.INVALID_UTF8) from error
     if b"\0" in line:
-        raise BadRecord(RejectReason.NUL_CHARACTER)
+        line = _with_escaped_nul(line) if nul is NulRule.REMOVE else line
+        if b"\0" in line:
+            raise BadRecord(RejectReason.NUL_CHARACTER)
     try:
         return msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     except RecursionError as error:
@@ -133,6 +173,15 @@ def _parse(line: bytes) -> Values:
         raise BadRecord(_reason_not_object(line)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecord(_reason_invalid(line)) from error
+
+
+def _with_escaped_nul(line: bytes) -> bytes:
+    """The line with the NUL bytes in its strings escaped; one behind a backslash stays."""
+    return STRING.sub(lambda string: ESCAPE_OR_NUL.sub(_escaped, string[0]), line)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u0000" if found[0] == b"\0" else found[0]
 
 
 def _reason_not_object(line: bytes) -> RejectReason:

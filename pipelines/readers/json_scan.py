@@ -25,6 +25,7 @@ from strata.pipelines.readers.json_bytes import (
     kernel,
     skip_space,
 )
+from strata.pipelines.readers.json_paths import FOUND, append_rest, find_path
 from strata.pipelines.readers.json_values import DEEPEST, append_member, is_key, parse_object
 
 __all__ = ["LineRules", "LineTable", "ScanEnd", "scan_lines", "unescape_all"]
@@ -46,11 +47,14 @@ class ScanWork(NamedTuple):
     """Working memory for the current record.
 
     Attributes:
-        members: int64[most, 4], start and end of key and value.
+        members: int64[most + 5, 4], start and end of key and value; at the end, those of text, id,
+            lang, url and date where a path leads to them.
         own: int64[most, 4], the same of its own metadata.
         mapped: int64[6], the members that are text, id, lang, url, date and metadata, or ABSENT.
         others: int64[most], the other members, by key.
         stack: uint8[DEEPEST + 1].
+        holes: int64[4, 2], see append_rest: where text, id, lang and url are in nested objects.
+        opened: int64[DEEPEST + 2, 2], as for append_rest.
     """
 
     members: Places
@@ -58,6 +62,8 @@ class ScanWork(NamedTuple):
     mapped: Places
     others: Places
     stack: Bytes
+    holes: Places
+    opened: Places
 
 
 class LineTable(NamedTuple):
@@ -95,11 +101,13 @@ class LineTable(NamedTuple):
             np.empty(lines, np.int64),
             np.empty((lines, 2), np.int64),
             ScanWork(
-                np.empty((MAX_MEMBERS, 4), np.int64),
+                np.empty((MAX_MEMBERS + MAPPED, 4), np.int64),
                 np.empty((MAX_MEMBERS, 4), np.int64),
                 np.empty(MAPPED + 1, np.int64),
                 np.empty(MAX_MEMBERS, np.int64),
                 np.empty(DEEPEST + 1, np.uint8),
+                np.empty((DATE, 2), np.int64),
+                np.empty((DEEPEST + 2, 2), np.int64),
             ),
         )
 
@@ -111,11 +119,18 @@ class LineRules(NamedTuple):
         longest: bytes of the longest line.
         keys: uint8[total], the keys of text, id, lang, url, date and metadata.
         key_ends: int64[6], ends of the keys.
+        parts: uint8[total], the keys of the paths of text, id, lang, url and date.
+        part_ends: int64[n + 1], where the first of them begins, and where each ends.
+        path_ends: int64[6], as many parts come before text, and up to the end of each path; a field
+            that is no path has none.
     """
 
     longest: int
     keys: Bytes
     key_ends: Places
+    parts: Bytes
+    part_ends: Places
+    path_ends: Places
 
 
 class ScanEnd(NamedTuple):
@@ -178,7 +193,8 @@ def _read(
     none = _Ends(BROKEN, ends.text, ends.metadata)
     work = table.work
     text_key = rules.keys[: rules.key_ends[TEXT]]
-    record = parse_object(data, place, text_key, work.members, work.stack, table.text, ends.text)
+    top = work.members[:MAX_MEMBERS]
+    record = parse_object(data, place, text_key, top, work.stack, table.text, ends.text)
     if record.end == BROKEN:
         return none
     line_end = skip_space(data, record.end)
@@ -187,10 +203,13 @@ def _read(
     if line_end - start > rules.longest or not is_utf8(data, start, line_end):
         return none
     others = _map_members(data, record.members, rules, work)
-    if others == BROKEN:
+    text_end = record.text_end
+    if others != BROKEN and rules.path_ends[MAPPED]:
+        text_end = _map_paths(data, record.members, rules, table, ends.text, text_end)
+    if others == BROKEN or text_end == BROKEN or not _has_text(data, work):
         return none
-    metadata = _compose(data, others, table, record.text_end, ends.metadata)
-    return none if metadata == BROKEN else _Ends(line_end, record.text_end, metadata)
+    metadata = _compose(data, others, rules, table, text_end, ends.metadata)
+    return none if metadata == BROKEN else _Ends(line_end, text_end, metadata)
 
 
 @kernel
@@ -204,11 +223,56 @@ def _map_members(data: Bytes, count: int, rules: LineRules, work: ScanWork) -> i
             columns = others = _insert(data, number, others, work)
         if columns == BROKEN:
             return BROKEN
+    return others
+
+
+@kernel
+def _map_paths(
+    data: Bytes, count: int, rules: LineRules, table: LineTable, text_at: int, text_end: int
+) -> int:
+    """Map the fields in nested objects, and copy the text if it is one of them; where it ends."""
+    work = table.work
+    work.holes[:] = ABSENT
+    for column in range(MAPPED):
+        first, last = rules.path_ends[column], rules.path_ends[column + 1]
+        # A member of the record itself that is named with the dots wins.
+        if first == last or work.mapped[column] != ABSENT:
+            continue
+        row = MAX_MEMBERS + column
+        found = find_path(
+            data,
+            rules.parts,
+            rules.part_ends[first : last + 1],
+            work.members,
+            count,
+            work.own,
+            work.stack,
+            table.text,
+            text_end,
+            work.members[row],
+        )
+        if found == BROKEN:
+            return BROKEN
+        if found != FOUND:
+            continue
+        work.mapped[column] = row
+        if column < DATE:
+            work.holes[column, 0], work.holes[column, 1] = (
+                work.members[row, 0],
+                work.members[row, 3],
+            )
+        if column == TEXT and data[work.members[row, 2]] == QUOTE:
+            _, text_end = copy_string(data, work.members[row, 2] + 1, table.text, text_at)
+    return text_end
+
+
+@kernel
+def _has_text(data: Bytes, work: ScanWork) -> bool:
     text = work.mapped[TEXT]
     if text == ABSENT or data[work.members[text, 2]] != QUOTE:
-        return BROKEN
+        return False
     # Two bytes are the quotes of an empty text.
-    return others if work.members[text, 3] - work.members[text, 2] > 2 else BROKEN
+    return bool(work.members[text, 3] - work.members[text, 2] > 2)
 
 
 @kernel
@@ -258,7 +322,9 @@ def _compare(data: Bytes, one: Places, other: Places) -> int:
 
 
 @kernel
-def _compose(data: Bytes, others: int, table: LineTable, text_at: int, begin: int) -> int:
+def _compose(
+    data: Bytes, others: int, rules: LineRules, table: LineTable, text_at: int, begin: int
+) -> int:
     """Write the metadata; returns where it ends, BROKEN where a key is repeated."""
     work, out = table.work, table.metadata
     at = begin
@@ -272,15 +338,25 @@ def _compose(data: Bytes, others: int, table: LineTable, text_at: int, begin: in
             for other in range(others):
                 if _compare(data, work.own[number], work.members[work.others[other]]) == 0:
                     return BROKEN
-            at = append_member(data, work.own[number], out, begin, at)
+            at = _append(data, work.own[number], rules, table, begin, at)
     elif base != ABSENT and data[value] != LOWER_N:
         at = append_member(data, work.members[base], out, begin, at)
     for other in range(others):
-        at = append_member(data, work.members[work.others[other]], out, begin, at)
+        at = _append(data, work.members[work.others[other]], rules, table, begin, at)
     if at > begin:
         out[at] = CLOSE_OBJECT
         at += 1
     return at
+
+
+@kernel
+def _append(
+    data: Bytes, span: Places, rules: LineRules, table: LineTable, begin: int, at: int
+) -> int:
+    out = table.metadata
+    if rules.path_ends[MAPPED]:
+        return append_rest(data, span, table.work.holes, table.work.opened, out, begin, at)
+    return append_member(data, span, out, begin, at)
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata.pipelines.readers.decompress import plain_chunks
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.json_bytes import WIDTH
 from strata.pipelines.readers.json_record import METADATA, BadRecord, parse_record
 from strata.pipelines.readers.json_scan import LineRules, LineTable, scan_lines, unescape_all
@@ -25,9 +25,10 @@ from strata.pipelines.readers.lines import (
     line_blocks,
     range_chunks,
 )
+from strata.pipelines.readers.opening import LineShape, line_shape, open_plain
 from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
-from strata.pipelines.readers.rejects import Reject, RejectReason
-from strata.pipelines.readers.split import Compression, InputFile, ReadLimits, Split
+from strata.pipelines.readers.rejects import BrokenFile, Reject, RejectReason
+from strata.pipelines.readers.split import InputFile, ReadLimits, Split
 from strata.settings import FieldMapping
 from strata.storage.contracts.store import Store
 
@@ -44,17 +45,44 @@ SMALLEST_LINE = len(b'{"":""}\n')
 
 
 def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
-    """The records of the lines that begin in a piece of a file; positions are offsets in bytes."""
+    """The records of the lines that begin in a piece of a file; positions are offsets in bytes.
+
+    Raises:
+        BrokenFile: the file is something else, or its records are not in lines.
+    """
     file = split.file
     longest = LINE_OVERHEAD * limits.max_document_bytes + OTHER_FIELDS_BYTES
-    lines = JsonLines(file, limits.max_document_bytes, longest)
+    lines = JsonLines(file, limits, longest)
     with store.open_input(file.url) as handle:
-        offset, chunks = 0, plain_chunks(handle, file.compression)
-        if file.compression is Compression.NONE:
+        if split.start:
             piece = range_chunks(handle, split.start, split.end)
-            offset, chunks = piece.offset, piece.chunks
-        for block in line_blocks(chunks, offset, limits.batch_bytes, longest):
-            yield from lines.read(block)
+            for block in line_blocks(piece.chunks, piece.offset, limits.batch_bytes, longest):
+                yield from lines.read(block)
+            return
+        opened = open_plain(handle, file, split.end)
+        chunks, shape = opened.chunks, line_shape(opened.head)
+        if opened.compression is Compression.NONE:
+            chunks = range_chunks(handle, 0, split.end, opened.head).chunks
+        if shape in (LineShape.ARRAY, LineShape.SPREAD):
+            raise _not_lines(file, shape)
+        blocks = line_blocks(chunks, 0, limits.batch_bytes, longest)
+        batches = (batch for block in blocks for batch in lines.read(block))
+        yield from _no_array(file, batches) if shape is LineShape.LONG_ARRAY else batches
+
+
+def _no_array(file: InputFile, batches: Iterator[ReadBatch]) -> Iterator[ReadBatch]:
+    """The batches of a file whose first line is an array, or begins one."""
+    documents = records = 0
+    for batch in batches:
+        documents += batch.documents.num_rows
+        records += batch.records
+        yield batch
+    if records == 1 and not documents:
+        raise _not_lines(file, LineShape.ARRAY)
+
+
+def _not_lines(file: InputFile, shape: LineShape) -> BrokenFile:
+    return BrokenFile(reject(file, 0, RejectReason.NOT_JSON_LINES, shape.sentence))
 
 
 class JsonLines:
@@ -62,13 +90,13 @@ class JsonLines:
 
     Args:
         file: the file, for ids and rejects.
-        max_document_bytes: largest text.
+        limits: what a document may be.
         longest_line: largest record.
     """
 
-    def __init__(self, file: InputFile, max_document_bytes: int, longest_line: int) -> None:
+    def __init__(self, file: InputFile, limits: ReadLimits, longest_line: int) -> None:
         self._file = file
-        self._limit = max_document_bytes
+        self._limits = limits
         self._longest_line = longest_line
         self._rules = line_rules(file.options.fields, longest_line)
 
@@ -76,7 +104,7 @@ class JsonLines:
         """The records of one block of lines."""
         if block.too_long:
             one = reject(self._file, block.offset, RejectReason.TOO_LONG, block.data)
-            yield build_batch(self._file, Columns.empty(), [one], 1, self._limit)
+            yield build_batch(self._file, Columns.empty(), [one], 1, self._limits)
             return
         for lines in read_lines(block.data, block.offset, self._rules):
             yield self._batch(block, lines)
@@ -93,12 +121,12 @@ class JsonLines:
         seen = len(columns.text) + len(lines.odd)
         if slow.position:
             columns = _merged(columns, slow.columns())
-        return build_batch(self._file, columns, rejects, seen, self._limit)
+        return build_batch(self._file, columns, rejects, seen, self._limits)
 
     def _append(self, rows: Rows, position: int, line: bytes) -> None:
         if len(line) > self._longest_line:
             raise BadRecord(RejectReason.TOO_LONG)
-        record = parse_record(line, self._file.options.fields)
+        record = parse_record(line, self._file.options.fields, self._limits.nul)
         rows.position.append(position)
         rows.text.append(record.text)
         rows.id.append(record.id)
@@ -146,7 +174,16 @@ def line_rules(fields: FieldMapping, longest: int) -> LineRules:
     names = (fields.text, fields.id, fields.lang, fields.url, fields.date, METADATA)
     keys = [key.encode() for key in names]
     ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
-    return LineRules(longest, np.frombuffer(b"".join(keys), np.uint8), ends)
+    paths = [name.encode().split(b".") if "." in name else [] for name in names[:-1]]
+    parts = [part for path in paths for part in path]
+    return LineRules(
+        longest,
+        np.frombuffer(b"".join(keys), np.uint8),
+        ends,
+        np.frombuffer(b"".join(parts), np.uint8),
+        np.cumsum([0, *map(len, parts)], dtype=np.int64),
+        np.cumsum([0, *map(len, paths)], dtype=np.int64),
+    )
 
 
 def read_lines(data: bytes, offset: int, rules: LineRules) -> Iterator[LinesRead]:

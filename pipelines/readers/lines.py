@@ -128,16 +128,22 @@ class RangeStart:
     chunks: Iterator[bytes]
 
 
-def range_chunks(file: BinaryIO, start: int, end: int) -> RangeStart:
+def range_chunks(file: BinaryIO, start: int, end: int, head: bytes = b"") -> RangeStart:
     """The lines whose first byte lies in ``start <= byte < end``.
 
     Adjacent ranges that cover a file yield every line exactly once.
+
+    Args:
+        file: the file.
+        start: the first byte.
+        end: the byte behind the last one.
+        head: with ``start`` 0, what was already read of the file.
 
     Raises:
         DamagedStream: the file has no byte ``end - 1``; also while the chunks are taken.
     """
     if start == 0:
-        return RangeStart(0, _until(file, b"", 0, end) if end else iter(()))
+        return RangeStart(0, _until(file, head, 0, end) if end else iter(()))
     file.seek(start - 1)
     offset = start - 1
     while offset < end:

@@ -11,15 +11,17 @@ from fnmatch import fnmatchcase
 from glob import has_magic
 
 from strata.errors import InputMissingError, SettingsError
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.formats import SUFFIX_FORMATS
-from strata.pipelines.readers.split import Compression, InputFile, ReadOptions
+from strata.pipelines.readers.split import InputFile, ReadOptions
 from strata.settings import InputFormat, InputSettings
-from strata.storage.contracts.store import FileInfo, Store
-from strata.storage.contracts.url import Url
+from strata.storage.contracts.store import FileInfo, FileKind, Store
+from strata.storage.contracts.url import Url, percent_encoded
 
 __all__ = ["FoundInput", "Listing", "list_inputs"]
 
 HIDDEN = (".", "_")
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def list_inputs(store: Store, inputs: Sequence[InputSettings]) -> Listing:
     """List the files of all sections.
 
     Raises:
-        InputMissingError: a path or glob matches nothing.
+        InputMissingError: a path or glob matches nothing, or a link that leads nowhere.
         SettingsError: two sections claim the same file.
     """
     found: dict[str, FoundInput] = {}
@@ -81,8 +83,11 @@ def list_inputs(store: Store, inputs: Sequence[InputSettings]) -> Listing:
     for section in inputs:
         mine: dict[str, FoundInput] = {}
         for path in section.paths:
-            for info in _matches(store, path):
-                reason = _skip_reason(info.url, Url.parse(path), section.format)
+            matches = _matches(store, path)
+            if section.missing == "refuse":
+                _refuse_dangling(path, matches)
+            for info in matches:
+                reason = _skip_reason(info, Url.parse(path), section.format)
                 if reason:
                     skipped[info.url] = reason
                 else:
@@ -102,6 +107,17 @@ def _matches(store: Store, path: str) -> list[FileInfo]:
     return files
 
 
+def _refuse_dangling(path: str, matches: Sequence[FileInfo]) -> None:
+    lost = [info.url for info in matches if info.kind is FileKind.DANGLING_LINK]
+    if lost:
+        shown = ", ".join(map(str, lost[:SHOWN])) + (" …" if len(lost) > SHOWN else "")
+        raise InputMissingError(
+            f"the input {path} holds {len(lost)} link(s) that lead nowhere: {shown}",
+            hint="mend or remove them, or pass such links over with "
+            'missing = "skip" in this [[inputs]] section',
+        )
+
+
 def _refuse_shared(found: Mapping[str, FoundInput], mine: Mapping[str, FoundInput]) -> None:
     if shared := sorted(found.keys() & mine.keys()):
         raise SettingsError(
@@ -110,7 +126,11 @@ def _refuse_shared(found: Mapping[str, FoundInput], mine: Mapping[str, FoundInpu
         )
 
 
-def _skip_reason(url: Url, root: Url, form: InputFormat) -> str:
+def _skip_reason(info: FileInfo, root: Url, form: InputFormat) -> str:
+    url = info.url
+    # A pipe that the settings name themselves is the user's choice.
+    if info.kind is not FileKind.FILE and url != root:
+        return str(info.kind)
     if _is_hidden(url, root):
         return "hidden"
     if url.name.endswith((".crc", ".tmp", ".partial", ".inprogress")):
@@ -122,14 +142,14 @@ def _skip_reason(url: Url, root: Url, form: InputFormat) -> str:
 
 def _is_hidden(url: Url, root: Url) -> bool:
     # What the user named, and the folders above it, are the user's choice; what * found is not.
-    pattern = str(root).split("/")
+    pattern = root.spelled.split("/")
     fixed = next((n for n, part in enumerate(pattern) if has_magic(part)), len(pattern))
     named = [part for part in pattern[fixed:] if part.startswith(HIDDEN)]
     return any(
         part.startswith(HIDDEN)
         and part != "__init__.py"
         and not any(fnmatchcase(part, each) for each in named)
-        for part in str(url).split("/")[fixed:]
+        for part in url.spelled.split("/")[fixed:]
     )
 
 
@@ -142,10 +162,15 @@ class _Suffixes:
 
 def _suffixes(url: Url) -> _Suffixes:
     name = url.name.lower()
-    compression = next((c for c in Compression if c and name.endswith(c.value)), Compression.NONE)
-    bare = name.removesuffix(compression.value)
-    suffix = "." + bare.rpartition(".")[2] if "." in bare else ""
+    suffix = _last_suffix(name)
+    compression = Compression.of_suffix(suffix)
+    if compression is not Compression.NONE:
+        suffix = _last_suffix(name.removesuffix(suffix))
     return _Suffixes(SUFFIX_FORMATS.get(suffix), compression, suffix == ".tsv")
+
+
+def _last_suffix(name: str) -> str:
+    return "." + name.rpartition(".")[2] if "." in name else ""
 
 
 def _found(info: FileInfo, root: Url, section: InputSettings) -> FoundInput:
@@ -160,7 +185,7 @@ def _found(info: FileInfo, root: Url, section: InputSettings) -> FoundInput:
         uri=str(info.url),
         size=info.size,
         identity=info.identity,
-        source=section.source or _folder_name(info.url, root),
+        source=section.source or percent_encoded(_folder_name(info.url, root)),
         format=form,
         compression=compression,
         options=ReadOptions(section.fields, delimiter, section.encoding),

@@ -9,14 +9,24 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from strata.errors import InputError, InputMissingError, SettingsError
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.json_bytes import mark_invalid
+from strata.pipelines.readers.opening import HEAD_BYTES, foreign_content
+from strata.pipelines.readers.parquet_fields import (
+    field_type,
+    is_binary,
+    is_text,
+    lifted,
+    texts_of_bytes,
+    without_views,
+)
 from strata.pipelines.readers.parquet_json import metadata_of, names_of
 from strata.pipelines.readers.parquet_metadata import StringParts
 from strata.pipelines.readers.records import Columns, ReadBatch, build_batch, reject
 from strata.pipelines.readers.rejects import EXCERPT_CHARACTERS, BrokenFile, RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
 from strata.pipelines.readers.utf8 import are_utf8
-from strata.storage.contracts.store import Store
+from strata.storage.contracts.store import ByteRange, Store
 from strata.storage.reading.scan import open_parquet, rows_per_batch
 
 __all__ = ["read_split"]
@@ -24,7 +34,6 @@ __all__ = ["read_split"]
 # For larger batches jemalloc gets most pages from the system again, which costs more than the
 # additional calls for smaller batches.
 BATCH_BYTES = 4_000_000
-STRING_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
@@ -36,12 +45,27 @@ def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadB
     file, row = split.file, split.first_row
     try:
         for batch in _batches(split, store, min(limits.batch_bytes, BATCH_BYTES)):
-            yield _read(file, batch, row, limits.max_document_bytes)
+            yield _read(file, batch, row, limits)
             row += batch.num_rows
     except (BrokenFile, InputMissingError, SettingsError):
         raise
     except (InputError, pa.ArrowException, ValueError, OverflowError) as error:
-        raise BrokenFile(reject(file, row, RejectReason.CORRUPT_FILE, str(error))) from error
+        told = None if row else _foreign(file, store)
+        reason = RejectReason.WRONG_CONTENT if told else RejectReason.CORRUPT_FILE
+        raise BrokenFile(reject(file, row, reason, told or str(error))) from error
+
+
+def _foreign(file: InputFile, store: Store) -> str | None:
+    """What a file is whose footer cannot be read, as far as its first bytes tell."""
+    try:
+        (head,) = store.read_ranges(file.url, [ByteRange(0, HEAD_BYTES)])
+    except InputError:
+        return None
+    if packed := Compression.of_bytes(head):
+        return f"compressed as a whole with {packed.name.lower()}; decompress it"
+    if head.lstrip()[:1] in (b"{", b"["):
+        return 'JSON, not Parquet; name it .jsonl, or set format = "jsonl"'
+    return foreign_content(head, file.format)
 
 
 def _batches(split: Split, store: Store, batch_bytes: int) -> Iterator[pa.RecordBatch]:
@@ -62,21 +86,24 @@ def _batches(split: Split, store: Store, batch_bytes: int) -> Iterator[pa.Record
 def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
     name = file.options.fields.text
     found = ", ".join(schema.names)
-    if name not in schema.names:
-        raise BrokenFile(reject(file, 0, RejectReason.NO_TEXT_COLUMN, f"columns: {found}"))
     if len(set(schema.names)) < len(schema.names):
         raise InputError(f"doubled columns: {found}")
-    kind = schema.field(name).type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if not any(check(kind) for check in STRING_TYPES):
+    kind = field_type(schema, name)
+    if kind is None:
+        raise BrokenFile(reject(file, 0, RejectReason.NO_TEXT_COLUMN, f"columns: {found}"))
+    if not (is_text(kind) or is_binary(kind)):
         what = f"the column {name} has the type {kind}"
         raise BrokenFile(reject(file, 0, RejectReason.TEXT_NOT_STRING, what))
     return list(schema.names)
 
 
-def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadBatch:
-    name = file.options.fields.text
+def _read(file: InputFile, batch: pa.RecordBatch, row: int, limits: ReadLimits) -> ReadBatch:
+    fields = file.options.fields
+    # A date in a struct is metadata there, and not once more as a column.
+    copied = {fields.date} - set(batch.schema.names)
+    batch, name = without_views(lifted(batch, fields)), fields.text
+    if is_binary(batch.schema.field(name).type):
+        batch = texts_of_bytes(batch, fields)
     bad = dict.fromkeys(
         np.flatnonzero(batch.column(name).is_null().to_numpy(zero_copy_only=False)).tolist(),
         RejectReason.NULL_TEXT,
@@ -89,12 +116,12 @@ def _read(file: InputFile, batch: pa.RecordBatch, row: int, limit: int) -> ReadB
     keep = np.ones(batch.num_rows, bool)
     keep[list(bad)] = False
     good = batch.filter(pa.array(keep)) if bad else batch
-    columns = _valid_columns(file, good, np.flatnonzero(keep) + row)
-    return build_batch(file, columns, rejects, batch.num_rows, limit)
+    columns = _valid_columns(file, good, np.flatnonzero(keep) + row, copied)
+    return build_batch(file, columns, rejects, batch.num_rows, limits)
 
 
 def _valid_columns(
-    file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int64]
+    file: InputFile, batch: pa.RecordBatch, positions: npt.NDArray[np.int64], copied: set[str]
 ) -> Columns:
     fields = file.options.fields
     names = {key: names_of(batch, key) for key in {fields.id, fields.lang, fields.url}}
@@ -105,7 +132,7 @@ def _valid_columns(
         names[fields.lang],
         names[fields.url],
         names_of(batch, fields.date),
-        metadata_of(batch, frozenset(names) | {fields.text}),
+        metadata_of(batch, frozenset(names) | {fields.text} | copied),
     )
 
 

@@ -17,7 +17,8 @@ from strata.pipelines.readers.rejects import (
     RejectReason,
     excerpt_of,
 )
-from strata.pipelines.readers.split import InputFile
+from strata.pipelines.readers.split import InputFile, ReadLimits
+from strata.settings import InputFormat, NulRule
 from strata.storage.layout.doc_ids import LARGEST_ORDINAL, POSITION_BITS
 from strata.storage.layout.schemas import DOCUMENTS
 
@@ -46,12 +47,14 @@ class ReadBatch:
         rejects: records that could not be read.
         records: records seen, counted independently of documents and rejects.
         dates_unread: dates that could not be read.
+        nul_removed: records whose text lost NUL characters.
     """
 
     documents: pa.RecordBatch
     rejects: list[Reject]
     records: int
     dates_unread: int
+    nul_removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def build_batch(
     columns: Columns,
     rejects: Sequence[Reject],
     records: int,
-    max_document_bytes: int,
+    limits: ReadLimits,
 ) -> ReadBatch:
     """Turn columns into a batch; records that cannot become a document become rejects.
 
@@ -135,7 +138,7 @@ def build_batch(
         columns: records that could be read.
         rejects: those that could not.
         records: number of records that were seen.
-        max_document_bytes: largest text.
+        limits: what a document may be.
 
     Raises:
         InputError: a position or the file's ordinal does not fit a document id.
@@ -143,9 +146,17 @@ def build_batch(
     # The driver, which only describes batches, does not need numba.
     from strata.pipelines.readers.dates import read_instants
 
-    bad = _unfit_texts(columns.text, max_document_bytes)
+    text, with_nul = columns.text, _rows_with_nul(columns.text)
+    # What is not a record holds a NUL only where it is no text.
+    if with_nul and limits.nul is NulRule.REMOVE and file.format is not InputFormat.TEXT:
+        text = pc.replace_substring(text, "\0", "")
+        bad = _unfit_texts(text, [], limits.max_document_bytes)
+        nul_removed = len(set(with_nul) - bad.keys())
+    else:
+        bad = _unfit_texts(text, with_nul, limits.max_document_bytes)
+        nul_removed = 0
     more = [
-        reject(file, int(columns.position[place]), reason, _text_head(columns.text[place]))
+        reject(file, int(columns.position[place]), reason, _text_head(text[place]))
         for place, reason in bad.items()
     ]
     created = read_instants(columns.date.cast(pa.large_string()))
@@ -153,7 +164,7 @@ def build_batch(
         [
             pa.array(_doc_ids(file, columns.position)),
             _ids(file, columns),
-            columns.text,
+            text,
             columns.lang.cast(pa.string()),
             columns.url.cast(pa.string()),
             columns.metadata,
@@ -167,7 +178,7 @@ def build_batch(
         keep[list(bad)] = False
         documents = documents.filter(pa.array(keep))
     merged = sorted([*rejects, *more], key=lambda entry: entry.position)
-    return ReadBatch(documents, merged, records, created.unread)
+    return ReadBatch(documents, merged, records, created.unread, nul_removed)
 
 
 def _doc_ids(file: InputFile, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -193,11 +204,13 @@ def _text_head(text: pa.LargeStringScalar) -> bytes:
     return memoryview(text.as_buffer())[: 4 * EXCERPT_CHARACTERS].tobytes()
 
 
-def _unfit_texts(text: pa.LargeStringArray, max_document_bytes: int) -> dict[int, RejectReason]:
+def _unfit_texts(
+    text: pa.LargeStringArray, with_nul: Sequence[int], max_document_bytes: int
+) -> dict[int, RejectReason]:
     """Places of the texts that are empty, too long, or hold a NUL character."""
     lengths = pc.binary_length(text).to_numpy()
     bad = dict.fromkeys(np.flatnonzero(lengths == 0).tolist(), RejectReason.EMPTY_TEXT)
-    bad |= dict.fromkeys(_rows_with_nul(text), RejectReason.NUL_CHARACTER)
+    bad |= dict.fromkeys(with_nul, RejectReason.NUL_CHARACTER)
     too_long = np.flatnonzero(lengths > max_document_bytes).tolist()
     return bad | dict.fromkeys(too_long, RejectReason.TOO_LONG)
 

@@ -30,6 +30,8 @@ class RejectReason(StrEnum):
     RAGGED_ROW = "ragged_row"
     TRUNCATED_FILE = "truncated_file"
     CORRUPT_FILE = "corrupt_file"
+    WRONG_CONTENT = "wrong_content"
+    NOT_JSON_LINES = "not_json_lines"
     NO_TEXT_COLUMN = "no_text_column"
     RETRACTED = "retracted"
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from strata.errors import InputError
+from strata.pipelines.readers.compression import MAGIC_BYTES, Compression
 from strata.pipelines.readers.formats import FORMATS, Cut
-from strata.settings import FieldMapping, InputFormat
-from strata.storage.contracts.store import Store
+from strata.settings import FieldMapping, InputFormat, NulRule, ShardSettings
+from strata.storage.contracts.store import ByteRange, Store
 from strata.storage.contracts.url import Url
 from strata.storage.reading.scan import open_parquet
 
-__all__ = ["Compression", "InputFile", "ReadLimits", "ReadOptions", "Split", "plan_splits"]
+__all__ = ["InputFile", "ReadLimits", "ReadOptions", "Split", "plan_splits"]
 
 BATCH_BYTES = 8_000_000
 # Reading a footer mostly means waiting for a store.
@@ -24,25 +24,22 @@ FOOTERS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What bounds the memory of a reader, in bytes: the largest document, and a batch."""
+    """What a document may be.
+
+    Attributes:
+        max_document_bytes: the largest text.
+        batch_bytes: of a batch; with the largest text it bounds the memory of a reader.
+        nul: what becomes of texts with NUL characters.
+    """
 
     max_document_bytes: int
     batch_bytes: int = BATCH_BYTES
+    nul: NulRule = NulRule.REMOVE
 
-
-class Compression(StrEnum):
-    """How a file is compressed as a whole, by its last suffix."""
-
-    NONE = ""
-    GZIP = ".gz"
-    ZSTD = ".zst"
-    BZIP2 = ".bz2"
-    XZ = ".xz"
-
-    @property
-    def expansion(self) -> float:
-        """Bytes of text that a byte of such a file usually expands to."""
-        return {"": 1.0, ".gz": 3.5, ".zst": 4.0, ".bz2": 5.0, ".xz": 5.0}[self.value]
+    @classmethod
+    def of(cls, settings: ShardSettings) -> ReadLimits:
+        """As the settings say."""
+        return cls(int(settings.max_document_mb * 1e6), nul=settings.nul)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class InputFile:
         identity: ETag, or modification time.
         source: name of the source.
         format: jsonl, parquet, csv or text.
-        compression: of the file as a whole.
+        compression: of the file as a whole, by its name; its bytes have the last word.
         options: field mapping and the like.
         cause: one string that changes whenever the documents of the file may.
     """
@@ -107,25 +104,43 @@ class Split:
 
 def plan_splits(files: Sequence[InputFile], store: Store, split_bytes: int) -> list[Split]:
     """Cut files into pieces of about ``split_bytes``, in ordinal order, as their formats say."""
-    footers = [file for file in files if _has_row_groups(file)]
+    opened = [file for file in files if _is_opened(file, split_bytes)]
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        found = pool.map(lambda file: _by_row_groups(file, store, split_bytes), footers)
+        found = pool.map(lambda file: _opened(file, store, split_bytes), opened)
         pieces = [
-            next(found) if _has_row_groups(file) else _cut(file, split_bytes) for file in files
+            next(found) if _is_opened(file, split_bytes) else [_whole(file)] for file in files
         ]
     return [split for of_file in pieces for split in of_file]
 
 
-def _has_row_groups(file: InputFile) -> bool:
-    return FORMATS[file.format].cut is Cut.ROW_GROUPS
+def _is_opened(file: InputFile, split_bytes: int) -> bool:
+    """Whether the pieces of a file depend on its bytes."""
+    return FORMATS[file.format].cut is Cut.ROW_GROUPS or _pieces(file, split_bytes) > 1
 
 
-def _cut(file: InputFile, split_bytes: int) -> list[Split]:
+def _opened(file: InputFile, store: Store, split_bytes: int) -> list[Split]:
+    if FORMATS[file.format].cut is Cut.ROW_GROUPS:
+        return _by_row_groups(file, store, split_bytes)
+    return _by_bytes(file, store, _pieces(file, split_bytes))
+
+
+def _pieces(file: InputFile, split_bytes: int) -> int:
     if FORMATS[file.format].cut is Cut.BYTES and file.compression is Compression.NONE:
-        pieces = max(1, round(file.size / split_bytes))
-        bounds = [file.size * piece // pieces for piece in range(pieces + 1)]
-        return [Split(file, start, end, 0, end - start) for start, end in pairwise(bounds)]
-    return [_whole(file)]
+        return max(1, round(file.size / split_bytes))
+    return 1
+
+
+def _by_bytes(file: InputFile, store: Store, pieces: int) -> list[Split]:
+    try:
+        (head,) = store.read_ranges(file.url, [ByteRange(0, MAGIC_BYTES)])
+    except InputError:
+        # The task that reads the file finds the same, and records it.
+        return [_whole(file)]
+    compression = Compression.of_bytes(head)
+    if compression is not Compression.NONE:
+        return [_whole(replace(file, compression=compression))]
+    bounds = [file.size * piece // pieces for piece in range(pieces + 1)]
+    return [Split(file, start, end, 0, end - start) for start, end in pairwise(bounds)]
 
 
 def _whole(file: InputFile) -> Split:

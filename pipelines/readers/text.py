@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from strata.pipelines.readers.decompress import plain_chunks
+from strata.pipelines.readers.opening import open_plain
 from strata.pipelines.readers.records import Columns, ReadBatch, Rows, build_batch, reject
 from strata.pipelines.readers.rejects import RejectReason
 from strata.pipelines.readers.split import InputFile, ReadLimits, Split
@@ -20,14 +20,14 @@ LONGEST_MARK = 3
 def read_split(store: Store, split: Split, limits: ReadLimits) -> Iterator[ReadBatch]:
     """The document of a file, at position 0; an empty file has none. Its id is the file's URL."""
     with store.open_input(split.file.url) as handle:
-        chunks = plain_chunks(handle, split.file.compression)
-        yield from _read(split.file, chunks, limits.max_document_bytes)
+        chunks = open_plain(handle, split.file).chunks
+        yield from _read(split.file, chunks, limits)
 
 
-def _read(file: InputFile, chunks: Iterator[bytes], max_document_bytes: int) -> Iterator[ReadBatch]:
+def _read(file: InputFile, chunks: Iterator[bytes], limits: ReadLimits) -> Iterator[ReadBatch]:
     parts: list[bytes] = []
     size = 0
-    longest = RAW_OVERHEAD * max_document_bytes + LONGEST_MARK
+    longest = RAW_OVERHEAD * limits.max_document_bytes + LONGEST_MARK
     for chunk in chunks:
         # Past the limit the rest is read but not kept: damage must not go unnoticed.
         if size <= longest:
@@ -42,7 +42,7 @@ def _read(file: InputFile, chunks: Iterator[bytes], max_document_bytes: int) -> 
     except UnicodeDecodeError:
         columns, reason = None, RejectReason.INVALID_UTF8
     rejects = [] if columns else [reject(file, 0, reason, data)]
-    yield build_batch(file, columns or Columns.empty(), rejects, 1, max_document_bytes)
+    yield build_batch(file, columns or Columns.empty(), rejects, 1, limits)
 
 
 def _document(file: InputFile, data: bytes) -> Columns:

@@ -206,7 +206,7 @@ def _inputs(
     settings = context.settings.shard
     splits = plan_splits(files, context.store, int(settings.split_mb * 1e6))
     if splits:
-        yield RowsFromInputs(tuple(splits), ReadLimits(int(settings.max_document_mb * 1e6)))
+        yield RowsFromInputs(tuple(splits), ReadLimits.of(settings))
 
 
 def _tokenizer(context: StageContext, state: CorpusState) -> TokenizerSpec | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from strata.errors import ConflictError
+from strata.errors import ConcurrentChangeError
 from strata.keys import stage_key
 from strata.pipelines.execution.stage import StageContext
 from strata.pipelines.execution.tasks import run_tasks
@@ -151,7 +151,7 @@ def _repair_table(
 def _worst_of_states(check: FileCheck, found: Mapping[str, RepairResult]) -> RepairResult:
     """What became of a file that several states name: the worst outcome, and where they differ."""
     if not found:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"{check.table} has no file {check.file.url} any more",
             hint="another run replaced it; run the same command again",
         )
@@ -223,7 +223,7 @@ def _publish(
     swapped = replace_everywhere(context.corpus.table(table), replaced, run_id=context.run_id)
     gone = [url for each in replaced for url in each.old if url not in swapped]
     if gone:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"{table} has no file {gone[0]} any more",
             hint="another run replaced it; run the same command again",
         )

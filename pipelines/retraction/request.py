@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from strata.errors import SettingsError
 from strata.pipelines.tables.retractions import Selector, SelectorKind
+from strata.storage.contracts.url import percent_encoded
 
 __all__ = ["ExpiryPolicy", "MissingPolicy", "RetractRequest", "parse_list"]
 
@@ -57,7 +58,10 @@ class RetractRequest:
         Raises:
             SettingsError: a value is empty, or is not a number where one is needed.
         """
-        found = tuple(sorted(set(selectors)))
+        # As a folder that is not UTF-8 on disk gave its name to a source.
+        found = tuple(
+            sorted({Selector(each.kind, percent_encoded(each.value)) for each in selectors})
+        )
         for selector in found:
             if not selector.value or (
                 selector.kind is SelectorKind.DOC_ID and not _is_doc_id(selector.value)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from strata.errors import ConflictError, InputMissingError, SettingsError
+from strata.errors import ConcurrentChangeError, ConflictError, InputMissingError, SettingsError
 from strata.keys import stage_key
 from strata.pipelines.execution.details import RetractDetails
 from strata.pipelines.execution.stage import (
@@ -263,7 +263,7 @@ def _stage(
 def _finish(context: StageContext, retraction: Retraction) -> None:
     late = pending_tables(context.corpus, retraction.key)
     if late:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"another process published to {', '.join(late)} while documents were retracted",
             hint="run the same command again: it takes them out of these tables too",
         )

@@ -103,7 +103,9 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
     guard = RetractionGuard.begin(context.corpus)
     states = TableStates.load(context.corpus, PUBLISHED).by_name
     tables = TableStates({**states, "retractions": guard.retractions})
+    context.progress.start("shard", "list inputs", 0)
     planned = plan_inputs(context, tables)
+    context.progress.finish()
     plan = planned.plan
     details = ShardDetails(files_skipped=dict(planned.skipped))
     report = StageReport("shard", plan.key, details=details)
@@ -111,6 +113,7 @@ def run_shard(context: StageContext) -> StageReport[ShardDetails]:
         report.status = StageStatus.SKIPPED
         return report
     watch.lap("plan")
+    context.progress.start("shard", "start Spark", 0)
     context.spark()
     watch.lap("wait for Spark")
     totals = _read_all(context, plan, Tombstones.read(tables, context.store))
@@ -193,7 +196,7 @@ def _tasks(context: StageContext, plan: ShardPlan) -> list[ShardTask]:
     tiers = {table: _tier(context, table) for table in WRITTEN}
     folders = {table: tier.folder(settings.corpus, table) for table, tier in tiers.items()}
     layouts = {table: tier.layout for table, tier in tiers.items()}
-    limits = ReadLimits(int(settings.shard.max_document_mb * 1e6))
+    limits = ReadLimits.of(settings.shard)
     target = layouts["documents"].target_file_bytes
     packed: list[list[Split]] = pack_splits(splits, _parallelism(context, splits), target)
     return [
@@ -231,6 +234,7 @@ def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport[Shar
     details.input_bytes = sum(file.size for file in plan.files)
     details.broken_files = len(totals.broken)
     details.dates_unread = sum(count.dates_unread for count in totals.inputs.values())
+    details.nul_removed = sum(count.nul_removed for count in totals.inputs.values())
     details.mode = str(plan.mode)
 
 
@@ -252,12 +256,18 @@ def _check_reject_ratio(
     if ratio > limit:
         seen = [*totals.broken.values(), *totals.samples]
         shown = [reject for reject in seen if not reject.reason.harmless][:SHOWN]
-        places = "; ".join(f"{r.reason} at {r.uri}:{r.position}" for r in shown)
+        places = "; ".join(_shown(one, totals) for one in shown)
         raise RejectLimitError(
             f"{ratio:.2%} of the input is unreadable ({_counts(harmful)}), and "
             f"shard.max_reject_ratio allows {limit:.2%}; for example {places}",
             hint="mend the inputs, or raise the limit with --set shard.max_reject_ratio=…",
         )
+
+
+def _shown(one: Reject, totals: _ShardTotals) -> str:
+    # What a broken file is, and the remedy, is in its excerpt; that of a record is its text.
+    what = f" ({one.excerpt})" if totals.broken.get(one.ordinal) is one else ""
+    return f"{one.reason} at {one.uri}:{one.position}{what}"
 
 
 def _counts(rejected: Mapping[str, int]) -> str:

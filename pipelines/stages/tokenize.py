@@ -53,7 +53,7 @@ def run_tokenize(context: StageContext) -> StageReport[TokenizeDetails]:
     remaining = SurvivorFiles(
         tuple(token_parts(context, documents)), ledger_files(upstream), cut_files(upstream)
     )
-    spec = loaded or _trained(context, upstream, remaining)
+    spec = loaded or _trained(context, upstream, remaining, report.details)
     watch.lap("train")
     results = _encode_all(context, remaining, spec)
     watch.lap("tasks")
@@ -78,9 +78,15 @@ def run_tokenize(context: StageContext) -> StageReport[TokenizeDetails]:
     return report
 
 
-def _trained(context: StageContext, upstream: Upstream, remaining: SurvivorFiles) -> TokenizerSpec:
+def _trained(
+    context: StageContext, upstream: Upstream, remaining: SurvivorFiles, details: TokenizeDetails
+) -> TokenizerSpec:
     fingerprints = [file.url for file in upstream.own_fingerprints]
-    return trained_spec(context, remaining, fingerprints, context.settings.tokenize)
+    trained = trained_spec(context, remaining, fingerprints, context.settings.tokenize)
+    if trained.sample.cut:
+        details.long_pieces = trained.sample.cut
+        details.long_piece_bytes_left_out = trained.sample.left_out_bytes
+    return trained.spec
 
 
 def _encode_all(

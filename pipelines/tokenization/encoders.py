@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ctypes
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from strata.errors import InputError
 from strata.pipelines.kernels.buffers import text_buffers
 from strata.pipelines.tokenization.formats import (
     ENCODINGS,
@@ -123,7 +124,8 @@ class TokenizersEncoder(Encoder):
         lists: list[NDArray[np.int32]] = []
         for start in range(0, len(text), REFERENCE_BATCH):
             some = text.slice(start, REFERENCE_BATCH).to_pylist()
-            encoded = self._model.encode_batch_fast(some, add_special_tokens=False)
+            with _named_panics(self.name, some):
+                encoded = self._model.encode_batch_fast(some, add_special_tokens=False)
             lists += [np.asarray(entry.ids, np.int32) for entry in encoded]
         return _joined(lists)
 
@@ -139,7 +141,35 @@ class TiktokenEncoder(Encoder):
     def encode(self, text: pa.LargeStringArray) -> Tokens:
         """Encode a batch, document by document."""
         encode = self._model.encode_ordinary
-        return _joined([np.asarray(encode(entry.as_py()), np.int32) for entry in text])
+        lists: list[NDArray[np.int32]] = []
+        for entry in text:
+            document = entry.as_py()
+            with _named_panics(self.name, [document]):
+                lists.append(np.asarray(encode(document), np.int32))
+        return _joined(lists)
+
+
+@contextmanager
+def _named_panics(library: str, texts: Sequence[str]) -> Iterator[None]:
+    """Turn a panic of a library in Rust, which is no `Exception`, into an error with a remedy.
+
+    Their regular expressions give up in white space of a million characters and more.
+
+    Raises:
+        InputError: the library cannot encode one of the texts.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        longest = max(map(len, texts))
+        raise InputError(
+            f"{library} cannot encode one of {len(texts)} documents, the longest of which has "
+            f"{longest:,} characters and begins with {max(texts, key=len)[:40]!r}: {error}",
+            hint="lower shard.max_document_mb, retract the document, or use a tokenizer that the "
+            "native engine can load",
+        ) from None
 
 
 @lru_cache(maxsize=2)

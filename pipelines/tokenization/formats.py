@@ -44,6 +44,9 @@ ENCODINGS = {
     "p50k_base": "r50k",
     "gpt2": "gpt2",
 }
+# A word of WordPiece takes a tenth of a second at this length, and a thousand times that at ten
+# times the length.
+LONGEST_WORD = 1_000
 LINE_FORM = "each line of a .tiktoken file is a base64 token, a space and a rank"
 
 
@@ -68,12 +71,25 @@ def open_model(data: bytes, place: str) -> Tokenizer:
             f"{place} is not a tokenizer.json: {error}",
             hint="name a Hugging Face tokenizer.json, or a .tiktoken file with its encoding",
         ) from error
+    _refuse_long_words(model, place)
     model.no_truncation()
     model.no_padding()
     model.encode_special_tokens = True
     if getattr(model.model, "dropout", None):
         model.model.dropout = None
     return model
+
+
+def _refuse_long_words(model: Tokenizer, place: str) -> None:
+    """WordPiece tries every end of every part, so a word of n characters takes n³ steps."""
+    limit = getattr(model.model, "max_input_chars_per_word", 0)
+    if limit > LONGEST_WORD:
+        raise SettingsError(
+            f"the WordPiece model of {place} splits words of up to {limit:,} characters "
+            f"(max_input_chars_per_word), which can take hours for one word",
+            hint=f"set it to {LONGEST_WORD:,} or less in the file, 100 is usual; a longer word "
+            "becomes the unknown token",
+        )
 
 
 def added_tokens(data: bytes) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,10 @@ from strata.storage.stores.opening import open_store
 from strata.storage.writing.parquet import ParquetLayout, TableWriter, WrittenFile
 from strata.storage.writing.tiers import tier_of_table
 
-__all__ = ["END_OF_TEXT", "stored_spec", "train_bpe", "trained_spec"]
+if TYPE_CHECKING:
+    from strata.pipelines.tokenization.long_pieces import TrainingTexts
+
+__all__ = ["END_OF_TEXT", "TrainedSpec", "stored_spec", "train_bpe", "trained_spec"]
 
 END_OF_TEXT = "<|endoftext|>"
 ITERATOR_BATCH = 1024
@@ -86,12 +90,20 @@ class TrainingSampleTask:
     storage: StorageOptions
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedSpec:
+    """A new tokenizer, and the texts that it was trained on."""
+
+    spec: TokenizerSpec
+    sample: TrainingTexts
+
+
 def trained_spec(
     context: StageContext,
     remaining: SurvivorFiles,
     fingerprints: Sequence[str],
     settings: TokenizeSettings,
-) -> TokenizerSpec:
+) -> TrainedSpec:
     """Train a byte-level BPE on a sample of the survivors and store it beside the tables.
 
     Args:
@@ -103,6 +115,8 @@ def trained_spec(
     Raises:
         InputError: there are no survivors to train on.
     """
+    from strata.pipelines.tokenization.long_pieces import cut_long_pieces
+
     folder = staging_folder(context)
     layout, training = tier_of_table(context.settings, "clean").layout, training_of(settings)
     share = min(1.0, training.sample_mb * 1e6 / max(_text_bytes(context, fingerprints), 1))
@@ -113,14 +127,14 @@ def trained_spec(
     ]
     context.progress.start("tokenize", "sample survivors, train", len(tasks))
     files = [file for some in run_tasks(context.spark(), _sample, tasks) for file in some]
-    texts = _read(context, files, int(training.sample_mb * 1e6))
-    data = train_bpe(texts, training.vocab_size)
+    sample = cut_long_pieces(_read(context, files, int(training.sample_mb * 1e6)))
+    data = train_bpe(sample.texts, training.vocab_size)
     spec = spec_from_json(data, settings)
     context.store.write_bytes(_place(context, spec.fingerprint), data)
     for file in files:
         context.store.delete(Url.parse(file.url))
     context.progress.finish()
-    return spec
+    return TrainedSpec(spec, sample)
 
 
 def stored_spec(context: StageContext, fingerprint: str) -> TokenizerSpec:

@@ -98,7 +98,7 @@ class StorageOptions:
 
 
 def _longest(prefixes: Iterable[str], url: Url) -> str | None:
-    text = str(url)
+    text = url.spelled
     return max((prefix for prefix in prefixes if _covers(prefix, text)), key=len, default=None)
 
 

@@ -6,6 +6,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
 from strata.errors import InputMissingError
@@ -15,7 +16,18 @@ from strata.storage.contracts.url import Url
 if TYPE_CHECKING:
     pass
 
-__all__ = ["ByteRange", "FileInfo", "Output", "PartUpload", "Store"]
+__all__ = ["ByteRange", "FileInfo", "FileKind", "Output", "PartUpload", "Store"]
+
+
+class FileKind(StrEnum):
+    """What a listing finds in a folder besides folders; all but files are on local disks only."""
+
+    FILE = "file"
+    """A file, or a link to one."""
+    DANGLING_LINK = "dangling_link"
+    LINKED_FOLDER = "linked_folder"
+    SPECIAL_FILE = "special_file"
+    """A pipe, socket or device."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,12 +41,14 @@ class FileInfo:
             nanoseconds, as text; empty where the store reports neither.
         modified_ns: modification time, nanoseconds since 1970, UTC; None where the store reports
             none.
+        kind: whether it is a file at all.
     """
 
     url: Url
     size: int
     identity: str
     modified_ns: int | None = field(default=None, compare=False)
+    kind: FileKind = field(default=FileKind.FILE, compare=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from os import PathLike
 from typing import cast
+from urllib.parse import unquote_to_bytes
 
 from strata.errors import MachineError, SettingsError
 from strata.places import checked_place
 
-__all__ = ["LOCAL", "Url"]
+__all__ = ["LOCAL", "Url", "percent_encoded"]
 
 LOCAL = "file"
 """The scheme of local files."""
@@ -19,15 +20,23 @@ LOCAL = "file"
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _LOCAL_NAMES = frozenset({LOCAL, "local"})
 _AFTER_HOST = frozenset({"hdfs", "webhdfs"})
+# Behind the scheme of a URL whose percent signs encode bytes; in all others they are themselves.
+_ENCODED = "+percent"
+# Where the system's names are decoded, each byte that is not UTF-8 becomes half a surrogate pair.
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Url:
     """An absolute location on a filesystem that fsspec knows.
 
+    As text it is always Unicode: with a name that is not UTF-8 it is ``SCHEME+percent://…``, where
+    the bytes of no character, and percent signs, are percent-encoded.
+
     Attributes:
         scheme: protocol in lower case, such as ``file``, ``s3``, ``hdfs`` or ``memory``.
-        rest: what follows ``://``, without a slash at the end.
+        rest: what follows ``://``, without a slash at the end; bytes of no character are surrogates
+            as in ``os.fsdecode``.
     """
 
     scheme: str
@@ -47,6 +56,9 @@ class Url:
         if found is None:
             return cls._local(spelled)
         scheme, rest = found["scheme"].lower(), found["rest"]
+        if scheme.endswith(_ENCODED):
+            plain = unquote_to_bytes(rest).decode("utf-8", "surrogateescape")
+            return cls.parse(f"{scheme.removesuffix(_ENCODED)}://{plain}")
         if scheme in _LOCAL_NAMES:
             return cls._local(rest or "/")
         _refuse_password(scheme, rest)
@@ -60,6 +72,13 @@ class Url:
         return cls("file", _absolute(path).replace("//", "/"))
 
     def __str__(self) -> str:
+        if self.rest.isascii() or not _NO_CHARACTER.search(self.rest):
+            return self.spelled
+        return f"{self.scheme}{_ENCODED}://{percent_encoded(self.rest)}"
+
+    @property
+    def spelled(self) -> str:
+        """The URL for a filesystem or a prefix; unlike ``str``, it may hold surrogates."""
         return f"{self.scheme}://{self.rest}"
 
     def __truediv__(self, relative: str) -> Url:
@@ -86,7 +105,7 @@ class Url:
         import fsspec
 
         strip = fsspec.get_filesystem_class(self.scheme)._strip_protocol
-        return cast("str", strip(str(self)))
+        return cast("str", strip(self.spelled))
 
     @property
     def name(self) -> str:
@@ -112,6 +131,24 @@ class Url:
             return False
         base = other.rest.rstrip("/")
         return not base or self.rest.startswith(f"{base}/")
+
+
+def percent_encoded(name: str) -> str:
+    """A name as text that can be stored: unchanged where it is Unicode.
+
+    Otherwise its percent signs, and the bytes that are not UTF-8, are percent-encoded.
+    """
+    if not _NO_CHARACTER.search(name):
+        return name
+    return _NO_CHARACTER.sub(_encoded, name.replace("%", "%25"))
+
+
+def _encoded(found: re.Match[str]) -> str:
+    try:
+        data = found[0].encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = found[0].encode("utf-8", "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in data)
 
 
 def _checked(text: str) -> str:

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from strata.errors import ConflictError, MachineError, SettingsError, StrataError, TransientError
+from strata.errors import (
+    ConcurrentChangeError,
+    MachineError,
+    SettingsError,
+    StrataError,
+    TransientError,
+)
 
 __all__ = ["catalog_errors", "retry_lost_races"]
 
@@ -55,7 +61,7 @@ def catalog_errors(name: str) -> Iterator[None]:
     except StrataError:
         raise
     except (CommitFailedException, ValidationException) as error:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"cannot publish to {name}: another writer changed it meanwhile: {error}",
             hint="let the other run finish, then run the same command again",
         ) from error

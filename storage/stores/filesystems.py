@@ -54,7 +54,7 @@ def open_filesystem(
         SettingsError: fsspec has no such filesystem, or it takes no endpoint.
     """
     kind = _kind(url)
-    known = {**kind._get_kwargs_from_urls(str(url)), **options}
+    known = {**kind._get_kwargs_from_urls(url.spelled), **options}
     arguments = known | _tuned(url.scheme, known, endpoint, policy)
     key = (url.scheme, json.dumps(arguments, sort_keys=True, default=repr))
     with _lock:

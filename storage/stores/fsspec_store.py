@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -13,10 +15,10 @@ from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 
-from strata.errors import ConflictError, TransientError
+from strata.errors import ConcurrentChangeError, TransientError
 from strata.storage.contracts.faults import BrokenReadError, as_strata_error, translated
 from strata.storage.contracts.options import StorageOptions
-from strata.storage.contracts.store import ByteRange, FileInfo, Output, PartUpload, Store
+from strata.storage.contracts.store import ByteRange, FileInfo, FileKind, Output, PartUpload, Store
 from strata.storage.contracts.url import LOCAL, Url
 from strata.storage.stores import webhdfs
 from strata.storage.stores.endpoints import endpoint_failed, next_endpoint
@@ -111,8 +113,8 @@ class FsspecStore(Store):
             # Listings are cached by process; another process may have written since.
             filesystem.invalidate_cache()
             found = dict(_walk(filesystem, url.path))
-        prefix = str(url).removesuffix(url.path)
-        prefix = f"{url.scheme}://" if prefix == str(url) else prefix
+        prefix = url.spelled.removesuffix(url.path)
+        prefix = f"{url.scheme}://" if prefix == url.spelled else prefix
         return sorted(
             _file_info(Url.parse(f"{prefix}{path}"), facts) for path, facts in found.items()
         )
@@ -214,7 +216,7 @@ class FsspecStore(Store):
 
 def _check_version(pin: FileInfo, now: FileInfo) -> None:
     if now.identity != pin.identity:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"{pin.url} was replaced while it was read", hint="run the same command again"
         )
 
@@ -235,7 +237,19 @@ def _file_info(url: Url, facts: Mapping[str, Any]) -> FileInfo:
     stamp = next((facts[key] for key in _TIME_KEYS if facts.get(key)), None)
     modified = _nanoseconds(stamp)
     identity = etag or str(stamp or "" if modified is None else modified)
-    return FileInfo(url, int(facts["size"] or 0), identity, modified)
+    return FileInfo(url, int(facts["size"] or 0), identity, modified, _kind(url, facts))
+
+
+def _kind(url: Url, facts: Mapping[str, Any]) -> FileKind:
+    if facts.get("type") != "other" or url.scheme != LOCAL:
+        return FileKind.FILE
+    try:
+        mode = os.stat(url.path).st_mode
+    except OSError:
+        return FileKind.DANGLING_LINK
+    if stat.S_ISDIR(mode):
+        return FileKind.LINKED_FOLDER
+    return FileKind.FILE if stat.S_ISREG(mode) else FileKind.SPECIAL_FILE
 
 
 def _nanoseconds(stamp: object) -> int | None:

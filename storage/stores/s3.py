@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
-from strata.errors import ConflictError, InputMissingError
+from strata.errors import ConcurrentChangeError, InputMissingError
 from strata.storage.contracts.store import ByteRange, PartUpload
 from strata.storage.transfer.metering import Event, record
 
@@ -78,7 +78,7 @@ class StrataS3(S3FileSystem):  # type: ignore[misc]
         body = response["Body"]
         try:
             if etag and response["ETag"].strip('"') != etag:
-                raise ConflictError(
+                raise ConcurrentChangeError(
                     f"s3://{path} was replaced while it was read", hint="run the same command again"
                 )
             while chunk := await body.read(_CHUNK):

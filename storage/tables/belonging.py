@@ -24,6 +24,7 @@ __all__ = [
     "Mismatch",
     "TableWatch",
     "findings_of",
+    "findings_without_catalog",
     "lost_tables",
     "newer_marks",
     "older_catalog",
@@ -67,11 +68,14 @@ HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that does not fit: which kind, where, and the sentence that tells it."""
+    """One thing that does not fit: which kind, where, and what is there."""
 
     mismatch: Mismatch
     url: str
     told: str
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.told}"
 
 
 def findings_of(
@@ -91,50 +95,58 @@ def findings_of(
         if record is not None:
             found += _of_record(place, record, entry)
         elif entry and entry.knows(place.folder):
-            told = (
-                f"{place.folder} in tier {place.name} has no {corpus!r} files any more, and the "
-                "catalog knows that it had"
-            )
+            told = f"no files of corpus {corpus} any more, and there were some"
             found.append(Finding(Mismatch.LOST_PLACE, str(place.folder), told))
     home = str(places[0].folder)
-    if entry and entry.home and not is_same_place(entry.home, home):
-        told = f"the catalog says that the corpus is in {entry.home}, the settings say {home}"
+    moved = any(each.mismatch is Mismatch.COPY for each in found)
+    if entry and entry.home and not moved and not is_same_place(entry.home, home):
+        told = f"the warehouse of the settings, and the catalog is that of {entry.home}"
         found.append(Finding(Mismatch.OTHER_WAREHOUSE, home, told))
     return found
 
 
+def findings_without_catalog(
+    corpus: str, places: Sequence[Place], files: PlaceFiles
+) -> list[Finding]:
+    """What does not fit among the places themselves, for what reads no table."""
+    home = places[0].folder
+    known = files.records.get(home) or next(iter(files.records.values()), None)
+    if known is None:
+        return []
+    entry = CatalogEntry(known.id, folders=frozenset({str(home)}))
+    return findings_of(corpus, places, files, entry)
+
+
 def _of_record(place: Place, record: PlaceRecord, entry: CatalogEntry | None) -> list[Finding]:
-    owner = f"corpus {record.corpus} ({record.id[:8]}) of warehouse {record.warehouse}"
+    owner = f"files of corpus {record.corpus} ({record.id[:8]}) of warehouse {record.warehouse}"
+    url = str(place.folder)
     if entry is None or not entry.id:
-        told = f"{place.folder} holds files of {owner}, which the catalog does not know"
-        return [Finding(Mismatch.LOST_CATALOG, str(place.folder), told)]
+        told = f"{owner}, which the catalog does not know"
+        return [Finding(Mismatch.LOST_CATALOG, url, told)]
     if record.id != entry.id:
-        told = f"{place.folder} holds files of {owner}, and the catalog is that of {entry.id[:8]}"
-        return [Finding(Mismatch.OTHER_CORPUS, str(place.folder), told)]
+        told = f"{owner}, and this is corpus {entry.id[:8]}"
+        return [Finding(Mismatch.OTHER_CORPUS, url, told)]
     if not is_same_place(record.place, place.folder):
-        told = f"{place.folder} is a copy of {record.place}, or that was renamed: it says so itself"
-        return [Finding(Mismatch.COPY, str(place.folder), told)]
+        told = f"a copy of {record.place}, or that folder under a new name"
+        return [Finding(Mismatch.COPY, url, told)]
     return []
 
 
 def unclaimed(place: Place, files: int) -> Finding:
     """A place has files of tables that no catalog in reach refers to."""
-    told = (
-        f"{place.folder} in tier {place.name} holds {files:,} file(s) of a corpus, and the catalog "
-        "refers to none of them"
-    )
+    told = f"{files:,} file(s) of a corpus, and the catalog refers to none of them"
     return Finding(Mismatch.UNCLAIMED, str(place.folder), told)
 
 
 def older_catalog(table: str, known: str, there: str) -> Finding:
     """The catalog names older metadata of a table than there is."""
-    told = f"the catalog has {known} for table {table}, and there is {there}"
+    told = f"the catalog has {known}, and there is {there}"
     return Finding(Mismatch.OLDER_CATALOG, table, told)
 
 
 def lost_tables(corpus: str, tables: Sequence[str], home: Url) -> Finding:
     """The catalog lacks tables that were published."""
-    told = f"the catalog lacks {', '.join(tables)} of corpus {corpus}, which {home} had"
+    told = f"the catalog lacks {', '.join(tables)} of corpus {corpus}, which was there"
     return Finding(Mismatch.OLDER_CATALOG, str(home), told)
 
 
@@ -145,10 +157,13 @@ def refuse(corpus: str, findings: Sequence[Finding]) -> None:
         IdentityError: something does not; it tells what was found where, and the remedies.
     """
     if findings:
+        urls: dict[str, list[str]] = {}
+        for finding in findings:
+            urls.setdefault(finding.told, []).append(finding.url)
+        told = (f"{', '.join(places)}: {what}" for what, places in urls.items())
         kinds = dict.fromkeys(HINTS[finding.mismatch] for finding in findings)
         raise IdentityError(
-            f"corpus {corpus} is not touched: " + "; ".join(each.told for each in findings),
-            hint="; ".join(kinds),
+            f"corpus {corpus} is not touched. Found at {'; at '.join(told)}", hint="; ".join(kinds)
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, IdentityError, SettingsError
+from strata.errors import ConcurrentChangeError, IdentityError, SettingsError
 from strata.settings import Settings
 from strata.storage.contracts.faults import translated
 from strata.storage.contracts.options import StorageOptions, from_environment
@@ -21,6 +21,7 @@ from strata.storage.tables.belonging import (
     Finding,
     TableWatch,
     findings_of,
+    findings_without_catalog,
     newer_marks,
     refuse,
     unclaimed,
@@ -65,6 +66,7 @@ __all__ = [
     "check_catalog_file",
     "look_at",
     "open_corpus",
+    "refuse_places",
 ]
 
 # Part of the primary key in SQL catalogs, so it may never change.
@@ -193,8 +195,12 @@ class Corpus:
             entry = write_entry(self._catalog, self.name, corpus_id, places[0].folder, folders)
         self.membership = replace(self.membership, entry=entry)
 
-    def load_marks(self) -> None:
-        """Load every table, so that the marks are those of their present states."""
+    def load_tables(self) -> None:
+        """Load every table, which checks it, so that the marks are those of the present states.
+
+        Raises:
+            IdentityError: one lies outside of the warehouse, or is lost or older than it was.
+        """
         for name in self.existing_tables():
             self.table(name).existing()
 
@@ -242,7 +248,7 @@ class Corpus:
             # Hive and Glue also list tables of other formats.
             return None
         except NoSuchTableError as error:
-            raise ConflictError(
+            raise ConcurrentChangeError(
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error
@@ -349,6 +355,17 @@ def look_at(settings: Settings) -> Look:
     if not look.findings and not look.membership.entry_id and not look.tables():
         look.findings = _unclaimed(store, places)
     return look
+
+
+def refuse_places(settings: Settings) -> None:
+    """Check that the places of a corpus belong together, without asking the catalog.
+
+    Raises:
+        IdentityError: they do not.
+    """
+    places = places_of(settings)
+    files = read_places(open_store(StorageOptions.of(settings)), places)
+    refuse(settings.corpus, findings_without_catalog(settings.corpus, places, files))
 
 
 def _unclaimed(store: Store, places: Sequence[Place]) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from strata.errors import BalanceError, ConflictError
+from strata.errors import BalanceError, ConcurrentChangeError
 from strata.storage.iceberg.catalog_errors import catalog_errors
 from strata.storage.layout.properties import CONTENT_KEY, PREFIX, RUN_ID, VERSION_KEY
 from strata.storage.tables.file_lineage import FileLineage
@@ -83,7 +83,7 @@ def edit_files(
         }
         named = {CONTENT_KEY: content_key, RUN_ID: run_id, VERSION_KEY: VERSION}
         if newest_key(iceberg.metadata) != onto:
-            raise ConflictError(
+            raise ConcurrentChangeError(
                 f"{table.name} has another result than a moment ago",
                 hint="let the other run finish, then run the same command again",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, IdentityError
+from strata.errors import ConcurrentChangeError, IdentityError
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.url import Url
 from strata.storage.iceberg.catalog_errors import catalog_errors
@@ -106,7 +106,7 @@ def rebuild_catalog(look: Look, plan: list[RebuiltTable]) -> Corpus:
             try:
                 catalog.register_table((name, each.table), str(each.metadata))
             except TableAlreadyExistsError as error:
-                raise ConflictError(
+                raise ConcurrentChangeError(
                     f"another process made table {name}.{each.table} in the catalog meanwhile",
                     hint="run the same command again",
                 ) from error

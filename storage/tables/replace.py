@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from strata.errors import BalanceError, ConflictError
+from strata.errors import BalanceError, ConcurrentChangeError, ConflictError
 from strata.storage.iceberg.catalog_errors import catalog_errors
 from strata.storage.layout.properties import RUN_ID
 from strata.storage.layout.records import PRESENT
@@ -142,7 +142,7 @@ def still_there(name: str, urls: Sequence[str], present: Mapping[str, DataFile])
     """
     gone = [url for url in urls if url not in present]
     if gone:
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"{name} has no file {gone[0]} any more",
             hint="another run replaced it; run the same command again",
         )

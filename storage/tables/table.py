@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from strata.errors import ConflictError, SettingsError
+from strata.errors import ConcurrentChangeError, ConflictError, SettingsError
 from strata.partition_settings import PartitionField
 from strata.storage.contracts.url import Url
 from strata.storage.iceberg.catalog_errors import catalog_errors, retry_lost_races
@@ -250,7 +250,7 @@ class CorpusTable(TableReader):
             if head == snapshot:
                 return
             if head != expected:
-                raise ConflictError(
+                raise ConcurrentChangeError(
                     f"another run published to {self.name} meanwhile",
                     hint="let the other run finish, then run the same command again",
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from strata.errors import ConflictError, SettingsError
+from strata.errors import ConcurrentChangeError, ConflictError, SettingsError
 from strata.storage.iceberg.catalog_errors import catalog_errors, retry_lost_races
 from strata.storage.layout.records import PRESENT
 from strata.storage.tables.catalog import Corpus
@@ -59,7 +59,7 @@ def tag_corpus(corpus: Corpus, name: str) -> dict[str, int]:
             _set_tag(corpus.table(table), name, snapshot)
     if _settled(corpus) != state:
         delete_tag(corpus, name)
-        raise ConflictError(
+        raise ConcurrentChangeError(
             f"another run published to corpus {corpus.name} while it was tagged; it has no tag",
             hint="let the other run finish, then run the same command again",
         )

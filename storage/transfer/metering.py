@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -77,6 +78,8 @@ class IoMeter:
         cache_misses: blocks that were not in the cache.
         cache_bytes: bytes that came from the cache.
         cache_faults: blocks that the cache could not store, or that were damaged.
+        read_seconds: time that readers waited in reads, of all tasks together.
+        write_seconds: time that writers waited in writes, likewise.
         files: reads of each data file, by its name; all of one meter count as one read.
     """
 
@@ -90,6 +93,8 @@ class IoMeter:
     cache_misses: int = 0
     cache_bytes: int = 0
     cache_faults: int = 0
+    read_seconds: float = field(default=0.0, compare=False)
+    write_seconds: float = field(default=0.0, compare=False)
     files: dict[str, FileReads] = field(default_factory=dict)
 
     def __add__(self, other: IoMeter) -> IoMeter:
@@ -105,25 +110,28 @@ class IoMeter:
             self.files[name] = self.files.get(name, FileReads()) + reads
         return self
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, float]:
         """Every number of the meter by its name, without the files."""
         return {
             each.name: getattr(self, each.name) for each in fields(self) if each.name != "files"
         }
 
-    def count_read(self, url: Url, size: int, *, requests: int) -> None:
-        """Record ``size`` bytes that were read from a file in ``requests`` requests."""
-        name = url.name
+    def count_read(self, url: Url, size: int, *, requests: int, began: float) -> None:
+        """Record ``size`` bytes of a file that were read in ``requests`` requests since a time."""
+        name, seconds = url.name, time.perf_counter() - began
         with _LOCK:
+            self.read_seconds += seconds
             self.bytes_read += size
             self.read_requests += requests
             if name in self.files or facts_of_name(name).codec:
                 before = self.files.get(name, FileReads(1))
                 self.files[name] = FileReads(before.reads, before.n_bytes + size)
 
-    def count_write(self, size: int, *, requests: int) -> None:
-        """Record ``size`` bytes that were written in ``requests`` requests."""
+    def count_write(self, size: int, *, requests: int, began: float) -> None:
+        """Record ``size`` bytes that were written in ``requests`` requests since a time."""
+        seconds = time.perf_counter() - began
         with _LOCK:
+            self.write_seconds += seconds
             self.bytes_written += size
             self.write_requests += requests
 
@@ -206,17 +214,19 @@ class MeteredStore(Store):
 
     def read_ranges(self, url: Url, ranges: Sequence[ByteRange]) -> list[bytes]:
         """Read several ranges of a file."""
+        began = time.perf_counter()
         with counting(self.meter):
             parts = self.inner.read_ranges(url, ranges)
         size = sum(len(part) for part in parts)
-        self.meter.count_read(url, size, requests=len(parts) * _calls(url))
+        self.meter.count_read(url, size, requests=len(parts) * _calls(url), began=began)
         return parts
 
     def read_tail(self, url: Url, count: int) -> tuple[FileInfo, bytes]:
         """Size and identity of one file, and its last bytes."""
+        began = time.perf_counter()
         with counting(self.meter):
             info, data = self.inner.read_tail(url, count)
-        self.meter.count_read(url, len(data), requests=_calls(url))
+        self.meter.count_read(url, len(data), requests=_calls(url), began=began)
         return info, data
 
     def pinned(self, info: FileInfo) -> Store:
@@ -238,24 +248,27 @@ class _MeteredInput(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
+        began = time.perf_counter()
         with counting(self._meter):
             data = self._inner.read(-1 if size is None else size)
-        self._meter.count_read(self._url, len(data), requests=self._requests)
+        self._meter.count_read(self._url, len(data), requests=self._requests, began=began)
         return data
 
     def read1(self, size: int = -1) -> bytes:
         return self.read(size)
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        began = time.perf_counter()
         with counting(self._meter):
             count: int = cast("Any", self._inner).readinto(buffer)
-        self._meter.count_read(self._url, count, requests=self._requests)
+        self._meter.count_read(self._url, count, requests=self._requests, began=began)
         return count
 
     def readline(self, size: int | None = -1) -> bytes:
+        began = time.perf_counter()
         with counting(self._meter):
             line = self._inner.readline(-1 if size is None else size)
-        self._meter.count_read(self._url, len(line), requests=0)
+        self._meter.count_read(self._url, len(line), requests=0, began=began)
         return line
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -280,17 +293,20 @@ class _MeteredOutput(Output):
         return self._inner.sends_behind
 
     def write(self, data: ReadableBuffer) -> int:
+        began = time.perf_counter()
         with counting(self._meter):
             count = self._inner.write(data)
-        self._meter.count_write(count, requests=self._requests)
+        self._meter.count_write(count, requests=self._requests, began=began)
         return count
 
     def tell(self) -> int:
         return self._inner.tell()
 
     def close(self) -> None:
+        began = time.perf_counter()
         with counting(self._meter):
             self._inner.close()
+        self._meter.count_write(0, requests=0, began=began)
         super().close()
 
     def discard(self) -> None:

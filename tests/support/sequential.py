@@ -73,7 +73,7 @@ class Session:
 class FakeSession(Session):
     """Stands for the session of a run, which never starts a JVM."""
 
-    seconds, parallelism, started = 0.0, 2, False
+    seconds, parallelism, started, waiting = 0.0, 2, False, False
 
     def __init__(self, *_: Any) -> None:
         pass

@@ -21,20 +21,20 @@ SEED = 20_260
 DAEMON = f"-m\0{DAEMON_MODULE}\0".encode()
 # Parts of the progress lines after which the run is killed, and the longest wait after the line.
 MOMENTS = [
-    ("strata: shard: read", 4.0),
-    ("strata: shard: balance", 1.0),
-    ("strata: dedup: shuffle", 5.0),
-    ("strata: dedup: shuffle bands, verify buckets: done", 1.0),
-    ("strata: tokenize: encode", 2.0),
-    ("strata: tokenize: encode, write tokens and clean: done", 0.5),
-    ("strata: compress: rewrite", 1.5),
+    ("shard: read", 4.0),
+    ("shard: balance", 1.0),
+    ("dedup: shuffle", 5.0),
+    ("dedup: shuffle bands, verify buckets: done", 1.0),
+    ("tokenize: encode", 2.0),
+    ("tokenize: encode, write tokens and clean: done", 0.5),
+    ("compress: rewrite", 1.5),
 ]
 
 
 def _kill_after(process: subprocess.Popen[str], line: str, delay: float) -> None:
     assert process.stderr is not None
     for said in process.stderr:
-        if said.startswith(line):
+        if f": {line}" in said:
             time.sleep(delay)
             break
     # The driver, its JVM and its workers, as when a machine dies.
@@ -60,7 +60,7 @@ def test_retract_killed_then_resumed_same_tables(project: Project, tmp_path: Pat
     asked = ("retract", str(project.file), "--id", "doc-0", "--id", "doc-3", "--master", "local[2]")
     process = project.start(*asked)
     # Its intent is published by then, and the tables are not.
-    _kill_after(process, "strata: retract: rewrite tokens", 0)
+    _kill_after(process, "retract: rewrite tokens", 0)
 
     refused = project.run("run", str(project.file), "--master", "local[2]")
     resumed = project.run("retract", str(project.file), "--resume", "--master", "local[2]")
@@ -83,7 +83,7 @@ def test_run_driver_alone_killed_then_again_same_tables(
 ) -> None:
     process = project.start("run", str(project.file), "--master", "local[2]")
     assert process.stderr is not None
-    next(said for said in process.stderr if said.startswith("strata: dedup"))
+    next(said for said in process.stderr if ": dedup: " in said)
     process.kill()
     process.communicate(timeout=TIMEOUT)
 

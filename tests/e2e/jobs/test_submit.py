@@ -6,15 +6,13 @@ import json
 import subprocess
 from pathlib import Path
 
-import pyspark
 import pytest
 
-from strata.jobs.session.java import find_java
 from strata.jobs.session.shipping import build_archive
-from tests.support.processes.bare_python import bare_environment, make_bare_python
+from tests.support.processes.bare_python import make_bare_python
 from tests.support.processes.commands import TIMEOUT, Finished, Project
+from tests.support.processes.submitting import submit_command, submit_environment
 
-JOBS = Path(__file__).parents[3] / "jobs"
 SCRIPTS = ("shard_documents", "deduplicate_documents", "tokenize_documents", "compress_tables")
 
 
@@ -25,23 +23,13 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _submit(project: Project, python: Path, archive: Path, script: str, *more: str) -> Finished:
-    env = bare_environment() | {
-        "JAVA_HOME": str(find_java().home),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYSPARK_PYTHON": str(python),
-        "PYSPARK_DRIVER_PYTHON": str(python),
-    }
     done = subprocess.run(
-        [
-            str(Path(pyspark.__file__).parent / "bin" / "spark-submit"),
-            *("--master", "local[2,4]", "--driver-memory", "1g", "--py-files", str(archive)),
-            *(str(JOBS / f"{script}.py"), "--conf-file", str(project.file), *more),
-        ],
+        submit_command(archive, script, "--conf-file", str(project.file), *more),
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
         cwd=project.folder,
-        env=env,
+        env=submit_environment(python),
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 

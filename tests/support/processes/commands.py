@@ -61,7 +61,7 @@ class Project:
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a command of the CLI."""
         return subprocess.Popen(
-            [sys.executable, "-m", "strata.jobs.cli", *arguments],
+            [sys.executable, "-m", "strata.jobs.console", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

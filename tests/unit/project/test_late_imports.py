@@ -33,6 +33,8 @@ class Reason(Enum):
             "fsspec.implementations.webhdfs",
         }
     )
+    # Ctrl-C ends the command in order from its first moment on.
+    SIGNALS = frozenset({"argparse"})
     # What is missing in an installation is reported by the doctor instead of stopping it.
     PROBE = frozenset({"strata.storage.tables.catalog"})
 
@@ -57,6 +59,9 @@ LATE: dict[str, dict[str, Reason]] = {
     "strata.jobs.command.entry": {
         "strata.jobs.planning.dry_run": Reason.COMMAND,
         "strata.jobs.report.summary": Reason.COMMAND,
+    },
+    "strata.jobs.console": {
+        "strata.jobs.cli": Reason.SIGNALS,
     },
     "strata.jobs.corpus": {
         "duckdb": Reason.OPTIONAL,
@@ -102,6 +107,9 @@ LATE: dict[str, dict[str, Reason]] = {
     },
     "strata.jobs.runner.launch": {
         "strata.jobs.runner.run": Reason.COMMAND,
+    },
+    "strata.jobs.session.forwarding": {
+        "pyspark.java_gateway": Reason.SPARK,
     },
     "strata.jobs.session.spark": {
         "py4j.protocol": Reason.SPARK,
@@ -217,6 +225,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "strata.pipelines.tokenization.engine": Reason.WORKER,
     },
     "strata.pipelines.tokenization.training": {
+        "strata.pipelines.tokenization.long_pieces": Reason.WORKER,
         "tokenizers": Reason.WORKER,
     },
     "strata.storage.checksums.rows": {

@@ -1,13 +1,18 @@
 """Runs after a retraction do not bring its documents back."""
 
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from strata.errors import ConflictError
+from strata.errors import ConflictError, IdentityError
 from strata.pipelines.execution.stage import StageStatus
 from strata.pipelines.retraction.run import run_retract
 from strata.pipelines.stages.shard import run_shard
 from strata.pipelines.stages.tokenize import run_tokenize
+from strata.storage.tables.catalog import look_at
+from strata.storage.tables.rebuild import plan_rebuild, rebuild_catalog
 from tests.support.corpora.complete import run_all, write_records
 from tests.support.corpora.retracted import Project, assert_same, by_ids, request, words
 from tests.support.rows import rows_of
@@ -43,6 +48,28 @@ def test_rebuild_retracted_documents_do_not_come_back(project):
     assert report.rejected == {"retracted": 5}
     assert [row["excerpt"] for row in rows_of(context, "rejects")] == [""] * 5
     assert run_all(project.context())[0].status is StageStatus.SKIPPED
+
+
+def test_lost_catalog_is_made_anew_and_retracted_documents_do_not_come_back(project):
+    context = project.built()
+    run_retract(context, by_ids("f4-0"))
+    tables = context.corpus.existing_tables()
+    context.corpus.close()
+    (Path(context.settings.warehouse) / "catalog.db").unlink()
+    with pytest.raises(IdentityError, match="the catalog does not know"):
+        project.context()
+
+    with closing(look_at(context.settings)) as look:
+        rebuild_catalog(look, plan_rebuild(look)).close()
+
+    context = project.context()
+    assert context.corpus.existing_tables() == tables
+    assert {report.status for report in run_all(context)} == {StageStatus.SKIPPED}
+    assert "f4-0" not in {row["id"] for row in rows_of(context, "documents")}
+    lines = (project.folder / "in/a/part.jsonl").read_bytes() + b'{"id": "new", "text": "new"}\n'
+    (project.folder / "in/a/part.jsonl").write_bytes(lines)
+    rebuilt = project.context(shard={"changed_inputs": "rebuild", "max_reject_ratio": 0})
+    assert run_all(rebuilt)[0].rejected == {"retracted": 1}
 
 
 def test_new_inputs_after_a_retraction_are_appended_without_its_documents(project):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -112,6 +113,40 @@ def test_storage_verify_tells_a_lost_catalog(filled, corpus, file, capsys):
     database.unlink()
     assert main(["storage", "verify", file, "--quick"]) == 4
     assert "restore the catalog's database" in capsys.readouterr().err
+
+
+def test_storage_rebuild_catalog_brings_a_lost_one_back(filled, corpus, file, say, capsys):
+    tag_corpus(corpus, "v1")
+    database = Path((corpus.warehouse / "catalog.db").path)
+    corpus.close()
+    database.unlink()
+    code, found = say("rebuild-catalog", "--dry-run")
+    assert (code, found["tables"], found["rebuilt"][0]["tags"]) == (0, 1, "v1")
+    assert not database.exists()
+    assert main(["storage", "rebuild-catalog", file]) == 0
+    assert "tables registered: 1" in capsys.readouterr().out
+    assert say("verify")[0] == 0
+    assert say("rebuild-catalog")[1]["tables"] == 0
+
+
+def test_storage_rebuild_catalog_of_an_empty_warehouse_is_told(file, capsys):
+    assert main(["storage", "rebuild-catalog", file, "--set", "corpus=none"]) == 3
+    assert "has no metadata of tables of corpus none" in capsys.readouterr().err
+
+
+def test_storage_adopt_lists_and_does_it_only_with_yes(filled, corpus, file, say, capsys, settings):
+    cold = Path((tiers_of(settings)["cold"].url / "web").path)
+    corpus.close()
+    shutil.rmtree(cold)
+    assert main(["storage", "gc", file]) == 4
+    assert "strata storage adopt FILE" in capsys.readouterr().err
+    code, found = say("adopt")
+    assert (code, found["adopted"], len(found["wrong"]), len(found["places"])) == (0, False, 1, 2)
+    assert main(["storage", "gc", file]) == 4
+    assert main(["storage", "adopt", file]) == 0
+    assert f"wrong: file://{cold}: no files" in capsys.readouterr().out
+    assert say("adopt", "--yes")[1]["adopted"] is True
+    assert main(["storage", "gc", file]) == 0
 
 
 def test_storage_verify_tells_which_tag_keeps_a_broken_file(filled, corpus, make, say):

@@ -30,6 +30,8 @@ def shard_stage(**changes):
                 bytes_written=120_000_000,
                 read_requests=500,
                 write_requests=360,
+                read_seconds=2.0,
+                write_seconds=2.0,
             ),
             text_bytes=700_000_000,
             files_written=17,
@@ -157,9 +159,17 @@ def test_page_stages_have_every_figure(label, cells):
 def test_page_stages_show_bytes_and_requests_of_reading_and_writing():
     page = render_page(report(stages=[shard_stage()]), [])
     reading, writing = (page.split(f">{name}</th>")[1] for name in ("Reading", "Writing"))
-    labels = ("MB", "MB/s", "requests", "requests per MB")
+    labels = ("MB", "MB/s of stage time", "requests", "requests per MB")
     assert [row_of(reading, label) for label in labels] == [["250"], ["25.0"], ["500"], ["2.0"]]
     assert [row_of(writing, label) for label in labels] == [["120"], ["12.0"], ["360"], ["3.0"]]
+    assert row_of(reading, "MB/s of read time") == ["125"]
+    assert row_of(writing, "MB/s of write time") == ["60.0"]
+
+
+def test_page_of_a_local_run_takes_no_call_for_a_request():
+    tables = {"documents": table(location="file:///lake/documents/data")}
+    page = render_page(report(stages=[shard_stage()], tables=tables), [])
+    assert "requests" not in page
 
 
 def test_page_shows_tables_with_their_places_and_the_sum():
@@ -241,7 +251,7 @@ def test_page_of_zeros_divides_by_nothing(cores):
         seconds=0.0, session_seconds=0.0, stages=empty, tables=tables, machine={"cores": cores}
     )
     page = render_page(zero, [zero])
-    assert row_of(page, "MB/s") == row_of(page, "CPU use") == ["–"] * 4
+    assert row_of(page, "MB/s of stage time") == row_of(page, "CPU use") == ["–"] * 4
     assert not re.search(r"\b(?:nan|inf)\b", page)
 
 

@@ -2,13 +2,18 @@
 
 import io
 import json
+import logging
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from strata.errors import (
     BalanceError,
+    ConcurrentChangeError,
     ConflictError,
     InputError,
     MachineError,
@@ -40,6 +45,7 @@ def ends(error):
         (InputError("s", hint="h"), 3, False),
         (RejectLimitError("s", hint="h"), 3, False),
         (ConflictError("s", hint="h"), 4, False),
+        (ConcurrentChangeError("s", hint="h"), 4, True),
         (BalanceError("s", hint="h"), 5, False),
         (TransientError("s", hint="h"), 75, True),
     ],
@@ -69,6 +75,38 @@ def test_guarded_foreign_error_translated(error, code, words):
 
     assert found == line["code"] == code
     assert words in line["reason"]
+
+
+def test_guarded_libraries_log_nothing_to_stderr(capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+    def work():
+        logging.getLogger("pyiceberg.table").warning("Commit failed due to a concurrent update")
+        return 0
+
+    assert guarded(work) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_guarded_terminated_is_told_though_what_it_closed_failed():
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            raise ConnectionRefusedError("Spark is gone")
+
+    stream = io.StringIO()
+    assert guarded(work, "run-1", stream) == 143
+    *told, line = stream.getvalue().splitlines()
+    assert json.loads(line) == {
+        "code": 143,
+        "reason": "ended by SIGTERM",
+        "hint": "the same command goes on",
+        "retryable": True,
+        "run_id": "run-1",
+    }
+    assert told == ["strata: error: ended by SIGTERM", "strata: hint: the same command goes on"]
 
 
 def test_guarded_no_error_returns_the_result():

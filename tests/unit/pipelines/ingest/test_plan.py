@@ -10,8 +10,9 @@ from strata.pipelines.ingest.plan import (
     pack_splits,
     plan_shard,
 )
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.listing import FoundInput, Listing
-from strata.pipelines.readers.split import Compression, ReadOptions, Split
+from strata.pipelines.readers.split import ReadOptions, Split
 from strata.pipelines.tables.inputs import KnownInput
 from strata.settings import InputFormat, Settings
 from strata.storage.tables.publish import PublishMode
@@ -140,6 +141,7 @@ def test_plan_changed_or_gone_file_rebuilds_where_that_is_allowed(now):
     [
         {"dedup": {"ngram": 3}},
         {"shard": {"max_document_mb": 7}},
+        {"shard": {"nul": "reject"}},
     ],
 )
 def test_plan_settings_that_change_documents_read_everything_anew(changed):
@@ -154,7 +156,13 @@ def test_plan_settings_that_change_documents_read_everything_anew(changed):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"split_mb": 1}, {"target_file_mb": 1}, {"max_reject_ratio": 0.5}, {"max_document_mb": 256}],
+    [
+        {"split_mb": 1},
+        {"target_file_mb": 1},
+        {"max_reject_ratio": 0.5},
+        {"max_document_mb": 256},
+        {"nul": "remove"},
+    ],
 )
 def test_plan_settings_of_speed_and_limits_change_nothing(changed):
     warehouse = Warehouse()

@@ -11,8 +11,9 @@ import pytest
 from strata.pipelines.ingest.plan import Retractions, plan_shard
 from strata.pipelines.lineage.keys import NO_ITEMS, cuts_key
 from strata.pipelines.lineage.upstream import Upstream
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.listing import FoundInput, Listing
-from strata.pipelines.readers.split import Compression, ReadOptions
+from strata.pipelines.readers.split import ReadOptions
 from strata.pipelines.tables.other_corpora import BenchmarkCorpus, Origin, ReferenceCorpus
 from strata.pipelines.tables.state import TableStates
 from strata.pipelines.tokenization.identity import tokens_key

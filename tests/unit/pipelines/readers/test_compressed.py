@@ -109,7 +109,7 @@ def test_compressed_file_with_flipped_bits_is_corrupt(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("data", [PLAIN[:100], b"\0" * 100, b"PK\3\4 something else entirely"])
+@pytest.mark.parametrize("data", [b"words" * 9, b"\0" * 100, b"PK something else entirely"])
 def test_compressed_suffix_on_other_content_is_corrupt(tmp_path, suffix, data):
     reject = broken(write(tmp_path, suffix, data))
     assert reject.reason is RejectReason.CORRUPT_FILE

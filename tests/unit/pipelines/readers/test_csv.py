@@ -70,7 +70,7 @@ def test_csv_byte_order_mark_crlf_and_blank_lines_are_no_content(tmp_path):
         (b"a", RejectReason.RAGGED_ROW),
         (b"caf\xe9,b,c", RejectReason.INVALID_UTF8),
         (b"a,b,\xed\xa0\x80", RejectReason.INVALID_UTF8),
-        (b"nul \0,b,c", RejectReason.NUL_CHARACTER),
+        (b"\0,b,c", RejectReason.EMPTY_TEXT),
         (b",b,c", RejectReason.EMPTY_TEXT),
         (b'"a"b,b,c', RejectReason.INVALID_CSV),
         (b"x" * 3000 + b",b,c", RejectReason.TOO_LONG),

@@ -7,9 +7,9 @@ import tracemalloc
 import pytest
 import zstandard
 
-from strata.pipelines.readers.decompress import DamagedStream, plain_chunks
+from strata.pipelines.readers.compression import Compression
+from strata.pipelines.readers.decompress import DamagedStream, plain_chunks, raw_chunks
 from strata.pipelines.readers.rejects import RejectReason
-from strata.pipelines.readers.split import Compression
 
 
 def zstd(data):
@@ -36,7 +36,7 @@ class Short(io.BytesIO):
 
 
 def plain(data, codec, handle=io.BytesIO):
-    return b"".join(plain_chunks(handle(data), codec))
+    return b"".join(plain_chunks(raw_chunks(handle(data)), codec))
 
 
 def damage(data, codec):
@@ -107,7 +107,7 @@ def test_decompress_very_repetitive_content_comes_in_bounded_chunks(codec):
     }
     packed = maker[codec]()
     tracemalloc.start()
-    size = sum(len(chunk) for chunk in plain_chunks(io.BytesIO(packed), codec))
+    size = sum(len(chunk) for chunk in plain_chunks(raw_chunks(io.BytesIO(packed)), codec))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert size >= 100 << 20

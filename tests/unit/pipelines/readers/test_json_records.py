@@ -48,7 +48,7 @@ def test_jsonl_metadata_does_not_depend_on_the_lines_around(reader, members, exp
         (b'{"text":"x","\xff":1}', "invalid_utf8"),
         (b'{"text":"x","id":"\xff"}', "invalid_utf8"),
         (b'{"text":"overlong \xc0\xaf"}', "invalid_utf8"),
-        (b'{"text":"x","n":"\0"}', "nul_character"),
+        (b'{"text":"x","n":"a"\0}', "nul_character"),
         (b'\0{"text":"x"}', "nul_character"),
         (b'{"text":"x","deep":' + b"[" * 90_000 + b"]" * 90_000 + b"}", "too_deeply_nested"),
         (b"[" * 90_000, "too_deeply_nested"),
@@ -81,11 +81,6 @@ def test_jsonl_any_key_can_feed_a_column_or_the_metadata(reader, key):
 def test_jsonl_field_named_metadata_can_be_the_text(reader):
     reading = reader.read("a.jsonl", b'{"metadata":"x","text":"y"}\n', fields={"text": "metadata"})
     assert (reading.texts, reading.metadata) == (["x"], [{"text": "y"}])
-
-
-def test_jsonl_dotted_field_does_not_reach_into_objects(reader):
-    data = b'{"a":{"b":"x"}}\n'
-    assert reader.read("a.jsonl", data, fields={"text": "a.b"}).refused == [(0, "missing_text")]
 
 
 def test_jsonl_ever_new_keys_do_not_depend_on_the_blocks(reader):

@@ -1,11 +1,12 @@
+import json
 import os
 import pickle
 
 import pytest
 
 from strata.errors import InputMissingError, SettingsError
+from strata.pipelines.readers.compression import Compression
 from strata.pipelines.readers.listing import list_inputs
-from strata.pipelines.readers.split import Compression
 from strata.settings import FieldMapping, InputFormat, InputSettings
 from strata.storage.stores.fsspec_store import FsspecStore
 
@@ -34,6 +35,9 @@ def names(found, folder):
         ("a.json.zst", "jsonl", Compression.ZSTD),
         ("a.JSONL.BZ2", "jsonl", Compression.BZIP2),
         ("a.jsonl.xz", "jsonl", Compression.XZ),
+        ("a.JSONL.ZSTD", "jsonl", Compression.ZSTD),
+        ("a.Json.GZIP", "jsonl", Compression.GZIP),
+        ("a.csv.bzip2", "csv", Compression.BZIP2),
         ("a.parquet", "parquet", Compression.NONE),
         ("a.zstd.parquet", "parquet", Compression.NONE),
         ("a.csv.gz", "csv", Compression.GZIP),
@@ -170,3 +174,49 @@ def test_listing_numbered_file_keeps_every_fact_and_pickles(tmp_path):
     assert file.url.path == str(tmp_path / "a.csv.gz")
     kept = ("uri", "size", "identity", "source", "format", "compression", "options", "cause")
     assert all(getattr(file, name) == getattr(found, name) for name in kept)
+
+
+def test_listing_names_that_are_not_utf8_are_text_that_leads_back(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    with open(folder + b"/na\xefve.jsonl", "wb") as file:
+        file.write(b'{"text": "x"}\n')
+    for path in (tmp_path, f"{tmp_path}/*/*.jsonl", f"file+percent://{tmp_path}/caf%E9"):
+        (found,) = listing(path).files
+        assert found.uri == f"file+percent://{tmp_path}/caf%E9/na%EFve.jsonl"
+        assert found.source == ("caf%E9" if path != tmp_path else tmp_path.name)
+        assert STORE.read_bytes(found.numbered(0).url) == b'{"text": "x"}\n'
+        assert STORE.info(found.numbered(0).url).size == found.size
+        json.dumps([found.uri, found.source, found.cause], ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("path", ["in", "in/*.jsonl", "**/*.jsonl"])
+@pytest.mark.parametrize("target", ["nowhere.jsonl", "gone.jsonl"])
+def test_listing_link_that_leads_nowhere_is_refused_or_counted(tmp_path, path, target):
+    touch(tmp_path, "in/a.jsonl", "b.jsonl")
+    (tmp_path / "in/gone.jsonl").symlink_to(target)
+    (tmp_path / "in/linked.jsonl").symlink_to("../b.jsonl")
+    with pytest.raises(InputMissingError, match="lead nowhere") as caught:
+        listing(tmp_path / path)
+    assert str(tmp_path / path) in str(caught.value)
+    assert str(tmp_path / "in/gone.jsonl") in str(caught.value)
+    assert "missing" in (caught.value.hint or "")
+    found = listing(tmp_path / path, missing="skip")
+    assert {"in/a.jsonl", "in/linked.jsonl"} <= set(names(found, tmp_path))
+    assert found.skipped == {"dangling_link": 1}
+
+
+def test_listing_path_of_nothing_but_links_that_lead_nowhere_is_missing(tmp_path):
+    (tmp_path / "gone.jsonl").symlink_to("nowhere")
+    with pytest.raises(InputMissingError, match="matches no file"):
+        listing(tmp_path / "gone.jsonl", missing="skip")
+    assert listing(tmp_path, missing="skip").skipped == {"dangling_link": 1}
+
+
+def test_listing_passes_over_pipes_and_linked_folders(tmp_path):
+    touch(tmp_path, "in/a.jsonl", "other/b.jsonl")
+    (tmp_path / "in/more.jsonl").symlink_to("../other")
+    os.mkfifo(tmp_path / "in/pipe.jsonl")
+    found = listing(tmp_path / "in", format="jsonl")
+    assert names(found, tmp_path) == ["in/a.jsonl"]
+    assert found.skipped == {"linked_folder": 1, "special_file": 1}

@@ -77,14 +77,14 @@ def test_parquet_text_of_any_string_type_is_read(tmp_path, kind):
 
 
 def test_parquet_bad_rows_become_rejects_alone(tmp_path):
-    text = ["good", None, "", "nul\0", "x" * 5000, "good"]
+    text = ["good", None, "", "\0\0", "x" * 5000, "good"]
     path = write(tmp_path, {"text": text, "id": [f"i{n}" for n in range(6)]}, row_group_size=4)
     documents, rejects = read(path, limit=1000)
     assert [(doc["id"], doc["text"]) for doc in documents] == [("i0", "good"), ("i5", "good")]
     assert [(reject.position, reject.reason) for reject in rejects] == [
         (1, RejectReason.NULL_TEXT),
         (2, RejectReason.EMPTY_TEXT),
-        (3, RejectReason.NUL_CHARACTER),
+        (3, RejectReason.EMPTY_TEXT),
         (4, RejectReason.TOO_LONG),
     ]
     assert rejects[3].excerpt == "x" * 200
@@ -117,7 +117,7 @@ def test_parquet_without_the_text_column_is_broken(tmp_path):
     assert read(path, fields=FieldMapping(text="body"))[0][0]["text"] == "a"
 
 
-@pytest.mark.parametrize("text", [[1, 2], [b"a", b"b"], [["a"], ["b"]], [None, None]])
+@pytest.mark.parametrize("text", [[1, 2], [["a"], ["b"]], [None, None]])
 def test_parquet_text_of_another_type_is_broken(tmp_path, text):
     reject = broken(write(tmp_path, {"text": text}))
     assert reject.reason is RejectReason.TEXT_NOT_STRING
@@ -156,7 +156,7 @@ def test_parquet_with_damaged_pages_is_broken_from_there(tmp_path, checksum):
 
 def test_parquet_that_is_something_else_is_broken(tmp_path):
     path = tmp_path / "rows.parquet"
-    path.write_bytes(b'{"text": "not parquet at all"}\n' * 100)
+    path.write_bytes(b"not parquet at all\n" * 100)
     assert broken(path).reason is RejectReason.CORRUPT_FILE
 
 

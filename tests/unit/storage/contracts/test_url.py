@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -86,3 +87,37 @@ def test_url_pickles_hashes_and_orders():
 def test_url_path_of_hdfs_has_the_name_whole(scheme):
     assert Url.parse(f"{scheme}://node:9870/a b/c?d=1#e%20.txt").path == "/a b/c?d=1#e%20.txt"
     assert Url.parse(f"{scheme}://node:9870").path == "/"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded"),
+    [
+        (b"caf\xe9.jsonl", "caf%E9.jsonl"),
+        (b"50%\xff", "50%25%FF"),
+        ("é\udce9".encode("utf-8", "surrogateescape"), "é%E9"),
+        (b"%E9\xed\xa0\x80", "%25E9%ED%A0%80"),
+    ],
+)
+def test_url_of_a_name_that_is_not_utf8_is_text_and_leads_back(name, encoded):
+    url = Url.parse(os.fsdecode(b"/in/" + name))
+    assert str(url) == f"file+percent:///in/{encoded}"
+    str(url).encode()
+    assert Url.parse(str(url)) == url
+    assert os.fsencode(Url.parse(str(url)).path) == b"/in/" + name
+
+
+def test_url_percent_signs_of_other_names_are_themselves():
+    assert str(Url.parse("/in/caf%E9")) == "file:///in/caf%E9"
+    assert Url.parse("file+percent:///in/caf%C3%A9") == Url.parse("/in/café")
+    assert Url.parse("/in/caf%E9") != Url.parse("file+percent:///in/caf%E9")
+
+
+def test_url_of_a_half_surrogate_pair_is_text():
+    url = Url("s3", "b/\ud800")
+    assert str(url) == "s3+percent://b/%ED%A0%80"
+    assert str(Url.parse(str(url))) == str(url)
+
+
+def test_url_with_an_encoded_nul_is_refused():
+    with pytest.raises(SettingsError):
+        Url.parse("file+percent:///a%00b")

@@ -35,6 +35,16 @@ def test_metering_counts_bytes_not_what_was_asked_for(metered, file):
     assert metered.meter.bytes_read == 4
 
 
+def test_metering_times_reads_and_writes(metered, file, folder):
+    with metered.open_input(file) as source, metered.create(folder / "y") as sink:
+        sink.write(source.read())
+    first = metered.meter.read_seconds
+    metered.read_ranges(file, [ByteRange(0, 2)])
+    metered.read_tail(file, 2)
+    assert 0 < first < metered.meter.read_seconds < 60
+    assert 0 < metered.meter.write_seconds < 60
+
+
 def test_metering_counts_writes_and_keeps_discarding(metered, folder):
     with metered.create(folder / "y") as sink:
         sink.write(b"12")
