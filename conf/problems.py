@@ -30,6 +30,12 @@ REQUIRED_VALUES: Mapping[str | int, Any] = {
     "to": WAREHOUSE_TIER,
     "vocab_size": 1000,
 }
+# The same for a whole member of a section, whose other members others may name.
+MEMBERS: Mapping[str | int, Mapping[str, str]] = {
+    "inputs": {"path": "x"},
+    "tiers": {"url": "x"},
+    "lifecycle": {"to": WAREHOUSE_TIER},
+}
 ROUNDS = 10
 MUST = "must be "
 # Kinds of pydantic's errors, in terms of TOML.
@@ -116,12 +122,11 @@ def _leave_out(tree: dict[str, Any], path: Path) -> None:
     node: Any = tree
     for part in above:
         node = node[part]
-    if isinstance(node, list):
+    if len(above) == 1 and above[0] in MEMBERS:
+        node[last] = dict(MEMBERS[above[0]])
+    elif isinstance(node, list):
         # A shorter list would move what comes behind.
-        if isinstance(node[last], dict):
-            node[last] = {"path": "x"}
-        else:
-            _leave_out(tree, tuple(above))
+        _leave_out(tree, tuple(above))
     elif isinstance(node, dict):
         node.pop(last, None)
         if last in REQUIRED_VALUES:

@@ -319,6 +319,19 @@ url = "s3:/bucket"
     assert "[tiers.cold]" not in told
 
 
+def test_layers_problem_of_a_whole_section_makes_no_others(write):
+    told = problem(
+        write(MINIMAL),
+        "tiers.cold={url='x',codec='gzip',level=12}",
+        "lifecycle=[{to='cold',reads_at_least=3,reads_at_most=1}]",
+        "tables={tokens='cold',clean='gone'}",
+    )
+    assert len(told.splitlines()) == 4, told
+    assert "codec gzip has no level 12" in told
+    assert "no file is read at least 3" in told
+    assert "names the tier 'gone'" in told
+
+
 def test_layers_problems_of_overrides_are_told_beside_a_broken_file(write):
     told = problem(write("corpus ="), "nothing", "dedup.ngram=4", "dedup.ngram=5")
     assert told.startswith("3 problems in the settings:")
