@@ -43,7 +43,8 @@ HADOOP = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
 HADOOP_FILES = ("core-site.xml", "hdfs-site.xml", "yarn-site.xml")
 # The smallest heap with which Spark starts, in bytes: 1.5 times what it reserves.
 SMALLEST_HEAP = 471_859_200
-EVENTS = "file:/tmp/spark-events"
+# Spark's default.
+EVENTS = str(Path("/tmp", "spark-events"))
 UNITS = {"": 1 << 20, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 SIZE = re.compile(r"(\d+)\s*([kmgt]?)b?")
 # What a module path may hold in place of an installed package; pyspark comes with py4j.

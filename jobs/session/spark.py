@@ -72,6 +72,8 @@ COMPILER = (
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
 )
+# By name, so that nothing is imported to tell of them.
+START_FAILURES = frozenset({"PySparkException", "Py4JError", "OSError"})
 DAEMON = "spark.python.daemon.module"
 # Executors of a cluster must reach the driver; those of local mode are the driver.
 LOOPBACK: Mapping[str, str] = {
@@ -350,8 +352,6 @@ def _beside(running: SparkSession, settings: Settings) -> SparkSession:
 
 
 def _build(properties: Mapping[str, str]) -> SparkSession:
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     if properties["spark.master"].startswith("local"):
@@ -361,7 +361,9 @@ def _build(properties: Mapping[str, str]) -> SparkSession:
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
-    except (PySparkException, Py4JError, OSError) as error:
+    except Exception as error:
+        if not START_FAILURES & {kind.__name__ for kind in type(error).__mro__}:
+            raise
         raise MachineError(
             f"Spark did not start with master {properties['spark.master']}: {_cause(error)}",
             hint="`strata doctor FILE` says what the machine lacks; what Spark itself wrote is "
