@@ -268,6 +268,7 @@ LATE: dict[str, dict[str, Reason]] = {
         "sqlalchemy": Reason.CATALOG,
         "sqlalchemy.exc": Reason.CATALOG,
         "strata.storage.iceberg.file_io": Reason.CATALOG,
+        "strata.storage.iceberg.pointers": Reason.CATALOG,
     },
     "strata.storage.tables.catalog_entry": {
         "pyiceberg.exceptions": Reason.CATALOG,
