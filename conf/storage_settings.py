@@ -136,10 +136,11 @@ class TierSettings(Model):
 
 
 class TransferSettings(Model):
-    """``[transfer]``: moving bytes to and from stores that are not local.
+    """``[transfer]``: moving bytes to and from stores.
 
-    A worker process holds at most one part for each file that it writes and ``window`` more for all
-    of them, and three for each file that it reads from beginning to end.
+    All but ``sync`` is about stores that are not local. A worker process holds at most one part for
+    each file that it writes and ``window`` more for all of them, and three for each file that it
+    reads from beginning to end.
     """
 
     part_mb: float = Field(default=8, ge=5, le=512)
@@ -152,6 +153,10 @@ class TransferSettings(Model):
     """Time after which a failed request is not sent again."""
     timeout_seconds: float = Field(default=60, gt=0)
     """Longest time that a server may be silent."""
+    sync: bool = True
+    """Whether local files are on the disk (fsync) before the catalog refers to them, and the SQLite
+    catalog before a run goes on; without it the system writes them some time later, and a power cut
+    can leave published tables with empty files."""
 
 
 class CacheSettings(Model):

@@ -32,12 +32,14 @@ class StorageOptions:
         hints: what each tier requests of its store, by the URL of the tier.
         transfer: sizes and limits of transfers.
         cache: the block cache of remote files, if there is one.
+        warehouse: URL of the warehouse, whose staging folder is never synced.
     """
 
     by_prefix: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     hints: Mapping[str, TierHints] = field(default_factory=dict)
     transfer: TransferPolicy = field(default_factory=TransferPolicy)
     cache: CacheOptions | None = None
+    warehouse: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> StorageOptions:
@@ -48,6 +50,7 @@ class StorageOptions:
             {url: each for url, each in hints.items() if each != TierHints()},
             TransferPolicy.of(settings.transfer),
             CacheOptions.of(settings.cache),
+            str(Url.parse(settings.warehouse)),
         )
 
     @classmethod
@@ -61,7 +64,8 @@ class StorageOptions:
             for url, each in facts["hints"].items()
         }
         cache = facts["cache"] and CacheOptions(**facts["cache"])
-        return cls(facts["by_prefix"], hints, TransferPolicy(**facts["transfer"]), cache)
+        policy = TransferPolicy(**facts["transfer"])
+        return cls(facts["by_prefix"], hints, policy, cache, facts["warehouse"])
 
     def to_json(self) -> str:
         """The options as text, with "env:NAME" where a secret belongs."""
@@ -70,6 +74,7 @@ class StorageOptions:
             "hints": {url: asdict(each) for url, each in self.hints.items()},
             "transfer": asdict(self.transfer),
             "cache": self.cache and asdict(self.cache),
+            "warehouse": self.warehouse,
         }
         return json.dumps(facts, default=dict)
 

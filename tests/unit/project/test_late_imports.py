@@ -264,8 +264,10 @@ LATE: dict[str, dict[str, Reason]] = {
     "strata.storage.tables.catalog": {
         "pyiceberg.catalog": Reason.CATALOG,
         "pyiceberg.exceptions": Reason.CATALOG,
+        "sqlalchemy": Reason.CATALOG,
         "sqlalchemy.exc": Reason.CATALOG,
         "strata.storage.iceberg.file_io": Reason.CATALOG,
+        "strata.storage.iceberg.pointers": Reason.CATALOG,
     },
     "strata.storage.tables.catalog_entry": {
         "pyiceberg.exceptions": Reason.CATALOG,
