@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.typedef import Identifier
 
+    from strata.storage.iceberg.pointers import PointerSwitch
+
 __all__ = [
     "CATALOG_NAME",
     "Corpus",
@@ -253,6 +255,45 @@ class Corpus:
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error
+
+    def pointers(self) -> dict[str, str]:
+        """The present metadata file of each table, by name, whether the file is there or not.
+
+        Raises:
+            SettingsError: the catalog is not a SQL database.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.iceberg.pointers import read_pointers
+
+        with catalog_errors(self.name):
+            return read_pointers(self._catalog, self.name)
+
+    def catalog_file(self) -> Path | None:
+        """The file of the catalog's database; None where it has none.
+
+        Raises:
+            SettingsError: the catalog is not a SQL database.
+        """
+        from strata.storage.iceberg.pointers import database_file
+
+        return database_file(self._catalog)
+
+    def switch_pointers(
+        self, switches: Sequence[PointerSwitch], properties: Mapping[str, str | None]
+    ) -> None:
+        """Have tables refer to other metadata files, and change properties of the corpus, at once.
+
+        A property of None is removed.
+
+        Raises:
+            ConflictError: another run published to one of them meanwhile; nothing was changed.
+            SettingsError: the catalog is not a SQL database.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.iceberg.pointers import switch_pointers
+
+        with catalog_errors(self.name):
+            switch_pointers(self._catalog, self.name, switches, properties)
 
     def close(self) -> None:
         """Release the catalog's connections."""
