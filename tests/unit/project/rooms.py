@@ -188,6 +188,7 @@ PUBLIC = {
         "class_data",
         "current_directory",
         "java",
+        "selection",
         "shipping",
         "signals",
         "spark",

@@ -112,7 +112,6 @@ LATE: dict[str, dict[str, Reason]] = {
         "pyspark.java_gateway": Reason.SPARK,
     },
     "strata.jobs.session.spark": {
-        "pyspark.errors": Reason.SPARK,
         "pyspark.sql": Reason.SPARK,
     },
     "strata.jobs.session.worker_daemon": {
