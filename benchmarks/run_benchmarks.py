@@ -54,6 +54,7 @@ from benchmarks.scaling import (  # noqa: E402
     measure_sizes,
 )
 from benchmarks.startup import await_class_data, measure_startup  # noqa: E402
+from benchmarks.syncing import measure_syncing, syncing_table  # noqa: E402
 from benchmarks.transfer import measure_cache, measure_transfer  # noqa: E402
 from benchmarks.whole_run import Bench, WholeRun  # noqa: E402
 from strata.pipelines.kernels.minhash import sketch  # noqa: E402
@@ -318,6 +319,12 @@ def _setup(session: Session) -> Section:
     return Section(tables.table(head, setup_table(figures)), [asdict(f) for f in figures])
 
 
+def _syncing(session: Session) -> Section:
+    figures = list(measure_syncing(session.bench, [session.corpus, session.large], session.rounds))
+    head = ("`strata run`, Spark's start aside", "left to the system, s", "synced, s", "cost")
+    return Section(tables.table(head, syncing_table(figures)), [asdict(f) for f in figures])
+
+
 MEASURES: dict[str, Callable[[Session], Section]] = {
     "parts": _parts,
     "run": _run,
@@ -336,6 +343,7 @@ MEASURES: dict[str, Callable[[Session], Section]] = {
     "order": _order,
     "datasource": _data_source,
     "adaptive": _adaptive,
+    "syncing": _syncing,
     "transfer": _transfer,
 }
 

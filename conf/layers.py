@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from strata.errors import SettingsError
 from strata.place_fields import AS_WRITTEN
-from strata.problems import settings_error
+from strata.problems import problems_of, settings_error
 from strata.provenance import Loaded, render
 from strata.settings import Settings
 from strata.toml_text import Path, dotted, leaves
@@ -59,22 +59,34 @@ def load_settings(
         SettingsError: a file is missing or not TOML, or keys or values are wrong; all of these
             problems are in the one message.
     """
+    said: list[SettingsError] = []
     layers = [_packaged("base"), _packaged(_environment(env))]
     if file is not None:
-        layers.append(_user_layer(file))
-    layers.append(_override_layer(overrides))
+        try:
+            layers.append(_user_layer(file))
+        except SettingsError as error:
+            said.append(error)
+    is_whole = not said
+    layers.append(_override_layer(overrides, said))
     tree: dict[str, Any] = {}
     origins: dict[Path, str] = {}
     for layer in layers:
         _merge(tree, layer.tree)
         _record_origins(origins, layer)
     named = {dotted(path): name for path, name in origins.items()}
+    place = str(file) if file is not None else OVERRIDE_LAYER
+    settings = None
     try:
-        return Loaded(Settings.model_validate(tree, context=AS_WRITTEN), named)
+        settings = Settings.model_validate(tree, context=AS_WRITTEN)
     except ValidationError as error:
+        # What a file that cannot be read has or lacks is not known.
+        problems = problems_of(error, tree, named, place) if is_whole else []
+    else:
+        problems = []
+    if settings is None or said:
         # The cause is dropped: pydantic's text would show the values of storage_options.
-        place = str(file) if file is not None else OVERRIDE_LAYER
-        raise settings_error(error, tree, named, place) from None
+        raise settings_error(said, problems) from None
+    return Loaded(settings, named)
 
 
 def spark_settings(overrides: Sequence[str] = (), env: str | None = None) -> Mapping[str, Any]:
@@ -88,7 +100,7 @@ def spark_settings(overrides: Sequence[str] = (), env: str | None = None) -> Map
         SettingsError: an override has the wrong form, or there is no such environment.
     """
     tree: dict[str, Any] = {}
-    for layer in (_packaged("base"), _packaged(_environment(env)), _override_layer(overrides)):
+    for layer in (_packaged("base"), _packaged(_environment(env)), _overridden(overrides)):
         _merge(tree, layer.tree)
     section = tree.get("spark", {})
     return section if isinstance(section, dict) else {}
@@ -126,14 +138,29 @@ def _user_layer(file: FilePath) -> _Layer:
         raise SettingsError(f"{file} is not TOML: {error}") from error
 
 
-def _override_layer(overrides: Iterable[str]) -> _Layer:
+def _overridden(overrides: Iterable[str]) -> _Layer:
+    """The layer of overrides that all have to be right."""
+    said: list[SettingsError] = []
+    layer = _override_layer(overrides, said)
+    if said:
+        raise settings_error(said, [])
+    return layer
+
+
+def _override_layer(overrides: Iterable[str], said: list[SettingsError]) -> _Layer:
+    """The layer of overrides; what is wrong with one goes to `said`, and the others count."""
     tree: dict[str, Any] = {}
     seen: set[str] = set()
     for override in overrides:
-        branch = _parse_override(override)
+        try:
+            branch = _parse_override(override)
+        except SettingsError as error:
+            said.append(error)
+            continue
         keys = {dotted(path) for path, _ in leaves(branch)}
         if seen & keys:
-            raise SettingsError(f"{OVERRIDE_LAYER} gives {', '.join(sorted(seen & keys))} twice")
+            twice = ", ".join(sorted(seen & keys))
+            said.append(SettingsError(f"{OVERRIDE_LAYER} gives {twice} twice"))
         seen |= keys
         _merge(tree, branch)
     return _Layer(OVERRIDE_LAYER, tree)

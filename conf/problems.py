@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -11,19 +12,55 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from strata.errors import SettingsError
-from strata.settings import Settings
+from strata.model import NAME
+from strata.place_fields import AS_WRITTEN
+from strata.settings import CORPUS_AT, Settings
+from strata.storage_settings import HINT, WAREHOUSE_TIER
 from strata.toml_text import Path, dotted, leaves, shown
 
-__all__ = ["settings_error"]
+__all__ = ["Problem", "problems_of", "settings_error"]
 
 REQUIRED = "it is required"
+# What stands in for a required key that is missing or wrong, while the others are checked.
+REQUIRED_VALUES: Mapping[str | int, Any] = {
+    "corpus": "x",
+    "inputs": [{"path": "x"}],
+    "path": "x",
+    "url": "x",
+    "to": WAREHOUSE_TIER,
+    "vocab_size": 1000,
+}
+# The same for a whole member of a section, whose other members others may name.
+MEMBERS: Mapping[str | int, Mapping[str, str]] = {
+    "inputs": {"path": "x"},
+    "tiers": {"url": "x"},
+    "lifecycle": {"to": WAREHOUSE_TIER},
+}
+ROUNDS = 10
 MUST = "must be "
-# Pydantic's messages, which speak of Python, in terms of TOML.
+# Kinds of pydantic's errors, in terms of TOML.
+FORMS: Mapping[str, str] = {
+    "string_type": "text, in quotes",
+    "int_type": "a whole number, without quotes",
+    "int_parsing": "a whole number, without quotes",
+    "int_from_float": "a whole number",
+    "float_type": "a number, without quotes",
+    "float_parsing": "a number, without quotes",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_too_short": "text that is not empty",
+}
+PATTERNS: Mapping[str, str] = {
+    NAME: "a name of letters, digits, _ and -, that begins with a letter and has at most 63",
+    CORPUS_AT: "the name of a corpus, or NAME@SNAPSHOT",
+    HINT: "a name of capital letters, digits and _",
+}
+# Pydantic's other messages, which speak of Python, in terms of TOML.
 PLAIN = {"dictionary": "table", "tuple": "list", "Tuple": "The list", "String": "The text"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
+class Problem:
     """One problem; `value` is TOML, and empty where the value is missing or a whole table."""
 
     path: Path
@@ -36,10 +73,24 @@ class _Problem:
         return f"{key}{f' = {self.value}' if self.value else ''} ({self.place}): {self.what}"
 
 
-def settings_error(
+def settings_error(said: Sequence[SettingsError], problems: Sequence[Problem]) -> SettingsError:
+    """One error for what is wrong with layers, and with the keys and values in them."""
+    if len(said) == 1 and not problems:
+        return said[0]
+    told = [*map(str, said), *map(str, problems)]
+    if len(told) == 1:
+        return SettingsError(told[0])
+    lines = "\n  ".join(told)
+    return SettingsError(f"{len(told)} problems in the settings:\n  {lines}")
+
+
+def problems_of(
     error: ValidationError, tree: Mapping[str, Any], origins: Mapping[str, str], place: str
-) -> SettingsError:
-    """All problems that pydantic found in the merged settings, in their order.
+) -> list[Problem]:
+    """All problems in the merged settings, in the order in which they are found.
+
+    A rule between several keys is only checked where each of them is right. So what is wrong is
+    left out, and the rest is checked again.
 
     Args:
         error: what pydantic found.
@@ -47,17 +98,51 @@ def settings_error(
         origins: layer of each dotted key in `tree`.
         place: where a missing key would belong.
     """
+    problems: dict[str, Problem] = {}
+    rest = deepcopy(dict(tree))
+    for _ in range(ROUNDS):
+        found = _found(error, rest, origins, place)
+        for problem in found:
+            # What was left out before may be missed by another rule.
+            problems.setdefault(dotted(problem.path), problem)
+            _leave_out(rest, problem.path)
+        try:
+            Settings.model_validate(rest, context=AS_WRITTEN)
+            break
+        except ValidationError as another:
+            error = another
+    return list(problems.values())
+
+
+def _leave_out(tree: dict[str, Any], path: Path) -> None:
+    """Remove what is at a path, or put something right there where it is required."""
+    if not path:
+        return
+    *above, last = path
+    node: Any = tree
+    for part in above:
+        node = node[part]
+    if len(above) == 1 and above[0] in MEMBERS:
+        node[last] = dict(MEMBERS[above[0]])
+    elif isinstance(node, list):
+        # A shorter list would move what comes behind.
+        _leave_out(tree, tuple(above))
+    elif isinstance(node, dict):
+        node.pop(last, None)
+        if last in REQUIRED_VALUES:
+            node[last] = deepcopy(REQUIRED_VALUES[last])
+
+
+def _found(
+    error: ValidationError, tree: Mapping[str, Any], origins: Mapping[str, str], place: str
+) -> list[Problem]:
     found: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail, tree)
         # An array whose members are all wrong is also reported as too short: nothing new.
         if detail["type"] != "too_short" or not any(known[: len(path)] == path for known in found):
             found.setdefault(path, []).append(detail)
-    problems = [_problem(path, details, tree, origins, place) for path, details in found.items()]
-    if len(problems) == 1:
-        return SettingsError(str(problems[0]))
-    lines = "\n  ".join(str(problem) for problem in problems)
-    return SettingsError(f"{len(problems)} problems in the settings:\n  {lines}")
+    return [_problem(path, details, tree, origins, place) for path, details in found.items()]
 
 
 def _path(detail: ErrorDetails, tree: Mapping[str, Any]) -> Path:
@@ -84,14 +169,14 @@ def _problem(
     tree: Mapping[str, Any],
     origins: Mapping[str, str],
     place: str,
-) -> _Problem:
+) -> Problem:
     kinds = {detail["type"] for detail in details}
     if "missing" in kinds:
-        return _Problem(path, "", place, REQUIRED)
+        return Problem(path, "", place, REQUIRED)
     value = _value(tree, path)
     text = "" if isinstance(value, Mapping) else _shown(path, value)
-    what = _unknown(path) if "extra_forbidden" in kinds else _allowed(details)
-    return _Problem(path, text, _origin(path, value, origins, place), what)
+    what = _unknown(path) if "extra_forbidden" in kinds else _allowed(path, details, value)
+    return Problem(path, text, _origin(path, value, origins, place), what)
 
 
 def _value(tree: Mapping[str, Any], path: Path) -> object:
@@ -114,16 +199,33 @@ def _origin(path: Path, value: object, origins: Mapping[str, str], place: str) -
     return next((name for name in reversed(inside) if name), origins.get(dotted(path), place))
 
 
-def _allowed(details: Sequence[ErrorDetails]) -> str:
-    messages = dict.fromkeys(_message(detail) for detail in details)
+def _allowed(path: Path, details: Sequence[ErrorDetails], value: object) -> str:
+    messages = dict.fromkeys(_message(path, detail, value) for detail in details)
     return " or ".join(messages).replace(f" or {MUST}", " or ")
 
 
-def _message(detail: ErrorDetails) -> str:
+def _message(path: Path, detail: ErrorDetails, value: object) -> str:
+    kind = detail["type"]
+    if kind in ("tuple_type", "list_type"):
+        return MUST + _list_form(path, value)
+    if kind in ("dict_type", "model_type"):
+        return f"{MUST}a table: [{dotted(path)}], and its keys below that"
+    if kind == "string_pattern_mismatch":
+        return MUST + PATTERNS.get(str(detail.get("ctx", {}).get("pattern")), "written otherwise")
+    if kind in FORMS:
+        return MUST + FORMS[kind]
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be ", MUST)
     for words, plain in PLAIN.items():
         message = message.replace(words, plain)
     return message[0].lower() + message[1:]
+
+
+def _list_form(path: Path, value: object) -> str:
+    """How a list is written that has this value in it."""
+    if isinstance(value, Mapping):
+        name = dotted(tuple(part for part in path if isinstance(part, str)))
+        return f"a list of tables: [[{name}]], with two brackets"
+    return f"a list: [{_shown(path, value)}]"
 
 
 def _unknown(path: Path) -> str:

@@ -5,6 +5,7 @@ Every field has a description; ``strata config`` and the user guide print them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,7 @@ from strata.storage_settings import (
 )
 
 __all__ = [
+    "CORPUS_AT",
     "CacheSettings",
     "CompressSettings",
     "DedupSettings",
@@ -127,8 +129,9 @@ class ShardSettings(Model):
     """U+0000 in the text of a record. remove: it is left out, and such documents are counted;
     reject: the record is rejected. A raw NUL byte outside of JSON strings, or in a text file, is
     always rejected."""
-    changed_inputs: Literal["refuse", "rebuild"] = "refuse"
-    """What to do when an input that an earlier run has read has changed or is gone."""
+    changed_inputs: Literal["refuse", "append", "rebuild"] = "refuse"
+    """What to do when an input that an earlier run has read has changed or is gone; "append" reads
+    the new lines of plain JSON lines that have only grown, and refuses all other changes."""
 
 
 class LinkRule(StrEnum):
@@ -313,38 +316,29 @@ class Settings(Model):
         return value
 
     @model_validator(mode="after")
-    def _tiers_exist(self) -> Settings:
-        known_tables(tuple(self.tables))
-        for table, tier in self.tables.items():
-            if tier != WAREHOUSE_TIER and tier not in self.tiers:
-                raise ValueError(
-                    f"tables.{table} names the tier {tier!r}, but there is no [tiers.{tier}]"
-                )
-        if self.shard.landing not in self.all_tiers:
-            raise ValueError(
-                f"shard.landing names the tier {self.shard.landing!r}, but there is no "
-                f"[tiers.{self.shard.landing}]"
-            )
+    def _names_exist(self) -> Settings:
+        wrong = list(self._wrong_names())
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
-    @model_validator(mode="after")
-    def _lifecycle_leads_to_tiers(self) -> Settings:
-        for number, rule in enumerate(self.lifecycle):
-            if rule.to not in self.all_tiers:
-                raise ValueError(
-                    f"lifecycle.{number}.to names the tier {rule.to!r}, but there is no "
-                    f"[tiers.{rule.to}]"
-                )
-        for name, tier in self.tiers.items():
-            if tier.spill_to is not None and tier.spill_to not in self.all_tiers:
-                raise ValueError(
-                    f"tiers.{name}.spill_to names the tier {tier.spill_to!r}, but there is no "
-                    f"[tiers.{tier.spill_to}]"
-                )
+    def _wrong_names(self) -> Iterator[str]:
+        """What is named in one section and missing in another, all of it."""
+        for table in self.tables:
+            try:
+                known_tables((table,))
+            except ValueError as error:
+                yield f"tables.{table}: {error}"
+        named = {f"tables.{table}": tier for table, tier in self.tables.items()}
+        named["shard.landing"] = self.shard.landing
+        named |= {f"lifecycle.{number}.to": rule.to for number, rule in enumerate(self.lifecycle)}
+        spills = {f"tiers.{name}.spill_to": tier.spill_to for name, tier in self.tiers.items()}
+        for key, tier in (named | spills).items():
+            if tier is not None and tier not in self.all_tiers:
+                yield f"{key} names the tier {tier!r}, but there is no [tiers.{tier}]"
         cycle = spill_cycle(self.all_tiers)
         if cycle:
-            raise ValueError(f"tiers spill in a ring: {' -> '.join(cycle)}")
-        return self
+            yield f"tiers spill in a ring: {' -> '.join(cycle)}"
 
     @property
     def all_tiers(self) -> dict[str, TierSettings]:

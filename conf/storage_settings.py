@@ -12,6 +12,7 @@ from strata.place_fields import LocalPlaces, Place
 from strata.tables import DECLARED, table_names
 
 __all__ = [
+    "HINT",
     "WAREHOUSE_TIER",
     "CacheSettings",
     "CompressSettings",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 WAREHOUSE_TIER = "warehouse"
+HINT = r"^[A-Z0-9_]+$"
+"""How names of storage classes and policies are written."""
 _HINT_SCHEMES = {
     "storage_class": ("s3", "s3a"),
     "replication": ("webhdfs", "hdfs"),
@@ -97,11 +100,11 @@ class TierSettings(Model):
     """Tier that takes the files beyond `capacity_gb`."""
     cost_gb_month: float | None = Field(default=None, ge=0)
     """Price of a GB (10^9 bytes) a month, in any currency."""
-    storage_class: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
+    storage_class: str | None = Field(default=None, pattern=HINT)
     """S3 StorageClass of new files, such as "STANDARD_IA"; for s3:// only."""
     replication: int | None = Field(default=None, ge=1, le=512)
     """HDFS replication of new files; for webhdfs:// and hdfs:// only."""
-    storage_policy: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
+    storage_policy: str | None = Field(default=None, pattern=HINT)
     """HDFS storage policy of the tier's folder, such as "COLD"; for webhdfs:// only."""
     endpoints: tuple[str, ...] = ()
     """Addresses of the store, used in turn: URLs for s3://, host:port for webhdfs://."""
@@ -133,10 +136,11 @@ class TierSettings(Model):
 
 
 class TransferSettings(Model):
-    """``[transfer]``: moving bytes to and from stores that are not local.
+    """``[transfer]``: moving bytes to and from stores.
 
-    A worker process holds at most one part for each file that it writes and ``window`` more for all
-    of them, and three for each file that it reads from beginning to end.
+    All but ``sync`` is about stores that are not local. A worker process holds at most one part for
+    each file that it writes and ``window`` more for all of them, and three for each file that it
+    reads from beginning to end.
     """
 
     part_mb: float = Field(default=8, ge=5, le=512)
@@ -149,6 +153,10 @@ class TransferSettings(Model):
     """Time after which a failed request is not sent again."""
     timeout_seconds: float = Field(default=60, gt=0)
     """Longest time that a server may be silent."""
+    sync: bool = True
+    """Whether local files are on the disk (fsync) before the catalog refers to them, and the SQLite
+    catalog before a run goes on; without it the system writes them some time later, and a power cut
+    can leave published tables with empty files."""
 
 
 class CacheSettings(Model):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from strata.jobs.command.arguments import add_grace, add_rewrite, add_run, hours_of, number_of
 from strata.storage.integrity.verify_level import VerifyLevel
+from strata.storage.relocation.vouched import Vouched
 
 if TYPE_CHECKING:
     from strata.settings import Settings
@@ -157,6 +158,37 @@ def _rewrite(arguments: argparse.Namespace) -> int:
     return rewrite_tables(arguments)
 
 
+def _relocate_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as-copy",
+        action="store_true",
+        help="the folders were copied: the copy becomes a corpus of its own",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="where the files of a former place are now, if the settings do not show it",
+    )
+    parser.add_argument(
+        "--old-is-gone",
+        dest="vouched",
+        action="append_const",
+        const=Vouched.OLD_IS_GONE,
+        default=[],
+        help="the former place, which does not answer, is gone for good",
+    )
+    parser.add_argument(
+        "--own-catalog",
+        dest="vouched",
+        action="append_const",
+        const=Vouched.OWN_CATALOG,
+        help="with --as-copy: [catalog] names another database than that of the original",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be rewritten")
+
+
 ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
     {
         "tiers": StorageAction(
@@ -204,6 +236,12 @@ ACTIONS: Mapping[str, StorageAction] = MappingProxyType(
             "storage.collect_files",
             _gc_flags,
             Access.WRITE,
+        ),
+        "relocate": StorageAction(
+            "rewrite the paths of a corpus whose folders were moved or copied; no JVM",
+            "storage.relocate_corpus",
+            _relocate_flags,
+            Access.LOOK,
         ),
         "adopt": StorageAction(
             "after a look, make what lies in warehouse and tiers part of the corpus",

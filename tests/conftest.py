@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
 
 from strata.settings import Settings
 from strata.storage.contracts.options import StorageOptions
@@ -108,16 +108,27 @@ def any_store(any_folder: Url, request: pytest.FixtureRequest) -> Store:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def unsynced_catalogs() -> Iterator[None]:
-    """SQLite leaves it to the system when to write: 10 ms less a commit.
+def unsynced() -> Iterator[None]:
+    """Leave it to the system when to write: 10 ms less a file, and 20 a commit.
 
     Only a crash of the machine could tell the difference.
     """
-    event.listen(Engine, "connect", _leave_it_to_the_system)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        # A corpus sets the pragma when it connects; a checkout comes after that.
+        event.listen(Pool, "checkout", _leave_it_to_the_system)
+        yield
+        event.remove(Pool, "checkout", _leave_it_to_the_system)
+
+
+@pytest.fixture
+def synced_catalogs() -> Iterator[None]:
+    """Catalogs are synced as in a run."""
+    event.remove(Pool, "checkout", _leave_it_to_the_system)
     yield
-    event.remove(Engine, "connect", _leave_it_to_the_system)
+    event.listen(Pool, "checkout", _leave_it_to_the_system)
 
 
-def _leave_it_to_the_system(connection: Any, _: object) -> None:
+def _leave_it_to_the_system(connection: Any, *_: object) -> None:
     if type(connection).__module__.startswith("sqlite3"):
         connection.execute("PRAGMA synchronous = OFF")

@@ -16,6 +16,7 @@ from strata.jobs.doctor.machine import (
     check_memory,
     check_packages,
     check_python,
+    check_spark,
     check_worker_python,
 )
 from strata.jobs.runner.options import OutputForm
@@ -43,6 +44,7 @@ def run_checks(settings: Settings | None, spark: Mapping[str, object]) -> list[C
         check_memory(spark),
         check_disk(spark),
         check_folder(),
+        check_spark(spark),
     ]
     if settings is not None:
         # Imported late: a machine that lacks a library still gets the other checks.

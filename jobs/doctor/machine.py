@@ -16,6 +16,7 @@ from strata.errors import MachineError
 from strata.jobs.doctor.check import Check
 from strata.jobs.session.current_directory import deleted_directory
 from strata.jobs.session.java import find_java
+from strata.jobs.session.selection import refuse_blocking, shadowing, unused_variables
 
 __all__ = [
     "check_disk",
@@ -24,6 +25,7 @@ __all__ = [
     "check_memory",
     "check_packages",
     "check_python",
+    "check_spark",
     "check_worker_python",
     "memory_bytes",
 ]
@@ -48,6 +50,23 @@ def check_folder() -> Check:
     if deleted := deleted_directory():
         return Check.failed("folder", deleted, "")
     return Check("folder", ok=True, detail=f"relative paths start at {Path.cwd()}")
+
+
+def check_spark(spark: Mapping[str, object]) -> Check:
+    """What in the environment and in [spark] would keep local mode from its own Spark."""
+    name, unused = "Spark", ", ".join(unused_variables())
+    master = str(spark.get("spark.master") or os.environ.get("STRATA_MASTER") or "local[*]")
+    try:
+        if shadow := shadowing():
+            raise shadow
+        if master.startswith("local"):
+            given = {key: str(value).lower() for key, value in spark.items()}
+            refuse_blocking({**given, "spark.master": master})
+    except MachineError as error:
+        return Check.failed(name, error, "")
+    if unused and master.startswith("local"):
+        return Check(name, ok=True, detail=f"the installed one; local mode does not use {unused}")
+    return Check(name, ok=True, detail=f"the installed one, with master {master}")
 
 
 def check_java() -> Check:

@@ -16,6 +16,7 @@ from typing import TextIO
 from strata.errors import MachineError, StrataError, TransientError
 from strata.jobs.runner.output import plain_streams
 from strata.jobs.session.current_directory import deleted_directory
+from strata.jobs.session.selection import shadowing
 from strata.jobs.session.signals import HINT, Interrupted, stop_signals
 
 __all__ = ["guarded", "report_failure", "translated"]
@@ -26,6 +27,8 @@ UNREAD = 141
 # How a worker's transient error appears in the text of a Spark exception.
 TRANSIENT = re.compile(r"strata\.errors\.TransientError: (?P<reason>[^\n]+)")
 WORKER_DIED = "Python worker exited unexpectedly"
+# How another copy of a package shows, which PYTHONPATH has in place of the installed one.
+MISFITS = (ImportError, AttributeError, TypeError)
 # By name, so that no command imports Py4J to report its end.
 JVM_GONE = frozenset({"Py4JNetworkError", "ConnectionRefusedError"})
 
@@ -106,6 +109,8 @@ def translated(error: BaseException) -> StrataError | None:
         return error
     if isinstance(error, FileNotFoundError) and (deleted := deleted_directory()):
         return deleted
+    if isinstance(error, MISFITS) and (shadow := shadowing()):
+        return shadow
     text = str(error)
     if match := TRANSIENT.search(text):
         return TransientError(match["reason"], hint="the store failed again and again; try later")

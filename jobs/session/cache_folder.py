@@ -27,7 +27,7 @@ def cached_file(name: str, content: str) -> Path:
     try:
         if not file.is_file() or file.read_text(encoding="utf-8") != content:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(f"{name}.{uuid.uuid4().hex}")
+            partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
             partial.write_text(content, encoding="utf-8")
             partial.replace(file)
     except OSError as error:

@@ -17,11 +17,11 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from strata.jobs.session.cache_folder import cache_folder
 from strata.jobs.session.java import Java
+from strata.jobs.session.selection import spark_folder
 from strata.version import VERSION
 
 __all__ = ["SWITCH", "ClassData", "class_data_of", "remove_old"]
@@ -134,21 +134,13 @@ def class_data_of(java: Java, given: str = "") -> ClassData | None:
 
 
 def _key(java: Java) -> str:
-    jars = _spark_home() / "jars"
+    jars = spark_folder() / "jars"
     facts = {
         "strata": VERSION,
         "java": [str(java.home.resolve()), str(java.version), _changed(java.home / "release")],
         "spark": [str(jars), _changed(jars)],
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
-
-
-def _spark_home() -> Path:
-    if home := os.environ.get("SPARK_HOME"):
-        return Path(home)
-    spec = find_spec("pyspark")
-    folders = spec.submodule_search_locations if spec else None
-    return Path(next(iter(folders or ["pyspark"])))
 
 
 def _changed(path: Path) -> int:

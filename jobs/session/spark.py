@@ -24,6 +24,7 @@ from strata.jobs.session.cache_folder import cached_file
 from strata.jobs.session.class_data import ClassData, class_data_of
 from strata.jobs.session.forwarding import forward_signals, keep_handlers
 from strata.jobs.session.java import Java, find_java
+from strata.jobs.session.selection import cores_of, own_spark, refuse_blocking, shadowing
 from strata.jobs.session.shipping import build_archive
 from strata.jobs.session.signals import call_no_more, call_on_signal
 from strata.jobs.session.warm_daemon import DAEMON_MODULE, WarmDaemon
@@ -71,6 +72,8 @@ COMPILER = (
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
 )
+# By name, so that nothing is imported to tell of them.
+START_FAILURES = frozenset({"PySparkException", "Py4JError", "OSError"})
 DAEMON = "spark.python.daemon.module"
 # Executors of a cluster must reach the driver; those of local mode are the driver.
 LOOPBACK: Mapping[str, str] = {
@@ -238,13 +241,17 @@ class LazySession:
         properties = _local_properties(self._settings, self._master, self._run_id, self._log_level)
         if properties.get(DAEMON) == DAEMON_MODULE:
             self._daemon = WarmDaemon.start(properties)
+        if shadow := shadowing():
+            raise shadow
         java = prepare_environment()
         if not properties["spark.master"].startswith("local"):
             return _build(properties)
+        refuse_blocking(properties)
         data = class_data_of(java, properties[JAVA_OPTIONS])
         options = data.options() if data is not None else []
         properties[JAVA_OPTIONS] = " ".join([*options, properties[JAVA_OPTIONS]])
-        session = _build(properties)
+        with own_spark():
+            session = _build(properties)
         if data is not None and not (options and data.is_mapped(_jvm(session))):
             self._class_data = data
         return session
@@ -278,9 +285,8 @@ def _local_properties(
     properties["spark.master"] = local_master(
         master or given.get("spark.master") or os.environ.get("STRATA_MASTER") or "local[*]"
     )
-    cores = re.match(r"local\[(\d+)", properties["spark.master"])
-    parallel = int(cores[1]) if cores else os.cpu_count() or 2
-    properties.setdefault("spark.sql.shuffle.partitions", str(max(2, 2 * parallel)))
+    parallel = 2 * cores_of(properties["spark.master"])
+    properties.setdefault("spark.sql.shuffle.partitions", str(max(2, parallel)))
     if properties["spark.master"].startswith("local"):
         properties = {**LOOPBACK, **properties}
         # Another interpreter may lack this package, which tasks report better than a daemon does.
@@ -346,7 +352,6 @@ def _beside(running: SparkSession, settings: Settings) -> SparkSession:
 
 
 def _build(properties: Mapping[str, str]) -> SparkSession:
-    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     if properties["spark.master"].startswith("local"):
@@ -356,13 +361,22 @@ def _build(properties: Mapping[str, str]) -> SparkSession:
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
-    except (PySparkException, OSError) as error:
+    except Exception as error:
+        if not START_FAILURES & {kind.__name__ for kind in type(error).__mro__}:
+            raise
         raise MachineError(
-            f"Spark did not start with master {properties['spark.master']}: {error}",
-            hint="`strata doctor` says what the machine lacks",
+            f"Spark did not start with master {properties['spark.master']}: {_cause(error)}",
+            hint="`strata doctor FILE` says what the machine lacks; what Spark itself wrote is "
+            "above, and the properties of [spark] are the first suspects",
         ) from error
     _ship(session)
     return session
+
+
+def _cause(error: Exception) -> str:
+    """What an error says, without the stack of Java."""
+    java = getattr(error, "java_exception", None)
+    return str(java.toString()) if java is not None else str(error)
 
 
 def _submitted(run_id: str) -> SparkSession:

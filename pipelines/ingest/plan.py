@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from strata.errors import InputError
 from strata.keys import stage_key
+from strata.pipelines.ingest.growth import NO_GROWTH, Growth
 from strata.pipelines.kernels.banding import SKETCH_VERSION
 from strata.pipelines.readers.listing import FoundInput, Listing
 from strata.pipelines.readers.split import InputFile, Split
@@ -61,6 +62,7 @@ def plan_shard(
     keys: tuple[str | None, ...],
     settings_key: str | None,
     retractions: Retractions = Retractions(),
+    growth: Growth = NO_GROWTH,
 ) -> ShardPlan:
     """Decide what to read.
 
@@ -71,33 +73,44 @@ def plan_shard(
         keys: content keys of the tables that the stage publishes, the input manifest's last.
         settings_key: key of the settings that the input manifest was published with.
         retractions: what was retracted.
+        growth: which changed files have only grown, where these are read on.
 
     Raises:
         InputError: an input that was read before has changed or is gone, and
-            ``shard.changed_inputs`` is "refuse".
+            ``shard.changed_inputs`` is "refuse", or it is "append" and it did not just grow.
     """
     wanted_key = stage_key("shard-settings", VERSION, [], _settings_of(settings))
-    lost = _lost(listing, [entry for entry in known if entry.ordinal not in retractions.ordinals])
-    if lost and settings.shard.changed_inputs == "refuse":
+    lost = _lost(listing, known, retractions, growth)
+    if lost and settings.shard.changed_inputs != "rebuild":
+        shown = [f"{uri}{growth.reasons.get(uri, '')}" for uri in lost[:SHOWN]]
         raise InputError(
             f"{len(lost)} input(s) that were read before have changed or are gone: "
-            f"{', '.join(lost[:SHOWN])}{' …' if len(lost) > SHOWN else ''}",
-            hint="put them back, or build the corpus anew with --set shard.changed_inputs=rebuild",
+            f"{', '.join(shown)}{' …' if len(lost) > SHOWN else ''}",
+            hint="put them back, or build the corpus anew with --set shard.changed_inputs=rebuild; "
+            "lines appended to plain JSON lines can be read with shard.changed_inputs=append",
         )
     grown = _plan(
-        listing, [] if lost or settings_key != wanted_key else known, wanted_key, retractions
+        listing,
+        [] if lost or settings_key != wanted_key else known,
+        wanted_key,
+        retractions,
+        growth.starts,
     )
     # A run that died while publishing leaves tables with different keys: this run may finish its
     # work, but must not add other files to it.
     if all(key in (keys[-1], grown.key) for key in keys):
         return grown
-    return _plan(listing, [], wanted_key, retractions)
+    return _plan(listing, [], wanted_key, retractions, {})
 
 
 def _plan(
-    listing: Listing, known: Sequence[KnownInput], settings_key: str, retractions: Retractions
+    listing: Listing,
+    known: Sequence[KnownInput],
+    settings_key: str,
+    retractions: Retractions,
+    starts: Mapping[str, int],
 ) -> ShardPlan:
-    new = _numbered(listing.files, known)
+    new = _numbered(listing.files, known, starts)
     input_digests = [entry.cause for entry in known] + [file.cause for file in new]
     decisive = {"settings": settings_key}
     if retractions.key is not None:
@@ -118,16 +131,30 @@ def _settings_of(settings: Settings) -> dict[str, object]:
     }
 
 
-def _lost(listing: Listing, known: Sequence[KnownInput]) -> list[str]:
+def _lost(
+    listing: Listing, known: Sequence[KnownInput], retractions: Retractions, growth: Growth
+) -> list[str]:
     found = {file.uri: file.cause for file in listing.files}
-    return [entry.uri for entry in known if found.get(entry.uri) != entry.cause]
+    # A file that grew has several entries, of which the last is the present one.
+    latest = {entry.uri: entry.cause for entry in known}
+    needed = {entry.uri for entry in known if entry.ordinal not in retractions.ordinals}
+    return [
+        uri
+        for uri, cause in latest.items()
+        if uri in needed and uri not in growth.starts and found.get(uri) != cause
+    ]
 
 
-def _numbered(found: Sequence[FoundInput], kept: Sequence[KnownInput]) -> list[InputFile]:
+def _numbered(
+    found: Sequence[FoundInput], kept: Sequence[KnownInput], starts: Mapping[str, int]
+) -> list[InputFile]:
     seen = {entry.uri for entry in kept}
     first = max((entry.ordinal for entry in kept), default=-1) + 1
-    new = [file for file in found if file.uri not in seen]
-    return [file.numbered(first + place) for place, file in enumerate(new)]
+    new = [file for file in found if file.uri not in seen or file.uri in starts]
+    from_start = starts if kept else {}
+    return [
+        file.numbered(first + place, from_start.get(file.uri, 0)) for place, file in enumerate(new)
+    ]
 
 
 def pack_splits(

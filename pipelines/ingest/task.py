@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from strata.pipelines.execution.stage import Counters
 from strata.pipelines.execution.tasks import TaskCost, task_stem
 from strata.pipelines.ingest.blocklist import Tombstones
+from strata.pipelines.ingest.growth import DigestingStore, grows, with_digests
 from strata.pipelines.readers.read import read_split
 from strata.pipelines.readers.records import ReadBatch
 from strata.pipelines.readers.rejects import BrokenFile, Reject
@@ -70,6 +71,7 @@ class InputCount:
     dates_unread: int = 0
     nul_removed: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    digests: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def add(self, other: InputCount) -> None:
         """Add the count of another split of the same file."""
@@ -79,6 +81,7 @@ class InputCount:
         self.nul_removed += other.nul_removed
         for reason, number in other.rejected.items():
             self.rejected[reason] = self.rejected.get(reason, 0) + number
+        self.digests |= other.digests
 
 
 @dataclass(slots=True)
@@ -133,17 +136,21 @@ class _SplitSource:
     limits: ReadLimits
     tombstones: Tombstones | None
 
-    def batches(self) -> Iterator[ReadBatch]:
-        """The batches of the split, without retracted documents."""
-        for batch in read_split(self.store, self.split, self.limits):
+    def batches(self, count: InputCount) -> Iterator[ReadBatch]:
+        """The batches of the split, without retracted documents; ``count`` gets its digest."""
+        store = self.store
+        digesting = DigestingStore(store, self.split) if grows(self.split.file) else None
+        for batch in read_split(digesting or store, self.split, self.limits):
             yield self.tombstones.without(batch, self.split.file) if self.tombstones else batch
+        if digesting:
+            count.digests |= digesting.digests
 
 
 def _read_one(source: _SplitSource, buffer: _BatchBuffer, result: ShardResult) -> None:
     ordinal = source.split.file.ordinal
     count = result.inputs.setdefault(ordinal, InputCount())
     try:
-        for batch in source.batches():
+        for batch in source.batches(count):
             count.add(_count(batch))
             # After a broken file the others are only checked, so that one more round is enough.
             if not result.broken:
@@ -255,7 +262,7 @@ def _row(file: InputFile, count: InputCount, status: str) -> dict[str, object]:
         "uri": file.uri,
         "ordinal": file.ordinal,
         "size": file.size,
-        "identity": file.identity,
+        "identity": with_digests(file.identity, count.digests),
         "source": file.source,
         "format": str(file.format),
         "cause": file.cause,

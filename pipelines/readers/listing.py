@@ -43,8 +43,13 @@ class FoundInput:
         facts += [self.options.fields.model_dump(), self.options.delimiter, self.options.encoding]
         return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
-    def numbered(self, ordinal: int) -> InputFile:
-        """The file with its ordinal in the corpus."""
+    @property
+    def url(self) -> Url:
+        """The place of the file."""
+        return Url.parse(self.uri)
+
+    def numbered(self, ordinal: int, start: int = 0) -> InputFile:
+        """The file with its ordinal in the corpus, from an offset on."""
         return InputFile(
             self.uri,
             ordinal,
@@ -55,6 +60,7 @@ class FoundInput:
             self.compression,
             self.options,
             self.cause,
+            start,
         )
 
 

@@ -65,6 +65,8 @@ class InputFile:
         compression: of the file as a whole, by its name; its bytes have the last word.
         options: field mapping and the like.
         cause: one string that changes whenever the documents of the file may.
+        start: offset of the first line that is read; above 0 where the lines before it were read
+            as another input.
     """
 
     uri: str
@@ -76,6 +78,7 @@ class InputFile:
     compression: Compression
     options: ReadOptions
     cause: str
+    start: int = 0
 
     @property
     def url(self) -> Url:
@@ -126,7 +129,7 @@ def _opened(file: InputFile, store: Store, split_bytes: int) -> list[Split]:
 
 def _pieces(file: InputFile, split_bytes: int) -> int:
     if FORMATS[file.format].cut is Cut.BYTES and file.compression is Compression.NONE:
-        return max(1, round(file.size / split_bytes))
+        return max(1, round((file.size - file.start) / split_bytes))
     return 1
 
 
@@ -139,12 +142,14 @@ def _by_bytes(file: InputFile, store: Store, pieces: int) -> list[Split]:
     compression = Compression.of_bytes(head)
     if compression is not Compression.NONE:
         return [_whole(replace(file, compression=compression))]
-    bounds = [file.size * piece // pieces for piece in range(pieces + 1)]
+    length = file.size - file.start
+    bounds = [file.start + length * piece // pieces for piece in range(pieces + 1)]
     return [Split(file, start, end, 0, end - start) for start, end in pairwise(bounds)]
 
 
 def _whole(file: InputFile) -> Split:
-    return Split(file, 0, file.size, 0, int(file.size * file.compression.expansion))
+    weight = int((file.size - file.start) * file.compression.expansion)
+    return Split(file, file.start, file.size, 0, weight)
 
 
 def _by_row_groups(file: InputFile, store: Store, split_bytes: int) -> list[Split]:

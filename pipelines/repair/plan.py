@@ -193,15 +193,20 @@ def _meeting(files: Sequence[TableFile], wanted: MissingRows) -> list[TableFile]
 def _inputs(
     context: StageContext, state: CorpusState, wanted: MissingRows
 ) -> Iterator[RowsFromInputs]:
-    """The input files of a range of ids that have not changed since they were read."""
+    """The input files of a range of ids that have not changed since they were read, but grown."""
+    known = read_inputs(state.files("inputs"), context.store)
+    # A file that grew has several entries; what the last of them stands on was compared then.
+    latest = {entry.uri: entry.cause for entry in known}
     present = {
-        file.cause: file for file in list_inputs(context.store, context.settings.inputs).files
+        file.uri: file
+        for file in list_inputs(context.store, context.settings.inputs).files
+        if file.cause == latest.get(file.uri)
     }
     first, last = wanted.low >> POSITION_BITS, wanted.high >> POSITION_BITS
     files = [
-        present[each.cause].numbered(each.ordinal)
-        for each in read_inputs(state.files("inputs"), context.store)
-        if first <= each.ordinal <= last and each.cause in present
+        present[each.uri].numbered(each.ordinal)
+        for each in known
+        if first <= each.ordinal <= last and each.uri in present
     ]
     settings = context.settings.shard
     splits = plan_splits(files, context.store, int(settings.split_mb * 1e6))

@@ -17,6 +17,7 @@ from strata.pipelines.execution.stage import (
 )
 from strata.pipelines.execution.tasks import run_tasks
 from strata.pipelines.ingest.blocklist import Tombstones
+from strata.pipelines.ingest.growth import NO_GROWTH, find_growth
 from strata.pipelines.ingest.plan import Retractions, ShardPlan, pack_splits, plan_shard
 from strata.pipelines.ingest.task import (
     WRITTEN,
@@ -152,9 +153,11 @@ def plan_inputs(context: StageContext, tables: Tables) -> PlannedInputs:
     """
     listing = list_inputs(context.store, context.settings.inputs)
     published = [tables.table(name) for name in PUBLISHED]
+    known = read_input_manifest(tables, context.store)
+    wants_growth = context.settings.shard.changed_inputs == "append"
     plan = plan_shard(
         listing,
-        read_input_manifest(tables, context.store),
+        known,
         context.settings,
         keys=tuple(table.content_key for table in published),
         settings_key=published[-1].latest_property(SETTINGS_KEY),
@@ -162,6 +165,7 @@ def plan_inputs(context: StageContext, tables: Tables) -> PlannedInputs:
             tables.table("retractions").content_key,
             emptied_ordinals(tables, context.store),
         ),
+        growth=find_growth(context.store, listing.files, known) if wants_growth else NO_GROWTH,
     )
     return PlannedInputs(plan, listing.skipped)
 
@@ -231,7 +235,7 @@ def _fill_report(plan: ShardPlan, totals: _ShardTotals, report: StageReport[Shar
     report.rows_out = sum(file.rows for file in totals.files.get("documents", []))
     details = report.details
     details.input_files = len(plan.files)
-    details.input_bytes = sum(file.size for file in plan.files)
+    details.input_bytes = sum(file.size - file.start for file in plan.files)
     details.broken_files = len(totals.broken)
     details.dates_unread = sum(count.dates_unread for count in totals.inputs.values())
     details.nul_removed = sum(count.nul_removed for count in totals.inputs.values())
@@ -247,7 +251,7 @@ def _check_reject_ratio(
         for reason, number in report.rejected.items()
         if not RejectReason(reason).harmless
     }
-    sizes = {file.ordinal: file.size for file in plan.files}
+    sizes = {file.ordinal: file.size - file.start for file in plan.files}
     lost_bytes = sum(sizes[ordinal] for ordinal in totals.broken)
     ratio = max(
         sum(harmful.values()) / max(report.rows_in, 1), lost_bytes / max(sum(sizes.values()), 1)

@@ -32,7 +32,7 @@ def read_input_manifest(tables: Tables, store: Store) -> list[KnownInput]:
 
 def read_inputs(files: Iterable[TableFile], store: Store) -> list[KnownInput]:
     """The inputs in files of the table `inputs`, in ordinal order."""
-    columns = ["uri", "ordinal", "cause"]
+    columns = ["uri", "ordinal", "size", "identity", "cause"]
     known = [
         KnownInput(**row)
         for file in files
@@ -48,6 +48,8 @@ class KnownInput:
 
     uri: str
     ordinal: int
+    size: int
+    identity: str
     cause: str
 
 

@@ -32,6 +32,7 @@ class StorageOptions:
         hints: what each tier requests of its store, by the URL of the tier.
         transfer: sizes and limits of transfers.
         cache: the block cache of remote files, if there is one.
+        warehouse: URL of the warehouse, whose staging folder is never synced.
         staging: folder of what one attempt of a run stages; files that others staged are refused.
     """
 
@@ -39,6 +40,7 @@ class StorageOptions:
     hints: Mapping[str, TierHints] = field(default_factory=dict)
     transfer: TransferPolicy = field(default_factory=TransferPolicy)
     cache: CacheOptions | None = None
+    warehouse: str = ""
     staging: Url | None = None
 
     @classmethod
@@ -50,6 +52,7 @@ class StorageOptions:
             {url: each for url, each in hints.items() if each != TierHints()},
             TransferPolicy.of(settings.transfer),
             CacheOptions.of(settings.cache),
+            str(Url.parse(settings.warehouse)),
         )
 
     @classmethod
@@ -63,7 +66,8 @@ class StorageOptions:
             for url, each in facts["hints"].items()
         }
         cache = facts["cache"] and CacheOptions(**facts["cache"])
-        return cls(facts["by_prefix"], hints, TransferPolicy(**facts["transfer"]), cache)
+        policy = TransferPolicy(**facts["transfer"])
+        return cls(facts["by_prefix"], hints, policy, cache, facts["warehouse"])
 
     def to_json(self) -> str:
         """The options as text, with "env:NAME" where a secret belongs."""
@@ -72,6 +76,7 @@ class StorageOptions:
             "hints": {url: asdict(each) for url, each in self.hints.items()},
             "transfer": asdict(self.transfer),
             "cache": self.cache and asdict(self.cache),
+            "warehouse": self.warehouse,
         }
         return json.dumps(facts, default=dict)
 

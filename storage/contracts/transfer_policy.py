@@ -15,7 +15,7 @@ _MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TransferPolicy:
-    """Sizes and limits of transfers.
+    """Sizes and limits of transfers, and whether they wait for the disk.
 
     All open outputs of a process together hold at most ``window`` parts, and each one more; an open
     input holds three, a Parquet scan the row groups of one request and of the next.
@@ -28,6 +28,7 @@ class TransferPolicy:
         timeout_seconds: longest time that a server may be silent.
         first_pause: upper bound of the first pause, seconds; it doubles with each attempt.
         longest_pause: upper bound of any pause, seconds.
+        sync: whether a local file is on the disk when its output has closed.
     """
 
     part_bytes: int = 8 * _MB
@@ -37,6 +38,7 @@ class TransferPolicy:
     timeout_seconds: float = 60.0
     first_pause: float = 0.2
     longest_pause: float = 10.0
+    sync: bool = True
 
     @classmethod
     def of(cls, settings: TransferSettings) -> TransferPolicy:
@@ -47,4 +49,5 @@ class TransferPolicy:
             attempts=settings.attempts,
             retry_seconds=settings.retry_seconds,
             timeout_seconds=settings.timeout_seconds,
+            sync=settings.sync,
         )

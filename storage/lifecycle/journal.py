@@ -1,6 +1,6 @@
 """The journal of moves: what was about to be copied, what was copied, and how fast it was.
 
-It is kept in ``<warehouse>/<corpus>/moves`` as small JSON files that are never changed::
+It is kept in ``<warehouse>/<corpus>/moves`` as small JSON files, which only a relocation changes::
 
     <batch>.intent.json   before the first copy is made
     <batch>.copied.json   when all copies are verified, before the tables refer to them
@@ -12,11 +12,12 @@ deleted once nothing refers to them, and what earlier moves cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
+from msgspec import structs
 
 from strata.errors import InputError, InputMissingError
 from strata.storage.contracts.clock import Clock, now_ms
@@ -192,6 +193,21 @@ class MoveJournal:
         # The intent goes last: as long as it exists, the batch is looked at again.
         for kind in ("copied", "intent"):
             self._store.delete(self._url(kind, batch))
+
+    def relocate(self, move: Callable[[str], str]) -> None:
+        """Replace the locations in all entries that are not settled; repeating it does no harm."""
+        for intent in self.intents():
+            moved = structs.replace(
+                intent, folder=move(intent.folder), files=tuple(map(move, intent.files))
+            )
+            self._put_changed("intent", intent, moved)
+        for entry in self.all_copied():
+            files = tuple(MovedFile(move(each.old), move(each.new)) for each in entry.files)
+            self._put_changed("copied", entry, structs.replace(entry, files=files))
+
+    def _put_changed(self, kind: str, entry: _Entry, moved: _Entry) -> None:
+        if moved != entry:
+            self._put(kind, moved)
 
     def forget_old_rates(self) -> None:
         """Delete all but the newest rates, from which throughputs are computed."""

@@ -20,6 +20,7 @@ from strata.storage.contracts.faults import BrokenReadError, as_strata_error, tr
 from strata.storage.contracts.options import StorageOptions
 from strata.storage.contracts.store import ByteRange, FileInfo, FileKind, Output, PartUpload, Store
 from strata.storage.contracts.url import LOCAL, Url
+from strata.storage.layout.file_names import STAGING
 from strata.storage.stores import webhdfs
 from strata.storage.stores.endpoints import endpoint_failed, next_endpoint
 from strata.storage.stores.filesystems import (
@@ -28,7 +29,12 @@ from strata.storage.stores.filesystems import (
     WEBHDFS_SCHEMES,
     open_filesystem,
 )
-from strata.storage.stores.handles import LocalOutput, ObjectOutput, RenamedOutput
+from strata.storage.stores.handles import (
+    LocalOutput,
+    ObjectOutput,
+    RenamedOutput,
+    SyncedOutput,
+)
 from strata.storage.transfer.metering import Event, record
 from strata.storage.transfer.reading import RangedInput, RangePlan
 
@@ -83,7 +89,7 @@ class FsspecStore(Store):
         """Open a file for writing; closing it replaces one of the same name."""
         if url.scheme == LOCAL:
             with translated(url, "write"):
-                return LocalOutput(url)
+                return SyncedOutput(url) if self._must_last(url) else LocalOutput(url)
         with self._attempt(url, "write") as filesystem:
             extra = self._extra(url, filesystem)
             if url.scheme in _OBJECT_SCHEMES:
@@ -153,6 +159,12 @@ class FsspecStore(Store):
     def pinned(self, info: FileInfo) -> FsspecStore:
         """The store for reading one version of a file; S3 and memory detect its replacement."""
         return replace(self, pin=info)
+
+    def _must_last(self, url: Url) -> bool:
+        """Whether a local file has to survive a power cut; one that ends with its run does not."""
+        root, place = self.options.warehouse, str(url)
+        staged = root and place.startswith(f"{root}/") and STAGING in place[len(root) :].split("/")
+        return self.options.transfer.sync and not staged
 
     def _read_range(self, url: Url, span: ByteRange) -> bytes:
         if span.start >= span.end:

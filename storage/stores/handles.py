@@ -16,11 +16,12 @@ from strata.errors import StrataError
 from strata.storage.contracts.faults import translated
 from strata.storage.contracts.store import Output
 from strata.storage.contracts.url import Url
+from strata.storage.stores.syncing import make_folder, sync_file, sync_folder
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["LocalOutput", "ObjectOutput", "RenamedOutput", "staging_name"]
+__all__ = ["LocalOutput", "ObjectOutput", "RenamedOutput", "SyncedOutput", "staging_name"]
 
 _WRITE_BUFFER = 1 << 20
 
@@ -89,9 +90,12 @@ class LocalOutput(_Staged):
 
     def __init__(self, url: Url) -> None:
         folder = url.parent.path
-        os.makedirs(folder, exist_ok=True)
+        self._make_folder(folder)
         self._staging = os.path.join(folder, staging_name(url.name))
         super().__init__(url, open(self._staging, "wb", buffering=_WRITE_BUFFER))  # noqa: SIM115
+
+    def _make_folder(self, folder: str) -> None:
+        os.makedirs(folder, exist_ok=True)
 
     def _publish(self) -> None:
         self._inner.close()
@@ -102,6 +106,19 @@ class LocalOutput(_Staged):
         with suppress(OSError):
             self._inner.close()
         os.unlink(self._staging)
+
+
+class SyncedOutput(LocalOutput):
+    """A local file that survives a power cut, whole and under its name, once it is closed."""
+
+    def _make_folder(self, folder: str) -> None:
+        make_folder(folder)
+
+    def _publish(self) -> None:
+        self._inner.flush()
+        sync_file(self._inner.fileno())
+        super()._publish()
+        sync_folder(self._url.parent.path)
 
 
 class ObjectOutput(_Staged):

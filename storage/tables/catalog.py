@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.typedef import Identifier
 
+    from strata.storage.iceberg.pointers import PointerSwitch
+
 __all__ = [
     "CATALOG_NAME",
     "Corpus",
@@ -73,6 +75,7 @@ __all__ = [
 CATALOG_NAME = "strata"
 _DATABASE = "catalog.db"
 _LOCK_SECONDS = 60
+_SYNC_FOLDER = "PRAGMA synchronous = EXTRA"
 # SQLite and PostgreSQL report the first; PostgreSQL reports the second in a race.
 _MADE_MEANWHILE = ("already exists", "duplicate key value")
 
@@ -252,6 +255,45 @@ class Corpus:
                 f"table {'.'.join(identifier)} of the catalog was dropped or renamed meanwhile",
                 hint="run the same command again",
             ) from error
+
+    def pointers(self) -> dict[str, str]:
+        """The present metadata file of each table, by name, whether the file is there or not.
+
+        Raises:
+            SettingsError: the catalog is not a SQL database.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.iceberg.pointers import read_pointers
+
+        with catalog_errors(self.name):
+            return read_pointers(self._catalog, self.name)
+
+    def catalog_file(self) -> Path | None:
+        """The file of the catalog's database; None where it has none.
+
+        Raises:
+            SettingsError: the catalog is not a SQL database.
+        """
+        from strata.storage.iceberg.pointers import database_file
+
+        return database_file(self._catalog)
+
+    def switch_pointers(
+        self, switches: Sequence[PointerSwitch], properties: Mapping[str, str | None]
+    ) -> None:
+        """Have tables refer to other metadata files, and change properties of the corpus, at once.
+
+        A property of None is removed.
+
+        Raises:
+            ConflictError: another run published to one of them meanwhile; nothing was changed.
+            SettingsError: the catalog is not a SQL database.
+            TransientError: the catalog did not answer.
+        """
+        from strata.storage.iceberg.pointers import switch_pointers
+
+        with catalog_errors(self.name):
+            switch_pointers(self._catalog, self.name, switches, properties)
 
     def close(self) -> None:
         """Release the catalog's connections."""
@@ -437,7 +479,10 @@ def _load(settings: Settings, warehouse: Url) -> Catalog:
         with translated(warehouse, "make"):
             Path(warehouse.path).mkdir(parents=True, exist_ok=True)
     with catalog_errors(settings.corpus):
-        return _loaded(properties)
+        catalog = _loaded(properties)
+        if settings.transfer.sync:
+            _sync_commits(catalog)
+    return catalog
 
 
 def _loaded(properties: dict[str, str]) -> Catalog:
@@ -459,3 +504,20 @@ def _loaded(properties: dict[str, str]) -> Catalog:
             f"the catalog in [catalog] cannot be opened: {error}",
             hint="see the properties of PyIceberg's catalogs; SQLite needs none",
         ) from error
+
+
+def _sync_commits(catalog: Catalog) -> None:
+    """Have every commit to a SQLite catalog on the disk before it returns.
+
+    SQLite syncs the database, but not the folder from which it removes its journal: after a power
+    cut it would find the journal, and undo a commit by which gc has already deleted files.
+    """
+    from sqlalchemy import event
+
+    engine = getattr(catalog, "engine", None)
+    if engine is None or engine.dialect.name != "sqlite":
+        return
+    event.listen(engine, "connect", lambda connection, _: connection.execute(_SYNC_FOLDER))
+    # The connection that made the catalog's tables is open already.
+    with engine.connect() as connection:
+        connection.exec_driver_sql(_SYNC_FOLDER)

@@ -16,7 +16,7 @@ from strata.storage.tables.places import is_same_place
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-__all__ = ["CatalogEntry", "make_entry", "new_id", "read_entry", "write_entry"]
+__all__ = ["CatalogEntry", "entry_properties", "make_entry", "new_id", "read_entry", "write_entry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,15 @@ def write_entry(
     catalog: Catalog, corpus: str, corpus_id: str, home: Url, folders: Iterable[Url]
 ) -> CatalogEntry:
     """Write the identity of a corpus, and that its places carry it; other places stay."""
-    places = {f"{CORPUS_PLACE}{_digest(folder)}": str(folder) for folder in folders}
-    given = {CORPUS_ID: corpus_id, CORPUS_HOME: str(home)} | places
+    given = entry_properties(corpus_id, home, folders)
     catalog.update_namespace_properties(corpus, updates=given)
     return read_entry(catalog, corpus) or CatalogEntry()
+
+
+def entry_properties(corpus_id: str, home: Url, folders: Iterable[Url]) -> dict[str, str]:
+    """What the namespace of a corpus says of it and of places that carry its identity."""
+    places = {f"{CORPUS_PLACE}{_digest(folder)}": str(folder) for folder in folders}
+    return {CORPUS_ID: corpus_id, CORPUS_HOME: str(home)} | places
 
 
 def _digest(folder: Url) -> str:

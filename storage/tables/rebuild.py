@@ -16,6 +16,7 @@ from strata.storage.tables.places import (
     IDENTITY_FILE,
     PlaceRecord,
     TableMarks,
+    is_inside,
     metadata_number,
     table_files,
     write_marks,
@@ -157,9 +158,24 @@ def _known(look: Look) -> dict[str, str]:
     return found
 
 
+def _newest(look: Look, urls: list[Url]) -> dict[Url, Table]:
+    """The tables of the newest number; a relocation that was given up leaves some of elsewhere."""
+    newest: dict[Url, Table] = {}
+    for number in sorted({metadata_number(url.name) or 0 for url in urls}, reverse=True):
+        tables = {url: _table(look, url) for url in urls if metadata_number(url.name) == number}
+        newest = newest or tables
+        inside = {
+            url: table
+            for url, table in tables.items()
+            if is_inside(table.location(), look.settings.warehouse)
+        }
+        if inside:
+            return inside
+    return newest
+
+
 def _rebuilt(look: Look, name: str, urls: list[Url], known: str) -> RebuiltTable:
-    newest = max(metadata_number(url.name) or 0 for url in urls)
-    tables = {url: _table(look, url) for url in urls if metadata_number(url.name) == newest}
+    tables = _newest(look, urls)
     mark = look.membership.files.marks.tables.get(name)
     url = max(tables, key=lambda url: (url.name == mark, tables[url].metadata.last_updated_ms))
     table = tables[url]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from strata.storage.contracts.url import Url
 from strata.storage.tables.catalog import Corpus
-from strata.storage.tables.places import TableFileInfo, metadata_number
+from strata.storage.tables.places import TableFileInfo, is_inside, metadata_number
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
@@ -58,6 +58,9 @@ def names_of_newer_metadata(corpus: Corpus, listed: Iterable[TableFileInfo]) -> 
             continue
         if number > (metadata_number(table.metadata_location) or 0):
             newer = StaticTable.from_metadata(str(each.file.url), table.io.properties)
+            if not is_inside(newer.location(), corpus.warehouse):
+                # Left by a relocation that was given up, or by a run before one.
+                continue
             found |= {Url.parse(path).name for path in _paths(newer, manifests)}
     return found
 

@@ -20,6 +20,8 @@ COVERED = {
     *("incremental_week.toml", "incremental_week.py", "README.md"),
     *("decontamination.toml", "decontamination_bench.toml", "decontamination.py"),
     *("read_tables.py", "torch_dataset.py"),
+    # In tests/unit/examples, without Airflow.
+    "airflow_dag.py",
 }
 
 

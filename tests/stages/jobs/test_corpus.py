@@ -261,7 +261,7 @@ def test_run_in_a_thread_beside_an_event_loop_touches_no_signal_handler(file, ma
 
 
 def test_run_that_fails_raises_the_error_and_stores_its_report(file, made, capfd):
-    overrides = {"warehouse": f"{file.parent}/other", "inputs": [{"path": f"{file.parent}/nope"}]}
+    overrides = {"corpus": "other", "inputs": [{"path": f"{file.parent}/nope"}]}
     with strata.open(file, overrides) as corpus:
         with pytest.raises(strata.InputMissingError):
             corpus.run(run_id="failed")

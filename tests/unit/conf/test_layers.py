@@ -274,3 +274,88 @@ def test_spark_settings_without_a_file_are_those_that_a_file_would_get(tmp_path)
     assert spark_settings() == load_settings(file).settings.spark
     assert spark_settings(overrides) == load_settings(file, overrides).settings.spark
     assert spark_settings(overrides)["spark.driver.memory"] == "7g"
+
+
+def test_layers_problems_of_rules_between_keys_are_told_with_the_others(write):
+    text = """
+corpus = "9web"
+[[inputs]]
+path = "a"
+format = "json"
+pth = "b"
+[dedup]
+bands = 3
+treshold = 0.9
+[tables]
+document = "cold"
+clean = "cool"
+[shard]
+landing = "gone"
+split_mb = "x"
+[tiers.cold]
+level = 99
+url = "s3:/bucket"
+"""
+    told = problem(write(text), "nothing", "dedup.ngram=0", "lifecycle=[{to='moon'}]")
+    lines = told.splitlines()
+    for words in (
+        "--set 'nothing' is not section.key=value",
+        'corpus = "9web"',
+        'inputs.0.format = "json"',
+        "inputs.0.pth",
+        "give both bands and rows",
+        "did you mean dedup.threshold?",
+        "there is no table 'document'",
+        "tables.clean names the tier 'cool'",
+        "shard.landing names the tier 'gone'",
+        "lifecycle.0.to names the tier 'moon'",
+        'shard.split_mb = "x"',
+        "tiers.cold.level = 99",
+        "write s3://bucket",
+        "dedup.ngram = 0 (--set)",
+    ):
+        assert words in told, told
+    assert lines[0] == f"{len(lines) - 1} problems in the settings:"
+    assert "[tiers.cold]" not in told
+
+
+def test_layers_problem_of_a_whole_section_makes_no_others(write):
+    told = problem(
+        write(MINIMAL),
+        "tiers.cold={url='x',codec='gzip',level=12}",
+        "lifecycle=[{to='cold',reads_at_least=3,reads_at_most=1}]",
+        "tables={tokens='cold',clean='gone'}",
+    )
+    assert len(told.splitlines()) == 4, told
+    assert "codec gzip has no level 12" in told
+    assert "no file is read at least 3" in told
+    assert "names the tier 'gone'" in told
+
+
+def test_layers_problems_of_overrides_are_told_beside_a_broken_file(write):
+    told = problem(write("corpus ="), "nothing", "dedup.ngram=4", "dedup.ngram=5")
+    assert told.startswith("3 problems in the settings:")
+    assert "is not TOML" in told
+    assert "gives dedup.ngram twice" in told
+    assert "required" not in told
+
+
+@pytest.mark.parametrize(
+    ("override", "form"),
+    [
+        ("dedup.survivor='longest'", 'must be a list: ["longest"]'),
+        ("dedup=3", "must be a table: [dedup]"),
+        ("tiers.hot='/x'", "must be a table: [tiers.hot]"),
+        ("inputs={path='x'}", "must be a list of tables: [[inputs]], with two brackets"),
+        ("inputs=[{path=5}]", "must be text, in quotes or a list: [5]"),
+        ("corpus=5", "must be text, in quotes"),
+        ("corpus='a b'", "a name of letters, digits, _ and -"),
+        ("dedup.ngram='five'", "must be a whole number, without quotes"),
+        ("dedup.threshold='high'", "must be a number, without quotes"),
+        ("dedup.write_clean='perhaps'", "must be true or false"),
+        ("dedup.against=['a b']", "NAME@SNAPSHOT"),
+        ("tiers.hot={url='s3://b',storage_class='x'}", "capital letters, digits and _"),
+    ],
+)
+def test_layers_problem_has_the_form_that_works(write, override, form):
+    assert form in problem(write(MINIMAL), override)

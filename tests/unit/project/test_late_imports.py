@@ -113,7 +113,6 @@ LATE: dict[str, dict[str, Reason]] = {
         "pyspark.java_gateway": Reason.SPARK,
     },
     "strata.jobs.session.spark": {
-        "pyspark.errors": Reason.SPARK,
         "pyspark.sql": Reason.SPARK,
     },
     "strata.jobs.session.worker_daemon": {
@@ -266,8 +265,10 @@ LATE: dict[str, dict[str, Reason]] = {
     "strata.storage.tables.catalog": {
         "pyiceberg.catalog": Reason.CATALOG,
         "pyiceberg.exceptions": Reason.CATALOG,
+        "sqlalchemy": Reason.CATALOG,
         "sqlalchemy.exc": Reason.CATALOG,
         "strata.storage.iceberg.file_io": Reason.CATALOG,
+        "strata.storage.iceberg.pointers": Reason.CATALOG,
     },
     "strata.storage.tables.catalog_entry": {
         "pyiceberg.exceptions": Reason.CATALOG,

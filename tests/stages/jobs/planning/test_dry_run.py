@@ -92,18 +92,17 @@ def test_problem_is_told_by_the_plan_and_stops_a_run_before_it_reads(settings, n
 
 
 def test_plan_has_all_problems_at_once_and_fails(settings, tmp_path, capsys):
-    (tmp_path / "file").write_text("in the way")
     file = tmp_path / "web.toml"
     file.write_text(
         f'corpus = "web"\nwarehouse = "{settings.warehouse}"\n[[inputs]]\npath = "{tmp_path}/in"\n'
-        f'[tiers.cold]\nurl = "{tmp_path}/file/cold"\n[tables]\ntokens = "cold"\n'
+        '[dedup]\ndecontaminate = ["no_such_corpus"]\n'
         '[tokenize]\ntokenizer = "gone.json"\n'
     )
     write_records(tmp_path / "in", {"a.jsonl": records(5, 1)})
     assert main(["plan", str(file)]) == 3
     told = capsys.readouterr()
     assert "2 things are in the way" in told.err
-    for words in ("gone.json", f"{tmp_path}/file is a file"):
+    for words in ("gone.json", "no_such_corpus"):
         assert words in told.err
         assert words in told.out.replace("\n", "")
 

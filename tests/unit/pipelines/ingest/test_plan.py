@@ -60,7 +60,8 @@ class Warehouse:
     def plan(self, files, settings):
         keys = tuple(table.keys[-1] if table.keys else None for table in self.tables.values())
         known = [
-            KnownInput(uri, ordinal, cause) for ordinal, uri, cause in self.tables["inputs"].rows
+            KnownInput(uri, ordinal, 10, "1", cause)
+            for ordinal, uri, cause in self.tables["inputs"].rows
         ]
         return plan_shard(files, known, settings, keys=keys, settings_key=self.settings_key)
 
