@@ -15,7 +15,7 @@ from io import TextIOWrapper
 
 __all__ = ["plain_streams", "print_json"]
 
-HANDLER = "strata.plain"
+HANDLER = "strata_plain"
 ASCII = str.maketrans("─━═│┃╸╺–—·…×█▏→←“”⏎", '--=||----..x#|><""$')
 
 

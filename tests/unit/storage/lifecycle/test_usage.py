@@ -18,7 +18,7 @@ def settings(settings, tmp_path):
     update = {
         "tiers": {
             "hot": {"url": str(tmp_path / "warehouse" / "hot"), "codec": "lz4"},
-            "cold": {"url": "s3://bucket/cold/", "level": 19, "target_file_mb": 512},
+            "cold": {"url": str(tmp_path / "cold"), "level": 19, "target_file_mb": 512},
         },
         "tables": {"documents": "cold", "tokens": "hot"},
     }
@@ -40,9 +40,9 @@ def test_tiers_of_tables_default_to_the_warehouse(settings):
     assert tier_of_table(settings, "clusters").name == "warehouse"
 
 
-def test_tiers_folder_of_a_table_holds_corpus_and_table(settings):
+def test_tiers_folder_of_a_table_holds_corpus_and_table(settings, tmp_path):
     folder = tiers_of(settings)["cold"].folder("web", "documents")
-    assert str(folder) == "s3://bucket/cold/web/documents/data"
+    assert folder == Url.parse(tmp_path / "cold" / "web" / "documents" / "data")
 
 
 def test_tier_usage_counts_a_file_for_the_innermost_tier(settings, folder):
