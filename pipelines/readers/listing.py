@@ -92,12 +92,15 @@ def list_inputs(store: Store, inputs: Sequence[InputSettings]) -> Listing:
             matches = _matches(store, path)
             if section.missing == "refuse":
                 _refuse_dangling(path, matches)
+            pattern = _Pattern.of(Url.parse(path))
             for info in matches:
-                reason = _skip_reason(info, Url.parse(path), section.format)
+                suffixes = _suffixes(info.url)
+                reason = _skip_reason(info, pattern, section.format, suffixes)
                 if reason:
                     skipped[info.url] = reason
                 else:
-                    mine[str(info.url)] = _found(info, Url.parse(path), section)
+                    found_input = _found(info, pattern.root, section, suffixes)
+                    mine[found_input.uri] = found_input
         _refuse_shared(found, mine)
         found |= dict(sorted(mine.items()))
     return Listing(tuple(found.values()), Counter(skipped.values()))
@@ -132,31 +135,51 @@ def _refuse_shared(found: Mapping[str, FoundInput], mine: Mapping[str, FoundInpu
         )
 
 
-def _skip_reason(info: FileInfo, root: Url, form: InputFormat) -> str:
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A path of the settings, and what is hidden below it.
+
+    What the user named, and the folders above it, are the user's choice; what ``*`` found is not.
+
+    Attributes:
+        root: the path.
+        fixed: number of its parts that have no wildcard.
+        named: parts with a wildcard that ask for hidden names themselves.
+    """
+
+    root: Url
+    fixed: int
+    named: tuple[str, ...]
+
+    @classmethod
+    def of(cls, root: Url) -> _Pattern:
+        parts = root.spelled.split("/")
+        fixed = next((n for n, part in enumerate(parts) if has_magic(part)), len(parts))
+        named = tuple(part for part in parts[fixed:] if part.startswith(HIDDEN))
+        return cls(root, fixed, named)
+
+    def hides(self, url: Url) -> bool:
+        """Whether a file that was found is hidden, or lies in a hidden folder."""
+        return any(
+            part.startswith(HIDDEN)
+            and part != "__init__.py"
+            and not any(fnmatchcase(part, each) for each in self.named)
+            for part in url.spelled.split("/")[self.fixed :]
+        )
+
+
+def _skip_reason(info: FileInfo, pattern: _Pattern, form: InputFormat, suffixes: _Suffixes) -> str:
     url = info.url
     # A pipe that the settings name themselves is the user's choice.
-    if info.kind is not FileKind.FILE and url != root:
+    if info.kind is not FileKind.FILE and url != pattern.root:
         return str(info.kind)
-    if _is_hidden(url, root):
+    if pattern.hides(url):
         return "hidden"
     if url.name.endswith((".crc", ".tmp", ".partial", ".inprogress")):
         return "temporary"
-    if form is InputFormat.AUTO and _suffixes(url).format is None:
+    if form is InputFormat.AUTO and suffixes.format is None:
         return "unknown_format"
     return ""
-
-
-def _is_hidden(url: Url, root: Url) -> bool:
-    # What the user named, and the folders above it, are the user's choice; what * found is not.
-    pattern = root.spelled.split("/")
-    fixed = next((n for n, part in enumerate(pattern) if has_magic(part)), len(pattern))
-    named = [part for part in pattern[fixed:] if part.startswith(HIDDEN)]
-    return any(
-        part.startswith(HIDDEN)
-        and part != "__init__.py"
-        and not any(fnmatchcase(part, each) for each in named)
-        for part in url.spelled.split("/")[fixed:]
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +202,7 @@ def _last_suffix(name: str) -> str:
     return "." + name.rpartition(".")[2] if "." in name else ""
 
 
-def _found(info: FileInfo, root: Url, section: InputSettings) -> FoundInput:
-    suffixes = _suffixes(info.url)
+def _found(info: FileInfo, root: Url, section: InputSettings, suffixes: _Suffixes) -> FoundInput:
     form = section.format
     if form is InputFormat.AUTO:
         form = suffixes.format or InputFormat.TEXT

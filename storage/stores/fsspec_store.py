@@ -121,9 +121,10 @@ class FsspecStore(Store):
             found = dict(_walk(filesystem, url.path))
         prefix = url.spelled.removesuffix(url.path)
         prefix = f"{url.scheme}://" if prefix == url.spelled else prefix
-        return sorted(
-            _file_info(Url.parse(f"{prefix}{path}"), facts) for path, facts in found.items()
-        )
+        # A local listing has absolute paths already.
+        urls = Url.parse if url.scheme != LOCAL else _local_url
+        infos = [_file_info(urls(f"{prefix}{path}"), facts) for path, facts in found.items()]
+        return sorted(infos, key=lambda info: info.url.rest)
 
     def delete(self, url: Url) -> None:
         """Remove one file; object stores cannot report whether it existed, so no store does."""
@@ -242,6 +243,10 @@ def _walk(filesystem: AbstractFileSystem, path: str) -> Iterator[tuple[str, Mapp
             yield from filesystem.find(match, detail=True).items()
         else:
             yield match, facts
+
+
+def _local_url(spelled: str) -> Url:
+    return Url(LOCAL, spelled.removeprefix(f"{LOCAL}://"))
 
 
 def _file_info(url: Url, facts: Mapping[str, Any]) -> FileInfo:
