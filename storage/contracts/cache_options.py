@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from strata.errors import SettingsError
-from strata.storage.contracts.url import LOCAL, Url
+from strata.storage.contracts.url import Url
 
 if TYPE_CHECKING:
     from strata.storage_settings import CacheSettings
@@ -32,19 +31,10 @@ class CacheOptions:
 
     @classmethod
     def of(cls, settings: CacheSettings) -> CacheOptions | None:
-        """The cache that ``[cache]`` gives; None without a folder.
-
-        Raises:
-            SettingsError: the folder is not on a local disk.
-        """
+        """The cache that ``[cache]`` gives, whose folder is a local one; None without a folder."""
         if settings.folder is None:
             return None
         folder = Url.parse(settings.folder)
-        if folder.scheme != LOCAL:
-            raise SettingsError(
-                f"cache.folder is {folder}, which is not local",
-                hint="name a folder on a disk of the workers",
-            )
         block = round(settings.block_mb * (1 << 20))
         capacity = round(settings.capacity_gb * 1e9)
         return cls(folder.path, max(capacity, block), block, settings.prefetch)

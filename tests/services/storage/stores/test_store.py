@@ -73,7 +73,7 @@ def test_ceph_missing_bucket_is_missing(ceph: Ceph) -> None:
     store, nowhere = ceph_store(ceph), Url.parse("s3://no-such-bucket/x")
     with pytest.raises(InputMissingError, match="no-such-bucket"):
         store.read_bytes(nowhere)
-    with pytest.raises(InputMissingError, match="no-such-bucket"):
+    with pytest.raises(MachineError, match="no-such-bucket"):
         store.write_bytes(nowhere, b"1")
     with pytest.raises(InputMissingError, match="no-such-bucket"):
         store.find(nowhere)

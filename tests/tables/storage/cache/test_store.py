@@ -11,8 +11,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 
-from strata.errors import SettingsError
 from strata.settings import CacheSettings
 from strata.storage.cache import store as cache_store
 from strata.storage.cache.blocks import BlockCache, CacheUsage
@@ -243,8 +243,8 @@ def test_cache_folder_that_is_a_file_reads_through(options, url):
 
 
 def test_cache_folder_must_be_local():
-    with pytest.raises(SettingsError, match="s3://b/cache"):
-        CacheOptions.of(CacheSettings(folder="s3://b/cache"))
+    with pytest.raises(ValidationError, match="s3://b/cache is not local"):
+        CacheSettings(folder="s3://b/cache")
     assert CacheOptions.of(CacheSettings()) is None
 
 

@@ -168,7 +168,8 @@ def test_store_fault_of_a_read_only_place_says_so():
 @pytest.mark.parametrize(
     ("kind", "message", "expected"),
     [
-        ("FileNotFoundException", "gone", InputMissingError),
+        # A parent folder that cannot be made; nothing was missing that was asked for.
+        ("FileNotFoundException", "gone", MachineError),
         ("AccessControlException", "no", MachineError),
         ("StandbyException", "state standby", TransientError),
         ("SafeModeException", "in safe mode", TransientError),
