@@ -54,7 +54,9 @@ def check_writable(file: Path) -> None:
             raise MachineError(f"the catalog {file} cannot be made", hint=_REMEDY)
         return
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as database:
+        # It does not wait: where another process holds the file, that is the answer.
+        name = f"file:{quote(str(file))}?mode=rw"
+        with closing(sqlite3.connect(name, timeout=0, uri=True)) as database:
             # The journal lies beside the file, so this needs the folder too.
             database.execute("BEGIN IMMEDIATE")
             database.execute("CREATE TABLE strata_is_writable (yes INTEGER)")
