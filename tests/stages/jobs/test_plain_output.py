@@ -59,6 +59,7 @@ COMMANDS = [
     "storage rewrite FILE --table tokens",
     "storage adopt FILE",
     "storage rebuild-catalog FILE --dry-run",
+    "storage relocate FILE --dry-run",
     "retract FILE --id ключ-1 --dry-run",
     "retract FILE --id ключ-1 --reason Ämter",
 ]

@@ -77,7 +77,7 @@ def test_run_that_leaves_it_to_the_system_syncs_nothing(project, power):
 
 def test_staging_folder_is_not_synced(project, power):
     context = context_of(project)
-    url, before = context.corpus.warehouse / "_staging/run/rows.parquet", power.calls
+    url, before = context.staging / "rows.parquet", power.calls
 
     context.store.write_bytes(url, b"rows")
 
