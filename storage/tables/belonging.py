@@ -94,7 +94,7 @@ def findings_of(
         record = files.records.get(place.folder)
         if record is not None:
             found += _of_record(place, record, entry)
-        elif entry and entry.knows(place.folder):
+        elif entry and entry.knows(place.folder) and place.folder not in files.unanswered:
             told = f"no files of corpus {corpus} any more, and there were some"
             found.append(Finding(Mismatch.LOST_PLACE, str(place.folder), told))
     home = str(places[0].folder)

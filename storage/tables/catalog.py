@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strata.errors import ConcurrentChangeError, IdentityError, SettingsError
+from strata.errors import ConcurrentChangeError, IdentityError, SettingsError, StrataError
 from strata.settings import Settings
 from strata.storage.contracts.faults import translated
 from strata.storage.contracts.options import StorageOptions, from_environment
@@ -310,8 +310,9 @@ def open_corpus(settings: Settings) -> Corpus:
     """Open the catalog of a corpus, creating it if it is new.
 
     Every command comes through here. A corpus is opened only where its catalog, its warehouse and
-    its tiers belong together, and nothing is created where they do not. What writes data files
-    opens it by :func:`strata.storage.tables.claim.open_to_write`.
+    its tiers belong together, and nothing is created where they do not. A tier whose store does not
+    answer keeps nobody from reading the others. What writes data files opens a corpus by
+    :func:`strata.storage.tables.claim.open_to_write`, which needs all of them.
 
     Raises:
         IdentityError: the catalog or a place is lost, older, a copy or another corpus'.
@@ -319,7 +320,7 @@ def open_corpus(settings: Settings) -> Corpus:
         MachineError: the warehouse cannot be written.
         TransientError: the catalog did not answer.
     """
-    look = look_at(settings)
+    look = _look(settings)
     try:
         refuse(settings.corpus, look.findings)
     except IdentityError:
@@ -379,12 +380,23 @@ class Look:
 
 
 def look_at(settings: Settings) -> Look:
-    """Look whether a catalog, a warehouse and its tiers belong together; creates nothing.
+    """Look whether a catalog, a warehouse and all tiers belong together; creates nothing.
 
     Raises:
         SettingsError: a remote warehouse without ``[catalog]``, or a catalog that cannot work.
+        MachineError: a place may not be read.
         TransientError: the catalog or a store did not answer.
     """
+    look = _look(settings)
+    try:
+        look.membership.files.require_all()
+    except StrataError:
+        look.close()
+        raise
+    return look
+
+
+def _look(settings: Settings) -> Look:
     name, warehouse = settings.corpus, Url.parse(settings.warehouse)
     store, places = open_store(StorageOptions.of(settings)), places_of(settings)
     is_there = _database_exists(_catalog_properties(settings, warehouse))

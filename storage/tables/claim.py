@@ -52,7 +52,10 @@ def claim(corpus: Corpus) -> None:
 
     Raises:
         IdentityError: a place holds files that the catalog does not know.
+        MachineError: a place may not be read or written.
+        TransientError: a store did not answer.
     """
+    corpus.membership.files.require_all()
     entry, records = corpus.membership.entry, corpus.membership.files.records
     new = [place for place in corpus.membership.places if place.folder not in records]
     listed = {place: list(table_files(corpus.store, place.folder)) for place in new}

@@ -11,12 +11,18 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 
-from strata.errors import IdentityError, InputMissingError
+from strata.errors import (
+    IdentityError,
+    InputMissingError,
+    MachineError,
+    StrataError,
+    TransientError,
+)
 from strata.settings import Settings
 from strata.storage.contracts.store import FileInfo, Store
 from strata.storage.contracts.url import LOCAL, Url
@@ -117,10 +123,27 @@ class _Unproven(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class PlaceFiles:
-    """What the small files of some places say; ``records`` lacks those without an identity."""
+    """What the small files of some places say.
+
+    Attributes:
+        records: the identity of each place that has one.
+        marks: how far the tables had come, from the first place.
+        unanswered: places whose store did not answer, with the reason.
+    """
 
     records: Mapping[Url, PlaceRecord]
     marks: TableMarks
+    unanswered: Mapping[Url, StrataError] = field(default_factory=dict)
+
+    def require_all(self) -> None:
+        """Raise where a store did not answer.
+
+        Raises:
+            MachineError: access was refused.
+            TransientError: it did not answer.
+        """
+        for error in self.unanswered.values():
+            raise error
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +177,30 @@ def places_of(settings: Settings) -> tuple[Place, ...]:
 def read_places(store: Store, places: Sequence[Place]) -> PlaceFiles:
     """Read the identity files, and the marks of the first place; one small read for each.
 
+    Of the other places it is only recorded that their store does not answer.
+
     Raises:
         IdentityError: one of them is damaged.
+        MachineError: the first place may not be read.
+        TransientError: the store of the first place did not answer.
     """
     with ThreadPoolExecutor(_READS_IN_FLIGHT) as pool:
         marks = pool.submit(_read, store, places[0].folder / STATE_FILE, TableMarks)
-        urls = [place.folder / IDENTITY_FILE for place in places]
-        records = list(pool.map(lambda url: _read(store, url, PlaceRecord), urls))
-        known = zip((place.folder for place in places), records, strict=True)
-        return PlaceFiles(
-            {folder: record for folder, record in known if record is not None},
-            marks.result() or TableMarks(),
-        )
+        asked = [
+            pool.submit(_read, store, each.folder / IDENTITY_FILE, PlaceRecord) for each in places
+        ]
+        home = asked[0].result()
+        records = {} if home is None else {places[0].folder: home}
+        unanswered: dict[Url, StrataError] = {}
+        for place, answer in zip(places[1:], asked[1:], strict=True):
+            try:
+                record = answer.result()
+            except (MachineError, TransientError) as error:
+                unanswered[place.folder] = error
+                continue
+            if record is not None:
+                records[place.folder] = record
+        return PlaceFiles(records, marks.result() or TableMarks(), unanswered)
 
 
 def write_record(store: Store, folder: Url, record: PlaceRecord) -> None:

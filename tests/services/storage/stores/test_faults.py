@@ -306,7 +306,7 @@ for call in (
     try:
         call()
     except StrataError as error:
-        print(type(error).__name__, "permissions" in error.hint, str(folder) in str(error))
+        print(type(error).__name__, "access" in error.hint, str(folder) in str(error))
 """
 
 

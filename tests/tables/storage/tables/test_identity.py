@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from strata.errors import IdentityError
+from strata.errors import IdentityError, MachineError
 from strata.storage.cleanup.expiry import expire
 from strata.storage.cleanup.garbage import collect_garbage, find_orphans
 from strata.storage.contracts.url import Url
@@ -438,3 +438,19 @@ def test_identity_damaged_file_is_told(settings, tmp_path):
     (tmp_path / "hot" / "web" / IDENTITY_FILE).write_text("{")
     with pytest.raises(IdentityError, match="is damaged"):
         open_corpus(settings)
+
+
+def test_tier_whose_store_does_not_answer_keeps_nobody_from_reading_the_others(settings, tmp_path):
+    fill(settings, 1, 2)
+    (tmp_path / "cold").rename(tmp_path / "away")
+    # As a mount that gives errors, which is not the same as one with nothing in it.
+    (tmp_path / "cold").touch()
+    assert rows(settings) == [1, 2]
+    for way in (open_to_write, look_at):
+        with pytest.raises(MachineError, match="cold"):
+            way(settings)
+    (tmp_path / "cold").unlink()
+    refused(settings, "no files of corpus web any more")
+    (tmp_path / "away").rename(tmp_path / "cold")
+    fill(settings, 3, key="b")
+    assert rows(settings) == [1, 2, 3]
