@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG_NAME",
+    "SECOND_LOOKS",
     "Corpus",
     "CorpusTable",
     "Look",
@@ -72,6 +74,8 @@ __all__ = [
 ]
 
 # Part of the primary key in SQL catalogs, so it may never change.
+SECOND_LOOKS = (0.1, 0.9)
+"""Seconds before each further look at a corpus whose places and catalog do not match."""
 CATALOG_NAME = "strata"
 _DATABASE = "catalog.db"
 _LOCK_SECONDS = 60
@@ -321,6 +325,13 @@ def open_corpus(settings: Settings) -> Corpus:
         TransientError: the catalog did not answer.
     """
     look = _look(settings)
+    for pause in SECOND_LOOKS:
+        if not look.findings:
+            break
+        # Another process may be making the corpus: places and catalog are not read at one moment.
+        look.close()
+        time.sleep(pause)
+        look = _look(settings)
     try:
         refuse(settings.corpus, look.findings)
     except IdentityError:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid5
 
+from strata.errors import IdentityError
 from strata.settings import Settings
 from strata.storage.contracts.url import Url
 from strata.storage.tables.belonging import Finding, older_catalog, refuse, unclaimed
-from strata.storage.tables.catalog import Corpus, open_corpus
+from strata.storage.tables.catalog import SECOND_LOOKS, Corpus, open_corpus
 from strata.storage.tables.catalog_entry import new_id
 from strata.storage.tables.places import (
     Place,
@@ -38,13 +39,22 @@ def open_to_write(settings: Settings) -> Corpus:
         MachineError: a place cannot be written.
         TransientError: the catalog or a store did not answer.
     """
-    corpus = open_corpus(settings)
-    try:
-        claim(corpus)
-    except BaseException:
-        corpus.close()
-        raise
-    return corpus
+    for pause in (*SECOND_LOOKS, None):
+        corpus = open_corpus(settings)
+        try:
+            claim(corpus)
+        except IdentityError:
+            corpus.close()
+            if pause is None:
+                raise
+            # Another process may have begun to write there since the corpus was looked at.
+            time.sleep(pause)
+        except BaseException:
+            corpus.close()
+            raise
+        else:
+            return corpus
+    raise AssertionError("the last look returns or raises")
 
 
 def claim(corpus: Corpus) -> None:

@@ -138,7 +138,8 @@ def test_run_on_a_cluster_whose_executor_dies_same_tables(
     tmp_path: Path,
 ) -> None:
     bucket = ceph.bucket()
-    project = TieredProject(tmp_path, places, TIERS.replace("{ceph}", str(bucket)))
+    tiers = TIERS.replace("{ceph}", str(bucket)).replace("{hdfs}/cold", "{hdfs}/second")
+    project = TieredProject(tmp_path, places, tiers)
     process = project.start(
         *("run", str(project.file), "--master", spark_cluster.master),
         *("--set", 'spark."spark.driver.host"="127.0.0.1"'),

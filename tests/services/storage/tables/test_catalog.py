@@ -87,8 +87,9 @@ def test_drivers_with_the_same_result_publish_it_once(settings: Settings) -> Non
 def test_drivers_that_make_a_catalog_at_once_all_open_it(
     settings: Settings, postgres: Postgres
 ) -> None:
-    for _ in range(4):
-        new = settings.model_copy(update={"catalog": {"uri": postgres.database()}})
+    for number in range(4):
+        place = {"warehouse": f"{settings.warehouse}-{number}"}
+        new = settings.model_copy(update={"catalog": {"uri": postgres.database()}} | place)
 
         def first_use(_: int, new: Settings = new) -> str:
             with open_corpus(new) as corpus:

@@ -1,6 +1,7 @@
 """A corpus is opened only where catalog, warehouse and tiers belong together; nothing is lost."""
 
 import shutil
+import threading
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -454,3 +455,12 @@ def test_tier_whose_store_does_not_answer_keeps_nobody_from_reading_the_others(s
     (tmp_path / "away").rename(tmp_path / "cold")
     fill(settings, 3, key="b")
     assert rows(settings) == [1, 2, 3]
+
+
+def test_corpus_that_is_being_made_is_looked_at_again(settings, tmp_path):
+    fill(settings, 1, 2)
+    (tmp_path / "cold").rename(tmp_path / "away")
+    later = threading.Timer(0.3, (tmp_path / "away").rename, [tmp_path / "cold"])
+    later.start()
+    assert rows(settings) == [1, 2]
+    later.join()
