@@ -62,7 +62,7 @@ def test_drivers_at_once_lose_and_double_no_row(settings: Settings) -> None:
     # A mover may find that the other one has moved its file: told, and nothing moved twice.
     assert [driver.returncode for driver in drivers[:2]] == [0, 0], ends
     for driver, end in zip(drivers[2:], ends[2:], strict=True):
-        assert driver.returncode == 0 or "ConflictError" in end, end
+        assert driver.returncode == 0 or "ConcurrentChangeError" in end, end
     start("move", settings, 2 * 2 * commits).communicate(timeout=SECONDS)
     with open_corpus(settings) as corpus:
         expected = [1000 * who + number for who in range(2) for number in range(2 * commits)]
