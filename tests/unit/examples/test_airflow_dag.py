@@ -79,7 +79,7 @@ def dag(monkeypatch, tmp_path):
 
 def command_that(dag, line, code):
     """Puts a command in the place of Strata's."""
-    script = f"#!{sys.executable}\nimport sys\nprint(sys.argv[1:])\n"
+    script = f"#!{sys.executable}\nimport sys\nprint(sys.argv[1:], flush=True)\n"
     script += f"sys.stderr.write({line!r})\nsys.exit({code})\n"
     Path(dag.STRATA).write_text(script)
     Path(dag.STRATA).chmod(0o755)
